@@ -1,0 +1,238 @@
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { DataSourceOptions } from 'typeorm';
+
+/** Sets of defaults; anything set explicitly wins over them. */
+export type DatabaseProfile = 'production' | 'development' | 'serverless';
+
+/** What the module does about the database while the app starts. */
+export type StartupMode = 'verify' | 'lazy' | 'off';
+
+/**
+ * How a connection is encrypted and whom it trusts. `require` verifies chain and host name, as `pg` 8 does (libpq's
+ * `require` does not); `verify-ca` verifies the chain against `ca` and not the host name.
+ */
+export type SslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
+
+/** A text that no log, `inspect` or JSON output shows. */
+export interface SecretText {
+  /** The text itself. */
+  reveal(): string;
+}
+
+/** How many connections there are, how long one waits for them and how long they live. */
+export interface PoolSettings {
+  /**
+   * Connections kept open. Variable `DB_POOL_SIZE`, 1 to 100.
+   * @defaultValue 5; development and serverless: 2
+   */
+  size?: number;
+  /**
+   * Extra connections under load, closed soon after. `size + maxOverflow` is the most there ever are.
+   * Variable `DB_MAX_OVERFLOW`, 0 to 100.
+   * @defaultValue 10; development: 5; serverless: 0
+   */
+  maxOverflow?: number;
+  /**
+   * Longest wait for a connection, dial and validation included. Milliseconds. Variable `DB_POOL_TIMEOUT`, 1 s to 300 s.
+   * @defaultValue 30 000; development and serverless: 10 000
+   */
+  acquireTimeoutMs?: number;
+  /**
+   * A connection older than this is replaced (up to 10 % earlier, so that they don't all go at once); one in use is
+   * never cut. Milliseconds. Variable `DB_POOL_RECYCLE`, at least 300 s.
+   * @defaultValue 1 800 000; development and serverless: 300 000
+   */
+  maxLifetimeMs?: number;
+  /**
+   * Whether a connection that lay idle is asked whether it is alive before it is lent. Variable `DB_POOL_PRE_PING`.
+   * @defaultValue true
+   */
+  prePing?: boolean;
+  /**
+   * Warn, with the borrower's stack, when a connection is out for longer than this. Milliseconds, 0 is off, else at
+   * least 2 s. Variable `DB_LEAK_THRESHOLD`.
+   * @defaultValue 0; development: 30 000
+   */
+  leakThresholdMs?: number;
+}
+
+/** Time limits. */
+export interface TimeoutSettings {
+  /**
+   * Longest dial of one connection: TCP, TLS and login. Milliseconds. Variable `DB_CONNECT_TIMEOUT`, 1 s to 120 s.
+   * @defaultValue 10 000
+   */
+  connectMs?: number;
+  /**
+   * PostgreSQL's `statement_timeout` on every connection. Milliseconds, 0 is off, to 86 400 s.
+   * Variable `DB_STATEMENT_TIMEOUT`.
+   * @defaultValue 30 000
+   */
+  statementMs?: number;
+  /**
+   * PostgreSQL's `idle_in_transaction_session_timeout` on every connection. Milliseconds, 0 is off, to 86 400 s.
+   * Variable `DB_IDLE_IN_TRANSACTION_TIMEOUT`.
+   * @defaultValue 60 000
+   */
+  idleInTransactionMs?: number;
+  /**
+   * PostgreSQL's `lock_timeout` on every connection. Milliseconds, 0 is off, to 86 400 s. Variable `DB_LOCK_TIMEOUT`.
+   * @defaultValue 0
+   */
+  lockMs?: number;
+  /**
+   * How long a shutdown waits for connections that are out. Milliseconds, 0 s to 300 s. Variable `DB_SHUTDOWN_TIMEOUT`.
+   * @defaultValue 10 000
+   */
+  shutdownMs?: number;
+}
+
+/** TLS. Options of Node's `tls.connect` beside these (`servername`, `minVersion`, …) are passed on. */
+export interface SslSettings extends Omit<
+  TlsOptions,
+  'ca' | 'cert' | 'key' | 'host' | 'port' | 'path' | 'socket'
+> {
+  /**
+   * Variable `DB_SSL_MODE`.
+   * @defaultValue the URL's `sslmode`; else `verify-full` for a public host or when `ca`, `cert` or `key` is given, and
+   * `disable` for a local host (a socket, a loopback or private address, a single label, `.local`, `.internal`, `.svc`)
+   */
+  mode?: SslMode;
+  /** Certificates to trust: PEM text or the path of a file. Variable `DB_SSL_CA`. */
+  ca?: string;
+  /** The client's own certificate: PEM text or the path of a file. Variable `DB_SSL_CERT`. */
+  cert?: string;
+  /** The key of `cert`: PEM text or the path of a file. Variable `DB_SSL_KEY`. */
+  key?: string;
+}
+
+/** Tries at start, when the failure is one that passes (refused, starting up, too many connections, timeouts). */
+export interface ConnectRetrySettings {
+  /**
+   * Tries after the first. Variable `DB_CONNECT_RETRIES`, 0 to 100.
+   * @defaultValue 9, about 30 s in all
+   */
+  retries?: number;
+  /** Pause before the first of them; each further one is twice as long, with jitter. Milliseconds. @defaultValue 200 */
+  initialDelayMs?: number;
+  /** Longest pause. Milliseconds. @defaultValue 5 000 */
+  maxDelayMs?: number;
+}
+
+/** The settings of this module, beside those of TypeORM. */
+export interface DatabaseSettings {
+  /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`. */
+  url?: string | SecretText;
+  /** In place of `url`. */
+  host?: string;
+  /** @defaultValue 5432 */
+  port?: number;
+  username?: string;
+  password?: string;
+  database?: string;
+  /**
+   * Variable `DB_PROFILE`.
+   * @defaultValue `production`; `development` when NODE_ENV is `development` or `test`
+   */
+  profile?: DatabaseProfile;
+  pool?: PoolSettings;
+  timeouts?: TimeoutSettings;
+  /** `true` is mode `require`, `false` is mode `disable`. */
+  ssl?: boolean | SslSettings;
+  /** Further settings of PostgreSQL, in force on every connection before its first query: `{ search_path: 'app' }`. */
+  session?: Record<string, string | number | boolean>;
+  /**
+   * `verify`: the app starts when the database has answered. `lazy`: it starts without; the first query connects.
+   * `off`: the data source is left alone; call its `initialize()`. Variable `DB_STARTUP`.
+   * @defaultValue verify
+   */
+  startup?: StartupMode;
+  /** A number stands for `{ retries }`. */
+  connectRetry?: number | ConnectRetrySettings;
+  /**
+   * `application_name`, shown in `pg_stat_activity`. 1 to 63 bytes. Variable `DB_APPLICATION_NAME`.
+   * @defaultValue the name in the app's package.json
+   */
+  applicationName?: string;
+  /**
+   * Log each statement with its duration; `{ parameters: true }` logs its parameters too. Variable `DB_ECHO`.
+   * @defaultValue false
+   */
+  echo?: boolean | EchoSettings;
+  /**
+   * Also take the entities that `forFeature` registers, that of `@nestjs/typeorm` included.
+   * @defaultValue true when `entities` is not given, else false
+   */
+  autoLoadEntities?: boolean;
+  /** `@nestjs/typeorm`: tries in all; here `connectRetry`. */
+  retryAttempts?: number;
+  /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
+  retryDelay?: number;
+  /** `@nestjs/typeorm`: whether an error of the start is worth another try. @defaultValue only errors that pass */
+  toRetry?: (error: unknown) => boolean;
+}
+
+/** What `echo` logs. */
+export interface EchoSettings {
+  /** Also the values of parameters, which may be personal data. @defaultValue false */
+  parameters?: boolean;
+  /** Longest SQL text in the log, in characters; the rest is cut. @defaultValue 2 000 */
+  maxLength?: number;
+}
+
+type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
+type OwnOrFixed =
+  keyof DatabaseSettings | 'replication' | 'driver' | 'nativeDriver' | 'poolSize' | 'connectTimeoutMS';
+
+/** What `forRoot` and the factories of `forRootAsync` take: our settings and every PostgreSQL option of TypeORM. */
+export type DatabaseModuleOptions = DatabaseSettings & { type?: 'postgres' } & Partial<
+    Omit<PostgresOptions, OwnOrFixed | 'type'>
+  >;
+
+/** For `useClass` and `useExisting`. */
+export interface DatabaseOptionsFactory {
+  createDatabaseOptions(): DatabaseModuleOptions | Promise<DatabaseModuleOptions>;
+}
+
+/** Where a value came from: a variable's name, the code, the URL, the profile, or the default. */
+export type SettingOrigin = `environment ${string}` | 'options' | 'url' | 'profile' | 'default';
+
+/** Host and database without credentials. */
+export interface ServerAddress {
+  readonly host: string;
+  readonly port: number;
+  readonly database: string;
+  readonly username: string;
+}
+
+/** All settings after profile and defaults, made once; frozen; the only secret in it is a `SecretText`. */
+export interface ResolvedDatabaseOptions {
+  /** The data source's name. */
+  readonly name: string;
+  readonly profile: DatabaseProfile;
+  readonly server: ServerAddress;
+  readonly password: SecretText | undefined;
+  readonly pool: Readonly<Required<PoolSettings>>;
+  readonly timeouts: Readonly<Required<TimeoutSettings>>;
+  readonly ssl: ResolvedSsl;
+  readonly session: Readonly<Record<string, string>>;
+  readonly startup: StartupMode;
+  readonly connectRetry: Readonly<Required<ConnectRetrySettings>>;
+  readonly toRetry: ((error: unknown) => boolean) | undefined;
+  readonly applicationName: string;
+  readonly echo: Readonly<Required<EchoSettings>> | false;
+  readonly autoLoadEntities: boolean;
+  /** TypeORM's options, as they were given. */
+  readonly typeorm: Readonly<Partial<PostgresOptions>>;
+  /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */
+  readonly origins: Readonly<Record<string, SettingOrigin>>;
+  /** What is allowed and suspicious, to be logged at start: a timeout of 30 ms, a misspelt key. */
+  readonly warnings: readonly string[];
+}
+
+/** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
+export interface ResolvedSsl {
+  readonly mode: SslMode;
+  /** Never in a log: it holds the key. */
+  readonly tls: TlsOptions | false;
+}
