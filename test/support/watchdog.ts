@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+
+/**
+ * Waits until its input ends, which it does when this process closes it and also when this process is gone, even by
+ * SIGKILL. Then it ends the processes that were announced and not taken back, and removes the folder.
+ *
+ * A process that has ended but that nobody has waited for (`Z`, in a container whose first process does not care)
+ * counts as gone.
+ */
+const script = `
+alive() {
+  kill -0 "$1" 2>/dev/null || return 1
+  case $(cat "/proc/$1/stat" 2>/dev/null) in *') Z '*) return 1 ;; esac
+}
+running=
+while read -r word pid; do
+  if [ "$word" = started ]; then
+    running="$running $pid"
+  else
+    rest=
+    for p in $running; do [ "$p" = "$pid" ] || rest="$rest $p"; done
+    running=$rest
+  fi
+done
+for p in $running; do kill -QUIT "$p" 2>/dev/null; done
+for p in $running; do
+  tries=0
+  while alive "$p" && [ $tries -lt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
+  alive "$p" && kill -KILL "$p" 2>/dev/null
+done
+rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }
+`;
+
+/** Cleans up after this process, however it ends. */
+export class Watchdog {
+  private constructor(
+    private readonly process: ChildProcess,
+    private readonly input: NodeJS.WritableStream,
+  ) {}
+
+  static over(folder: string): Watchdog {
+    const child = spawn('/bin/sh', ['-c', script, 'sh', folder], {
+      // In a session of its own: a Ctrl-C at the terminal or its closing must not end the watchdog as well.
+      detached: true,
+      cwd: '/',
+      stdio: ['pipe', 'ignore', 'ignore'],
+    });
+    // If the watchdog was killed there is nothing left to tell it.
+    child.stdin.on('error', () => undefined);
+    child.unref();
+    (child.stdin as unknown as { unref(): void }).unref();
+    return new Watchdog(child, child.stdin);
+  }
+
+  /** From now on the process ends when this one does. */
+  started(pid: number): void {
+    this.input.write(`started ${pid}\n`);
+  }
+
+  ended(pid: number): void {
+    this.input.write(`ended ${pid}\n`);
+  }
+
+  /** Ends what runs, removes the folder and resolves when both is done. */
+  async release(): Promise<void> {
+    if (this.process.exitCode !== null || this.process.signalCode !== null) return;
+    const gone = once(this.process, 'exit');
+    this.process.ref();
+    this.input.end();
+    await gone;
+  }
+}
