@@ -1,0 +1,73 @@
+import { createPrivateKey } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { type CertificateAuthority, type IssuedCertificate, createAuthority, read } from './certificates.js';
+import { type PostgresServer, startPostgres } from './postgres-server.js';
+
+describe('createAuthority', () => {
+  it('signs server certificates for names and addresses, with keys that fit', async () => {
+    const authority = await createAuthority();
+    const { cert, key } = await authority.issueServer({ hosts: ['db.example', '127.0.0.1'] });
+    expect(read(cert).verify(read(authority.cert).publicKey)).toBe(true);
+    expect(read(cert).checkPrivateKey(createPrivateKey(key))).toBe(true);
+    expect(read(cert).checkHost('db.example')).toBe('db.example');
+    expect(read(cert).checkIP('127.0.0.1')).toBe('127.0.0.1');
+    expect(read(cert).checkHost('other.example')).toBeUndefined();
+  });
+
+  it('makes expired ones too', async () => {
+    const { cert } = await (await createAuthority()).issueServer({ validForDays: -1 });
+    expect(new Date(read(cert).validTo).getTime()).toBeLessThan(Date.now());
+    expect(new Date(read(cert).validFrom).getTime()).toBeLessThan(new Date(read(cert).validTo).getTime());
+  });
+
+  it('signs an authority below it', async () => {
+    const root = await createAuthority('Root');
+    const middle = await root.createIntermediate('Middle');
+    const { cert } = await middle.issueServer();
+    expect(read(middle.cert).verify(read(root.cert).publicKey)).toBe(true);
+    expect(read(cert).checkIssued(read(middle.cert))).toBe(true);
+    expect(read(cert).verify(read(root.cert).publicKey)).toBe(false);
+  });
+});
+
+describe('a server with TLS', () => {
+  let authority: CertificateAuthority;
+  let client: IssuedCertificate;
+  let server: PostgresServer;
+
+  beforeAll(async () => {
+    authority = await createAuthority();
+    client = await authority.issueClient({ commonName: 'app' });
+    server = await startPostgres({
+      tls: { ...(await authority.issueServer()), ca: authority.cert },
+      hba: ['hostssl all app all cert'],
+    });
+  });
+  afterAll(() => server?.dispose());
+
+  it('lets in who shows a certificate and checks its own', async () => {
+    const connection = new pg.Client({
+      connectionString: server.url,
+      ssl: { ca: authority.cert, ...client, servername: 'localhost' },
+    });
+    await connection.connect();
+    const { rows } = await connection.query(
+      'SELECT ssl, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
+    );
+    await connection.end();
+    expect(rows).toEqual([{ ssl: true, client_dn: '/CN=app' }]);
+  });
+
+  it('is not trusted by a client that knows another authority', async () => {
+    const stranger = await createAuthority();
+    const connection = new pg.Client({ connectionString: server.url, ssl: { ca: stranger.cert, ...client } });
+    await expect(connection.connect()).rejects.toMatchObject({
+      message: expect.stringMatching(/certificate/),
+    });
+  });
+
+  it('refuses who comes without TLS', async () => {
+    await expect(new pg.Client(server.url).connect()).rejects.toMatchObject({ code: '28000' });
+  });
+});
