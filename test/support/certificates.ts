@@ -4,7 +4,7 @@ import * as x509 from '@peculiar/x509';
 
 // Made by a library and not by the openssl program, which small container images don't have. This one is typed and
 // makes elliptic-curve keys, so that a certificate takes a few milliseconds.
-x509.cryptoProvider.set(webcrypto as Crypto);
+x509.cryptoProvider.set(webcrypto);
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 const day = 86_400_000;
@@ -49,7 +49,7 @@ export async function createAuthority(name = 'Test authority'): Promise<Certific
 class Authority implements CertificateAuthority {
   constructor(
     private readonly certificate: x509.X509Certificate,
-    private readonly keys: CryptoKeyPair,
+    private readonly keys: webcrypto.CryptoKeyPair,
   ) {}
 
   get cert(): string {
@@ -92,7 +92,7 @@ class Authority implements CertificateAuthority {
 
   private async sign(
     subject: string,
-    keys: CryptoKeyPair,
+    keys: webcrypto.CryptoKeyPair,
     validForDays: number,
     extensions: x509.Extension[],
   ): Promise<x509.X509Certificate> {
@@ -121,11 +121,11 @@ function validity(days: number): { notBefore: Date; notAfter: Date } {
   return { notBefore: new Date(Math.min(Date.now(), notAfter.getTime()) - day), notAfter };
 }
 
-async function generateKeys(): Promise<CryptoKeyPair> {
-  return (await webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify'])) as CryptoKeyPair;
+async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']));
 }
 
-async function toPem(key: CryptoKey): Promise<string> {
+async function toPem(key: webcrypto.CryptoKey): Promise<string> {
   return x509.PemConverter.encode(await webcrypto.subtle.exportKey('pkcs8', key), 'PRIVATE KEY');
 }
 
