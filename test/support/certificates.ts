@@ -122,7 +122,7 @@ function validity(days: number): { notBefore: Date; notAfter: Date } {
 }
 
 async function generateKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']));
+  return webcrypto.subtle.generateKey(algorithm, true, ['sign', 'verify']);
 }
 
 async function toPem(key: webcrypto.CryptoKey): Promise<string> {
