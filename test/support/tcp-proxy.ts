@@ -50,6 +50,7 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
 
   /** The connections that are open now, the oldest first. */
   get connections(): ProxiedConnection[] {
+    for (const connection of this.open) if (connection.over) this.open.delete(connection);
     return [...this.open];
   }
 
@@ -109,9 +110,8 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
     this.resetting = true;
     await Promise.all(
       this.connections.map((connection) => {
-        const closed = connection.closed;
         connection.reset();
-        return closed;
+        return connection.closed;
       }),
     );
   }
@@ -145,10 +145,7 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
       (direction, chunk) => this.emit('data', connection, direction, chunk),
     );
     this.open.add(connection);
-    void connection.closed.then(() => {
-      this.open.delete(connection);
-      this.emit('close', connection);
-    });
+    void connection.closed.then(() => this.emit('close', connection));
     this.emit('connection', connection);
   }
 
@@ -165,7 +162,10 @@ export class ProxiedConnection {
   /** Resolves when the client's side is over. */
   readonly closed: Promise<void>;
   private upstream: Socket | undefined;
-  private readonly pipes: Pipe[] = [];
+  private pipes: Pipe[] = [];
+  private forgotten = false;
+  /** What one side should hear of the other as soon as the network moves again. */
+  private news: (() => void)[] = [];
 
   constructor(
     /** 1 for the first connection that the proxy accepted. */
@@ -179,6 +179,11 @@ export class ProxiedConnection {
     client.on('error', () => undefined);
     this.closed = new Promise((resolve) => client.once('close', () => resolve()));
     this.setFlow(flow);
+  }
+
+  /** Whether neither side is open any more. */
+  get over(): boolean {
+    return this.client.destroyed && (this.upstream?.destroyed ?? true);
   }
 
   freeze(): void {
@@ -205,32 +210,38 @@ export class ProxiedConnection {
   }
 
   setFlow(flow: Flow): void {
-    if (this.flow.kind === 'forgotten' && this.pipes.length > 0) return;
+    if (this.forgotten) return;
     this.flow = flow;
     if (flow.kind === 'forgotten') {
+      this.forgotten = true;
       for (const pipe of this.pipes) pipe.abandon();
       this.upstream?.destroy();
-      this.client.once('data', () => this.client.resetAndDestroy()).resume();
-      this.client.once('end', () => this.client.destroy());
+      this.client.once('data', () => this.client.resetAndDestroy()).once('end', () => this.client.destroy());
+      this.client.resume();
       return;
     }
-    // On a network that stands still the server does not hear of new clients either.
-    if (flow.kind !== 'frozen' && !this.upstream) this.dialUpstream();
+    if (flow.kind !== 'frozen') {
+      // On a network that stands still the server does not hear of new clients, so it is called only now.
+      if (!this.upstream && !this.client.destroyed) this.dialUpstream();
+      for (const tell of this.news.splice(0)) tell();
+    }
     for (const pipe of this.pipes) pipe.setFlow(flow);
   }
 
   private dialUpstream(): void {
-    if (this.client.destroyed) return;
+    const { client } = this;
     const upstream = this.dial();
     this.upstream = upstream;
     upstream.setNoDelay();
-    // A server that is not there or resets the connection is passed on to the client as a reset.
-    upstream.on('error', () => this.client.resetAndDestroy());
-    this.pipes.push(
-      this.pipe(this.client, upstream, 'to-server'),
-      this.pipe(upstream, this.client, 'to-client'),
-    );
-    this.client.once('close', (failed) => (failed ? upstream.resetAndDestroy() : undefined));
+    // A side that fails, or a server that is not there, is a reset for the other side.
+    upstream.on('error', () => this.hear(() => client.resetAndDestroy()));
+    client.on('error', () => this.hear(() => upstream.resetAndDestroy()));
+    this.pipes = [this.pipe(client, upstream, 'to-server'), this.pipe(upstream, client, 'to-client')];
+  }
+
+  private hear(tell: () => void): void {
+    if (this.flow.kind === 'frozen') this.news.push(tell);
+    else if (!this.forgotten) tell();
   }
 
   private pipe(from: Socket, to: Socket, direction: Direction): Pipe {
