@@ -49,7 +49,7 @@ export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: P
     if (fromCode(origins[path]) && value > 0 && value < least)
       problems.warn(
         path,
-        `${value} ms: options in code are milliseconds; did you mean ${spaced(value * 1_000)} (${value} s)?`,
+        `${value} ms is very short; the unit is milliseconds, ${value} seconds are ${spaced(value * 1_000)}`,
       );
   }
 }

@@ -7,7 +7,6 @@ import { BOUNDS } from './bounds.js';
 import { nearMiss } from './near-miss.js';
 import { ORIGINS, type EnvironmentOrigins } from './origins.js';
 import { Problems } from './problems.js';
-import { URL_MISSING } from './server.js';
 import { VARIABLES, type Variable } from './variables.js';
 
 /** Variables by name, as in `process.env`. */
@@ -28,10 +27,13 @@ const environmentSchema = z.object(
 
 /**
  * What the variables of `env` say, in the shape of the options.
- * @param complete also demand what there is no default for, that is the URL: for who has no other source of settings
+ * @param options `requireUrl`: a missing URL is a problem too, for who has no other source of settings
  * @throws DatabaseConfigError with every variable that is wrong
  */
-export function readEnvironment(env: Environment, complete = false): Readonly<DatabaseSettings> {
+export function readEnvironment(
+  env: Environment,
+  { requireUrl = false }: { readonly requireUrl?: boolean } = {},
+): Readonly<DatabaseSettings> {
   const problems = new Problems();
   const names: Record<string, string> = {};
   const texts: Record<string, string> = {};
@@ -46,7 +48,7 @@ export function readEnvironment(env: Environment, complete = false): Readonly<Da
     const name = names[String(issue.path[0])]!;
     problems.add(name, issue.message);
   }
-  if (complete && texts['DB_URL'] === undefined) problems.add('DB_URL', URL_MISSING);
+  if (requireUrl && texts['DB_URL'] === undefined) problems.add('DB_URL', missingUrl(env));
   warnOfMisspelt(env, problems);
   problems.throwIfAny();
 
@@ -98,6 +100,17 @@ function deepFrozen<T extends object>(value: T): T {
     if (typeof inner === 'object' && inner !== null && !Object.isFrozen(inner)) deepFrozen(inner);
   }
   return Object.freeze(value);
+}
+
+/** What is said where no URL is set. */
+export function missingUrl(env: Environment): string {
+  const parts = ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_USERNAME', 'DB_PASSWORD', 'DB_NAME', 'DB_DATABASE'];
+  const found = parts.filter((name) => textOf(env, name) !== '');
+  return (
+    'is not set; give DB_URL (or DATABASE_URL), as postgres://user:password@host:5432/database. ' +
+    'A .env file is loaded by ConfigModule.forRoot() or node --env-file' +
+    (found.length > 0 ? `. Not read: ${found.join(', ')}` : '')
+  );
 }
 
 /** The profile where none is set. */

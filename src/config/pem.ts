@@ -16,12 +16,13 @@ const WANTED: Readonly<Record<PemKind, string>> = {
  * PEM text from a setting that is PEM text, or the path of a file that holds it. Variables often hold it in one line
  * with `\n` written out; those are read as line ends.
  */
-export function readPem(given: string, kind: PemKind): { pem: string } | { problem: string } {
-  const text = given.trim();
+export function readPem(given: string | Uint8Array, kind: PemKind): { pem: string } | { problem: string } {
+  const text = (typeof given === 'string' ? given : Buffer.from(given).toString('utf8')).trim();
   if (text.includes('-----BEGIN')) {
     const pem = text.replace(/\\r?\\n|\\n/g, '\n');
     return BEGINS[kind].test(pem) ? { pem } : { problem: `the text is PEM, but not ${WANTED[kind]}` };
   }
+  if (typeof given !== 'string') return { problem: `the buffer does not hold ${WANTED[kind]}` };
   // A text that lost its header is the bare key, so only what is surely a path is repeated.
   const path = looksLikePath(text) ? ` ${text}` : '';
   if (/[\n\r]/.test(text) || text.length > 4_096)

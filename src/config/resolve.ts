@@ -8,7 +8,13 @@ import type {
   SettingOrigin,
 } from '../database.options.js';
 import { checkCombinations } from './combinations.js';
-import { applicationName, environmentProfile, processEnvironment, type Environment } from './environment.js';
+import {
+  applicationName,
+  environmentProfile,
+  missingUrl,
+  processEnvironment,
+  type Environment,
+} from './environment.js';
 import { checkOptions, type CheckedSettings } from './options-check.js';
 import { Origins, originsIn } from './origins.js';
 import { Problems } from './problems.js';
@@ -56,7 +62,7 @@ export function resolveDatabaseOptions(
   const unusable = (['url', 'host'] as const).some(
     (key) => options[key] !== undefined && given[key] === undefined,
   );
-  const server = resolveServer(given, !unusable, origins, problems);
+  const server = resolveServer(given, unusable ? undefined : missingUrl(env), origins, problems);
   const ssl = resolveSsl(
     {
       settings: given.ssl,
@@ -67,9 +73,7 @@ export function resolveDatabaseOptions(
     },
     problems,
   );
-  origins.choose('ssl.mode', [
-    [ssl.from, typeof given.ssl === 'object' ? (given.ssl.mode ?? ssl.mode) : ssl.mode],
-  ]);
+  chooseSslOrigins(given, ssl, server, origins);
   const resolved: ResolvedDatabaseOptions = {
     name,
     server: server.address,
@@ -84,6 +88,26 @@ export function resolveDatabaseOptions(
   checkCombinations(resolved, problems);
   problems.throwIfAny(name);
   return frozen(resolved);
+}
+
+/** Which of them decided; the values themselves are in `ssl`. */
+function chooseSslOrigins(
+  given: CheckedSettings,
+  { mode, from }: ReturnType<typeof resolveSsl>,
+  { url }: Server,
+  origins: Origins,
+): void {
+  const ssl = typeof given.ssl === 'object' ? given.ssl : {};
+  origins.choose('ssl.mode', [[from, mode]]);
+  for (const [part, ofUrl] of [
+    ['ca', url?.parameters.sslCa],
+    ['cert', url?.parameters.sslCert],
+    ['key', url?.parameters.sslKey],
+  ] as const)
+    origins.choose<unknown>(`ssl.${part}`, [
+      ['options', ssl[part]],
+      ['url', ofUrl],
+    ]);
 }
 
 type Settled = Omit<
@@ -102,7 +126,7 @@ function settings(
   const parameters = url?.parameters;
   const profile = origins.choose<DatabaseProfile>('profile', [
     ['options', given.profile],
-    ['default', environmentProfile(env)],
+    [environmentProfile(env) === 'production' ? 'default' : 'environment NODE_ENV', environmentProfile(env)],
   ])!;
   const ofUrl = SETTINGS.applicationName.optional().safeParse(parameters?.applicationName);
   if (ofUrl.error) problems.add(`${urlName} (application_name)`, ofUrl.error.issues[0]!.message);

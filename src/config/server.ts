@@ -16,27 +16,24 @@ export interface Server {
   readonly urlName: string;
 }
 
-/** Said here and where the environment is the only source. */
-export const URL_MISSING =
-  'is not set; give DB_URL (or DATABASE_URL), as postgres://user:password@host:5432/database. ' +
-  'A .env file is loaded by ConfigModule.forRoot() or node --env-file';
-
 /** Stands in while the other settings are judged; the error comes before anybody sees it. */
 const NOWHERE: ServerAddress = { host: 'localhost', port: DEFAULTS.port, database: '', username: '' };
 
-/** `usable` is false when the URL or host was there but wrong, which has been told already. */
+/** @param missing what is wrong when there is neither URL nor host; undefined when it has been told already */
 export function resolveServer(
   given: CheckedSettings,
-  usable: boolean,
+  missing: string | undefined,
   origins: Origins,
   problems: Problems,
 ): Server {
   const urlName = origins.nameOf('url', given.url);
-  if (given.url === undefined && given.host === undefined) {
-    if (usable) problems.add('DB_URL', URL_MISSING);
+  // `url: process.env.X ?? ''` is no URL.
+  const text = given.url === undefined ? '' : Secret.from(given.url).reveal().trim();
+  if (text === '' && given.host === undefined) {
+    if (missing !== undefined) problems.add('DB_URL', missing);
     return { address: NOWHERE, password: undefined, url: undefined, urlName };
   }
-  const url = given.url === undefined ? undefined : parseDatabaseUrl(Secret.from(given.url).reveal());
+  const url = text === '' ? undefined : parseDatabaseUrl(text);
   if (url) {
     origins.choose('url', [['options', given.url]]);
     for (const problem of url.problems) problems.add(urlName, problem);
@@ -47,7 +44,7 @@ export function resolveServer(
 
   const host = given.host === undefined ? undefined : hostName(given.host);
   if (given.host !== undefined && host === undefined)
-    problems.add('host', 'holds a character that no host has; a URL belongs into url');
+    problems.add('host', 'holds a character that no host has; a URL belongs into url, a port into port');
   const username =
     origins.choose('username', [
       ['options', given.username],

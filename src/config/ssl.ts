@@ -1,7 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type ConnectionOptions as TlsOptions } from 'node:tls';
-import type { ResolvedSsl, SecretText, SslMode, SslSettings } from '../database.options.js';
+import type { ResolvedSsl, SslMode, SslSettings } from '../database.options.js';
 import { isLocalHost, isSocket, isThisMachine } from './local-host.js';
 import { readPem, type PemKind } from './pem.js';
 import type { Problems } from './problems.js';
@@ -71,7 +71,7 @@ function tlsOptions(mode: SslMode, host: string, passed: TlsOptions, pems: Pems)
   const tls: TlsOptions = {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
-    ...passed,
+    ...defined(passed),
     ...(name !== undefined && { servername: name }),
     ...pems,
   };
@@ -81,6 +81,10 @@ function tlsOptions(mode: SslMode, host: string, passed: TlsOptions, pems: Pems)
     tls.checkServerIdentity = (_host, certificate) => checkServerIdentity(passed.servername!, certificate);
   return masked(tls);
 }
+
+/** `minVersion: undefined` would switch our default off. */
+const defined = (options: TlsOptions): TlsOptions =>
+  Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
 /** Explicit settings win over the URL, the URL over what the host suggests. */
 function chooseMode(
@@ -144,14 +148,14 @@ function readPems(sources: SslSources, given: SslSettings, passed: TlsOptions, p
   const found: Pems = {};
   const names: Partial<Record<Pem, string>> = {};
   for (const part of ['ca', 'cert', 'key'] as const) {
-    const value = textOf(given[part] ?? url?.[FROM_URL[part]]);
+    const value = given[part] ?? url?.[FROM_URL[part]];
     if (value === undefined) continue;
     const setting =
       given[part] === undefined
         ? `${urlName} (${PARAMETERS[part]})`
         : sources.nameOf(`ssl.${part}`, given[part]);
     const kind: PemKind = part === 'key' ? 'key' : 'certificate';
-    const read = readPem(value, kind);
+    const read = readPem(Secret.is(value) ? value.reveal() : value, kind);
     const wrong = 'problem' in read ? read.problem : unusable(read.pem, kind, passed.passphrase);
     if (wrong !== undefined) problems.add(setting, wrong);
     else if ('pem' in read) found[part] = read.pem;
@@ -165,11 +169,6 @@ function readPems(sources: SslSources, given: SslSettings, passed: TlsOptions, p
     problems.add(names.key, `is not the key of the certificate in ${names.cert}`);
   return found;
 }
-
-const textOf = (value: string | Uint8Array | SecretText | undefined): string | undefined => {
-  if (value instanceof Uint8Array) return Buffer.from(value).toString('utf8');
-  return Secret.is(value) ? value.reveal() : value;
-};
 
 function unusable(pem: string, kind: PemKind, passphrase: string | undefined): string | undefined {
   try {

@@ -66,7 +66,6 @@ export function readParameters(query: string, problems: string[], warnings: stri
   };
 
   const host = text('host');
-  if (host?.includes(',')) problems.push('several hosts are not supported; name one');
   const port = text('port');
   if (port !== undefined && !within(/^\d+$/.test(port) ? Number(port) : Number.NaN, BOUNDS.port))
     problems.push('the parameter port is not a whole number from 1 to 65535');

@@ -79,14 +79,16 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
   found.parameters = readParameters(question < 0 ? '' : tail.slice(question + 1), problems, warnings);
   const { parameters } = found;
   const server = take(hostAndPort(authority.slice(at + 1)));
-  if (parameters.host !== undefined && server?.host !== undefined && parameters.host !== server.host)
-    problems.push('the host is given twice, before the path and as a parameter');
-  found.host = parameters.host ?? server?.host;
+  // As in libpq and pg: postgres://user@localhost/app?host=/cloudsql/… means the socket.
+  const named = parameters.host === undefined ? undefined : hostName(parameters.host);
+  if (parameters.host !== undefined && named === undefined)
+    problems.push('the parameter host is neither the name of one host nor the folder of a socket');
+  found.host = parameters.host === undefined ? server?.host : named;
   found.port = parameters.port ?? server?.port;
   found.username = parameters.user ?? found.username;
   found.password = parameters.password ?? found.password;
   found.database = parameters.dbname ?? take(databaseOf(path));
-  if (found.host === undefined && server !== undefined)
+  if (found.host === undefined && parameters.host === undefined && server !== undefined)
     problems.push('the host is empty; a socket is written postgres:///database?host=/var/run/postgresql');
   return found;
 }
