@@ -1,7 +1,7 @@
 const SECOND = 1_000;
 const DAY = 86_400 * SECOND;
 /** Longer than this and a timer of Node's fires at once. */
-const LONGEST_TIMER = 2_147_483_000;
+export const LONGEST_TIMER = 2_147_483_000;
 
 /** Whole numbers from `min` to `max`; `off` says that 0 is allowed too and turns the thing off. */
 export interface Bounds {

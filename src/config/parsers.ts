@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { BOUNDS, within, type Bounds } from './bounds.js';
+import { BOUNDS, LONGEST_TIMER, within, type Bounds } from './bounds.js';
 import { readPem, type PemKind } from './pem.js';
 import { Secret } from './secret.js';
 import { shapeOf } from './shape.js';
@@ -63,7 +63,9 @@ const seconds = (ms: number) => `${ms / 1_000} s`;
 
 export function duration(bounds: Bounds): Parser {
   const { min, max, off } = bounds;
-  const allowed = `a duration from ${min < 1_000 ? '0 s' : seconds(min)} to ${seconds(max)}${off ? ', 0 for off,' : ''} as 30, 30s, 500ms, 5m or 1h`;
+  const least = min < 1_000 ? '0 s' : seconds(min);
+  const range = max === LONGEST_TIMER ? `of at least ${least}` : `from ${least} to ${seconds(max)}`;
+  const allowed = `a duration ${range}${off ? ', 0 for off,' : ''} as 30, 30s, 500ms, 5m or 1h`;
   return parser(
     allowed,
     (text) => {

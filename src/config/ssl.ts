@@ -41,8 +41,8 @@ export function resolveSsl(sources: SslSources, problems: Problems): ResolvedSsl
     const unused = ['ca', 'cert', 'key'].filter((key) => given[key as 'ca'] !== undefined);
     if (unused.length > 0)
       problems.add(
-        sources.nameOf('ssl.mode', given.mode),
-        `is disable, but ${unused.map((key) => sources.nameOf(`ssl.${key}`, given[key as 'ca'])).join(', ')} is given; leave out one of them`,
+        choice.from === 'url' ? sources.urlName : sources.nameOf('ssl.mode', given.mode),
+        `${choice.from === 'url' ? 'sslmode ' : ''}is disable, but ${unused.map((key) => sources.nameOf(`ssl.${key}`, given[key as 'ca'])).join(', ')} is given; leave out one of them`,
       );
     if (!isThisMachine(host))
       problems.warn(

@@ -94,7 +94,7 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
 }
 
 function withoutScheme(url: string): Part<string> {
-  if (/^["']|["']$/.test(url)) return { problem: `there are quotes around it; ${EXPECTED}` };
+  if (/^["']/.test(url)) return { problem: `there are quotes around it; ${EXPECTED}` };
   // eslint-disable-next-line no-control-regex
   if (/[\s\x00-\x1f\x7f]/.test(url))
     return { problem: `there is white space in it (%20 in a URL); ${EXPECTED}` };
@@ -127,7 +127,7 @@ function databaseOf(path: string): Part<string | undefined> {
 function hostAndPort(text: string): Part<{ host: string | undefined; port: number | undefined }> {
   if (text.includes(','))
     return { problem: 'several hosts are not supported; name one, or a name that leads to the primary' };
-  const parts = /^(?:\[(?<v6>[^\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>.*))?$/.exec(text)?.groups;
+  const parts = /^(?:\[(?<v6>[^\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>[^:]*))?$/.exec(text)?.groups;
   if (!parts) return { problem: 'host and port cannot be told apart; an IPv6 address is written [::1]:5432' };
   const port = portOf(parts.port);
   if ('problem' in port) return port;
