@@ -213,3 +213,8 @@ export function shortSql(sql: string, length = 200): string {
     .trim();
   return line.length > length ? `${line.slice(0, length)}…` : line;
 }
+
+/** No connection at start, or not the one that was asked for. `code` is that of the diagnosis: `CONNECTION_REFUSED`, … */
+export class DatabaseConnectionError extends DatabaseError {
+  static override readonly family: string = 'DatabaseConnectionError';
+}

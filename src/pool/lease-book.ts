@@ -29,14 +29,12 @@ export class LeaseBook<C extends PoolableClient> extends LinkedList<Lease<C>> {
     site: { stack?: string } | undefined,
   ): Lease<C> {
     const lease = new Lease(slot, since, this.now, request, site);
-    slot.lease = lease;
     this.append(lease);
     this.units.leased(lease.unit);
     return lease;
   }
 
   close(lease: Lease<C>): void {
-    lease.slot.lease = undefined;
     this.remove(lease);
     this.units.returned(lease.unit);
     this.useTimes.record(lease.heldMs);

@@ -1,5 +1,4 @@
 import type { Clock } from './clock.js';
-import type { Lease } from './lease.js';
 import type { Link, PoolableClient } from './link.js';
 
 /** Where a connection is; the head of `connection-pool.ts` draws the ways between them. */
@@ -8,7 +7,6 @@ export type SlotState = 'dialling' | 'idle' | 'checking' | 'leased' | 'returning
 /** A place in the pool with its connection. */
 export class Slot<C extends PoolableClient> {
   state: SlotState = 'dialling';
-  lease: Lease<C> | undefined;
   /** The error that ended the connection. */
   lost: Error | undefined;
   uses = 0;

@@ -19,8 +19,8 @@ import { Watchdog } from './watchdog.js';
 export interface PostgresServerOptions {
   /** Lines of postgresql.conf, such as `{ max_connections: '20' }`. */
   settings?: Record<string, string | number | boolean>;
-  /** A free one is taken when none is given. */
-  port?: number;
+  /** A free one is taken when none is given. A function is asked again when its port turns out to be taken. */
+  port?: number | (() => Promise<number>);
   /** With it the server also speaks TLS. Who must use it is said by `hba`, with `hostssl`. PEM texts. */
   tls?: { cert: string; key: string; ca?: string };
   /** Lines of pg_hba.conf for TCP; by default everybody comes in with a password. */
@@ -58,6 +58,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
 
 export class PostgresServer {
   private process: ChildProcess | undefined;
+  private currentPort = 0;
   private settings: Record<string, string | number | boolean>;
   private readonly passwords = {
     app: randomBytes(12).toString('hex'),
@@ -71,7 +72,6 @@ export class PostgresServer {
     private readonly watchdog: Watchdog,
     private readonly bin: string,
     private options: PostgresServerOptions,
-    private currentPort: number,
   ) {
     this.settings = {
       ...settingsOfEveryServer,
@@ -91,14 +91,7 @@ export class PostgresServer {
     try {
       if (account) chownSync(folder, account.uid, account.gid);
       const bin = await runnablePostgres(folder, account);
-      const server = new PostgresServer(
-        folder,
-        account,
-        watchdog,
-        bin,
-        options,
-        options.port ?? (await freePort()),
-      );
+      const server = new PostgresServer(folder, account, watchdog, bin, options);
       await server.initialize();
       return server;
     } catch (error) {
@@ -159,14 +152,15 @@ export class PostgresServer {
 
   /** A port that was free when it was chosen can be taken by now; then another one will do. */
   private async startOnAnyPort(): Promise<void> {
+    const { port = freePort } = this.options;
     for (let attempt = 1; ; attempt += 1) {
+      this.currentPort = typeof port === 'number' ? port : await port();
       try {
         await this.start();
         return;
       } catch (error) {
         const taken = error instanceof Error && error.message.includes('Address already in use');
-        if (!taken || this.options.port !== undefined || attempt === 10) throw error;
-        this.currentPort = await freePort();
+        if (!taken || typeof port === 'number' || attempt === 10) throw error;
       }
     }
   }
