@@ -119,7 +119,7 @@ export class Voice {
     const message = `Self-deadlock: all connections are held by units of work that wait for another one; ${asks ?? 'one of them'} asks for a second while it holds one (${describeLease(held)})`;
     const hint = 'Use the connection that the unit of work already holds, or raise size or maxOverflow.';
     const error = this.#error(errors.PoolSelfDeadlockError, message, site, { hint });
-    if (held.stack) error.stack += `\nThe connection that it holds was acquired\n${held.stack}`;
+    if (held.stack) standAt(error, site, `\nThe connection that it holds was acquired\n${held.stack}`);
     this.#warn('SELF_DEADLOCK', 'warn', message, { lease: held, error });
     return error;
   }
@@ -136,8 +136,7 @@ export class Voice {
     for (const lease of this.leases) if (holders.push(lease.info()) === HOLDERS_SHOWN) break;
     const message = `${what}: ${describePool(snapshot, holders)}`;
     const error = new Type(message, { ...options, snapshot, holders });
-    const frames = framesOf(site);
-    if (frames) error.stack = `${error.name}: ${error.message}\n${frames}`;
+    if (site) standAt(error, site);
     return error;
   }
 
@@ -154,6 +153,23 @@ export class Voice {
       rethrowLater(thrown);
     }
   }
+}
+
+/**
+ * Lets an error's stack begin where its caller stood. The text is made when it is read: ten thousand waiters that are
+ * given up at once would else block the process for half a second.
+ */
+function standAt(error: Error, site: Site, more = ''): void {
+  Object.defineProperty(error, 'stack', {
+    configurable: true,
+    get: () => {
+      const frames = framesOf(site) ?? '';
+      return `${error.name}: ${error.message}\n${frames}${more}`;
+    },
+    set(stack: string) {
+      Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true });
+    },
+  });
 }
 
 function rethrowLater(thrown: unknown): void {
