@@ -93,6 +93,7 @@ module.exports = {
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {
       exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'node', 'default'],
     },
   },
 };

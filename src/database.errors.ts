@@ -30,15 +30,16 @@ export class DatabaseError extends Error {
   }
 
   readonly code: string;
-  readonly hint: string | undefined;
-  readonly dataSource: string | undefined;
+  declare readonly hint?: string;
+  declare readonly dataSource?: string;
 
   constructor(message: string, options: DatabaseErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.code = options.code;
-    this.hint = options.hint;
-    this.dataSource = options.dataSource;
+    // Only what is known, since all of it is printed with the error.
+    if (options.hint !== undefined) this.hint = options.hint;
+    if (options.dataSource !== undefined) this.dataSource = options.dataSource;
     Object.defineProperty(this, FAMILY, { value: familiesOf(new.target) });
   }
 }
@@ -64,7 +65,7 @@ export interface ConfigProblem {
 /** Wrong or missing settings; all of them at once, before any connection is tried. */
 export class DatabaseConfigError extends DatabaseError {
   static override readonly family: string = 'DatabaseConfigError';
-  readonly problems: readonly ConfigProblem[];
+  declare readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[], options: Partial<DatabaseErrorOptions> = {}) {
     const lines = problems.map(({ setting, message }) => `  ${setting}: ${message}`);
@@ -73,7 +74,8 @@ export class DatabaseConfigError extends DatabaseError {
       hint: 'Change the settings named above; nothing was connected to yet.',
       ...options,
     });
-    this.problems = problems;
+    // Not enumerable: the message lists them already, and Nest prints an error with all its properties.
+    Object.defineProperty(this, 'problems', { value: Object.freeze([...problems]) });
   }
 }
 
@@ -217,4 +219,21 @@ export function shortSql(sql: string, length = 200): string {
 /** No connection at start, or not the one that was asked for. `code` is that of the diagnosis: `CONNECTION_REFUSED`, … */
 export class DatabaseConnectionError extends DatabaseError {
   static override readonly family: string = 'DatabaseConnectionError';
+}
+
+/** A text with the credentials of URLs in it masked. */
+export function redact(text: string): string {
+  return text.replace(/\/\/[^\s"']*@/g, '//***@');
+}
+
+/**
+ * A stranger's error as a cause of ours: its text, stack and code, and none of its further properties, which get
+ * printed too (`new URL()` puts the whole URL into `input`).
+ */
+export function withoutSecrets(error: unknown): Error {
+  const { name, message, stack, code } = error as Partial<Error> & { code?: unknown };
+  const copy = new Error(redact(String(message ?? error)));
+  if (name) copy.name = name;
+  if (stack) copy.stack = redact(stack);
+  return typeof code === 'string' ? Object.assign(copy, { code }) : copy;
 }

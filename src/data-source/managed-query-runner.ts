@@ -1,19 +1,35 @@
-import type { PoolClient } from 'pg';
 import { type ObjectLiteral, QueryRunnerAlreadyReleasedError, type ReplicationMode } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
+import type { Connection } from '../connection/connection.js';
 import type { EchoSettings } from '../database.options.js';
+import type { Leased } from '../pool/link.js';
 import { type DatabaseLoggers, statementText } from './database.logger.js';
+import type { DataSourcePool } from './data-source.pool.js';
+import { currentUnit } from './unit-of-work.context.js';
+
+/** Somebody who keeps a runner: a request. */
+export interface Borrower {
+  /** `GET /users/:id` */
+  readonly name: string;
+  /** The unit of work, by identity. */
+  readonly unit: object;
+}
 
 /** What a runner is told by its data source. */
 export interface RunnerContext {
-  /** Resolves when the server is known: at once after a verified start, with the first query after a lazy one. */
-  ready(): Promise<void>;
+  /** The pool, once it may be used. */
+  pool(): Promise<DataSourcePool>;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly loggers: DatabaseLoggers;
-  /** Who borrows, for logs: `GET /users/:id`. */
-  readonly borrower: string | undefined;
+  /** Who borrows, for logs, and as part of what. */
+  readonly borrower: Borrower | undefined;
 }
+
+/** TypeORM declares the promise as always there, and treats undefined as none. */
+const NONE = undefined as unknown as Promise<unknown>;
+
+const ignore = () => undefined;
 
 /** The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. */
 export class ManagedQueryRunner extends PostgresQueryRunner {
@@ -25,65 +41,68 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     super(driver, mode);
   }
 
-  override async connect(): Promise<any> {
-    if (this.isReleased) throw new QueryRunnerAlreadyReleasedError();
-    if (this.databaseConnection) return this.databaseConnection;
-    await this.context.ready();
-    try {
-      return await super.connect();
-    } catch (error) {
-      // TypeORM keeps the rejected promise, and the runner would be dead for ever.
-      this.databaseConnectionPromise = undefined as never;
+  /** A connection of the pool, the same one until it is given back. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
+  override connect(): Promise<any> {
+    if (this.isReleased) return Promise.reject(new QueryRunnerAlreadyReleasedError());
+    this.databaseConnectionPromise ??= this.lease().catch((error: unknown) => {
+      // A rejected promise that is kept would make the runner dead for ever.
+      this.databaseConnectionPromise = NONE;
       throw error;
-    }
+    });
+    return this.databaseConnectionPromise;
   }
 
   /** Gives the connection back and rolls back what is open. The runner stays usable: its next query takes a new one. */
   async giveBack(): Promise<void> {
     const { databaseConnectionPromise } = this;
-    if (!databaseConnectionPromise) return;
-    this.databaseConnectionPromise = undefined as never;
-    const connection = (await databaseConnectionPromise.catch(() => undefined)) as PoolClient | undefined;
-    const giveBack = this.releaseCallback;
-    if (!connection || !giveBack) return;
-    this.releaseCallback = undefined;
-    this.databaseConnection = undefined;
-    const { connectedQueryRunners } = this.driver;
-    const index = connectedQueryRunners.indexOf(this);
-    if (index !== -1) connectedQueryRunners.splice(index, 1);
-    giveBack(await this.rollBackOpen(connection));
+    if (databaseConnectionPromise === NONE) return;
+    this.databaseConnectionPromise = NONE;
+    // A connection that is still on its way is given back when it comes, or its slot would be lost.
+    await databaseConnectionPromise.catch(() => undefined);
+    this.returnLease();
   }
 
   /** Ends the runner; what it left uncommitted is rolled back, where TypeORM would leave it open for the next borrower. */
   override async release(): Promise<void> {
     if (this.isReleased) return;
-    const givenBack = this.giveBack();
-    // From this moment on, and not only when the rollback is through, the runner is refused to its user.
-    await super.release();
-    await givenBack;
+    // At once, and not only when the rollback is through: from here on the runner is refused to its user.
+    this.isReleased = true;
+    await this.giveBack();
   }
 
-  /** @returns an error when the connection can't be trusted any more, so that the pool drops it */
-  private async rollBackOpen(connection: PoolClient): Promise<Error | undefined> {
-    const open = this.isTransactionActive || connection.getTransactionStatus() !== 'I';
+  private async lease(): Promise<Leased<Connection>> {
+    const { borrower } = this.context;
+    const unit = borrower?.unit ?? currentUnit();
+    const pool = await this.context.pool();
+    const connection = await pool.acquire({ borrower: borrower?.name, unit });
+    // A connection that breaks while it is out emits 'error', which ends the process when nobody listens; its borrower
+    // learns of it from the query under way, or the next one.
+    connection.on('error', ignore);
+    this.driver.connectedQueryRunners.push(this);
+    this.databaseConnection = connection;
+    return connection;
+  }
+
+  private returnLease(): void {
+    const connection = this.databaseConnection as Leased<Connection> | undefined;
+    if (!connection) return;
+    this.databaseConnection = undefined;
     this.isTransactionActive = false;
     this.transactionDepth = 0;
-    if (!open) return undefined;
-    this.context.loggers.module.warn(
-      `A transaction was left open by ${this.context.borrower ?? 'a query runner'} and is rolled back`,
-    );
-    try {
-      await connection.query('ROLLBACK');
-      return undefined;
-    } catch (error) {
-      return error as Error;
-    }
+    const { connectedQueryRunners } = this.driver;
+    const index = connectedQueryRunners.indexOf(this);
+    if (index !== -1) connectedQueryRunners.splice(index, 1);
+    connection.off('error', ignore);
+    // The pool rolls back what is open, and says who left it.
+    connection.release();
   }
 
   override async query(
     query: string,
     parameters?: unknown[] | ObjectLiteral,
     useStructuredResult = false,
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   ): Promise<any> {
     const { echo, loggers } = this.context;
     if (!echo || this.isReleased) return super.query(query, parameters, useStructuredResult);

@@ -22,6 +22,8 @@ export function typeOrmOptions(
 ): DataSourceOptions {
   const { typeorm } = options;
   return {
+    // The pool tells of lost connections itself, once.
+    poolErrorHandler: () => undefined,
     logger: new TypeOrmLogger(loggers, options.echo || DEFAULT_LIMITS, typeorm.logging),
     ...typeorm,
     type: 'postgres',
@@ -34,11 +36,7 @@ export function typeOrmOptions(
 }
 
 function listOf<T>(list: MixedList<T> | undefined): T[] {
-  return list === undefined
-    ? []
-    : Array.isArray(list)
-      ? (list as T[])
-      : Object.values(list as Record<string, T>);
+  return list === undefined ? [] : Array.isArray(list) ? list : Object.values(list as Record<string, T>);
 }
 
 /** TypeORM says `new driver.Pool(…)`; a constructor that returns an object hands that one out instead. */
