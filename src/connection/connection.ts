@@ -256,6 +256,7 @@ export class Connection extends Client {
       else if (active && !this.#setup.includes(active)) this.#setup.push(active);
     });
     wire.on('readyForQuery', () => this.#limit.stop());
+    wire.on('portalSuspended', () => this.#limit.answered());
     wire.on('errorMessage', (error: Error) => {
       if (isFatal(error)) this.#lost ??= error;
       if (isReadOnlyRefusal(error)) this.#suspectStandby = true;
