@@ -79,10 +79,11 @@ describe('the code in the documentation', () => {
 
   it("uses a request's query runner, and the data source outside of requests", async () => {
     const { NotesController } = await load('docs/request.md', 'src/notes/notes.controller.ts');
+    const { DashboardController } = await load('docs/request.md', 'src/dashboard.controller.ts');
     const { CleanUpJob } = await load('docs/request.md', 'src/jobs/clean-up.job.ts');
     const { app } = await start({
       imports: [DatabaseModule.forRoot({ url: database.url })],
-      controllers: [NotesController],
+      controllers: [NotesController, DashboardController],
       providers: [CleanUpJob],
     });
     expect((await post('/notes', { text: 'kept' })).body).toEqual({ created: 'kept' });
@@ -91,6 +92,7 @@ describe('the code in the documentation', () => {
     expect(await job.run()).toBe(1);
     await job.refresh();
     expect((await http!.fetch('/notes')).body).toEqual([{ text: 'kept' }]);
+    expect((await http!.fetch('/dashboard')).body).toMatchObject({ notes: [{ count: 1 }] });
   });
 
   it('serves health from a controller of its own', async () => {
