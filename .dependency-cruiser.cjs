@@ -93,8 +93,6 @@ module.exports = {
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {
       exportsFields: ['exports'],
-      conditionNames: ['import', 'types', 'node', 'default'],
-      extensionAlias: undefined,
     },
   },
 };

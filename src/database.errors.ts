@@ -74,3 +74,8 @@ export class DatabaseConfigError extends DatabaseError {
     this.problems = problems;
   }
 }
+
+/** No connection at start, or not the one that was asked for. `code` is that of the diagnosis: `CONNECTION_REFUSED`, … */
+export class DatabaseConnectionError extends DatabaseError {
+  static override readonly family: string = 'DatabaseConnectionError';
+}

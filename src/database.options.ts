@@ -98,12 +98,12 @@ export interface SslSettings extends Omit<
    * `disable` for a local host (a socket, a loopback or private address, a single label, `.local`, `.internal`, `.svc`)
    */
   mode?: SslMode;
-  /** Certificates to trust: PEM text or the path of a file. Variable `DB_SSL_CA`. */
-  ca?: string;
-  /** The client's own certificate: PEM text or the path of a file. Variable `DB_SSL_CERT`. */
-  cert?: string;
-  /** The key of `cert`: PEM text or the path of a file. Variable `DB_SSL_KEY`. */
-  key?: string;
+  /** Certificates to trust: PEM (a text or what `readFileSync` gives) or the path of a file. Variable `DB_SSL_CA`. */
+  ca?: string | Uint8Array;
+  /** The client's own certificate: PEM or the path of a file. Variable `DB_SSL_CERT`. */
+  cert?: string | Uint8Array;
+  /** The key of `cert`: PEM or the path of a file. Variable `DB_SSL_KEY`. */
+  key?: string | Uint8Array | SecretText;
 }
 
 /** Tries at start, when the failure is one that passes (refused, starting up, too many connections, timeouts). */
@@ -128,7 +128,7 @@ export interface DatabaseSettings {
   /** @defaultValue 5432 */
   port?: number;
   username?: string;
-  password?: string;
+  password?: string | SecretText;
   database?: string;
   /**
    * Variable `DB_PROFILE`.
@@ -215,6 +215,10 @@ export interface ResolvedDatabaseOptions {
   readonly pool: Readonly<Required<PoolSettings>>;
   readonly timeouts: Readonly<Required<TimeoutSettings>>;
   readonly ssl: ResolvedSsl;
+  /** `channel_binding` of the URL: whether the login is bound to the TLS connection; `require` is never given up. */
+  readonly channelBinding: 'disable' | 'prefer' | 'require' | undefined;
+  /** `options` of the URL, for the startup packet as they are: `-c geqo=off`, `endpoint=…`. */
+  readonly startupOptions: string | undefined;
   readonly session: Readonly<Record<string, string>>;
   readonly startup: StartupMode;
   readonly connectRetry: Readonly<Required<ConnectRetrySettings>>;
@@ -233,6 +237,6 @@ export interface ResolvedDatabaseOptions {
 /** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
 export interface ResolvedSsl {
   readonly mode: SslMode;
-  /** Never in a log: it holds the key. */
+  /** It holds the key, which only a copy shows. Frozen: hand `pg` a copy (`{ ...tls }`), since it changes what it gets. */
   readonly tls: TlsOptions | false;
 }

@@ -1,0 +1,127 @@
+import type { z } from 'zod';
+import type { DatabaseModuleOptions, SslSettings } from '../database.options.js';
+import { EXTRA_REPLACED, knownKeys, REPLACED, TLS_KEYS, TLS_REFUSED } from './keys.js';
+import { nearMiss } from './near-miss.js';
+import type { Origins } from './origins.js';
+import type { Problems } from './problems.js';
+import { SETTINGS, type SettingName } from './schema.js';
+import { shapeOf } from './shape.js';
+
+type Output<K extends SettingName> = z.output<(typeof SETTINGS)[K]>;
+/** What was given and is right; what is wrong has become a problem and is absent. */
+export type CheckedSettings = { readonly [K in Exclude<SettingName, 'ssl' | 'echo'>]?: Output<K> } & {
+  readonly ssl?: boolean | SslSettings;
+  readonly echo?: boolean | Output<'echo'>;
+};
+
+const NAMES = Object.keys(SETTINGS) as SettingName[];
+const KNOWN = knownKeys(NAMES);
+
+/** Judges every key that is there by itself; what contradicts what is judged when they are put together. */
+export function checkOptions(
+  options: DatabaseModuleOptions,
+  origins: Origins,
+  problems: Problems,
+): CheckedSettings {
+  checkKeys(options, problems);
+  if (options.type !== undefined && options.type !== 'postgres')
+    problems.add('type', `${shapeOf(options.type)} is not supported; the only database is 'postgres'`);
+  checkExtra(options.extra, problems);
+  const checked: Record<string, unknown> = {};
+  for (const name of NAMES) {
+    const value = longForm(name, options[name]);
+    if (value === undefined) continue;
+    if ((name === 'ssl' || name === 'echo') && typeof value === 'boolean') checked[name] = value;
+    else checked[name] = checkOne(name, value, origins, problems);
+  }
+  checkTlsKeys(checked['ssl'], problems);
+  return checked;
+}
+
+/** `connectRetry: 3` stands for `{ retries: 3 }`. */
+const longForm = (name: SettingName, value: unknown): unknown =>
+  name === 'connectRetry' && typeof value === 'number' ? { retries: value } : value;
+
+function checkOne(name: SettingName, value: unknown, origins: Origins, problems: Problems): unknown {
+  const result = SETTINGS[name].safeParse(value);
+  if (result.success) return result.data;
+  for (const issue of result.error.issues) {
+    const path = [name, ...issue.path].join('.');
+    if (issue.code === 'unrecognized_keys') {
+      for (const key of issue.keys) problems.add(`${name}.${key}`, unknownKey(name, key));
+      continue;
+    }
+    const wrong = issue.path.reduce<unknown>(
+      (from, key) => (from as Record<PropertyKey, unknown>)[key],
+      value,
+    );
+    problems.add(
+      origins.nameOf(path, wrong),
+      issue.code === 'invalid_key' ? issue.issues[0]!.message : issue.message,
+    );
+  }
+  return remainder(value, result.error.issues);
+}
+
+/** The settings of a group that are right, so that what contradicts them is told in the same error. */
+function remainder(value: unknown, issues: readonly z.core.$ZodIssue[]): unknown {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
+  const wrong = issues.flatMap((issue) =>
+    issue.code === 'unrecognized_keys' ? issue.keys : issue.path.slice(0, 1),
+  );
+  return Object.fromEntries(Object.entries(value).filter(([key]) => !wrong.includes(key)));
+}
+
+function unknownKey(name: SettingName, key: string): string {
+  const schema = SETTINGS[name];
+  const known = 'shape' in schema ? Object.keys(schema.shape) : [];
+  const meant = nearMiss(key, known);
+  return `is not a setting; ${meant ? `did you mean ${name}.${meant}?` : `there are ${known.join(', ')}`}`;
+}
+
+/** TypeORM may have options that we don't know, so only what looks misspelt is refused. */
+function checkKeys(options: object, problems: Problems): void {
+  for (const key of Object.keys(options)) {
+    const value = (options as Record<string, unknown>)[key];
+    if (value === undefined || KNOWN.includes(key)) continue;
+    const instead = REPLACED[key];
+    if (instead !== undefined) {
+      // Switched off, it says what is the case here anyway.
+      if (value !== false) problems.add(key, `is not supported; ${instead}`);
+      continue;
+    }
+    const meant = nearMiss(key, [...KNOWN, ...Object.keys(REPLACED)]);
+    if (meant === undefined)
+      problems.warn(key, 'is neither a setting of this module nor a known one of TypeORM; it is passed on');
+    else {
+      const cure = REPLACED[meant];
+      problems.add(key, `is not a setting; ${cure ?? `did you mean ${meant}?`}`);
+    }
+  }
+}
+
+function checkExtra(extra: unknown, problems: Problems): void {
+  if (extra === undefined) return;
+  if (typeof extra !== 'object' || extra === null || Array.isArray(extra)) {
+    problems.add('extra', `${shapeOf(extra)} is not a group of options for pg: { … }`);
+    return;
+  }
+  for (const [key, value] of Object.entries(extra)) {
+    const instead = EXTRA_REPLACED[key];
+    if (instead !== undefined && value !== undefined)
+      problems.add(`extra.${key}`, `would contradict the settings of this module; ${instead}`);
+  }
+}
+
+function checkTlsKeys(ssl: unknown, problems: Problems): void {
+  if (typeof ssl !== 'object' || ssl === null) return;
+  const known = [...Object.keys(SETTINGS.ssl.shape), ...TLS_KEYS];
+  for (const [key, value] of Object.entries(ssl)) {
+    if (value === undefined || known.includes(key)) continue;
+    const meant = nearMiss(key, known);
+    if (TLS_REFUSED.includes(key))
+      problems.add(`ssl.${key}`, 'is not a matter of TLS; use url or host and port');
+    else if (meant !== undefined) problems.add(`ssl.${key}`, `is not a setting; did you mean ssl.${meant}?`);
+    else problems.warn(`ssl.${key}`, 'is not a known option of TLS; it is passed on');
+  }
+}

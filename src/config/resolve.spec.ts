@@ -1,0 +1,414 @@
+import { inspect } from 'node:util';
+import { describe, expect, it } from '@jest/globals';
+import { DatabaseConfigError } from '../database.errors.js';
+import type { DatabaseModuleOptions } from '../database.options.js';
+import { readEnvironment, type Environment } from './environment.js';
+import { resolveDatabaseOptions } from './resolve.js';
+import { Secret } from './secret.js';
+
+const URL = 'postgres://me:hunter2@localhost/app';
+const resolve = (options: object = {}, env: Environment = {}) =>
+  resolveDatabaseOptions({ url: URL, ...options }, { env });
+
+/** Options that no type allows, as they come from JavaScript or JSON. */
+const problemsOf = (options: unknown, env: Environment = {}): string[] => {
+  try {
+    resolveDatabaseOptions(options as DatabaseModuleOptions, { env });
+  } catch (error) {
+    if (!(error instanceof DatabaseConfigError)) throw error;
+    expect(inspect(error, { depth: 9, showHidden: true })).not.toContain('hunter2');
+    return error.problems.map(({ setting, message }) => `${setting}: ${message}`);
+  }
+  return [];
+};
+
+describe('defaults', () => {
+  it('are those of production', () => {
+    expect(resolve()).toMatchObject({
+      name: 'default',
+      profile: 'production',
+      server: { host: 'localhost', port: 5432, database: 'app', username: 'me' },
+      pool: {
+        size: 5,
+        maxOverflow: 10,
+        acquireTimeoutMs: 30_000,
+        maxLifetimeMs: 1_800_000,
+        prePing: true,
+        leakThresholdMs: 0,
+      },
+      timeouts: {
+        connectMs: 10_000,
+        statementMs: 30_000,
+        idleInTransactionMs: 60_000,
+        lockMs: 0,
+        shutdownMs: 10_000,
+      },
+      ssl: { mode: 'disable', tls: false },
+      session: {},
+      startup: 'verify',
+      connectRetry: { retries: 9, initialDelayMs: 200, maxDelayMs: 5_000 },
+      echo: false,
+      autoLoadEntities: true,
+      typeorm: {},
+      warnings: [],
+    });
+  });
+
+  it.each([
+    [
+      'development',
+      { size: 2, maxOverflow: 5, acquireTimeoutMs: 10_000, maxLifetimeMs: 300_000, leakThresholdMs: 30_000 },
+    ],
+    [
+      'serverless',
+      { size: 2, maxOverflow: 0, acquireTimeoutMs: 10_000, maxLifetimeMs: 300_000, leakThresholdMs: 0 },
+    ],
+  ] as const)('of the profile %s', (profile, pool) => {
+    expect(resolve({ profile })).toMatchObject({ profile, pool: { ...pool, prePing: true } });
+  });
+
+  it('follow NODE_ENV where no profile is set', () => {
+    expect(resolve({}, { NODE_ENV: 'test' })).toMatchObject({
+      profile: 'development',
+      pool: { size: 2 },
+      origins: { profile: 'environment NODE_ENV' },
+    });
+    expect(resolve({ profile: 'production' }, { NODE_ENV: 'test' }).profile).toBe('production');
+  });
+
+  it('load entities by themselves unless the entities are listed', () => {
+    expect(resolve({ entities: [] }).autoLoadEntities).toBe(false);
+    expect(resolve({ entities: [], autoLoadEntities: true }).autoLoadEntities).toBe(true);
+  });
+
+  it('an undefined option is one that is not set', () => {
+    expect(resolve({ pool: { size: undefined }, timeouts: undefined }).pool.size).toBe(5);
+  });
+});
+
+describe('what wins', () => {
+  const env = readEnvironment({
+    DB_URL: URL,
+    DB_POOL_SIZE: '7',
+    DB_POOL_TIMEOUT: '10s',
+    DB_PROFILE: 'development',
+  });
+
+  it('is what was set explicitly, then the profile, then the default, and each says where it came from', () => {
+    const { pool, origins } = resolve({ ...env, pool: { ...env.pool, size: 8 } });
+    expect(pool).toMatchObject({ size: 8, acquireTimeoutMs: 10_000, maxOverflow: 5, prePing: true });
+    expect(origins).toMatchObject({
+      url: 'environment DB_URL',
+      host: 'url',
+      profile: 'environment DB_PROFILE',
+      'pool.size': 'options',
+      'pool.acquireTimeoutMs': 'environment DB_POOL_TIMEOUT',
+      'pool.maxOverflow': 'profile',
+      'pool.prePing': 'default',
+    });
+  });
+
+  it('is the option, then the URL, for what both can say', () => {
+    const url = `${URL}?connect_timeout=15&application_name=from-url&sslmode=require`;
+    expect(resolve({ url })).toMatchObject({
+      timeouts: { connectMs: 15_000 },
+      applicationName: 'from-url',
+      ssl: { mode: 'require' },
+      origins: { 'timeouts.connectMs': 'url', applicationName: 'url', 'ssl.mode': 'url' },
+    });
+    expect(
+      resolve({ url, timeouts: { connectMs: 5_000 }, applicationName: 'mine', ssl: { mode: 'disable' } }),
+    ).toMatchObject({ timeouts: { connectMs: 5_000 }, applicationName: 'mine', ssl: { mode: 'disable' } });
+  });
+
+  it('a problem names the variable that the value came from', () => {
+    const wrong = readEnvironment({ DB_URL: `${URL}?sslmode=prefer` });
+    expect(problemsOf(wrong)).toEqual([expect.stringMatching(/^DB_URL: sslmode=prefer/)]);
+  });
+
+  it('warnings of the environment arrive', () => {
+    expect(resolve({ ...readEnvironment({ DB_POOLSIZE: '3' }) }).warnings).toEqual([
+      'DB_POOLSIZE: is not read; did you mean DB_POOL_SIZE?',
+    ]);
+  });
+});
+
+describe('the server', () => {
+  it('is named by the single options as well', () => {
+    const { server, password, origins } = resolveDatabaseOptions(
+      { host: 'db.local', port: 5433, username: 'me', password: 'p', database: 'app' },
+      { env: {} },
+    );
+    expect(server).toEqual({ host: 'db.local', port: 5433, username: 'me', database: 'app' });
+    expect(password?.reveal()).toBe('p');
+    expect(origins).toMatchObject({ host: 'options', port: 'options' });
+  });
+
+  it('is completed by single options that the URL leaves open', () => {
+    const { server, password } = resolveDatabaseOptions(
+      { url: 'postgres://localhost', username: 'me', password: new Secret('p') },
+      { env: {} },
+    );
+    expect(server).toEqual({ host: 'localhost', port: 5432, username: 'me', database: 'me' });
+    expect(password?.reveal()).toBe('p');
+  });
+
+  it('is not contradicted by what says the same', () => {
+    expect(
+      resolve({ host: 'localhost', username: 'me', database: 'app', password: 'hunter2' }).server.host,
+    ).toBe('localhost');
+  });
+
+  it('is not contradicted by what says something else', () => {
+    expect(problemsOf({ url: URL, host: 'db', port: 1, database: 'b', password: 'x' })).toEqual([
+      expect.stringMatching(/^host: contradicts url/),
+      expect.stringMatching(/^database: contradicts url/),
+      expect.stringMatching(/^password: contradicts url/),
+    ]);
+  });
+
+  it.each([[{}], [{ url: '' }], [{ url: undefined }], [{ username: 'me' }]])(
+    'is missing in %p',
+    (options) => {
+      expect(problemsOf(options)).toEqual([
+        expect.stringMatching(/^DB_URL: is not set; give DB_URL \(or DATABASE_URL\)/),
+      ]);
+    },
+  );
+
+  it('an empty password is none', () => {
+    expect(
+      resolveDatabaseOptions({ host: 'db', username: 'me', password: '' }, { env: {} }).password,
+    ).toBeUndefined();
+  });
+
+  it('a URL in the host is refused without being shown', () => {
+    expect(problemsOf({ host: URL })).toEqual([expect.stringMatching(/^host: .*a URL belongs into url/)]);
+  });
+});
+
+describe('bad options', () => {
+  it.each([
+    [undefined, /options: undefined was given; does the factory return/],
+    [null, /options: null was given/],
+    ['postgres://me:hunter2@host/app', /options: a text was given/],
+    [[], /options: a list was given/],
+  ])('%p are refused', (options, message) => {
+    expect(problemsOf(options)).toEqual([expect.stringMatching(message)]);
+  });
+
+  it.each<[object, RegExp]>([
+    [{ type: 'mysql' }, /^type: "mysql" is not supported/],
+    [{ poolSize: 5 }, /^poolSize: is not supported; use pool\.size/],
+    [{ poolsize: 5 }, /^poolsize: is not a setting; use pool\.size/],
+    [{ timeout: { connectMs: 5_000 } }, /^timeout: is not a setting; did you mean timeouts\?/],
+    [{ entites: [] }, /^entites: is not a setting; did you mean entities\?/],
+    [{ connectTimeoutMS: 5 }, /use timeouts\.connectMs/],
+    [{ replication: {} }, /^replication: is not supported/],
+    [{ driver: {} }, /^driver: is not supported/],
+    [{ pool: { size: 0 } }, /^pool\.size: 0 is not a whole number from 1 to 100/],
+    [{ pool: { size: -3 } }, /^pool\.size: -3 is not/],
+    [{ pool: { size: 'abc' } }, /^pool\.size: "abc" is not/],
+    [{ pool: { size: Number.NaN } }, /^pool\.size: NaN is not/],
+    [{ pool: { size: 2.5 } }, /^pool\.size: 2\.5 is not/],
+    [{ pool: { siez: 3 } }, /^pool\.siez: is not a setting; did you mean pool\.size\?/],
+    [{ pool: 5 }, /^pool: 5 is not a group/],
+    [{ pool: null }, /^pool: null is not a group/],
+    [
+      { pool: { acquireTimeoutMs: 30 } },
+      /30 is not a whole number of milliseconds from 1 000 to 300 000; 30 seconds are 30 000/,
+    ],
+    [{ pool: { maxLifetimeMs: 1_000 } }, /^pool\.maxLifetimeMs/],
+    [{ pool: { leakThresholdMs: 1 } }, /or 0 for off/],
+    [
+      { timeouts: { statementMs: '30s' } },
+      /^timeouts\.statementMs: "30s" is not a whole number of milliseconds/,
+    ],
+    [{ timeouts: { statement: 30 } }, /^timeouts\.statement: is not a setting/],
+    [
+      { ssl: { rejectUnauthorised: false } },
+      /^ssl\.rejectUnauthorised: is not a setting; did you mean ssl\.rejectUnauthorized/,
+    ],
+    [{ ssl: { rejectUnauthorized: 'false' } }, /^ssl\.rejectUnauthorized: "false" is not true or false/],
+    [{ ssl: { host: 'x', mode: 'require' } }, /^ssl\.host: is not a matter of TLS/],
+    [{ ssl: { mode: 'prefer' } }, /^ssl\.mode: "prefer" is not one of/],
+    [{ ssl: 'require' }, /^ssl: "require" is not a group/],
+    [{ ssl: { ca: '/nowhere/ca.pem' } }, /^ssl\.ca: the file \/nowhere\/ca\.pem does not exist/],
+    [{ session: { 'a b': 1 } }, /^session\.a b: is not the name/],
+    [{ session: { a: {} } }, /^session\.a: an object is not/],
+    [{ session: { a: 'x\0y' } }, /^session\.a: it holds a zero character/],
+    [{ session: { Statement_Timeout: 5 } }, /use timeouts\.statementMs/],
+    [{ extra: { max: 5 } }, /^extra\.max: would contradict.*pool\.size/],
+    [{ extra: { password: 'hunter2' } }, /^extra\.password: would contradict/],
+    [{ extra: 5 }, /^extra: 5 is not a group/],
+    [{ password: 5 }, /^password: a number is not a password/],
+    [{ url: 5 }, /^url: a number is not a URL/],
+    [{ url: 'not a url' }, /^url: there is white space/],
+    [{ echo: 'yes' }, /^echo: "yes" is not/],
+    [{ echo: { parametres: true } }, /did you mean echo\.parameters/],
+    [{ connectRetry: -1 }, /^connectRetry\.retries: -1 is not/],
+    [{ connectRetry: { initialDelayMs: 9, maxDelayMs: 3 } }, /^connectRetry\.initialDelayMs: 9 is more than/],
+    [{ connectRetry: 3, retryAttempts: 3 }, /^connectRetry\.retries: contradicts retryAttempts/],
+    [{ toRetry: true }, /^toRetry: true is not a function/],
+    [{ applicationName: '' }, /^applicationName/],
+    [{ startup: 'never' }, /^startup: "never" is not one of/],
+    [{ startup: 'lazy', synchronize: true }, /^synchronize: needs the database at start/],
+    [{ startup: 'lazy', migrationsRun: true }, /^migrationsRun: needs the database at start/],
+    [{ url: `${URL}?channel_binding=require` }, /^ssl\.mode: is disable, but channel_binding=require/],
+    [{ url: `${URL}?application_name=${'x'.repeat(64)}` }, /^url \(application_name\)/],
+  ])('%j is refused', (options, message) => {
+    const problems = problemsOf({ url: URL, ...options });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toMatch(message);
+  });
+
+  it('are told all at once', () => {
+    expect(
+      problemsOf({
+        url: 'mysql://me:hunter2@host/app',
+        pool: { size: -3, maxOverflow: 'x' },
+        timeouts: { connectMs: 30 },
+        ssl: { ca: '/nowhere/ca.pem', mod: 'require' },
+        poolsize: 4,
+        extra: { max: 3 },
+      }).map((problem) => problem.split(': ')[0]),
+    ).toEqual([
+      'poolsize',
+      'extra.max',
+      'pool.size',
+      'pool.maxOverflow',
+      'timeouts.connectMs',
+      'ssl.mod',
+      'url',
+      'ssl.ca',
+    ]);
+  });
+
+  it('carry the name of the data source', () => {
+    expect(() => resolveDatabaseOptions({}, { name: 'reports', env: {} })).toThrow(
+      expect.objectContaining({ dataSource: 'reports', code: 'DATABASE_CONFIG_INVALID' }),
+    );
+  });
+});
+
+describe('suspicious options', () => {
+  it.each<[object, RegExp]>([
+    [{ timeouts: { statementMs: 30 } }, /^timeouts\.statementMs: 30 ms is very short.*30 seconds are 30 000/],
+    [{ synchronize: true }, /^synchronize: is on in profile production.*DELETE/],
+    [{ dropSchema: true }, /^dropSchema: is on in profile production/],
+    [
+      { keepAlive: 5 },
+      /^keepAlive: is neither a setting of this module nor a known one of TypeORM; it is passed on/,
+    ],
+    [{ ssl: { mode: 'require', whatever: 1 } }, /^ssl\.whatever: is not a known option/],
+    [{ url: `${URL}?pool_timeout=3` }, /^url: the parameter pool_timeout has no effect/],
+  ])('%j is accepted with a warning', (options, message) => {
+    expect(resolve(options).warnings).toEqual([expect.stringMatching(message)]);
+  });
+
+  it.each<[object]>([
+    [{ timeouts: { statementMs: 0, lockMs: 200, idleInTransactionMs: 1_000 } }],
+    [{ synchronize: true, profile: 'development' }],
+    [{ synchronize: false }],
+    [{ extra: { keepAlive: true, max: undefined } }],
+    [{ poolSize: undefined, keepConnectionAlive: false }],
+    [{ ssl: { mode: 'require', rejectUnauthorized: true, ciphers: 'x' } }],
+  ])('%j is nothing to warn of', (options) => {
+    expect(resolve(options).warnings).toEqual([]);
+  });
+});
+
+describe('the options of @nestjs/typeorm', () => {
+  it('type and name are understood', () => {
+    expect(resolve({ type: 'postgres', name: 'reports' }).name).toBe('reports');
+    expect(resolveDatabaseOptions({ url: URL, name: 'x' } as never, { name: 'reports' }).name).toBe(
+      'reports',
+    );
+  });
+
+  it('retryAttempts counts the first try too, retryDelay is the same before each', () => {
+    const toRetry = () => true;
+    const { connectRetry, toRetry: kept } = resolve({ retryAttempts: 10, retryDelay: 3_000, toRetry });
+    expect(connectRetry).toEqual({ retries: 9, initialDelayMs: 3_000, maxDelayMs: 3_000 });
+    expect(kept).toBe(toRetry);
+    expect(resolve({ retryAttempts: 0 }).connectRetry.retries).toBe(0);
+  });
+});
+
+describe('short forms', () => {
+  it('a number is a count of retries', () => {
+    expect(resolve({ connectRetry: 3 }).connectRetry).toEqual({
+      retries: 3,
+      initialDelayMs: 200,
+      maxDelayMs: 5_000,
+    });
+  });
+
+  it('one delay moves the other, where that is a default', () => {
+    expect(resolve({ connectRetry: { initialDelayMs: 9_000 } }).connectRetry.maxDelayMs).toBe(9_000);
+    expect(resolve({ connectRetry: { maxDelayMs: 100 } }).connectRetry.initialDelayMs).toBe(100);
+  });
+
+  it('echo is a flag or a group', () => {
+    expect(resolve({ echo: true }).echo).toEqual({ parameters: false, maxLength: 2_000 });
+    expect(resolve({ echo: { parameters: true } }).echo).toEqual({ parameters: true, maxLength: 2_000 });
+    expect(resolve({ echo: false }).echo).toBe(false);
+  });
+
+  it('session values are what SQL says', () => {
+    expect(resolve({ session: { search_path: 'app', geqo: false, work_mem: 64 } }).session).toEqual({
+      search_path: 'app',
+      geqo: 'off',
+      work_mem: '64',
+    });
+  });
+});
+
+describe('the result', () => {
+  it('is frozen, and what belongs to the user is not', () => {
+    class User {}
+    const logger = { log: () => undefined };
+    const resolved = resolve({ entities: [User], logger });
+    for (const part of [
+      resolved,
+      resolved.pool,
+      resolved.server,
+      resolved.origins,
+      resolved.typeorm,
+      resolved.warnings,
+    ])
+      expect(Object.isFrozen(part)).toBe(true);
+    expect([
+      Object.isFrozen(User),
+      Object.isFrozen(logger),
+      Object.isFrozen(resolved.typeorm.entities),
+    ]).toEqual([false, false, false]);
+    expect(resolved.typeorm).toEqual({ entities: [User], logger });
+  });
+
+  it("hands TypeORM's options on, without URL, password and TLS", () => {
+    const { typeorm } = resolve({
+      schema: 'app',
+      logging: true,
+      ssl: true,
+      password: 'hunter2',
+      pool: { size: 3 },
+    });
+    expect(typeorm).toEqual({ schema: 'app', logging: true });
+  });
+
+  it('shows no secret when it is printed', () => {
+    const resolved = resolve({ ...readEnvironment({ DB_URL: URL }) });
+    expect(inspect(resolved, { depth: 9, showHidden: true }) + JSON.stringify(resolved)).not.toContain(
+      'hunter2',
+    );
+    expect(resolved.password?.reveal()).toBe('hunter2');
+  });
+
+  it('hands on what the URL says for the startup packet', () => {
+    expect(resolve({ url: `${URL}?options=-c%20geqo%3Doff&channel_binding=prefer` })).toMatchObject({
+      startupOptions: '-c geqo=off',
+      channelBinding: 'prefer',
+    });
+  });
+});

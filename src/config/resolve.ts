@@ -1,0 +1,256 @@
+import { DatabaseConfigError } from '../database.errors.js';
+import type {
+  ConnectRetrySettings,
+  DatabaseModuleOptions,
+  DatabaseProfile,
+  EchoSettings,
+  ResolvedDatabaseOptions,
+  SettingOrigin,
+} from '../database.options.js';
+import { checkCombinations } from './combinations.js';
+import {
+  applicationName,
+  environmentProfile,
+  missingUrl,
+  processEnvironment,
+  type Environment,
+} from './environment.js';
+import { checkOptions, type CheckedSettings } from './options-check.js';
+import { Origins, originsIn } from './origins.js';
+import { Problems } from './problems.js';
+import { DEFAULTS, PROFILES } from './profiles.js';
+import { SETTINGS } from './schema.js';
+import { resolveServer, type Server } from './server.js';
+import { kindOf } from './shape.js';
+import { resolveSsl } from './ssl.js';
+
+/** What the options are resolved for. */
+export interface ResolveContext {
+  /** The data source's name. @defaultValue 'default' */
+  readonly name?: string;
+  /** Where NODE_ENV and the app's name are looked up. @defaultValue the environment of the process */
+  readonly env?: Environment;
+}
+
+/**
+ * All settings, once: what was set explicitly, else the URL, else the profile, else the default. Reads the files of CA,
+ * certificate and key and the app's package.json; connects to nothing.
+ * @throws DatabaseConfigError with everything that is wrong
+ */
+export function resolveDatabaseOptions(
+  options: DatabaseModuleOptions,
+  context: ResolveContext = {},
+): ResolvedDatabaseOptions {
+  const name = context.name ?? nameIn(options) ?? 'default';
+  if (typeof options !== 'object' || options === null || Array.isArray(options))
+    throw new DatabaseConfigError(
+      [
+        {
+          setting: 'options',
+          message: `${kindOf(options)} was given; does the factory return its settings?`,
+        },
+      ],
+      { dataSource: name },
+    );
+  const env = context.env ?? processEnvironment();
+  const environment = originsIn(options);
+  const origins = new Origins(environment);
+  const problems = new Problems();
+  problems.warnings.push(...(environment?.warnings ?? []));
+
+  const given = checkOptions(options, origins, problems);
+  const unusable = (['url', 'host'] as const).some(
+    (key) => options[key] !== undefined && given[key] === undefined,
+  );
+  const server = resolveServer(given, unusable ? undefined : missingUrl(env), origins, problems);
+  const ssl = resolveSsl(
+    {
+      settings: given.ssl,
+      url: server.url?.parameters,
+      urlName: server.urlName,
+      host: server.address.host,
+      nameOf: (path, value) => origins.nameOf(path, value),
+    },
+    problems,
+  );
+  chooseSslOrigins(given, ssl, server, origins);
+  const resolved: ResolvedDatabaseOptions = {
+    name,
+    server: server.address,
+    password: server.password,
+    ...settings(options, given, server, env, origins, problems),
+    ssl: { mode: ssl.mode, tls: ssl.tls },
+    toRetry: given.toRetry,
+    typeorm: passedOn(options),
+    origins: origins.chosen,
+    warnings: problems.warnings,
+  };
+  checkCombinations(resolved, problems);
+  problems.throwIfAny(name);
+  return frozen(resolved);
+}
+
+/** Which of them decided; the values themselves are in `ssl`. */
+function chooseSslOrigins(
+  given: CheckedSettings,
+  { mode, from }: ReturnType<typeof resolveSsl>,
+  { url }: Server,
+  origins: Origins,
+): void {
+  const ssl = typeof given.ssl === 'object' ? given.ssl : {};
+  origins.choose('ssl.mode', [[from, mode]]);
+  for (const [part, ofUrl] of [
+    ['ca', url?.parameters.sslCa],
+    ['cert', url?.parameters.sslCert],
+    ['key', url?.parameters.sslKey],
+  ] as const)
+    origins.choose<unknown>(`ssl.${part}`, [
+      ['options', ssl[part]],
+      ['url', ofUrl],
+    ]);
+}
+
+type Settled = Omit<
+  ResolvedDatabaseOptions,
+  'name' | 'server' | 'password' | 'ssl' | 'toRetry' | 'typeorm' | 'origins' | 'warnings'
+>;
+
+function settings(
+  { entities }: DatabaseModuleOptions,
+  given: CheckedSettings,
+  { url, urlName }: Server,
+  env: Environment,
+  origins: Origins,
+  problems: Problems,
+): Settled {
+  const parameters = url?.parameters;
+  const profile = origins.choose<DatabaseProfile>('profile', [
+    ['options', given.profile],
+    [environmentProfile(env) === 'production' ? 'default' : 'environment NODE_ENV', environmentProfile(env)],
+  ])!;
+  const ofUrl = SETTINGS.applicationName.optional().safeParse(parameters?.applicationName);
+  if (ofUrl.error) problems.add(`${urlName} (application_name)`, ofUrl.error.issues[0]!.message);
+  return {
+    profile,
+    pool: layered(origins, 'pool', DEFAULTS.pool, [
+      ['options', given.pool],
+      ['profile', PROFILES[profile].pool],
+    ]),
+    timeouts: layered(origins, 'timeouts', DEFAULTS.timeouts, [
+      ['options', given.timeouts],
+      ['url', parameters?.timeouts],
+    ]),
+    channelBinding: origins.choose('channelBinding', [['url', parameters?.channelBinding]]),
+    startupOptions: origins.choose('startupOptions', [['url', parameters?.startupOptions]]),
+    session: sessionOf(given, origins),
+    startup: origins.choose('startup', [
+      ['options', given.startup],
+      ['default', DEFAULTS.startup],
+    ])!,
+    connectRetry: retries(given, origins, problems),
+    applicationName: origins.choose('applicationName', [
+      ['options', given.applicationName],
+      ['url', ofUrl.data],
+      ['default', applicationName(env)],
+    ])!,
+    echo: echoOf(given.echo, origins),
+    autoLoadEntities: origins.choose('autoLoadEntities', [
+      ['options', given.autoLoadEntities],
+      ['default', entities === undefined],
+    ])!,
+  };
+}
+
+/** Each setting of a group from the first layer that has it. */
+function layered<T extends object>(
+  origins: Origins,
+  group: string,
+  defaults: Required<T>,
+  layers: readonly (readonly [SettingOrigin, { readonly [K in keyof T]?: T[K] | undefined } | undefined])[],
+): Required<T> {
+  const chosen = (key: keyof T & string) =>
+    origins.choose(`${group}.${key}`, [
+      ...layers.map(([origin, layer]) => [origin, layer?.[key]] as const),
+      ['default', defaults[key]] as const,
+    ]);
+  return Object.fromEntries(
+    Object.keys(defaults).map((key) => [key, chosen(key as keyof T & string)]),
+  ) as Required<T>;
+}
+
+/** In the words of SQL, so that everybody below sends the same text. */
+function sessionOf(given: CheckedSettings, origins: Origins): Record<string, string> {
+  const text = (value: string | number | boolean) =>
+    typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
+  return Object.fromEntries(
+    Object.entries(given.session ?? {}).map(([key, value]) => [
+      key,
+      text(origins.choose(`session.${key}`, [['options', value]])!),
+    ]),
+  );
+}
+
+/** The settings of `@nestjs/typeorm` count tries, the first one too, and pause for the same time before each. */
+function retries(
+  given: CheckedSettings,
+  origins: Origins,
+  problems: Problems,
+): Required<ConnectRetrySettings> {
+  const { connectRetry, retryAttempts, retryDelay } = given;
+  const old = retryAttempts !== undefined || retryDelay !== undefined;
+  if (connectRetry && old)
+    problems.add(
+      origins.nameOf('connectRetry.retries', connectRetry.retries),
+      `contradicts ${retryAttempts === undefined ? 'retryDelay' : 'retryAttempts'}; give connectRetry alone`,
+    );
+  const initialDelayMs = connectRetry?.initialDelayMs;
+  const maxDelayMs = connectRetry?.maxDelayMs;
+  if (initialDelayMs !== undefined && maxDelayMs !== undefined && initialDelayMs > maxDelayMs)
+    problems.add('connectRetry.initialDelayMs', `${initialDelayMs} is more than connectRetry.maxDelayMs`);
+  const translated: ConnectRetrySettings = old
+    ? {
+        retries: retryAttempts === undefined ? undefined : Math.max(0, retryAttempts - 1),
+        initialDelayMs: retryDelay,
+        maxDelayMs: retryDelay,
+      }
+    : { ...connectRetry };
+  const chosen = layered<ConnectRetrySettings>(origins, 'connectRetry', DEFAULTS.connectRetry, [
+    ['options', translated],
+  ]);
+  // One of the two was given: it moves the other, which is only a default.
+  if (initialDelayMs === undefined)
+    chosen.initialDelayMs = Math.min(chosen.initialDelayMs, chosen.maxDelayMs);
+  else chosen.maxDelayMs = Math.max(chosen.initialDelayMs, chosen.maxDelayMs);
+  return chosen;
+}
+
+function echoOf(given: CheckedSettings['echo'], origins: Origins): Required<EchoSettings> | false {
+  if (typeof given !== 'object') {
+    const on = origins.choose('echo', [
+      ['options', given],
+      ['default', false],
+    ]);
+    return on ? { ...DEFAULTS.echo } : false;
+  }
+  return layered<EchoSettings>(origins, 'echo', DEFAULTS.echo, [['options', given]]);
+}
+
+/** What is TypeORM's. The URL, the password and TLS are not: they reach the pool by another way, and print nowhere. */
+function passedOn(options: DatabaseModuleOptions): ResolvedDatabaseOptions['typeorm'] {
+  const ours = [...Object.keys(SETTINGS), 'type', 'name'];
+  return Object.fromEntries(
+    Object.entries(options).filter(([key, value]) => !ours.includes(key) && value !== undefined),
+  );
+}
+
+/** What was made here is frozen, and what belongs to the user (entities, loggers, functions) is left alone. */
+function frozen(resolved: ResolvedDatabaseOptions): ResolvedDatabaseOptions {
+  for (const value of Object.values(resolved))
+    if (typeof value === 'object' && value !== null) Object.freeze(value);
+  return Object.freeze(resolved);
+}
+
+function nameIn(options: unknown): string | undefined {
+  const name = (options as { name?: unknown } | null | undefined)?.name;
+  return typeof name === 'string' && name !== '' ? name : undefined;
+}

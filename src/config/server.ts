@@ -1,0 +1,116 @@
+import { userInfo } from 'node:os';
+import type { SecretText, ServerAddress } from '../database.options.js';
+import type { CheckedSettings } from './options-check.js';
+import type { Origins } from './origins.js';
+import type { Problems } from './problems.js';
+import { DEFAULTS } from './profiles.js';
+import { Secret } from './secret.js';
+import { hostName, parseDatabaseUrl, type ParsedUrl } from './url.js';
+
+/** Where to connect and as whom, from the URL, the single options, or both where they don't contradict. */
+export interface Server {
+  readonly address: ServerAddress;
+  readonly password: SecretText | undefined;
+  readonly url: ParsedUrl | undefined;
+  /** What messages call the URL. */
+  readonly urlName: string;
+}
+
+/** Stands in while the other settings are judged; the error comes before anybody sees it. */
+const NOWHERE: ServerAddress = { host: 'localhost', port: DEFAULTS.port, database: '', username: '' };
+
+/** @param missing what is wrong when there is neither URL nor host; undefined when it has been told already */
+export function resolveServer(
+  given: CheckedSettings,
+  missing: string | undefined,
+  origins: Origins,
+  problems: Problems,
+): Server {
+  const urlName = origins.nameOf('url', given.url);
+  // `url: process.env.X ?? ''` is no URL.
+  const text = given.url === undefined ? '' : Secret.from(given.url).reveal().trim();
+  if (text === '' && given.host === undefined) {
+    if (missing !== undefined) problems.add('DB_URL', missing);
+    return { address: NOWHERE, password: undefined, url: undefined, urlName };
+  }
+  const url = text === '' ? undefined : parseDatabaseUrl(text);
+  if (url) {
+    origins.choose('url', [['options', given.url]]);
+    for (const problem of url.problems) problems.add(urlName, problem);
+    for (const warning of url.warnings) problems.warn(urlName, warning);
+    if (url.problems.length > 0) return { address: NOWHERE, password: undefined, url, urlName };
+    checkContradictions(given, url, urlName, origins, problems);
+  }
+
+  const host = given.host === undefined ? undefined : hostName(given.host);
+  if (given.host !== undefined && host === undefined)
+    problems.add('host', 'holds a character that no host has; a URL belongs into url, a port into port');
+  const username =
+    origins.choose('username', [
+      ['options', given.username],
+      ['url', url?.username],
+      ['default', osUser()],
+    ]) ?? '';
+  if (username === '')
+    problems.add(
+      url ? urlName : 'username',
+      'the user is missing; expected is postgres://user:password@host/database',
+    );
+  const password = origins.choose('password', [
+    ['options', secretOrNone(given.password)],
+    ['url', url?.password],
+  ]);
+  const address: ServerAddress = {
+    host:
+      origins.choose('host', [
+        ['options', host],
+        ['url', url?.host],
+      ]) ?? NOWHERE.host,
+    port:
+      origins.choose('port', [
+        ['options', given.port],
+        ['url', url?.port],
+        ['default', DEFAULTS.port],
+      ]) ?? DEFAULTS.port,
+    username,
+    database:
+      origins.choose('database', [
+        ['options', given.database],
+        ['url', url?.database],
+        // As libpq does.
+        ['default', username],
+      ]) ?? username,
+  };
+  return { address, password, url, urlName };
+}
+
+/** `password: process.env.X ?? ''` is no password. */
+function secretOrNone(password: string | SecretText | undefined): SecretText | undefined {
+  if (password === undefined) return undefined;
+  const secret = Secret.from(password);
+  return secret.reveal() === '' ? undefined : secret;
+}
+
+function checkContradictions(
+  given: CheckedSettings,
+  url: ParsedUrl,
+  urlName: string,
+  origins: Origins,
+  problems: Problems,
+): void {
+  const differs = (a: unknown, b: unknown) => a !== undefined && b !== undefined && a !== b;
+  for (const part of ['host', 'port', 'username', 'database'] as const)
+    if (differs(given[part], url[part]))
+      problems.add(origins.nameOf(part, given[part]), `contradicts ${urlName}; give one of them`);
+  if (differs(secretOrNone(given.password)?.reveal(), url.password?.reveal()))
+    problems.add('password', `contradicts ${urlName}; give one of them`);
+}
+
+/** The user of the operating system, as libpq takes it; a container's may have no name. */
+function osUser(): string | undefined {
+  try {
+    return userInfo().username || undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,157 @@
+import { DataSource, type ReplicationMode } from 'typeorm';
+import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import { DatabaseError } from '../database.errors.js';
+import type { ResolvedDatabaseOptions } from '../database.options.js';
+import type { DatabaseLoggers } from './database.logger.js';
+import { createPool, type DataSourcePool } from './data-source.pool.js';
+import { drain } from './drain.js';
+import { ManagedQueryRunner } from './managed-query-runner.js';
+import { connectWithRetry, describeStart, type ServerFacts } from './start.js';
+import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
+
+/** TypeORM's `DataSource` on our pool: it verifies its start, waits at its end, and all its query runners are ours. */
+export class ManagedDataSource extends DataSource {
+  /** The settings it was made from; no secret shows in it. */
+  readonly settings: ResolvedDatabaseOptions;
+  private readonly loggers: DatabaseLoggers;
+  private readonly holder: { pool: DataSourcePool | undefined };
+  private verified: Promise<void> | undefined;
+  private closing: Promise<void> | undefined;
+
+  constructor(
+    settings: ResolvedDatabaseOptions,
+    entities: readonly EntityTarget[],
+    loggers: DatabaseLoggers,
+  ) {
+    // TypeORM's constructor runs before our fields exist, so that the pool is reached through a holder.
+    const holder: { pool: DataSourcePool | undefined } = { pool: undefined };
+    super(
+      typeOrmOptions(settings, entities, loggers, () => (holder.pool ??= createPool(settings, loggers.pool))),
+    );
+    this.settings = settings;
+    this.loggers = loggers;
+    this.holder = holder;
+    // `inspect(dataSource)` prints whole graphs; these two add nothing to it.
+    Object.defineProperty(this, 'holder', { enumerable: false });
+    Object.defineProperty(this, 'loggers', { enumerable: false });
+  }
+
+  /** The connections; undefined before `initialize()` and after `destroy()`. */
+  get pool(): DataSourcePool | undefined {
+    return this.holder.pool;
+  }
+
+  /**
+   * Connects and verifies, or with `startup: 'lazy'` only prepares.
+   * @throws DatabaseConnectionError when the database can't be reached or refuses, with its diagnosis
+   */
+  override async initialize(): Promise<this> {
+    if (this.isInitialized) return super.initialize();
+    this.holder.pool = createPool(this.settings, this.loggers.pool);
+    try {
+      if (this.settings.startup === 'lazy') return await this.prepare();
+      await (this.verified = this.verify());
+      return await super.initialize();
+    } catch (error) {
+      // TypeORM leaves the pool of a failed start open.
+      await this.abandon();
+      throw error;
+    }
+  }
+
+  /** Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. */
+  override async destroy(): Promise<void> {
+    if (!this.isInitialized && !this.closing) return super.destroy();
+    return (this.closing ??= this.close().finally(() => (this.closing = undefined)));
+  }
+
+  override createQueryRunner(mode: ReplicationMode = 'master'): ManagedQueryRunner {
+    return this.createRunner(mode);
+  }
+
+  /** A runner that names its borrower in logs and errors: `GET /users/:id`. */
+  createRequestRunner(borrower: string): ManagedQueryRunner {
+    return this.createRunner('master', borrower);
+  }
+
+  private createRunner(mode: ReplicationMode, borrower?: string): ManagedQueryRunner {
+    const runner = new ManagedQueryRunner(this.driver as PostgresDriver, mode, {
+      ready: () => this.ready(),
+      echo: this.settings.echo,
+      loggers: this.loggers,
+      borrower,
+    });
+    Object.assign(runner, { manager: this.createEntityManager(runner) });
+    return runner;
+  }
+
+  /** Asks the server before TypeORM does, which would take a runner past `createQueryRunner`. */
+  private async verify(): Promise<void> {
+    const facts = await connectWithRetry(
+      this.holder.pool as DataSourcePool,
+      this.settings,
+      this.loggers.module,
+    );
+    this.know(facts);
+    this.loggers.module.log(describeStart(this.settings, facts));
+  }
+
+  private know(facts: ServerFacts): void {
+    const driver = this.driver as PostgresDriver;
+    driver.version = facts.version;
+    driver.database = facts.database;
+    driver.searchSchema = facts.schema;
+    driver.schema ??= facts.schema;
+  }
+
+  /** A start without the database: entities and repositories are there, the first query connects. */
+  private async prepare(): Promise<this> {
+    (this.driver as PostgresDriver).master = this.holder.pool;
+    if (this.queryResultCache) await this.queryResultCache.connect();
+    await this.buildMetadatas();
+    Object.assign(this, { isInitialized: true });
+    return this;
+  }
+
+  private ready(): Promise<void> {
+    if (this.settings.startup !== 'lazy') return Promise.resolve();
+    this.verified ??= this.verify()
+      .then(() => this.driver.afterConnect())
+      .catch((error: unknown) => {
+        // The next query tries again: one bad moment must not end a lazy data source for ever.
+        this.verified = undefined;
+        throw error;
+      });
+    return this.verified;
+  }
+
+  private async close(): Promise<void> {
+    const { pool } = this.holder;
+    if (pool) {
+      const left = await drain(pool, this.settings.timeouts.shutdownMs);
+      if (left > 0)
+        this.loggers.module.warn(
+          `${left} connection(s) still in use after ${this.settings.timeouts.shutdownMs} ms (DB_SHUTDOWN_TIMEOUT); closing them`,
+        );
+    }
+    await super.destroy();
+    this.holder.pool = undefined;
+    this.verified = undefined;
+  }
+
+  private async abandon(): Promise<void> {
+    const { pool } = this.holder;
+    this.holder.pool = undefined;
+    this.verified = undefined;
+    if (pool && !pool.ended) await pool.end();
+  }
+}
+
+/** The data source as ours, for whom it needs the pool. */
+export function managed(dataSource: DataSource): ManagedDataSource {
+  if (dataSource instanceof ManagedDataSource) return dataSource;
+  throw new DatabaseError('This data source was not made by DatabaseModule.', {
+    code: 'DATA_SOURCE_FOREIGN',
+    hint: 'Pool figures are known of data sources of DatabaseModule.forRoot and forRootAsync only.',
+  });
+}

@@ -1,0 +1,91 @@
+import { type DynamicModule, Module } from '@nestjs/common';
+import { databaseConfig } from './config/environment.js';
+import { DatabaseConfigError } from './database.errors.js';
+import {
+  type ASYNC_OPTIONS_TYPE,
+  ConfigurableModuleClass,
+  MODULE_OPTIONS_TOKEN,
+  type OPTIONS_TYPE,
+} from './database.module-definition.js';
+import type { DatabaseModuleOptions } from './database.options.js';
+import { connectionAlias, featureProviders, rootProviders } from './database.providers.js';
+import {
+  DEFAULT_DATA_SOURCE_NAME,
+  type EntityClassOrSchema,
+  getDataSourceToken,
+  getEntityManagerToken,
+  getQueryRunnerToken,
+} from './database.tokens.js';
+import { DatabaseMonitoringModule } from './monitoring/database-monitoring.module.js';
+import { DatabaseRequestModule, queryRunnerProvider } from './request/database-request.module.js';
+
+/**
+ * A PostgreSQL data source for a Nest app: `forRoot` or `forRootAsync` once per data source, `forFeature` where
+ * repositories are injected.
+ */
+@Module({})
+export class DatabaseModule extends ConfigurableModuleClass {
+  /**
+   * Makes a data source from these options. When they name no server (`url` or `host`), the environment's settings are
+   * taken for all that they leave out: `forRoot()` alone reads everything from there.
+   */
+  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+    const { name = DEFAULT_DATA_SOURCE_NAME, ...settings } = options;
+    return asRoot(name, {
+      ...super.forRoot(options),
+      // By a factory, so that the environment is read when the app starts and not when a file is imported.
+      providers: [{ provide: MODULE_OPTIONS_TOKEN, useFactory: () => withEnvironment(settings) }],
+    });
+  }
+
+  /**
+   * Makes a data source from options that a factory or a class gives: `useFactory`, `useClass` or `useExisting`.
+   * @throws DatabaseConfigError when none of the three is given
+   */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    if (!options?.useFactory && !options?.useClass && !options?.useExisting)
+      throw new DatabaseConfigError([
+        {
+          setting: 'forRootAsync',
+          message:
+            'needs one of useFactory, useClass and useExisting; for settings from the environment alone use forRoot()',
+        },
+      ]);
+    return asRoot(options.name ?? DEFAULT_DATA_SOURCE_NAME, super.forRootAsync(options));
+  }
+
+  /** Repositories for these entities, to be injected by `@InjectRepository` in the module that imports this. */
+  static forFeature(
+    entities: readonly EntityClassOrSchema[],
+    name = DEFAULT_DATA_SOURCE_NAME,
+  ): DynamicModule {
+    const providers = featureProviders(entities, name);
+    return { module: DatabaseModule, providers, exports: providers };
+  }
+}
+
+function asRoot(name: string, definition: DynamicModule): DynamicModule {
+  return {
+    ...definition,
+    imports: [...(definition.imports ?? []), DatabaseMonitoringModule, DatabaseRequestModule],
+    providers: [...(definition.providers ?? []), ...rootProviders(name), queryRunnerProvider(name)],
+    exports: [
+      getDataSourceToken(name),
+      getEntityManagerToken(name),
+      getQueryRunnerToken(name),
+      ...connectionAlias(name),
+    ],
+  };
+}
+
+function withEnvironment(options: DatabaseModuleOptions): DatabaseModuleOptions {
+  if (options.url !== undefined || options.host !== undefined) return options;
+  const environment = databaseConfig();
+  return {
+    ...environment,
+    ...options,
+    ...(options.pool && { pool: { ...environment.pool, ...options.pool } }),
+    ...(options.timeouts && { timeouts: { ...environment.timeouts, ...options.timeouts } }),
+    ...(typeof options.ssl === 'object' && { ssl: { ...environment.ssl, ...options.ssl } }),
+  };
+}

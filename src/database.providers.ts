@@ -1,0 +1,165 @@
+import { Logger, type OnApplicationShutdown, type Provider, type Type } from '@nestjs/common';
+import { ModulesContainer } from '@nestjs/core';
+import * as typeorm from 'typeorm';
+import { type DataSource, Repository } from 'typeorm';
+import { resolveDatabaseOptions } from './config/resolve.js';
+import type { DatabaseLoggers } from './data-source/database.logger.js';
+import { ManagedDataSource } from './data-source/managed-data-source.js';
+import type { EntityTarget } from './data-source/typeorm-options.js';
+import { DatabaseConfigError } from './database.errors.js';
+import { MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
+import type { DatabaseModuleOptions } from './database.options.js';
+import {
+  DEFAULT_DATA_SOURCE_NAME,
+  type EntityClassOrSchema,
+  getDataSourceToken,
+  getEntityManagerToken,
+  getRepositoryToken,
+} from './database.tokens.js';
+
+/** Everything that a root module provides to the app, beside its options and the request's runner. */
+export function rootProviders(name: string): Provider[] {
+  const dataSource = getDataSourceToken(name);
+  return [
+    {
+      provide: dataSource,
+      // Options are resolved here and not in a provider of their own, so that overriding the data source in a test
+      // needs no settings.
+      useFactory: async (options: DatabaseModuleOptions, modules: ModulesContainer) => {
+        refuseSecondRoot(modules, name);
+        return createDataSource(name, options, modules);
+      },
+      inject: [MODULE_OPTIONS_TOKEN, ModulesContainer],
+    },
+    {
+      provide: getEntityManagerToken(name),
+      useFactory: (source: DataSource) => source.manager,
+      inject: [dataSource],
+    },
+    ...connectionAlias(name),
+    {
+      provide: lifecycleToken(name),
+      useFactory: (source: DataSource) => new DataSourceLifecycle(source),
+      inject: [dataSource],
+    },
+  ];
+}
+
+/** TypeORM 0.3 still exports the class `Connection`, and `@nestjs/typeorm` makes it a token too. */
+export function connectionAlias(name: string): Provider[] {
+  const { Connection } = typeorm as { Connection?: Type };
+  return Connection && name === DEFAULT_DATA_SOURCE_NAME
+    ? [{ provide: Connection, useExisting: getDataSourceToken(name) }]
+    : [];
+}
+
+/** Marks the factory of a repository with its entity. */
+const ENTITY = Symbol.for('nestjs-database.entity');
+
+/** A repository for each entity, in the shape that `@nestjs/typeorm` gives its own. */
+export function featureProviders(entities: readonly EntityClassOrSchema[], name: string): Provider[] {
+  return entities.map((entity) => ({
+    provide: getRepositoryToken(entity, name),
+    useFactory: Object.assign((dataSource: DataSource) => repositoryOf(entity, dataSource), {
+      [ENTITY]: entity,
+    }),
+    inject: [getDataSourceToken(name)],
+  }));
+}
+
+function repositoryOf(entity: EntityClassOrSchema, dataSource: DataSource) {
+  const isTree = dataSource.entityMetadatas.some(({ target, treeType }) => target === entity && treeType);
+  return isTree ? dataSource.getTreeRepository(entity) : dataSource.getRepository(entity);
+}
+
+async function createDataSource(
+  name: string,
+  options: DatabaseModuleOptions,
+  modules: ModulesContainer,
+): Promise<DataSource> {
+  const settings = resolveDatabaseOptions(options, { name });
+  const loggers = nestLoggers(name);
+  for (const warning of settings.warnings) loggers.module.warn(warning);
+  const entities = settings.autoLoadEntities ? featureEntities(modules, name) : [];
+  const dataSource = new ManagedDataSource(settings, entities, loggers);
+  return settings.startup === 'off' ? dataSource : dataSource.initialize();
+}
+
+function nestLoggers(name: string): DatabaseLoggers {
+  const suffix = name === 'default' ? '' : `:${name}`;
+  return {
+    module: new Logger(`DatabaseModule${suffix}`),
+    pool: new Logger(`DatabasePool${suffix}`),
+    query: new Logger(`DatabaseQuery${suffix}`),
+  };
+}
+
+/** The entities that `forFeature` registered for this data source, ours and that of `@nestjs/typeorm`. */
+function featureEntities(modules: ModulesContainer, name: string): EntityTarget[] {
+  const token = getDataSourceToken(name);
+  const found = new Set<EntityTarget>();
+  for (const module of modules.values())
+    for (const { inject, metatype: factory } of module.providers.values()) {
+      if (inject?.length !== 1 || inject[0] !== token || typeof factory !== 'function') continue;
+      const own = (factory as { [ENTITY]?: EntityTarget })[ENTITY];
+      if (own) found.add(own);
+      else if (module.metatype.name === 'TypeOrmModule') askForEntity(factory as RepositoryFactory, found);
+    }
+  return [...found].filter((entity) => !isRepositoryClass(entity));
+}
+
+type RepositoryFactory = (dataSource: unknown) => unknown;
+
+/**
+ * `TypeOrmModule.forFeature` keeps its entities in a list that is not exported and is shared by all apps of a process.
+ * Its factories make a repository from a data source: a stand-in sees which entity they want, a class or a schema.
+ */
+function askForEntity(factory: RepositoryFactory, found: Set<EntityTarget>): void {
+  const record = (entity: EntityTarget) => found.add(entity);
+  factory({
+    entityMetadatas: [],
+    options: { type: 'postgres' },
+    getRepository: record,
+    getTreeRepository: record,
+  });
+}
+
+function isRepositoryClass(target: EntityTarget): boolean {
+  return typeof target === 'function' && target.prototype instanceof Repository;
+}
+
+/**
+ * Two roots with one name would each open a pool, and chance would tell which one is injected. One dynamic module that
+ * is imported in several places is one module to Nest.
+ */
+function refuseSecondRoot(modules: ModulesContainer, name: string): void {
+  const token = getDataSourceToken(name);
+  const roots = [...modules.values()].filter((module) => module.isGlobal && module.providers.has(token));
+  if (roots.length < 2) return;
+  const foreign = roots.find((module) => module.metatype.name === 'TypeOrmCoreModule');
+  throw new DatabaseConfigError(
+    [
+      {
+        setting: 'name',
+        message: foreign
+          ? `the data source "${name}" is also made by TypeOrmModule.forRoot: remove that, or give one of them another name`
+          : `${roots.length} modules make a data source named "${name}": give each its own name, or import one and the same module`,
+      },
+    ],
+    { code: 'DATA_SOURCE_DUPLICATE', dataSource: name },
+  );
+}
+
+function lifecycleToken(name: string): string {
+  return `${name}DataSourceLifecycle`;
+}
+
+/** Closes the data source when requests have been served: Nest calls this after its HTTP server has closed. */
+class DataSourceLifecycle implements OnApplicationShutdown {
+  constructor(private readonly dataSource: DataSource) {}
+
+  async onApplicationShutdown(): Promise<void> {
+    // What a test put in the data source's place may be anything.
+    if (this.dataSource?.isInitialized) await this.dataSource.destroy();
+  }
+}

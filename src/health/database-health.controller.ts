@@ -1,0 +1,28 @@
+import { Controller, Get, Inject, type Type, VERSION_NEUTRAL } from '@nestjs/common';
+import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
+import { DatabaseHealthIndicator, type DatabasePingOptions } from './database-health.indicator.js';
+
+/** What the controller serves: the options of the ping, and the key in the answer. */
+export interface HealthRoute extends DatabasePingOptions {
+  path: string;
+  key: string;
+}
+
+/** A controller at this path: Nest reads the path from the class, so each path is a class of its own. */
+export function createHealthController({ path, key, ...ping }: HealthRoute): Type {
+  // Version-neutral, since probes know nothing of an API's versions.
+  @Controller({ path, version: VERSION_NEUTRAL })
+  class DatabaseHealthController {
+    constructor(
+      @Inject(HealthCheckService) private readonly health: HealthCheckService,
+      @Inject(DatabaseHealthIndicator) private readonly database: DatabaseHealthIndicator,
+    ) {}
+
+    @Get()
+    @HealthCheck()
+    check() {
+      return this.health.check([() => this.database.pingCheck(key, ping)]);
+    }
+  }
+  return DatabaseHealthController;
+}

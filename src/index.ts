@@ -1,0 +1,37 @@
+export { databaseConfig, type EnvironmentSettings as DatabaseConfig } from './config/environment.js';
+export { DatabaseConfigError, DatabaseConnectionError, DatabaseError } from './database.errors.js';
+export type { ConfigProblem, DatabaseErrorOptions } from './database.errors.js';
+export { DatabaseModule } from './database.module.js';
+export type { DatabaseModuleExtras } from './database.module-definition.js';
+export type {
+  ConnectRetrySettings,
+  DatabaseModuleOptions,
+  DatabaseOptionsFactory,
+  DatabaseProfile,
+  DatabaseSettings,
+  EchoSettings,
+  PoolSettings,
+  ResolvedDatabaseOptions,
+  SecretText,
+  SettingOrigin,
+  SslMode,
+  SslSettings,
+  StartupMode,
+  TimeoutSettings,
+} from './database.options.js';
+export {
+  type EntityClassOrSchema,
+  getDataSourceToken,
+  getEntityManagerToken,
+  getQueryRunnerToken,
+  getRepositoryToken,
+  InjectDataSource,
+  InjectEntityManager,
+  InjectQueryRunner,
+  InjectRepository,
+} from './database.tokens.js';
+export { ManagedDataSource } from './data-source/managed-data-source.js';
+export type { LeakWarning, PoolStats } from './data-source/pool-stats.js';
+export { DatabaseHealthIndicator, type DatabasePingOptions } from './health/database-health.indicator.js';
+export { DatabaseHealthModule, type DatabaseHealthOptions } from './health/database-health.module.js';
+export { type ConnectionCheck, DatabaseMonitor } from './monitoring/database.monitor.js';

@@ -1,0 +1,71 @@
+import { Injectable } from '@nestjs/common';
+import { ModuleRef } from '@nestjs/core';
+import type { DataSource } from 'typeorm';
+import { managed } from '../data-source/managed-data-source.js';
+import { type LeakWarning, leakWarnings, type PoolStats, poolStats } from '../data-source/pool-stats.js';
+import { probe } from '../data-source/probe.js';
+import type { ResolvedDatabaseOptions } from '../database.options.js';
+import { getDataSourceToken } from '../database.tokens.js';
+
+/** The answer of `checkConnection()`. */
+export interface ConnectionCheck {
+  status: 'up' | 'down';
+  /** Duration of the question, without a dial before it; milliseconds. Only when up. */
+  latencyMs?: number;
+  /** The name that the server gives. Only when up. */
+  database?: string;
+  /** `CONNECTION_REFUSED`, … Only when down. */
+  code?: string;
+  /** What happened. Only when down. */
+  reason?: string;
+  /** What can be done about it. Only when down. */
+  hint?: string;
+}
+
+/** Looks at a data source from inside the app: each method takes the name of the data source, `'default'` when left out. */
+@Injectable()
+export class DatabaseMonitor {
+  constructor(private readonly moduleRef: ModuleRef) {}
+
+  /**
+   * Asks the database for its name. Never throws for a database that is down.
+   * @param timeoutMs milliseconds for all of it
+   */
+  async checkConnection({
+    name,
+    timeoutMs = 5000,
+  }: { name?: string; timeoutMs?: number } = {}): Promise<ConnectionCheck> {
+    const result = await probe(this.dataSource(name), timeoutMs);
+    if (result.up) return { status: 'up', latencyMs: result.latencyMs, database: result.database };
+    const { code, meaning, cure } = result.diagnosis;
+    return { status: 'down', code, reason: meaning, hint: cure };
+  }
+
+  /**
+   * Connections now.
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that this module did not make
+   */
+  poolStats(name?: string): PoolStats {
+    return poolStats(managed(this.dataSource(name))) as PoolStats;
+  }
+
+  /** Warnings when more than 80 % of `pool.size` are in use, and when overflow has been for a minute. */
+  connectionLeaks(name?: string): LeakWarning[] {
+    return leakWarnings(managed(this.dataSource(name)));
+  }
+
+  /** The settings in force, with the origin of each. No secret in it. */
+  get options(): ResolvedDatabaseOptions {
+    return this.optionsOf();
+  }
+
+  /** `options` of a named data source. */
+  optionsOf(name?: string): ResolvedDatabaseOptions {
+    return managed(this.dataSource(name)).settings;
+  }
+
+  private dataSource(name?: string): DataSource {
+    // Not strict: the monitor is one for all data sources, each of which lives in a module of its own.
+    return this.moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
+  }
+}

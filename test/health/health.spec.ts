@@ -1,0 +1,163 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Controller, Get } from '@nestjs/common';
+import { HealthCheckService, TerminusModule } from '@nestjs/terminus';
+import {
+  DatabaseHealthIndicator,
+  DatabaseHealthModule,
+  DatabaseModule,
+  DatabaseMonitor,
+} from 'nestjs-database';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+
+@Controller('my-health')
+class MyHealthController {
+  constructor(
+    private readonly health: HealthCheckService,
+    private readonly database: DatabaseHealthIndicator,
+  ) {}
+
+  @Get()
+  check() {
+    return this.health.check([() => this.database.pingCheck('postgres', { timeoutMs: 500 })]);
+  }
+}
+
+describe('GET /health/db', () => {
+  let database: TestDatabase;
+  let proxy: TcpProxy;
+  let http: HttpApp;
+  let throughProxy: string;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
+    throughProxy = proxy.through(database.url);
+  });
+  afterEach(async () => {
+    await http?.close();
+  });
+  afterAll(async () => {
+    await proxy.close();
+    await database.drop();
+  });
+
+  it('answers 200 with latency, the real name of the database and the figures of the pool', async () => {
+    http = await startHttpApp({
+      imports: [DatabaseModule.forRoot({ url: database.url }), DatabaseHealthModule],
+    });
+    const { status, body } = await http.fetch('/health/db');
+    expect(status).toBe(200);
+    const db = {
+      status: 'up',
+      latency_ms: expect.any(Number),
+      database: database.name,
+      pool: {
+        size: 2,
+        checkedIn: 1,
+        checkedOut: 0,
+        overflow: 0,
+        waiting: 0,
+        max: 7,
+        status: 'ok',
+      },
+    };
+    expect(body).toEqual({ status: 'ok', info: { db }, error: {}, details: { db } });
+    expect(body.info.db.latency_ms).toBeGreaterThan(0);
+  });
+
+  it('says nothing of host, user or password', async () => {
+    http = await startHttpApp({
+      imports: [DatabaseModule.forRoot({ url: throughProxy }), DatabaseHealthModule],
+    });
+    await http.fetch('/health/db');
+    await proxy.refuse();
+    proxy.reset();
+    const { status, body } = await http.fetch('/health/db');
+    await proxy.pass();
+    expect(status).toBe(503);
+    const { username, password, hostname } = new URL(throughProxy);
+    for (const secret of [`"${username}"`, password, hostname, String(proxy.port)])
+      expect(JSON.stringify(body)).not.toContain(secret);
+  });
+
+  it('answers 503 and why when the database is not reachable, and 200 again when it is', async () => {
+    http = await startHttpApp({
+      imports: [DatabaseModule.forRoot({ url: throughProxy }), DatabaseHealthModule],
+    });
+    await proxy.refuse();
+    proxy.reset();
+    const { status, body } = await http.fetch('/health/db');
+    expect(status).toBe(503);
+    expect(body).toMatchObject({
+      status: 'error',
+      error: { db: { status: 'down', code: expect.any(String), message: expect.any(String) } },
+    });
+    await proxy.pass();
+    expect((await http.fetch('/health/db')).status).toBe(200);
+  });
+
+  it('answers within its timeout when the network is frozen, and gives its connection up', async () => {
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({ url: throughProxy }),
+        DatabaseHealthModule.forRoot({ timeoutMs: 300 }),
+      ],
+    });
+    proxy.freeze();
+    const answers = await Promise.all([1, 2, 3, 4].map(() => http.fetch('/health/db')));
+    expect(answers.map(({ status }) => status)).toEqual([503, 503, 503, 503]);
+    expect(answers[0]?.body.error.db).toMatchObject({ status: 'down', code: 'CONNECT_TIMEOUT' });
+    expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBeLessThanOrEqual(1);
+    await proxy.pass();
+    expect((await http.fetch('/health/db')).status).toBe(200);
+    expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
+  });
+
+  it('has its path and key from its settings, and none of the default', async () => {
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({ url: database.url }),
+        DatabaseHealthModule.forRoot({ path: 'status/database', key: 'postgres' }),
+      ],
+    });
+    const { status, body } = await http.fetch('/status/database');
+    expect([status, body.info.postgres.status]).toEqual([200, 'up']);
+    expect((await http.fetch('/health/db')).status).toBe(404);
+  });
+
+  it('serves a route for each data source', async () => {
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({ url: database.url }),
+        DatabaseModule.forRoot({ name: 'reporting', url: database.url, pool: { size: 1, maxOverflow: 0 } }),
+        DatabaseHealthModule,
+        DatabaseHealthModule.forRoot({ path: 'health/reporting', key: 'reporting', dataSource: 'reporting' }),
+      ],
+    });
+    expect((await http.fetch('/health/db')).body.info.db.pool.max).toBe(7);
+    expect((await http.fetch('/health/reporting')).body.info.reporting.pool.max).toBe(1);
+  });
+
+  it("is version-neutral and follows the app's global prefix", async () => {
+    http = await startHttpApp(
+      { imports: [DatabaseModule.forRoot({ url: database.url }), DatabaseHealthModule] },
+      (app) => app.setGlobalPrefix('api').enableVersioning(),
+    );
+    expect((await http.fetch('/api/health/db')).status).toBe(200);
+  });
+
+  it('can be had as an indicator alone, for a controller of your own', async () => {
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({ url: database.url }),
+        DatabaseHealthModule.forRoot({ path: false }),
+        TerminusModule,
+      ],
+      controllers: [MyHealthController],
+    });
+    expect((await http.fetch('/my-health')).body.info.postgres.status).toBe('up');
+    expect((await http.fetch('/health/db')).status).toBe(404);
+  });
+});

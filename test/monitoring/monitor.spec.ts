@@ -1,0 +1,118 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { inspect } from 'node:util';
+import { Test, type TestingModule } from '@nestjs/testing';
+import { DatabaseModule, type DatabaseModuleOptions, DatabaseMonitor } from 'nestjs-database';
+import { DataSource, type QueryRunner } from 'typeorm';
+import { CapturingLogger } from '../support/capturing-logger.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+describe('DatabaseMonitor', () => {
+  let database: TestDatabase;
+  let module: TestingModule;
+  let monitor: DatabaseMonitor;
+
+  const start = async (options: DatabaseModuleOptions = {}) => {
+    module = await Test.createTestingModule({
+      imports: [DatabaseModule.forRoot({ url: database.url, pool: { size: 2, maxOverflow: 1 }, ...options })],
+    })
+      .setLogger(new CapturingLogger())
+      .compile();
+    monitor = module.get(DatabaseMonitor);
+  };
+  const borrow = async (count: number) => {
+    const runners = Array.from({ length: count }, () => module.get(DataSource).createQueryRunner());
+    await Promise.all(runners.map((runner) => runner.connect()));
+    return runners;
+  };
+  const giveBack = (runners: QueryRunner[]) => Promise.all(runners.map((runner) => runner.release()));
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(async () => {
+    await module?.close();
+  });
+  afterAll(async () => {
+    await database.drop();
+  });
+
+  it('checks the connection: latency and the real name of the database', async () => {
+    await start();
+    expect(await monitor.checkConnection()).toEqual({
+      status: 'up',
+      latencyMs: expect.any(Number),
+      database: database.name,
+    });
+  });
+
+  it('says why a connection is down and what can be done, and does not throw', async () => {
+    await start();
+    await module.get(DataSource).destroy();
+    expect(await monitor.checkConnection()).toMatchObject({
+      status: 'down',
+      code: expect.any(String),
+      reason: expect.any(String),
+      hint: expect.any(String),
+    });
+  });
+
+  it('counts connections in the pool, out of it, beyond its size, and who waits', async () => {
+    await start();
+    expect(monitor.poolStats()).toEqual({
+      size: 2,
+      checkedIn: 1,
+      checkedOut: 0,
+      overflow: 0,
+      waiting: 0,
+      max: 3,
+      status: 'ok',
+    });
+    const runners = await borrow(3);
+    const waiting = module.get(DataSource).createQueryRunner();
+    const connected = waiting.connect();
+    await new Promise(setImmediate);
+    expect(monitor.poolStats()).toEqual({
+      size: 2,
+      checkedIn: 0,
+      checkedOut: 3,
+      overflow: 1,
+      waiting: 1,
+      max: 3,
+      status: 'exhausted',
+    });
+    await giveBack(runners);
+    await connected;
+    expect(monitor.poolStats().waiting).toBe(0);
+    await waiting.release();
+    await module.close();
+    expect(monitor.poolStats().status).toBe('closed');
+  });
+
+  it('warns when more than 80 % of the size are in use', async () => {
+    await start();
+    const runners = await borrow(1);
+    expect(monitor.connectionLeaks()).toEqual([]);
+    runners.push(...(await borrow(1)));
+    expect(monitor.connectionLeaks()).toEqual([
+      { code: 'POOL_USAGE_HIGH', message: expect.stringContaining('2 connections are in use') },
+    ]);
+    await giveBack(runners);
+    expect(monitor.connectionLeaks()).toEqual([]);
+  });
+
+  it('shows the options in force with their origins, and no password', async () => {
+    await start();
+    const { options } = monitor;
+    expect(options.pool.size).toBe(2);
+    expect(options.origins['pool.size']).toBe('options');
+    expect(options.origins['timeouts.connectMs']).toBe('default');
+    expect(Object.isFrozen(options)).toBe(true);
+    const { password } = new URL(database.url);
+    for (const shown of [
+      inspect(options, { depth: 9 }),
+      JSON.stringify(options),
+      inspect(module.get(DataSource), { depth: 9, showHidden: true }),
+    ])
+      expect(shown).not.toContain(password);
+  });
+});

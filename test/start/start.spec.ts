@@ -1,0 +1,231 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Test, type TestingModule } from '@nestjs/testing';
+import {
+  DatabaseConnectionError,
+  DatabaseModule,
+  type DatabaseModuleOptions,
+  DatabaseMonitor,
+} from 'nestjs-database';
+import { DataSource, type QueryRunner, type Repository } from 'typeorm';
+import { CapturingLogger } from '../support/capturing-logger.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { User } from '../support/entities.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+
+describe('a data source', () => {
+  let database: TestDatabase;
+  let proxy: TcpProxy;
+  let module: TestingModule | undefined;
+  let logger: CapturingLogger;
+
+  const start = async (options: DatabaseModuleOptions = {}) => {
+    logger = new CapturingLogger();
+    module = await Test.createTestingModule({
+      imports: [DatabaseModule.forRoot({ url: database.url, ...options }), DatabaseModule.forFeature([User])],
+    })
+      .setLogger(logger)
+      .compile();
+    return module.get(DataSource);
+  };
+  const failing = async (options: DatabaseModuleOptions): Promise<DatabaseConnectionError> => {
+    const error: unknown = await start(options).then(
+      () => undefined,
+      (reason: unknown) => reason,
+    );
+    expect(error).toBeInstanceOf(DatabaseConnectionError);
+    return error as DatabaseConnectionError;
+  };
+  const changed = (change: (url: URL) => void) => {
+    const url = new URL(database.url);
+    change(url);
+    return url.href;
+  };
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
+  });
+  afterEach(async () => {
+    await module?.close();
+    module = undefined;
+    await proxy.pass();
+  });
+  afterAll(async () => {
+    await proxy.close();
+    await database.drop();
+  });
+
+  describe('gives its connections their settings before the first query', () => {
+    const show = async (queryable: DataSource | QueryRunner, name: string) =>
+      ((await queryable.query(`SELECT current_setting('${name}') AS value`)) as { value: string }[])[0]
+        ?.value;
+
+    it('timeouts and application name', async () => {
+      const dataSource = await start({
+        applicationName: 'my app',
+        timeouts: { statementMs: 12_000, lockMs: 3000, idleInTransactionMs: 45_000 },
+      });
+      expect(await show(dataSource, 'application_name')).toBe('my app');
+      expect(await show(dataSource, 'statement_timeout')).toBe('12s');
+      expect(await show(dataSource, 'lock_timeout')).toBe('3s');
+      expect(await show(dataSource, 'idle_in_transaction_session_timeout')).toBe('45s');
+    });
+
+    it('further session settings, with spaces, quotes and backslashes', async () => {
+      const dataSource = await start({
+        session: {
+          search_path: 'app, public',
+          'app.tenant': `it's a "back\\slash"`,
+          work_mem: '8MB',
+          jit: false,
+        },
+      });
+      expect(await show(dataSource, 'search_path')).toBe('app, public');
+      expect(await show(dataSource, 'app.tenant')).toBe(`it's a "back\\slash"`);
+      expect(await show(dataSource, 'work_mem')).toBe('8MB');
+      expect(await show(dataSource, 'jit')).toBe('off');
+    });
+
+    it('again after DISCARD ALL, since they are part of the start of the connection', async () => {
+      const dataSource = await start({ session: { 'app.tenant': 'one' } });
+      const runner = dataSource.createQueryRunner();
+      await runner.query(`SET app.tenant = 'other'`);
+      await runner.query('DISCARD ALL');
+      expect(await show(runner, 'app.tenant')).toBe('one');
+      expect(await show(runner, 'statement_timeout')).toBe('30s');
+      await runner.release();
+    });
+
+    it('on every connection, not only the first', async () => {
+      const dataSource = await start({ pool: { size: 3 }, timeouts: { statementMs: 7000 } });
+      const runners = [1, 2, 3].map(() => dataSource.createQueryRunner());
+      expect(await Promise.all(runners.map((runner) => show(runner, 'statement_timeout')))).toEqual([
+        '7s',
+        '7s',
+        '7s',
+      ]);
+      await Promise.all(runners.map((runner) => runner.release()));
+    });
+
+    it('no limit where 0 says so', async () => {
+      const dataSource = await start({ timeouts: { statementMs: 0, idleInTransactionMs: 0 } });
+      expect(await show(dataSource, 'statement_timeout')).toBe('0');
+      expect(await show(dataSource, 'idle_in_transaction_session_timeout')).toBe('0');
+    });
+  });
+
+  describe('that verifies its start', () => {
+    it('tries again while the database is not there yet, and starts when it is', async () => {
+      await proxy.refuse();
+      const starting = start({
+        url: proxy.through(database.url),
+        connectRetry: { retries: 50, initialDelayMs: 20, maxDelayMs: 20 },
+      });
+      while (!logger?.text.includes('Trying again')) await new Promise(setImmediate);
+      await proxy.pass();
+      expect((await starting).isInitialized).toBe(true);
+    });
+
+    it('fails at once with a wrong password, names the setting and shows no secret', async () => {
+      const error = await failing({ url: changed((url) => (url.password = 'wrong-secret')) });
+      expect(error.code).toBe('PASSWORD_WRONG');
+      expect(error.message).toContain(database.name);
+      expect(error.message).toContain('DB_URL');
+      expect(error.cause).toMatchObject({ code: '28P01' });
+      expect(`${error.message}${error.stack}${logger.text}`).not.toContain('wrong-secret');
+      expect(logger.text).not.toContain('Trying again');
+    });
+
+    it('fails at once when there is no such database', async () => {
+      const error = await failing({ url: changed((url) => (url.pathname = '/nowhere')) });
+      expect(error.code).toBe('DATABASE_UNKNOWN');
+      expect(logger.text).not.toContain('Trying again');
+    });
+
+    it('gives up after its retries and leaves nothing open', async () => {
+      await proxy.refuse();
+      const error = await failing({
+        url: proxy.through(database.url),
+        connectRetry: { retries: 2, initialDelayMs: 1, maxDelayMs: 1 },
+      });
+      expect(error.code).toBe('CONNECTION_REFUSED');
+      expect(logger.text.match(/Trying again/g)).toHaveLength(2);
+    });
+
+    it('does as toRetry of @nestjs/typeorm says', async () => {
+      await proxy.refuse();
+      await failing({
+        url: proxy.through(database.url),
+        retryAttempts: 5,
+        retryDelay: 1,
+        toRetry: () => false,
+      });
+      expect(logger.text).not.toContain('Trying again');
+    });
+
+    it('leaves no connection behind when the schema cannot be built', async () => {
+      await expect(
+        start({
+          applicationName: 'half start',
+          migrations: [
+            class {
+              name = 'no timestamp';
+              up() {}
+              down() {}
+            },
+          ],
+          migrationsRun: true,
+        }),
+      ).rejects.toThrow();
+      const left = await database.sql(
+        `SELECT pid FROM pg_stat_activity WHERE application_name = 'half start'`,
+      );
+      expect(left).toEqual([]);
+    });
+  });
+
+  describe("with startup 'lazy'", () => {
+    it('lets the app be built without a database, and connects with the first query', async () => {
+      await proxy.refuse();
+      const dataSource = await start({ url: proxy.through(database.url), startup: 'lazy', connectRetry: 0 });
+      expect(dataSource.getMetadata(User).tableName).toBe('users');
+      await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
+      await proxy.pass();
+      expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+      expect(logger.of('DatabaseModule').at(-1)).toMatch(/^Connected to database/);
+      expect(dataSource.driver.database).toBe(database.name);
+    });
+  });
+
+  describe("with startup 'off'", () => {
+    it('is left alone until its initialize() is called', async () => {
+      await proxy.refuse();
+      const dataSource = await start({ url: proxy.through(database.url), startup: 'off' });
+      expect(dataSource.isInitialized).toBe(false);
+      expect(module?.get(DatabaseMonitor).poolStats().status).toBe('closed');
+      await proxy.pass();
+      await dataSource.initialize();
+      const users: Repository<User> = dataSource.getRepository(User);
+      expect(users.metadata.tableName).toBe('users');
+    });
+  });
+
+  it('can be destroyed and initialized again', async () => {
+    const dataSource = await start();
+    await dataSource.destroy();
+    await dataSource.initialize();
+    expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+
+  it('waits at its end for the connections that are out', async () => {
+    const dataSource = await start();
+    const runner = dataSource.createQueryRunner();
+    const answer = runner.query(`SELECT pg_sleep(0.3), 'finished' AS state`);
+    await runner.connect();
+    const closing = module!.close();
+    expect(((await answer) as { state: string }[])[0]?.state).toBe('finished');
+    await runner.release();
+    await closing;
+    expect(dataSource.isInitialized).toBe(false);
+  });
+});

@@ -1,0 +1,38 @@
+import type { AddressInfo } from 'node:net';
+import type { INestApplication, ModuleMetadata } from '@nestjs/common';
+import { Test } from '@nestjs/testing';
+import { CapturingLogger } from './capturing-logger.js';
+
+export interface HttpApp {
+  readonly app: INestApplication;
+  readonly logger: CapturingLogger;
+  readonly url: string;
+  /** GET, or what is given; with the body already read. */
+  fetch(path: string, init?: RequestInit): Promise<{ status: number; body: any }>;
+  close(): Promise<void>;
+}
+
+/** A Nest app on Express and a free port of 127.0.0.1. */
+export async function startHttpApp(
+  metadata: ModuleMetadata,
+  configure: (app: INestApplication) => void = () => {},
+): Promise<HttpApp> {
+  const logger = new CapturingLogger();
+  const module = await Test.createTestingModule(metadata).setLogger(logger).compile();
+  const app = module.createNestApplication();
+  configure(app);
+  await app.listen(0, '127.0.0.1');
+  const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
+  const url = `http://127.0.0.1:${port}`;
+  return {
+    app,
+    logger,
+    url,
+    fetch: async (path, init) => {
+      const response = await fetch(url + path, init);
+      const text = await response.text();
+      return { status: response.status, body: /^[[{]/.test(text) ? JSON.parse(text) : text };
+    },
+    close: () => app.close(),
+  };
+}
