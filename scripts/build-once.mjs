@@ -28,7 +28,7 @@ try {
   ) {
     rmSync('example/dist', { recursive: true, force: true });
     run('npm', ['run', '--silent', 'build']);
-    run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'example']);
+    run(process.execPath, ['node_modules/typescript/bin/tsc', '-p', 'example/tsconfig.build.json']);
     writeFileSync(note, inputs);
   }
 } finally {

@@ -80,12 +80,12 @@ export class RunningExample {
       .map((line) => line.trim());
   }
 
-  async paste(line: string): Promise<any> {
+  async paste(line: string): Promise<unknown> {
     const { stdout } = await promisify(execFile)('sh', ['-c', line]);
     return JSON.parse(stdout);
   }
 
-  async send(path: string, body?: unknown): Promise<{ status: number; body: any }> {
+  async send(path: string, body?: unknown): Promise<{ status: number; body: unknown }> {
     const response = await fetch(this.url + path, {
       ...(body !== undefined && {
         method: 'POST',

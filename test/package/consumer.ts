@@ -14,6 +14,16 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
+export interface Manifest {
+  main: string;
+  module: string;
+  types: string;
+  exports: unknown;
+  bin?: unknown;
+  dependencies?: Record<string, string>;
+  peerDependencies?: Record<string, string>;
+}
+
 /**
  * A project that has installed the packed package: its files, and of the checkout's modules those alone that it
  * declares, so that an import which nobody declared fails here as it would for users.
@@ -50,8 +60,8 @@ export class Consumer {
     return join(this.folder, 'node_modules', 'nestjs-database');
   }
 
-  get manifest(): any {
-    return JSON.parse(readFileSync(join(this.installed, 'package.json'), 'utf8'));
+  get manifest(): Manifest {
+    return JSON.parse(readFileSync(join(this.installed, 'package.json'), 'utf8')) as Manifest;
   }
 
   /** Every file of the package, as a path inside it. */
@@ -67,7 +77,7 @@ export class Consumer {
   }
 
   /** Runs a script of this name with Node; the answer is what it printed, as JSON. */
-  run(name: string, script: string, environment: Record<string, string> = {}): any {
+  run<Answer = unknown>(name: string, script: string, environment: Record<string, string> = {}): Answer {
     this.write(name, script);
     const { stdout, stderr, status } = spawnSync(process.execPath, [name], {
       cwd: this.folder,
@@ -75,7 +85,7 @@ export class Consumer {
       env: { PATH: process.env.PATH, ...environment },
     });
     if (status !== 0) throw new Error(`${name} ended with ${status}:\n${stdout}${stderr}`);
-    return JSON.parse(stdout);
+    return JSON.parse(stdout) as Answer;
   }
 
   /** What the compiler has to say, a line each. */

@@ -108,7 +108,12 @@ describe('the packed package', () => {
           tokens: [tokensOf(esm), tokensOf(cjs)],
           classes: esm.getDataSourceToken() === cjs.getDataSourceToken() && esm.getEntityManagerToken() === cjs.getEntityManagerToken(),
         }));`;
-      const { different, names, tokens, classes } = consumer.run('tokens.mjs', script);
+      const { different, names, tokens, classes } = consumer.run<{
+        different: boolean;
+        names: string[][];
+        tokens: string[][];
+        classes: boolean;
+      }>('tokens.mjs', script);
       expect(different).toBe(true);
       expect(names[0]).toContain('DatabaseModule');
       expect(names[0]).toEqual(names[1]);
