@@ -1,5 +1,5 @@
 import { type DynamicModule, Module } from '@nestjs/common';
-import { databaseConfig } from './config/environment.js';
+import { processEnvironment, readEnvironment } from './config/environment.js';
 import { DatabaseConfigError } from './database.errors.js';
 import {
   type ASYNC_OPTIONS_TYPE,
@@ -80,12 +80,12 @@ function asRoot(name: string, definition: DynamicModule): DynamicModule {
 
 function withEnvironment(options: DatabaseModuleOptions): DatabaseModuleOptions {
   if (options.url !== undefined || options.host !== undefined) return options;
-  const environment = databaseConfig();
+  const environment = readEnvironment(processEnvironment(), { requireUrl: true });
   return {
     ...environment,
     ...options,
     ...(options.pool && { pool: { ...environment.pool, ...options.pool } }),
     ...(options.timeouts && { timeouts: { ...environment.timeouts, ...options.timeouts } }),
-    ...(typeof options.ssl === 'object' && { ssl: { ...environment.ssl, ...options.ssl } }),
+    ...(typeof options.ssl === 'object' && { ssl: { ...(environment.ssl as object), ...options.ssl } }),
   };
 }

@@ -193,7 +193,8 @@ function untrusted(): Row {
  * is worth another try
  */
 export function diagnose(error: unknown, { localHost = false } = {}): Diagnosis {
-  for (let e = error, depth = 0; e instanceof Object && depth < 8; e = below(e), depth++) {
+  // Not `instanceof`: errors of Node itself come from another realm under Jest.
+  for (let e = error, depth = 0; typeof e === 'object' && e !== null && depth < 8; e = below(e), depth++) {
     const { code, message } = e as { code?: unknown; message?: unknown };
     const row =
       (typeof code === 'string' && Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined) ??

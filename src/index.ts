@@ -1,4 +1,4 @@
-export { databaseConfig, type EnvironmentSettings as DatabaseConfig } from './config/environment.js';
+export { databaseConfig } from './config/environment.js';
 export { DatabaseConfigError, DatabaseConnectionError, DatabaseError } from './database.errors.js';
 export type { ConfigProblem, DatabaseErrorOptions } from './database.errors.js';
 export { DatabaseModule } from './database.module.js';

@@ -17,6 +17,7 @@ export class ManagedDataSource extends DataSource {
   private readonly holder: { pool: DataSourcePool | undefined };
   private verified: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
+  private starting = false;
 
   constructor(
     settings: ResolvedDatabaseOptions,
@@ -48,6 +49,7 @@ export class ManagedDataSource extends DataSource {
   override async initialize(): Promise<this> {
     if (this.isInitialized) return super.initialize();
     this.holder.pool = createPool(this.settings, this.loggers.pool);
+    this.starting = true;
     try {
       if (this.settings.startup === 'lazy') return await this.prepare();
       await (this.verified = this.verify());
@@ -56,6 +58,8 @@ export class ManagedDataSource extends DataSource {
       // TypeORM leaves the pool of a failed start open.
       await this.abandon();
       throw error;
+    } finally {
+      this.starting = false;
     }
   }
 
@@ -128,10 +132,12 @@ export class ManagedDataSource extends DataSource {
   private async close(): Promise<void> {
     const { pool } = this.holder;
     if (pool) {
-      const left = await drain(pool, this.settings.timeouts.shutdownMs);
-      if (left > 0)
+      // TypeORM destroys after a failed migration without having released its runner: nobody to wait for.
+      const timeoutMs = this.starting ? 0 : this.settings.timeouts.shutdownMs;
+      const left = await drain(pool, timeoutMs);
+      if (left > 0 && !this.starting)
         this.loggers.module.warn(
-          `${left} connection(s) still in use after ${this.settings.timeouts.shutdownMs} ms (DB_SHUTDOWN_TIMEOUT); closing them`,
+          `${left} connection(s) still in use after ${timeoutMs} ms (DB_SHUTDOWN_TIMEOUT); closing them`,
         );
     }
     await super.destroy();

@@ -68,7 +68,8 @@ async function ask(pool: DataSourcePool): Promise<ServerFacts> {
 function explain(error: unknown, options: ResolvedDatabaseOptions) {
   const { server, name } = options;
   const { code, meaning, cure, transient } = diagnose(error, { localHost: isLocalHost(server.host) });
-  const detail = error instanceof Error && error.message ? ` (${error.message})` : '';
+  const { message } = error as { message?: unknown };
+  const detail = typeof message === 'string' && message ? ` (${message})` : '';
   return {
     transient,
     error: new DatabaseConnectionError(

@@ -38,7 +38,10 @@ export class CapturingLogger implements LoggerService {
     this.lines.push({
       level,
       context: typeof context === 'string' ? context : '',
-      message: [message, ...rest.slice(0, -1)].map(String).join('\n'),
+      message: [message, ...rest.slice(0, -1)]
+        .filter((part) => part !== undefined)
+        .map(String)
+        .join('\n'),
     });
   }
 }
