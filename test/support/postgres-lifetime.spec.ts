@@ -126,13 +126,13 @@ function privateCheckout(name: string, owner: typeof account): string {
     mkdirSync(join(checkout, folder), { recursive: true });
   writeFileSync(join(checkout, 'package.json'), '{ "type": "module" }');
   writeFileSync(join(checkout, 'main.js'), script);
-  for (const file of readdirSync(here).filter((each) => /^[\w-]+\.ts$/.test(each))) {
-    const { code } = transformFileSync(join(here, file), {
+  for (const source of ['ports', 'postgres-binaries', 'postgres-server', 'processes', 'watchdog']) {
+    const { code } = transformFileSync(join(here, `${source}.ts`), {
       swcrc: false,
       jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
       module: { type: 'es6' },
     });
-    writeFileSync(join(checkout, 'support', file.replace('.ts', '.js')), code);
+    writeFileSync(join(checkout, 'support', `${source}.js`), code);
   }
   const driver = readdirSync(modules).filter((each) =>
     /^(pg|pg-.*|pgpass|postgres-.*|split2|xtend)$/.test(each),
