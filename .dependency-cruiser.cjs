@@ -1,8 +1,8 @@
 // The rooms of the house: imports go down or to a sibling in the same room, never up and never in a circle.
 const floors = [
-  ['^src/database\\.(options|errors)\\.ts$', '^src/diagnosis\\.ts$'],
+  ['^src/database\\.(options|errors|snapshot)\\.ts$', '^src/diagnosis\\.ts$'],
   ['^src/config/', '^src/connection/'],
-  ['^src/pool/'],
+  ['^src/pool(/|\\.ts$)'],
   ['^src/data-source/'],
   ['^src/database\\.tokens\\.ts$'],
   ['^src/(request|transactions|health|monitoring|migrations|dashboard)/'],
@@ -93,6 +93,7 @@ module.exports = {
     tsPreCompilationDeps: true,
     enhancedResolveOptions: {
       exportsFields: ['exports'],
+      conditionNames: ['import', 'types', 'node', 'default'],
     },
   },
 };

@@ -1,3 +1,5 @@
+import type { LeaseInfo, PoolSnapshot } from './database.snapshot.js';
+
 /** Marks our errors with their family, so that `instanceof` holds between the ESM and the CommonJS build. */
 const FAMILY = Symbol.for('nestjs-database.error.family');
 
@@ -28,15 +30,16 @@ export class DatabaseError extends Error {
   }
 
   readonly code: string;
-  readonly hint: string | undefined;
-  readonly dataSource: string | undefined;
+  declare readonly hint?: string;
+  declare readonly dataSource?: string;
 
   constructor(message: string, options: DatabaseErrorOptions) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = new.target.name;
     this.code = options.code;
-    this.hint = options.hint;
-    this.dataSource = options.dataSource;
+    // Only what is known, since all of it is printed with the error.
+    if (options.hint !== undefined) this.hint = options.hint;
+    if (options.dataSource !== undefined) this.dataSource = options.dataSource;
     Object.defineProperty(this, FAMILY, { value: familiesOf(new.target) });
   }
 }
@@ -62,7 +65,7 @@ export interface ConfigProblem {
 /** Wrong or missing settings; all of them at once, before any connection is tried. */
 export class DatabaseConfigError extends DatabaseError {
   static override readonly family: string = 'DatabaseConfigError';
-  readonly problems: readonly ConfigProblem[];
+  declare readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[], options: Partial<DatabaseErrorOptions> = {}) {
     const lines = problems.map(({ setting, message }) => `  ${setting}: ${message}`);
@@ -71,11 +74,166 @@ export class DatabaseConfigError extends DatabaseError {
       hint: 'Change the settings named above; nothing was connected to yet.',
       ...options,
     });
-    this.problems = problems;
+    // Not enumerable: the message lists them already, and Nest prints an error with all its properties.
+    Object.defineProperty(this, 'problems', { value: Object.freeze([...problems]) });
   }
+}
+
+/** Something that one connection could not do. */
+export class ConnectionError extends DatabaseError {
+  static override readonly family: string = 'ConnectionError';
+}
+
+/** The dial took longer than it may. */
+export class ConnectTimeoutError extends ConnectionError {
+  static override readonly family: string = 'ConnectTimeoutError';
+
+  constructor(server: string, timeoutMs: number) {
+    super(`Connection timeout: ${server} did not let us in within ${timeoutMs} ms.`, {
+      code: 'CONNECT_TIMEOUT',
+      hint: 'Check host, port and firewall; connectTimeoutMs (pg: connectionTimeoutMillis) bounds the dial.',
+    });
+  }
+}
+
+/** A connection did not answer, or could not be cleaned; it is destroyed. */
+export class ConnectionResetError extends ConnectionError {
+  static override readonly family: string = 'ConnectionResetError';
+
+  constructor(message: string, options: Partial<DatabaseErrorOptions> = {}) {
+    super(message, { code: 'CONNECTION_RESET_FAILED', ...options });
+  }
+}
+
+/** A statement ran out of time on our side: the server was asked to stop it, and the socket is cut if it does not. */
+export class QueryTimeoutError extends ConnectionError {
+  static override readonly family: string = 'QueryTimeoutError';
+
+  constructor(limitMs: number, sql?: string) {
+    super(
+      `Query read timeout: no answer within ${limitMs} ms${sql ? `, SQL ${shortSql(sql)}` : ''}; it was cancelled.`,
+      {
+        code: 'QUERY_TIMEOUT',
+        hint: 'The limit is statement_timeout plus statementGraceMs, or query_timeout.',
+      },
+    );
+  }
+}
+
+export interface PoolErrorOptions extends Partial<DatabaseErrorOptions> {
+  /** The pool when it happened. */
+  snapshot?: PoolSnapshot;
+  /** Who had the connections, the longest first. */
+  holders?: readonly LeaseInfo[];
+}
+
+/** The root of what the pool throws. */
+export class PoolError extends DatabaseError {
+  static override readonly family: string = 'PoolError';
+  /** The pool when it happened. */
+  readonly snapshot: PoolSnapshot | undefined;
+  /** Who had the connections, the longest first. */
+  readonly holders: readonly LeaseInfo[];
+
+  constructor(message: string, options: PoolErrorOptions & { code: string }) {
+    super(message, options);
+    this.snapshot = options.snapshot;
+    this.holders = options.holders ?? [];
+  }
+}
+
+/** No connection came free within the deadline. */
+export class PoolAcquireTimeoutError extends PoolError {
+  static override readonly family: string = 'PoolAcquireTimeoutError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_ACQUIRE_TIMEOUT', ...options });
+  }
+}
+
+/** As many as `maxWaiting` allows are waiting already. */
+export class PoolQueueFullError extends PoolError {
+  static override readonly family: string = 'PoolQueueFullError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_QUEUE_FULL', ...options });
+  }
+}
+
+/** No connection could be opened, and none was out that could have come back; `cause` is the server's or the socket's. */
+export class PoolDialError extends PoolError {
+  static override readonly family: string = 'PoolDialError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_DIAL_FAILED', ...options });
+  }
+}
+
+/** A connection did not pass its validation; it is what the acquire's own error gives as its cause. */
+export class PoolValidationError extends PoolError {
+  static override readonly family: string = 'PoolValidationError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_VALIDATION_FAILED', ...options });
+  }
+}
+
+/** The pool is closed, or was while the acquire waited. */
+export class PoolClosedError extends PoolError {
+  static override readonly family: string = 'PoolClosedError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_CLOSED', ...options });
+  }
+}
+
+/** The acquire's signal was aborted; `cause` is its reason. */
+export class PoolAcquireCancelledError extends PoolError {
+  static override readonly family: string = 'PoolAcquireCancelledError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_ACQUIRE_CANCELLED', ...options });
+  }
+}
+
+/** Every connection is held by somebody who waits for another one. */
+export class PoolSelfDeadlockError extends PoolError {
+  static override readonly family: string = 'PoolSelfDeadlockError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_SELF_DEADLOCK', ...options });
+  }
+}
+
+/** The connection was out for too long and was taken back by force. */
+export class PoolLeaseReclaimedError extends PoolError {
+  static override readonly family: string = 'PoolLeaseReclaimedError';
+  constructor(message: string, options: PoolErrorOptions = {}) {
+    super(message, { code: 'POOL_LEASE_RECLAIMED', ...options });
+  }
+}
+
+/** A statement as messages show it: on one line, cut, and without the password that it may set. */
+export function shortSql(sql: string, length = 200): string {
+  const line = sql
+    .slice(0, length * 4)
+    .replace(/(password\s*)'(?:[^']|'')*'?/gi, "$1'***'")
+    .replace(/\s+/g, ' ')
+    .trim();
+  return line.length > length ? `${line.slice(0, length)}…` : line;
 }
 
 /** No connection at start, or not the one that was asked for. `code` is that of the diagnosis: `CONNECTION_REFUSED`, … */
 export class DatabaseConnectionError extends DatabaseError {
   static override readonly family: string = 'DatabaseConnectionError';
+}
+
+/** A text with the credentials of URLs in it masked. */
+export function redact(text: string): string {
+  return text.replace(/\/\/[^\s"']*@/g, '//***@');
+}
+
+/**
+ * A stranger's error as a cause of ours: its text, stack and code, and none of its further properties, which get
+ * printed too (`new URL()` puts the whole URL into `input`).
+ */
+export function withoutSecrets(error: unknown): Error {
+  const { name, message, stack, code } = error as Partial<Error> & { code?: unknown };
+  const copy = new Error(redact(String(message ?? error)));
+  if (name) copy.name = name;
+  if (stack) copy.stack = redact(stack);
+  return typeof code === 'string' ? Object.assign(copy, { code }) : copy;
 }

@@ -1,6 +1,6 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { processEnvironment, readEnvironment } from './config/environment.js';
-import { DatabaseConfigError } from './database.errors.js';
+import { DatabaseConfigError, redact, withoutSecrets } from './database.errors.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
@@ -51,7 +51,11 @@ export class DatabaseModule extends ConfigurableModuleClass {
             'needs one of useFactory, useClass and useExisting; for settings from the environment alone use forRoot()',
         },
       ]);
-    return asRoot(options.name ?? DEFAULT_DATA_SOURCE_NAME, super.forRootAsync(options));
+    const { useFactory } = options;
+    return asRoot(
+      options.name ?? DEFAULT_DATA_SOURCE_NAME,
+      super.forRootAsync(useFactory ? { ...options, useFactory: guarded(useFactory) } : options),
+    );
   }
 
   /** Repositories for these entities, to be injected by `@InjectRepository` in the module that imports this. */
@@ -75,6 +79,24 @@ function asRoot(name: string, definition: DynamicModule): DynamicModule {
       getQueryRunnerToken(name),
       ...connectionAlias(name),
     ],
+  };
+}
+
+type OptionsFactory = NonNullable<(typeof ASYNC_OPTIONS_TYPE)['useFactory']>;
+
+/** A factory whose own failure names it, and shows no URL that it stumbled on. */
+function guarded(factory: OptionsFactory): OptionsFactory {
+  return async (...injected: unknown[]) => {
+    try {
+      return await factory(...(injected as never[]));
+    } catch (error) {
+      throw new DatabaseConfigError(
+        [{ setting: 'useFactory', message: `it failed: ${redact(String(error))}` }],
+        {
+          cause: withoutSecrets(error),
+        },
+      );
+    }
   };
 }
 

@@ -37,7 +37,7 @@ class PgPool extends pg.Pool implements DataSourcePool {
       min: pool.size,
       connectionTimeoutMillis: pool.acquireTimeoutMs,
       maxLifetimeSeconds: pool.maxLifetimeMs / 1000,
-    } as pg.PoolConfig);
+    });
     const watch = () => {
       if (this.totalCount <= pool.size) this.overflowSince = undefined;
       else this.overflowSince ??= Date.now();
@@ -62,15 +62,19 @@ class PgPool extends pg.Pool implements DataSourcePool {
  * the first query, cost no round trip and survive RESET ALL and DISCARD ALL.
  */
 export function clientConfig(options: ResolvedDatabaseOptions): pg.ClientConfig {
-  const { server, password, timeouts, session, ssl } = options;
+  const { server, password, timeouts, session, ssl, startupOptions, channelBinding } = options;
   const settings = Object.entries(session).map(([name, value]) => `-c ${name}=${escapeOption(value)}`);
+  if (startupOptions) settings.unshift(startupOptions);
   return {
     host: server.host,
     port: server.port,
     database: server.database,
     user: server.username,
-    password: password?.reveal(),
-    ssl: ssl.tls,
+    // A function, since without a value `pg` takes PGPASSWORD from the environment, which is none of our settings.
+    password: () => password?.reveal() ?? '',
+    // A copy, since `pg` changes what it is given.
+    ssl: ssl.tls && { ...ssl.tls },
+    enableChannelBinding: channelBinding === 'prefer' || channelBinding === 'require',
     application_name: options.applicationName,
     keepAlive: true,
     connectionTimeoutMillis: timeouts.connectMs,

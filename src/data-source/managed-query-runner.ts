@@ -15,8 +15,17 @@ export interface RunnerContext {
   readonly borrower: string | undefined;
 }
 
+type Lease = [connection: PoolClient, release: (error?: Error) => void];
+
+/** TypeORM declares the promise as always there, and treats undefined as none. */
+const NONE = undefined as unknown as Promise<unknown>;
+
+const ignore = () => undefined;
+
 /** The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. */
 export class ManagedQueryRunner extends PostgresQueryRunner {
+  private returned: (() => Promise<void>) | undefined;
+
   constructor(
     driver: PostgresDriver,
     mode: ReplicationMode,
@@ -25,42 +34,60 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     super(driver, mode);
   }
 
-  override async connect(): Promise<any> {
-    if (this.isReleased) throw new QueryRunnerAlreadyReleasedError();
-    if (this.databaseConnection) return this.databaseConnection;
-    await this.context.ready();
-    try {
-      return await super.connect();
-    } catch (error) {
-      // TypeORM keeps the rejected promise, and the runner would be dead for ever.
-      this.databaseConnectionPromise = undefined as never;
+  /** A connection of the pool, the same one until it is given back. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
+  override connect(): Promise<any> {
+    if (this.isReleased) return Promise.reject(new QueryRunnerAlreadyReleasedError());
+    this.databaseConnectionPromise ??= this.lease().catch((error: unknown) => {
+      // A rejected promise that is kept would make the runner dead for ever.
+      this.databaseConnectionPromise = NONE;
       throw error;
-    }
+    });
+    return this.databaseConnectionPromise;
   }
 
   /** Gives the connection back and rolls back what is open. The runner stays usable: its next query takes a new one. */
   async giveBack(): Promise<void> {
     const { databaseConnectionPromise } = this;
-    if (!databaseConnectionPromise) return;
-    this.databaseConnectionPromise = undefined as never;
-    const connection = (await databaseConnectionPromise.catch(() => undefined)) as PoolClient | undefined;
-    const giveBack = this.releaseCallback;
-    if (!connection || !giveBack) return;
-    this.releaseCallback = undefined;
-    this.databaseConnection = undefined;
-    const { connectedQueryRunners } = this.driver;
-    const index = connectedQueryRunners.indexOf(this);
-    if (index !== -1) connectedQueryRunners.splice(index, 1);
-    giveBack(await this.rollBackOpen(connection));
+    if (databaseConnectionPromise === NONE) return;
+    this.databaseConnectionPromise = NONE;
+    // A connection that is still on its way is given back when it comes, or its slot would be lost.
+    await databaseConnectionPromise.catch(() => undefined);
+    await this.returnLease();
   }
 
   /** Ends the runner; what it left uncommitted is rolled back, where TypeORM would leave it open for the next borrower. */
   override async release(): Promise<void> {
     if (this.isReleased) return;
-    const givenBack = this.giveBack();
-    // From this moment on, and not only when the rollback is through, the runner is refused to its user.
-    await super.release();
-    await givenBack;
+    // At once, and not only when the rollback is through: from here on the runner is refused to its user.
+    this.isReleased = true;
+    await this.giveBack();
+  }
+
+  private async lease(): Promise<PoolClient> {
+    await this.context.ready();
+    const [connection, release] = (await this.driver.obtainMasterConnection()) as Lease;
+    // The pool reports a connection that breaks while it is out through its 'error' event, which kills the process
+    // when nobody listens; the query under way, or the next one, tells the borrower.
+    connection.on('error', ignore);
+    this.returned = async () => {
+      const broken = await this.rollBackOpen(connection);
+      connection.off('error', ignore);
+      release(broken);
+    };
+    this.driver.connectedQueryRunners.push(this);
+    this.databaseConnection = connection;
+    return connection;
+  }
+
+  private async returnLease(): Promise<void> {
+    const { returned } = this;
+    this.returned = undefined;
+    this.databaseConnection = undefined;
+    const { connectedQueryRunners } = this.driver;
+    const index = connectedQueryRunners.indexOf(this);
+    if (index !== -1) connectedQueryRunners.splice(index, 1);
+    await returned?.();
   }
 
   /** @returns an error when the connection can't be trusted any more, so that the pool drops it */
@@ -84,6 +111,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     query: string,
     parameters?: unknown[] | ObjectLiteral,
     useStructuredResult = false,
+    // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   ): Promise<any> {
     const { echo, loggers } = this.context;
     if (!echo || this.isReleased) return super.query(query, parameters, useStructuredResult);

@@ -34,11 +34,7 @@ export function typeOrmOptions(
 }
 
 function listOf<T>(list: MixedList<T> | undefined): T[] {
-  return list === undefined
-    ? []
-    : Array.isArray(list)
-      ? (list as T[])
-      : Object.values(list as Record<string, T>);
+  return list === undefined ? [] : Array.isArray(list) ? list : Object.values(list as Record<string, T>);
 }
 
 /** TypeORM says `new driver.Pool(…)`; a constructor that returns an object hands that one out instead. */

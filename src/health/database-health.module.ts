@@ -17,7 +17,7 @@ const DEFAULT_ROUTE = { path: 'health/db', key: 'db' };
 @Module({
   imports: [TerminusModule],
   providers: [DatabaseHealthIndicator],
-  exports: [DatabaseHealthIndicator],
+  exports: [DatabaseHealthIndicator, TerminusModule],
 })
 class DatabaseHealthRootModule {}
 

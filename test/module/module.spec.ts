@@ -14,7 +14,6 @@ import {
   InjectDataSource,
   InjectEntityManager,
   InjectRepository,
-  ManagedDataSource,
 } from 'nestjs-database';
 import { DataSource, EntityManager, Repository } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
@@ -287,7 +286,7 @@ describe('DatabaseModule', () => {
 
   it('closes its connections with the app', async () => {
     await compile([DatabaseModule.forRoot({ url: database.url, applicationName: 'closes' })]);
-    const dataSource = module!.get(DataSource) as ManagedDataSource;
+    const dataSource = module!.get(DataSource);
     const connections = () =>
       database.sql(`SELECT pid FROM pg_stat_activity WHERE application_name = 'closes'`);
     expect((await connections()).length).toBeGreaterThan(0);

@@ -1,0 +1,40 @@
+import { Connection as Wire } from 'pg';
+import type { ConnectionConfig } from 'pg';
+import { internalsOf } from './pg-internals.js';
+
+interface CancelWire {
+  stream: { destroy(): void; unref?(): void };
+  connect(port: number | string, host?: string): void;
+  requestSsl(): void;
+  cancel(processId: number, secretKey: number): void;
+  on(event: string, listener: () => void): unknown;
+}
+
+/**
+ * Asks the server to stop what a connection is running, over a second socket, and resolves when that socket has closed
+ * or `timeoutMs` is over. Encrypted when the connection is: `pg`'s own `cancel` sends the key in plain text, and who
+ * reads it can cancel at will.
+ */
+export function sendCancel(client: object, timeoutMs: number): Promise<void> {
+  const { processID, secretKey, host, port, ssl, sslNegotiation } = internalsOf(client);
+  if (!processID || secretKey === null || secretKey === undefined) return Promise.resolve();
+  const config = { ssl, sslNegotiation } as ConnectionConfig;
+  const wire = new Wire(config) as unknown as CancelWire;
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => wire.stream.destroy(), timeoutMs);
+    const done = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    // A cancel that fails changes nothing: who asked for it destroys the socket after its grace.
+    wire.on('error', () => wire.stream.destroy());
+    wire.on('end', done);
+    wire.on('connect', () => {
+      if (!ssl) wire.cancel(processID, secretKey);
+      else if (sslNegotiation !== 'direct') wire.requestSsl();
+    });
+    wire.on('sslconnect', () => wire.cancel(processID, secretKey));
+    if (host?.startsWith('/')) wire.connect(`${host}/.s.PGSQL.${port}`);
+    else wire.connect(port ?? 5432, host);
+  });
+}

@@ -1,0 +1,326 @@
+import { inspect } from 'node:util';
+import { Client } from 'pg';
+import type { ClientConfig } from 'pg';
+import { ConnectTimeoutError, ConnectionResetError } from '../database.errors.js';
+import { bounded } from './bounded.js';
+import { sendCancel } from './cancel.js';
+import { isFatal, isReadOnlyRefusal } from './disconnect.js';
+import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import type { SubmittedQuery } from './pg-internals.js';
+import { refuseStandby, restoreSession } from './restore.js';
+import type { ResetMode, Restored } from './restore.js';
+import { startupOptions } from './session-settings.js';
+import type { SessionSettings } from './session-settings.js';
+import { tagDropsStatements, tagLeavesState, textLeavesState, textSetsTimeLimit } from './session-state.js';
+import { StatementLimit } from './statement-limit.js';
+
+/** What a {@link Connection} takes beside everything that `pg.Client` takes. */
+export interface ConnectionOptions extends ClientConfig {
+  /**
+   * Longest dial: name look-up, TCP, TLS, login and session settings. The socket is destroyed at its end. Milliseconds,
+   * 0 is off. `pg`'s `connectionTimeoutMillis` stands in for it.
+   * @defaultValue 10 000
+   */
+  connectTimeoutMs?: number;
+  /**
+   * Settings of PostgreSQL in force before the first query, sent in the startup packet. Poolers such as PgBouncer refuse
+   * them.
+   * @defaultValue none
+   */
+  session?: SessionSettings;
+  /**
+   * How much longer than the server's `statement_timeout` the client waits before it cancels a statement and then
+   * destroys the socket. Milliseconds.
+   * @defaultValue 5 000
+   */
+  statementGraceMs?: number;
+  /**
+   * The client's own limit for one statement, where the server has none (behind a pooler). Milliseconds, 0 is off.
+   * @defaultValue `statement_timeout` and the grace, or `query_timeout` when that is shorter
+   */
+  statementLimitMs?: number;
+}
+
+/** Longest wait for the server's goodbye; `pg`'s `end()` waits for ever on a frozen network. */
+const CLOSE_TIMEOUT_MS = 1_000;
+
+/**
+ * One connection to PostgreSQL: a `pg.Client` that bounds its dial and its statements, knows whether it is quiet and
+ * whether its session was changed, and can be put back, cancelled and ended without hanging.
+ */
+export class Connection extends Client {
+  readonly #connectTimeoutMs: number;
+  readonly #limit: StatementLimit;
+  readonly #setup: SubmittedQuery[] = [];
+  #inSetup = true;
+  #setupQueries = new WeakSet<object>();
+  #dirty = false;
+  #suspectStandby = false;
+  #lost: Error | undefined;
+  #lastSql: string | undefined;
+  #cancelling: Promise<void> | undefined;
+
+  constructor(options: ConnectionOptions | string = {}) {
+    const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
+    super({
+      keepAlive: true,
+      keepAliveInitialDelayMillis: 30_000,
+      ...given,
+      // Ours; both at once would report the same deadline in two ways.
+      connectionTimeoutMillis: 0,
+      // `pg` marks the key of the object that it is given, which is the caller's.
+      ...(typeof given.ssl === 'object' ? { ssl: { ...given.ssl } } : undefined),
+    });
+    this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
+    const parameters = internalsOf(this).connectionParameters ?? {};
+    const session = startupOptions(given.session ?? {});
+    if (session) parameters.options = [parameters.options, session].filter(Boolean).join(' ');
+    this.#limit = new StatementLimit(this, limitOf(given, parameters));
+    // `pg`'s own limit calls back and leaves the statement running on a connection that looks free.
+    parameters.query_timeout = 0;
+    // `inspect` would walk into the TLS options and the parameters.
+    for (const name of ['ssl', 'connection', 'connectionParameters'])
+      Object.defineProperty(this, name, { enumerable: false });
+    this.#listen();
+  }
+
+  /** Opens the connection; rejects with a {@link ConnectTimeoutError} at the deadline and leaves no socket. */
+  override connect(): Promise<Client>;
+  override connect(callback: ((error: Error) => void) | ((error: null, client: Client) => void)): void;
+  override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
+    const opened = new Promise<Client>((resolve, reject) => {
+      const ms = this.#connectTimeoutMs;
+      const expire = () => cutSocket(this, new ConnectTimeoutError(`${this.host}:${this.port}`, ms));
+      const timer = ms > 0 ? setTimeout(() => setImmediate(expire), ms) : undefined;
+      super.connect((error: Error | null) => {
+        clearTimeout(timer);
+        if (error) reject(error);
+        else resolve(this);
+      });
+    });
+    if (!callback) return opened;
+    opened.then(
+      () => process.nextTick(callback, null, this as never),
+      (error: unknown) => process.nextTick(callback, error as never),
+    );
+  }
+
+  /** The dial and its hooks are over: what is sent from here on is a borrower's. */
+  finishSetup(): void {
+    const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = internalsOf(this);
+    for (const query of [_activeQuery, ..._queryQueue, ..._sentQueryQueue])
+      if (query) this.#setupQueries.add(query);
+    this.#inSetup = false;
+  }
+
+  /** Whether a statement can be sent at all. */
+  get usable(): boolean {
+    return this.#lost === undefined && isQueryable(this);
+  }
+
+  /** Whether nothing is active, queued or sent, and the server is ready. */
+  get quiet(): boolean {
+    return isQuiet(this);
+  }
+
+  /** Whether the session was seen to change since it was last clean. */
+  get dirty(): boolean {
+    return this.#dirty;
+  }
+
+  /** The text of the last statement sent. */
+  get lastSql(): string | undefined {
+    return this.#lastSql;
+  }
+
+  /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link quiet}. */
+  get transaction(): 'I' | 'T' | 'E' | null {
+    return transactionStatusOf(this);
+  }
+
+  /** Why the connection is gone, once it is. */
+  get lostBy(): Error | undefined {
+    return this.#lost;
+  }
+
+  /**
+   * Makes the session fit for the next borrower. `undefined` at once when there is nothing to do; else rejects when it
+   * cannot be done within `timeoutMs`, and then the connection must be destroyed.
+   */
+  restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined {
+    if (mode === 'none') return undefined;
+    const clear = mode === 'discard' || (mode === 'smart' && this.#dirty);
+    const settled = isQuiet(this) && this.transaction === 'I' && !this.#cancelling && !this.#suspectStandby;
+    if (settled && !clear) return undefined;
+    return this.#restore(mode, timeoutMs);
+  }
+
+  async #restore(mode: ResetMode, timeoutMs: number): Promise<Restored> {
+    const restored = await restoreSession(this, {
+      clear: () => mode === 'discard' || (mode === 'smart' && this.#dirty),
+      setup: this.#setup,
+      suspectStandby: () => this.#suspectStandby,
+      cancelled: this.#cancelling,
+      timeoutMs,
+    });
+    this.#dirty = false;
+    this.#suspectStandby = false;
+    this.#limit.resume();
+    return restored;
+  }
+
+  /** Resolves when the server answers within `timeoutMs`; with `primary`, only when it is no standby. */
+  check(timeoutMs: number, primary = false): Promise<void> {
+    const asked = primary ? refuseStandby(this) : this.query('SELECT 1').then(() => undefined);
+    return bounded(
+      asked,
+      timeoutMs,
+      () =>
+        new ConnectionResetError(`The connection did not answer within ${timeoutMs} ms.`, {
+          code: 'CONNECTION_SILENT',
+        }),
+    );
+  }
+
+  /** Asks the server to stop what this connection runs; resolves when it was told, or could not be told in time. */
+  cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
+    if (isQuiet(this)) return Promise.resolve();
+    this.#cancelling ??= sendCancel(this, timeoutMs).finally(() => {
+      this.#cancelling = undefined;
+    });
+    return this.#cancelling;
+  }
+
+  /** Says goodbye and resolves when the socket has closed; cuts it when that takes longer than `timeoutMs`. */
+  close(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
+    const timer = setTimeout(() => this.destroy(), timeoutMs);
+    return this.end().finally(() => clearTimeout(timer));
+  }
+
+  /** Cuts the socket now. Statements under way, and every later one, fail with `reason`. */
+  destroy(reason?: Error): void {
+    if (reason && !this.#lost) {
+      this.#lost = reason;
+      (this as { query: unknown }).query = refuseWith(this, reason);
+    }
+    cutSocket(this, reason);
+  }
+
+  /** Stops what is running on the server, then cuts the socket: a socket cut alone leaves the statement running. */
+  async terminate(reason: Error): Promise<void> {
+    if (!isQuiet(this)) await this.cancelRunning();
+    this.destroy(reason);
+  }
+
+  /** Without settings: they hold the password. */
+  toJSON(): object {
+    return {
+      host: this.host,
+      port: this.port,
+      database: this.database,
+      processID: internalsOf(this).processID,
+    };
+  }
+
+  [inspect.custom](): string {
+    return `Connection ${inspect(this.toJSON())}`;
+  }
+
+  #listen(): void {
+    const wire = internalsOf(this).connection;
+    if (!wire) return;
+    const query = wire.query.bind(wire);
+    const parse = wire.parse.bind(wire);
+    const bind = wire.bind.bind(wire);
+    // Every statement passes here, cursors and COPY streams too, which no override of `query()` would see into.
+    wire.query = (text) => {
+      this.#sent(text);
+      return query(text);
+    };
+    wire.parse = (parsed, more) => {
+      this.#sent(parsed.text);
+      return parse(parsed, more);
+    };
+    wire.bind = (config, more) => {
+      const named = config.statement ? wire.parsedStatements[config.statement] : undefined;
+      if (named !== undefined) this.#sent(named);
+      return bind(config, more);
+    };
+    wire.on('commandComplete', ({ text: tag }: { text: string }) => {
+      const active = internalsOf(this)._activeQuery;
+      if (tagDropsStatements(tag)) this.#forgetStatements();
+      const changed =
+        tagLeavesState(tag, active?.text) || (active?.text !== undefined && textLeavesState(active.text));
+      if (!changed) return;
+      if (!this.#ofSetup(active)) this.#dirty = true;
+      else if (active && !this.#setup.includes(active)) this.#setup.push(active);
+    });
+    wire.on('readyForQuery', () => this.#limit.stop());
+    wire.on('errorMessage', (error: Error) => {
+      if (isFatal(error)) this.#lost ??= error;
+      if (isReadOnlyRefusal(error)) this.#suspectStandby = true;
+    });
+    wire.on('error', (error: Error) => {
+      this.#lost ??= error;
+    });
+    wire.on('end', () => {
+      this.#limit.stop();
+      // After a goodbye of ours it is not lost; `usable` says that it is over.
+      if (!internalsOf(this)._ending) this.#lost ??= new Error('Connection terminated unexpectedly');
+    });
+  }
+
+  #sent(text: string): void {
+    this.#lastSql = text;
+    this.#limit.start();
+    if (textSetsTimeLimit(text)) this.#limit.suspend();
+    // At once and not when it completes: an advisory lock stays when its statement fails afterwards.
+    if (!this.#dirty && textLeavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
+      this.#dirty = true;
+  }
+
+  #ofSetup(query: SubmittedQuery | null | undefined): boolean {
+    return this.#inSetup || (query !== null && query !== undefined && this.#setupQueries.has(query));
+  }
+
+  /** `pg` would go on naming statements that the server has dropped: "prepared statement does not exist". */
+  #forgetStatements(): void {
+    const wire = internalsOf(this).connection;
+    if (!wire) return;
+    wire.parsedStatements = {};
+    wire.submittedNamedStatements = {};
+  }
+}
+
+/** The shorter of what the caller asks of `pg` (`query_timeout`) and the server's limit with its grace; 0 is none. */
+function limitOf(
+  given: ConnectionOptions,
+  parameters: { query_timeout?: unknown; statement_timeout?: unknown },
+): number {
+  const server = Number(parameters.statement_timeout) || 0;
+  const limits = [
+    given.statementLimitMs ?? (server > 0 ? server + (given.statementGraceMs ?? 5_000) : 0),
+    Number(parameters.query_timeout) || 0,
+  ].filter((ms) => ms > 0);
+  return limits.length > 0 ? Math.min(...limits) : 0;
+}
+
+/** A `query` that fails with the reason for which the connection was taken away. */
+function refuseWith(client: Connection, reason: Error) {
+  return (config: unknown, values?: unknown, callback?: unknown): unknown => {
+    const submittable = config as {
+      submit?: unknown;
+      handleError?: (error: Error, wire: unknown) => void;
+    };
+    if (typeof submittable?.submit === 'function') {
+      process.nextTick(() => submittable.handleError?.(reason, internalsOf(client).connection));
+      return config;
+    }
+    const done = [values, callback, (config as { callback?: unknown } | null)?.callback].find(
+      (candidate) => typeof candidate === 'function',
+    ) as ((error: Error) => void) | undefined;
+    if (!done) return Promise.reject(reason);
+    process.nextTick(done, reason);
+    return undefined;
+  };
+}

@@ -1,0 +1,81 @@
+import type { Socket } from 'node:net';
+import type { Client } from 'pg';
+
+/** A statement that `pg` holds as running, queued or sent. */
+export interface SubmittedQuery {
+  text?: string;
+  name?: string;
+  values?: unknown[];
+  callback?: (error: Error | null, result?: unknown) => void;
+}
+
+/** The protocol half of a `pg.Client`. */
+export interface PgWire {
+  stream: Socket;
+  parsedStatements: Record<string, string>;
+  submittedNamedStatements?: Record<string, string>;
+  query(text: string): void;
+  parse(query: { text: string; name?: string }, more?: boolean): void;
+  bind(config: { statement?: string }, more?: boolean): void;
+  on(event: string, listener: (message: never) => void): unknown;
+  removeListener(event: string, listener: (message: never) => void): unknown;
+}
+
+/**
+ * The parts of `pg.Client` that it does not document and that are needed to know whether a connection is quiet. They
+ * stand here and nowhere else; a client that lacks them (a fake, a fork) is taken at its documented word.
+ */
+export interface PgInternals {
+  connection?: PgWire;
+  connectionParameters?: {
+    options?: string;
+    query_timeout?: number | string | false;
+    statement_timeout?: number | string | false;
+  };
+  readyForQuery?: boolean;
+  processID?: number | null;
+  secretKey?: number | null;
+  host?: string;
+  port?: number;
+  ssl?: unknown;
+  sslNegotiation?: string;
+  _activeQuery?: SubmittedQuery | null;
+  _queryQueue?: SubmittedQuery[];
+  _sentQueryQueue?: SubmittedQuery[];
+  _queryable?: boolean;
+  _ending?: boolean;
+  _ended?: boolean;
+}
+
+export function internalsOf(client: object): PgInternals {
+  return client;
+}
+
+/**
+ * Whether the server has said ReadyForQuery and nothing is active, queued or sent. `pg` calls back on an error before
+ * ReadyForQuery has come, so the transaction status means something only now.
+ */
+export function isQuiet(client: object): boolean {
+  const c = client as PgInternals;
+  return c.readyForQuery !== false && !c._activeQuery && !c._queryQueue?.length && !c._sentQueryQueue?.length;
+}
+
+/** Whether `pg` would still take a statement. */
+export function isQueryable(client: object): boolean {
+  const c = client as PgInternals;
+  return c._queryable !== false && !c._ending && !c._ended;
+}
+
+/** `I` outside of a transaction, `T` in one, `E` in a failed one, `null` when the client cannot tell. */
+export function transactionStatusOf(client: object): 'I' | 'T' | 'E' | null {
+  const c = client as Partial<Pick<Client, 'getTransactionStatus'>>;
+  return c.getTransactionStatus?.() ?? null;
+}
+
+/** Cuts the socket, with a reason that reaches every statement under way. */
+export function cutSocket(client: object, reason?: Error): boolean {
+  const stream = internalsOf(client).connection?.stream;
+  if (!stream) return false;
+  stream.destroy(reason);
+  return true;
+}

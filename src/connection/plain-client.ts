@@ -1,0 +1,82 @@
+import { bounded } from './bounded.js';
+import { cutSocket, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import { restoreSession } from './restore.js';
+import type { Restorable, ResetMode, Restored } from './restore.js';
+
+/** What any `pg`-compatible client has. */
+export interface PlainClientLike {
+  query(...args: never[]): unknown;
+  end(callback: (error?: Error) => void): unknown;
+}
+
+/**
+ * The care that a `Connection` takes of itself, for a client of another class: `pg.Client`, one that a tracing tool has
+ * wrapped, a fake. It cannot see what a session was changed by, so `smart` is `rollback` here.
+ */
+export class PlainClientControl {
+  lostBy: Error | undefined;
+  readonly lastSql: string | undefined;
+
+  constructor(private readonly client: PlainClientLike) {}
+
+  get usable(): boolean {
+    return this.lostBy === undefined && isQueryable(this.client);
+  }
+
+  get quiet(): boolean {
+    return isQuiet(this.client);
+  }
+
+  get transaction(): 'I' | 'T' | 'E' | null {
+    return transactionStatusOf(this.client);
+  }
+
+  restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined {
+    if (mode === 'none') return undefined;
+    const status = this.transaction;
+    if (mode !== 'discard' && this.quiet && (status === 'I' || status === null)) return undefined;
+    return restoreSession(this.client as unknown as object & Restorable, {
+      clear: () => mode === 'discard',
+      setup: [],
+      suspectStandby: () => false,
+      cancelled: undefined,
+      timeoutMs,
+    });
+  }
+
+  check(timeoutMs: number): Promise<void> {
+    const asked = Promise.resolve(this.client.query('SELECT 1' as never)).then(() => undefined);
+    return bounded(
+      asked,
+      timeoutMs,
+      () => new Error(`The connection did not answer within ${timeoutMs} ms.`),
+    );
+  }
+
+  cancelRunning(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  close(timeoutMs = 1_000): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => {
+        this.destroy();
+        resolve();
+      }, timeoutMs);
+      this.client.end(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  destroy(reason?: Error): void {
+    this.lostBy ??= reason;
+    if (!cutSocket(this.client, reason)) this.client.end(() => undefined);
+  }
+
+  terminate(reason: Error): Promise<void> {
+    this.destroy(reason);
+    return Promise.resolve();
+  }
+}

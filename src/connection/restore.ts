@@ -1,0 +1,91 @@
+import { ConnectionResetError } from '../database.errors.js';
+import { bounded } from './bounded.js';
+import { internalsOf, isQuiet, transactionStatusOf } from './pg-internals.js';
+import type { SubmittedQuery } from './pg-internals.js';
+
+/**
+ * What is done to a connection that comes back. `smart`: a transaction left open is rolled back, and session state is
+ * cleared when the session was seen to change it. `rollback`: the first alone. `discard`: DISCARD ALL each time.
+ * `none`: nothing.
+ */
+export type ResetMode = 'smart' | 'rollback' | 'discard' | 'none';
+
+/** What had to be done. */
+export interface Restored {
+  readonly rolledBack: boolean;
+  readonly cleared: boolean;
+}
+
+/** The client that is restored, and what was learnt about its session. */
+export interface Restorable {
+  query(query: { text: string; values?: unknown[] }): Promise<{ rows: Record<string, unknown>[] }>;
+  once(event: 'end', listener: () => void): unknown;
+  removeListener(event: 'end', listener: () => void): unknown;
+}
+
+export interface RestorePlan {
+  /** Whether DISCARD ALL is due; asked once all is in, since until then the session may still change. */
+  clear: () => boolean;
+  /** Statements that set the session up after the dial; DISCARD ALL undoes them. */
+  setup: readonly SubmittedQuery[];
+  /** Whether to ask the server if it is a standby. */
+  suspectStandby: () => boolean;
+  /** Resolves when no cancel of ours is under way. */
+  cancelled: Promise<void> | undefined;
+  timeoutMs: number;
+}
+
+/** Resolves at the ReadyForQuery after which the connection is quiet. */
+function quiet(client: object & Restorable): Promise<void> {
+  const wire = internalsOf(client).connection;
+  if (isQuiet(client) || !wire) return Promise.resolve();
+  return new Promise((resolve, reject) => {
+    const settle = (settled: () => void) => () => {
+      wire.removeListener('readyForQuery', ready);
+      client.removeListener('end', ended);
+      settled();
+    };
+    // Registered after `pg`'s own listener, which starts the next queued statement, so it judges what is left.
+    const ready = () => (isQuiet(client) ? done() : undefined);
+    const done = settle(resolve);
+    const ended = settle(() => reject(new Error('Connection terminated')));
+    wire.on('readyForQuery', ready);
+    client.once('end', ended);
+  });
+}
+
+/**
+ * Brings a session back to what it was after the dial, within `timeoutMs`. When it rejects, the connection is in doubt
+ * and must be destroyed.
+ */
+export function restoreSession(client: object & Restorable, plan: RestorePlan): Promise<Restored> {
+  const run = async (): Promise<Restored> => {
+    await quiet(client);
+    // A cancel that arrives late would hit the next borrower's statement.
+    await plan.cancelled;
+    const status = transactionStatusOf(client);
+    const rolledBack = status === 'T' || status === 'E';
+    if (rolledBack) await client.query({ text: 'ROLLBACK' });
+    if (plan.suspectStandby()) await refuseStandby(client);
+    const cleared = plan.clear();
+    if (cleared) {
+      await client.query({ text: 'DISCARD ALL' });
+      for (const { text, values } of plan.setup) await client.query({ text: text ?? '', values });
+    }
+    return { rolledBack, cleared };
+  };
+  return bounded(
+    run(),
+    plan.timeoutMs,
+    () => new ConnectionResetError(`The connection was not clean within ${plan.timeoutMs} ms of its return.`),
+  );
+}
+
+/** Rejects when the server is a standby. */
+export async function refuseStandby(client: Restorable): Promise<void> {
+  const { rows } = await client.query({ text: 'SELECT pg_is_in_recovery() AS standby' });
+  if (rows[0]?.standby === true)
+    throw new ConnectionResetError('The server is a standby now; it was a primary before.', {
+      code: 'CONNECTION_STANDBY',
+    });
+}

@@ -1,0 +1,38 @@
+/** Command tags after which a session may not be what it was. They see through comments and multi-statements. */
+const TAGS = new Set(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD', 'DECLARE CURSOR']);
+
+/** One statement that only touches the transaction, in a shape that leaves no room for a second one. */
+const TRANSACTION_ONLY = /^\s*SET\s+(LOCAL|TRANSACTION)\b[^;]*;?\s*$/i;
+
+/** A setting that ends with the transaction: `set_config('app.tenant', $1, true)`. */
+const LOCAL_SET_CONFIG =
+  /set_config\s*\(\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*true\s*\)/gi;
+
+/** What leaves state in the session and shows in no command tag. */
+const TEXT =
+  /set_config|advisory_(?:un)?lock|pg_temp|\b(?:create|into)\b[^]*\btemp(?:orary)?\b|\bsetseed\b|dblink_connect/i;
+
+/** Whether the server's command tag says that the session was changed; `text` only narrows it. */
+export function tagLeavesState(tag: string, text: string | undefined): boolean {
+  if (!TAGS.has(tag)) return false;
+  if (text === undefined) return true;
+  if (tag === 'SET') return !TRANSACTION_ONLY.test(text);
+  if (tag === 'DECLARE CURSOR') return /\bhold\b/i.test(text);
+  return true;
+}
+
+/** Whether the text of a statement changes the session in a way that no command tag shows. In doubt it does. */
+export function textLeavesState(text: string): boolean {
+  if (!TEXT.test(text)) return false;
+  return TEXT.test(text.replace(LOCAL_SET_CONFIG, ''));
+}
+
+/** Whether a statement speaks of the time limit itself; then ours must not stand against what it says. */
+export function textSetsTimeLimit(text: string): boolean {
+  return /statement_timeout/i.test(text);
+}
+
+/** Tags after which the server has forgotten every prepared statement. */
+export function tagDropsStatements(tag: string): boolean {
+  return tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL';
+}

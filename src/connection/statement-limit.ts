@@ -1,0 +1,100 @@
+import { Query } from 'pg';
+import { QueryTimeoutError } from '../database.errors.js';
+import { internalsOf, isQuiet } from './pg-internals.js';
+
+/** What the limit does to a connection whose statement has run out of time. */
+export interface Limited {
+  cancelRunning(timeoutMs?: number): Promise<void>;
+  destroy(reason: Error): void;
+}
+
+/** How long the server has for its answer to a cancel before the socket is cut. */
+const CANCEL_GRACE_MS = 1_000;
+
+/**
+ * The client's half of a statement's time limit. The server's `statement_timeout` comes first; this one is for a
+ * network that has frozen, where the server's word never arrives and every caller would hang for ever.
+ */
+export class StatementLimit {
+  #timer: NodeJS.Timeout | undefined;
+  #suspended = false;
+  /** Bytes at the last look, for statements that live as long as their reader wants (cursors, COPY). */
+  #read = 0;
+  #written = 0;
+  #unanswered = false;
+
+  constructor(
+    private readonly client: object & Limited,
+    private readonly limitMs: number,
+  ) {}
+
+  /** A statement goes out. */
+  start(): void {
+    if (this.limitMs <= 0 || this.#suspended || this.#timer) return;
+    const stream = internalsOf(this.client).connection?.stream;
+    this.#read = stream?.bytesRead ?? 0;
+    this.#written = stream?.bytesWritten ?? 0;
+    this.#unanswered = false;
+    this.#arm();
+  }
+
+  /** The server is ready again; with statements sent ahead, the next one's time begins. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    if (internalsOf(this.client)._sentQueryQueue?.length) this.start();
+  }
+
+  /** The borrower sets its own limit on the server: ours would cut a migration that asked for an hour. */
+  suspend(): void {
+    this.#suspended = true;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** The borrower's settings are gone again. */
+  resume(): void {
+    this.#suspended = false;
+  }
+
+  #arm(): void {
+    this.#timer = setTimeout(() => {
+      this.#timer = undefined;
+      this.#expire();
+    }, this.limitMs);
+    this.#timer.unref();
+  }
+
+  #expire(): void {
+    if (isQuiet(this.client)) return;
+    const active = internalsOf(this.client)._activeQuery;
+    const plain = active instanceof Query;
+    if (!plain && !this.#stalled()) return this.#arm();
+    const error = new QueryTimeoutError(this.limitMs, active?.text);
+    // The caller learns of it now; what the server still says to this statement is for nobody.
+    if (plain && active.callback) {
+      const callback = active.callback;
+      active.callback = () => undefined;
+      callback(error);
+    }
+    void this.client.cancelRunning(CANCEL_GRACE_MS);
+    const cut = setTimeout(() => {
+      if (internalsOf(this.client)._activeQuery === active && !isQuiet(this.client))
+        this.client.destroy(error);
+    }, CANCEL_GRACE_MS);
+    cut.unref();
+  }
+
+  /**
+   * A cursor may lie open for as long as its reader likes: it has stalled only when something was sent and nothing came
+   * back for a whole limit.
+   */
+  #stalled(): boolean {
+    const { bytesRead = 0, bytesWritten = 0 } = internalsOf(this.client).connection?.stream ?? {};
+    const stalled = this.#unanswered && bytesRead === this.#read;
+    this.#unanswered = bytesRead === this.#read && (this.#unanswered || bytesWritten > this.#written);
+    this.#read = bytesRead;
+    this.#written = bytesWritten;
+    return stalled;
+  }
+}

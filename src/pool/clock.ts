@@ -1,0 +1,57 @@
+/** Where the pool has its time from; tests bring their own. */
+export interface Clock {
+  /** Milliseconds that never go back. */
+  now(): number;
+  /** The time of day. It goes on while a machine sleeps, which `now` does not. */
+  wall(): number;
+  /** Calls `ring` once after `ms`; `holdsProcess` keeps the process alive until then. The answer takes it back. */
+  after(ms: number, ring: () => void, holdsProcess: boolean): () => void;
+}
+
+export const systemClock: Clock = {
+  now: () => performance.now(),
+  wall: () => Date.now(),
+  after(ms, ring, holdsProcess) {
+    const timer = setTimeout(ring, ms);
+    if (!holdsProcess) timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Above this, `setTimeout` fires at once. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+/** One timer for many due times: it is set to the earliest, and who is woken looks what is due. */
+export class Alarm {
+  #due = Infinity;
+  #cancel: (() => void) | undefined;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly ring: () => void,
+    private readonly holdsProcess: boolean,
+  ) {}
+
+  /** Rings at `due` or earlier. */
+  by(due: number): void {
+    if (due >= this.#due) return;
+    this.#cancel?.();
+    this.#due = due;
+    const ms = Math.min(Math.max(Math.ceil(due - this.clock.now()), 0), LONGEST_TIMER_MS);
+    this.#cancel = this.clock.after(
+      ms,
+      () => {
+        this.#due = Infinity;
+        this.#cancel = undefined;
+        this.ring();
+      },
+      this.holdsProcess,
+    );
+  }
+
+  silence(): void {
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#due = Infinity;
+  }
+}

@@ -1,0 +1,141 @@
+import { EventEmitter } from 'node:events';
+import { inspect } from 'node:util';
+import { Connection } from '../connection/connection.js';
+import type { PoolSnapshot } from '../database.snapshot.js';
+import { describePool } from './describe.js';
+import type { Caller, PoolLease } from './lease.js';
+import type { Leased, PoolableClient } from './link.js';
+import { PoolEngine } from './pool-engine.js';
+import type { DrainReport } from './pool-engine.js';
+import { withoutSecrets } from './pool.options.js';
+import type { PoolOptions } from './pool.options.js';
+import { queryOnPool } from './pool-query.js';
+import type { AcquireOptions } from './waiters.js';
+
+type ConnectCallback<C> = (
+  error: Error | undefined,
+  client: Leased<C> | undefined,
+  release: (error?: Error | boolean) => void,
+) => void;
+
+/**
+ * A pool of PostgreSQL connections with the API and the events of `pg.Pool` (`connect`, `acquire`, `release`, `remove`,
+ * `error`), and `acquire`, `drain`, `snapshot` and `leases` beside it.
+ */
+export class ConnectionPool<C extends PoolableClient = Connection> extends EventEmitter {
+  /** What the pool was given; password, connection string and TLS are there, and neither listed nor printed. */
+  readonly options: PoolOptions<C>;
+  readonly #engine: PoolEngine<C>;
+  #endCalled = false;
+
+  constructor(options: PoolOptions<C> = {}, Client?: new (options: never) => C) {
+    super();
+    this.options = withoutSecrets(options);
+    const type = options.Client ?? Client ?? (Connection as unknown as new (options: never) => C);
+    this.#engine = new PoolEngine(options, type, this);
+  }
+
+  /** A connection, by promise or callback, as `pg.Pool` gives it. */
+  connect(): Promise<Leased<C>>;
+  connect(callback: ConnectCallback<C>): void;
+  connect(callback?: ConnectCallback<C>): Promise<Leased<C>> | void {
+    const asked = this.#engine.acquire({}, callers.connect);
+    if (!callback) return asked;
+    asked.then(
+      (client) => process.nextTick(callback, undefined, client, client.release),
+      (error: Error) => process.nextTick(callback, error, undefined, () => undefined),
+    );
+  }
+
+  /** A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first. */
+  acquire(request: AcquireOptions = {}): Promise<Leased<C>> {
+    return this.#engine.acquire(request, callers.acquire);
+  }
+
+  /** One statement on a connection of the pool, in every form of `pg.Pool.query`. */
+  readonly query: Connection['query'] = ((text: unknown, values?: unknown, callback?: unknown) =>
+    queryOnPool(
+      () => this.#engine.acquire({ borrower: 'pool.query' }, callers.connect),
+      text,
+      values,
+      callback,
+    )) as Connection['query'];
+
+  /** Closes the pool: waiters are rejected, idle connections closed, and those that are out when they come back. */
+  end(): Promise<void>;
+  end(callback: (error?: Error) => void): void;
+  end(callback?: (error?: Error) => void): Promise<void> | void {
+    const ended = this.#endCalled
+      ? Promise.reject(new Error('Called end on pool more than once'))
+      : this.#engine.shut();
+    this.#endCalled = true;
+    if (!callback) return ended;
+    ended.then(
+      () => process.nextTick(callback),
+      (error: Error) => process.nextTick(callback, error),
+    );
+  }
+
+  /**
+   * Closes the pool gently and surely: goes on lending until nothing is out and nobody waits, or `timeoutMs` is over; then
+   * rejects the waiters, cancels what still runs, cuts it, and closes. Never hangs; called again, it is the same drain.
+   */
+  drain({ timeoutMs = 10_000 }: { timeoutMs?: number } = {}): Promise<DrainReport> {
+    return this.#engine.drain(timeoutMs);
+  }
+
+  /** The pool at this moment; costs the same however many connections and waiters there are. */
+  snapshot(): PoolSnapshot {
+    return this.#engine.snapshot();
+  }
+
+  /** The connections that are out, the longest first. */
+  leases(): PoolLease[] {
+    return [...this.#engine.leases];
+  }
+
+  /** The lease of a client of this pool while it is out. */
+  leaseOf(client: C): PoolLease | undefined {
+    return this.#engine.leases.of(client);
+  }
+
+  get ending(): boolean {
+    return this.#engine.ending;
+  }
+
+  get ended(): boolean {
+    return this.#engine.ended;
+  }
+
+  /** Connections there are, those being opened included. */
+  get totalCount(): number {
+    return this.#engine.snapshot().total;
+  }
+
+  get idleCount(): number {
+    return this.#engine.snapshot().idle;
+  }
+
+  /** Acquires that wait and for which no connection is being opened; `snapshot().waiting` counts all. */
+  get waitingCount(): number {
+    const { waiting, dialling } = this.#engine.snapshot();
+    return Math.max(0, waiting - dialling);
+  }
+
+  /** Connections past their lifetime that are still there. */
+  get expiredCount(): number {
+    return this.#engine.expiredCount;
+  }
+
+  /** Figures only: the options hold the password. */
+  toJSON(): PoolSnapshot {
+    return this.snapshot();
+  }
+
+  [inspect.custom](): string {
+    return `ConnectionPool { ${describePool(this.snapshot(), [])} }`;
+  }
+}
+
+/** Left out of the stacks that errors show: they begin where the caller stands. */
+const callers = ConnectionPool.prototype as unknown as Record<'connect' | 'acquire', Caller>;

@@ -1,0 +1,84 @@
+import { ConnectTimeoutError } from '../database.errors.js';
+import type { Clock } from './clock.js';
+import type { Leased, Link, PoolableClient } from './link.js';
+import type { PoolOptions } from './pool.options.js';
+
+/**
+ * Connects a client and runs the hooks, all within `timeoutMs`. Settles once; when it rejects, nothing is left open: a
+ * client that connects too late is destroyed.
+ */
+export function dial<C extends PoolableClient>(
+  client: C,
+  link: Link,
+  hooks: Pick<PoolOptions<C>, 'onConnect' | 'verify'>,
+  clock: Clock,
+  timeoutMs: number,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const fail = (error: Error) => {
+      cancel?.();
+      link.destroy();
+      reject(error);
+    };
+    const cancel =
+      timeoutMs === Infinity
+        ? undefined
+        : clock.after(timeoutMs, () => fail(new ConnectTimeoutError(addressOf(client), timeoutMs)), false);
+    open(client, hooks).then(() => {
+      cancel?.();
+      resolve();
+    }, fail);
+  });
+}
+
+function addressOf(client: object): string {
+  const { host, port } = client as { host?: unknown; port?: unknown };
+  return typeof host === 'string' ? `${host}:${String(port)}` : 'the server';
+}
+
+async function open<C extends PoolableClient>(
+  client: C,
+  { onConnect, verify }: Pick<PoolOptions<C>, 'onConnect' | 'verify'>,
+): Promise<void> {
+  await new Promise<void>((resolve, reject) => {
+    client.connect((error) => (error ? reject(error) : resolve()));
+  });
+  await onConnect?.(client);
+  if (!verify) return;
+  await new Promise<void>((resolve, reject) => {
+    // `pg-pool` hands `verify` a lent client; a hook that gives it back early only says that it is done.
+    (client as Leased<C>).release = (error) => (error instanceof Error ? reject(error) : resolve());
+    verify(client as Leased<C>, (error) => (error ? reject(error) : resolve()));
+  });
+}
+
+const FIRST_PAUSE_MS = 10;
+/** Short enough that service is back within two seconds of the database. */
+const LONGEST_PAUSE_MS = 1_000;
+
+/** Doubling pauses between dials that fail, one dial at a time until one succeeds. */
+export class DialBackoff {
+  #failures = 0;
+  #until = -Infinity;
+  lastError: Error | undefined;
+
+  constructor(private readonly clock: Clock) {}
+
+  failed(error: Error): void {
+    this.lastError = error;
+    this.#until = this.clock.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
+    this.#failures += 1;
+  }
+
+  succeeded(): void {
+    this.#failures = 0;
+    this.#until = -Infinity;
+    this.lastError = undefined;
+  }
+
+  /** When the next dial may start, with so many under way. */
+  nextDial(dialling: number): number {
+    if (this.#failures === 0) return -Infinity;
+    return dialling > 0 ? Infinity : this.#until;
+  }
+}

@@ -1,0 +1,69 @@
+import { DurationHistogram } from './figures.js';
+import type { Counters } from './figures.js';
+import { Lease } from './lease.js';
+import type { PoolableClient } from './link.js';
+import { LinkedList } from './linked-list.js';
+import type { ResolvedLimits } from './pool.options.js';
+import type { Slot } from './slot.js';
+import { UnitLedger } from './units.js';
+import type { Voice } from './voice.js';
+import type { AcquireOptions } from './waiters.js';
+
+/** The connections that are out, the longest first: who has them, and who has them for too long. */
+export class LeaseBook<C extends PoolableClient> extends LinkedList<Lease<C>> {
+  readonly units = new UnitLedger();
+  readonly useTimes = new DurationHistogram();
+
+  constructor(
+    private readonly now: () => number,
+    private readonly limits: Pick<ResolvedLimits, 'leakThresholdMs' | 'reclaimAfterMs'>,
+    private readonly counters: Counters,
+  ) {
+    super();
+  }
+
+  open(
+    slot: Slot<C>,
+    since: number,
+    request: AcquireOptions,
+    site: { stack?: string } | undefined,
+  ): Lease<C> {
+    const lease = new Lease(slot, since, this.now, request, site);
+    this.append(lease);
+    this.units.leased(lease.unit);
+    return lease;
+  }
+
+  close(lease: Lease<C>): void {
+    this.remove(lease);
+    this.units.returned(lease.unit);
+    this.useTimes.record(lease.heldMs);
+  }
+
+  of(client: C): Lease<C> | undefined {
+    for (const lease of this) if (lease.slot.client === client) return lease;
+    return undefined;
+  }
+
+  /** When this lease has to be looked at next. */
+  nextLook({ leakReported, since }: Pick<Lease<C>, 'leakReported' | 'since'>): number {
+    const { leakThresholdMs, reclaimAfterMs } = this.limits;
+    return since + Math.min(leakReported ? Infinity : leakThresholdMs, reclaimAfterMs);
+  }
+
+  /** Warns of those that are out for long, and hands those that are out for too long to `takeBack`. */
+  look(voice: Voice, takeBack: (lease: Lease<C>, error: Error) => void): void {
+    for (const lease of this) {
+      if (!lease.leakReported && lease.heldMs >= this.limits.leakThresholdMs) this.#reportLeak(lease, voice);
+      if (lease.heldMs < this.limits.reclaimAfterMs) continue;
+      const error = voice.reclaimed(lease.info());
+      takeBack(lease, error);
+    }
+  }
+
+  #reportLeak(lease: Lease<C>, voice: Voice): void {
+    lease.leakReported = true;
+    this.counters.leakWarnings += 1;
+    voice.leak(lease.info());
+  }
+}

@@ -1,0 +1,90 @@
+import { shortSql } from '../database.errors.js';
+import type { LeaseInfo } from '../database.snapshot.js';
+import type { Linked } from './linked-list.js';
+import type { PoolableClient } from './link.js';
+import type { Slot } from './slot.js';
+import type { AcquireOptions } from './waiters.js';
+
+/** A connection that is out, as the floors above see it. */
+export interface PoolLease {
+  /** Who has it; may be named better once that is known. */
+  borrower: string | undefined;
+  readonly unit: object | undefined;
+  readonly heldMs: number;
+  readonly inTransaction: boolean;
+  /** The last statement, whole. */
+  readonly lastSql: string | undefined;
+  /** Where it was acquired, when leak detection is on. */
+  readonly stack: string | undefined;
+  /** Set when the pool has taken the connection back by force. */
+  readonly reclaimedBy: Error | undefined;
+}
+
+export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<C>> {
+  previous: Lease<C> | undefined;
+  next: Lease<C> | undefined;
+  borrower: string | undefined;
+  readonly unit: object | undefined;
+  released = false;
+  leakReported = false;
+  reclaimedBy: Error | undefined;
+
+  constructor(
+    readonly slot: Slot<C>,
+    readonly since: number,
+    private readonly now: () => number,
+    request: AcquireOptions,
+    private readonly site: { stack?: string } | undefined,
+  ) {
+    this.borrower = request.borrower;
+    this.unit = request.unit;
+  }
+
+  get heldMs(): number {
+    return this.now() - this.since;
+  }
+
+  get inTransaction(): boolean {
+    const status = this.slot.link.transaction;
+    return status === 'T' || status === 'E';
+  }
+
+  get lastSql(): string | undefined {
+    return this.slot.link.lastSql;
+  }
+
+  get stack(): string | undefined {
+    return framesOf(this.site);
+  }
+
+  info(): LeaseInfo {
+    return {
+      borrower: this.borrower,
+      heldMs: Math.round(this.heldMs),
+      inTransaction: this.inTransaction,
+      lastSql: this.lastSql === undefined ? undefined : shortSql(this.lastSql),
+      stack: this.stack,
+    };
+  }
+}
+
+/** The frames of a captured stack without its first line, which names no error here. */
+export function framesOf(site: { stack?: string } | undefined): string | undefined {
+  return site?.stack?.replace(/^[^\n]*\n/, '');
+}
+
+/** Frames kept when leak detection is on: below Nest and TypeORM, the user's own code is frame 13 to 16. */
+const LEAK_FRAMES = 50;
+
+/** A function, as `Error.captureStackTrace` takes it. */
+export type Caller = (...args: unknown[]) => unknown;
+
+/** Remembers where the caller of `below` stands. */
+export function captureSite(below: Caller, deep: boolean): { stack?: string } {
+  const site: { stack?: string } = {};
+  const limit = Error.stackTraceLimit;
+  if (deep) Error.stackTraceLimit = Math.max(limit, LEAK_FRAMES);
+  Error.captureStackTrace(site, below);
+  Error.stackTraceLimit = limit;
+  return site;
+}

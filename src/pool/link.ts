@@ -1,0 +1,48 @@
+import type { EventEmitter } from 'node:events';
+import { PlainClientControl } from '../connection/plain-client.js';
+import type { ResetMode, Restored } from '../connection/restore.js';
+
+/** What the pool asks of one connection. Whatever needs SQL is behind it. */
+export interface Link {
+  /** Whether a statement can be sent at all. */
+  readonly usable: boolean;
+  /** Why the connection is gone, when it is gone against our will. */
+  readonly lostBy: Error | undefined;
+  /** Whether nothing is active, queued or sent. */
+  readonly quiet: boolean;
+  readonly transaction: 'I' | 'T' | 'E' | null;
+  readonly lastSql: string | undefined;
+  /** `undefined` when the session is clean already; rejects when it cannot be cleaned. */
+  restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined;
+  /** Resolves when the server answers; with `primary`, only when it is no standby. */
+  check(timeoutMs: number, primary: boolean): Promise<void>;
+  cancelRunning(timeoutMs?: number): Promise<void>;
+  /** Resolves when the connection is closed; never hangs. */
+  close(timeoutMs?: number): Promise<void>;
+  destroy(reason?: Error): void;
+  /** Stops what is running on the server, then destroys. */
+  terminate(reason: Error): Promise<void>;
+  /** The hooks after the dial have run. */
+  finishSetup?(): void;
+}
+
+/** The least that a `Client` class must offer: that of `pg`, or anything shaped like it. */
+export interface PoolableClient extends EventEmitter {
+  connect(callback: (error?: Error | null) => void): unknown;
+  query(...args: never[]): unknown;
+  end(callback: (error?: Error) => void): unknown;
+  ref?(): void;
+  unref?(): void;
+}
+
+/** A client while it is lent. */
+export type Leased<C> = C & {
+  /** Gives the connection back, once. With an error or `true` it is closed instead of kept. */
+  release: (error?: Error | boolean) => void;
+};
+
+/** A client that takes care of itself is its own link. */
+export function linkOf(client: PoolableClient): Link {
+  if (typeof (client as Partial<Link>).restore === 'function') return client as unknown as Link;
+  return new PlainClientControl(client);
+}

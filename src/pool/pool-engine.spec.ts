@@ -1,0 +1,450 @@
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { FakeServer } from '../../test/support/fake-client.js';
+import type { FakeClient } from '../../test/support/fake-client.js';
+import { VirtualClock, settled } from '../../test/support/virtual-clock.js';
+import { ConnectionPool } from './connection-pool.js';
+import type { Leased } from './link.js';
+import type { PoolOptions } from './pool.options.js';
+import type { PoolWarning } from './warnings.js';
+
+type Fake = Leased<FakeClient>;
+
+let clock: VirtualClock;
+let server: FakeServer;
+let warnings: PoolWarning[];
+let pool: ConnectionPool<FakeClient>;
+
+function open(options: PoolOptions<FakeClient> = {}): ConnectionPool<FakeClient> {
+  clock = new VirtualClock();
+  server = new FakeServer();
+  warnings = [];
+  pool = new ConnectionPool<FakeClient>(
+    { clock, onWarning: (warning) => void warnings.push(warning), maxLifetimeMs: 0, ...options },
+    server.Client,
+  );
+  return pool;
+}
+
+/** What an acquire has come to so far. */
+function watch(acquired: Promise<Fake>): { client?: Fake; error?: Error & { code?: string } } {
+  const seen: { client?: Fake; error?: Error & { code?: string } } = {};
+  acquired.then(
+    (client) => (seen.client = client),
+    (error: Error) => (seen.error = error),
+  );
+  return seen;
+}
+
+async function acquireAll(count: number): Promise<Fake[]> {
+  return Promise.all(Array.from({ length: count }, () => pool.acquire()));
+}
+
+const codes = () => warnings.map(({ code }) => code);
+
+afterEach(async () => {
+  const drained = pool.drain({ timeoutMs: 0 });
+  await clock.pass(60_000);
+  await drained;
+  expect(server.open).toEqual([]);
+  const { created, destroyed } = pool.snapshot().counters;
+  expect(Object.values(destroyed).reduce((sum, count) => sum + count, 0)).toBe(created);
+  expect(clock.timers).toBe(0);
+});
+
+describe('size and overflow', () => {
+  it('opens nothing before it is asked', () => {
+    open();
+    expect(server.clients).toHaveLength(0);
+  });
+
+  it('opens at most size and maxOverflow connections, those being opened included', async () => {
+    open({ size: 2, maxOverflow: 1 });
+    server.slow = true;
+    const asked = Array.from({ length: 10 }, () => watch(pool.acquire()));
+    expect(server.clients).toHaveLength(3);
+    expect(pool.snapshot()).toMatchObject({ max: 3, total: 3, dialling: 3, waiting: 10, overflow: 1 });
+    for (const client of server.clients) client.answer();
+    await settled();
+    expect(asked.filter(({ client }) => client)).toHaveLength(3);
+    expect(pool.snapshot()).toMatchObject({ total: 3, leased: 3, waiting: 7, dialling: 0 });
+  });
+
+  it('reuses the connection given back last, so that the others can die', async () => {
+    open({ size: 3, maxOverflow: 0 });
+    const [first, second] = (await acquireAll(3)) as [Fake, Fake, Fake];
+    second.release();
+    first.release();
+    expect(await pool.acquire()).toBe(first);
+  });
+
+  it('closes connections above size when they were idle for a while, and keeps the others', async () => {
+    open({ size: 2, maxOverflow: 3, overflowIdleMs: 1_000 });
+    for (const client of await acquireAll(5)) client.release();
+    await clock.pass(999);
+    expect(pool.totalCount).toBe(5);
+    await clock.pass(1);
+    expect(pool.totalCount).toBe(2);
+    expect(pool.snapshot().counters.destroyed.overflow).toBe(3);
+    await clock.pass(1_000_000);
+    expect(pool.totalCount).toBe(2);
+  });
+
+  it('closes the ones that were idle longest', async () => {
+    open({ size: 1, maxOverflow: 1, overflowIdleMs: 1_000 });
+    const [first, second] = (await acquireAll(2)) as [Fake, Fake];
+    first.release();
+    await clock.pass(400);
+    second.release();
+    await clock.pass(600);
+    expect(first.closed).toBe(true);
+    expect(second.closed).toBe(false);
+  });
+
+  it('with the names of pg-pool closes idle connections down to min', async () => {
+    open({ max: 4, min: 1, idleTimeoutMillis: 500 });
+    for (const client of await acquireAll(4)) client.release();
+    await clock.pass(500);
+    expect(pool.totalCount).toBe(1);
+    expect(pool.snapshot().counters.destroyed.idle).toBe(3);
+  });
+
+  it('keeps idle connections for ever when idleTimeoutMillis is 0 or null', async () => {
+    for (const idleTimeoutMillis of [0, null]) {
+      open({ max: 2, idleTimeoutMillis });
+      for (const client of await acquireAll(2)) client.release();
+      await clock.pass(10_000_000);
+      expect(pool.totalCount).toBe(2);
+      await pool.end();
+    }
+  });
+
+  it('opens minIdle connections ahead, keeps them ready, and never goes above size for it', async () => {
+    open({ size: 3, maxOverflow: 2, minIdle: 2 });
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ idle: 2, total: 2 });
+    await pool.acquire();
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ idle: 2, leased: 1, total: 3 });
+    await pool.acquire();
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 2, total: 3 });
+  });
+
+  it('opens minIdle connections later when the server was not there', async () => {
+    open({ minIdle: 1, size: 1 });
+    server.dialError = new Error('down');
+    await clock.pass(500);
+    expect(pool.totalCount).toBe(0);
+    server.dialError = undefined;
+    await clock.pass(1_500);
+    expect(pool.idleCount).toBe(1);
+  });
+});
+
+describe('demand', () => {
+  it('starts no dial that nobody needs any more', async () => {
+    open({ size: 5, maxOverflow: 10 });
+    const [lent] = (await acquireAll(1)) as [Fake];
+    server.slow = true;
+    const burst = Array.from({ length: 50 }, () => pool.acquire().then((client) => client.release()));
+    expect(server.clients).toHaveLength(15);
+    lent.release();
+    await Promise.all(burst);
+    expect(server.clients).toHaveLength(15);
+    for (const client of server.clients.slice(1)) client.answer();
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ total: 15, idle: 15, waiting: 0 });
+  });
+
+  it('serves the longest waiter with whatever comes first, a return or a new connection', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [lent] = (await acquireAll(1)) as [Fake];
+    server.slow = true;
+    const first = watch(pool.acquire());
+    const second = watch(pool.acquire());
+    expect(server.clients).toHaveLength(2);
+    lent.release();
+    await settled();
+    expect(first.client).toBe(lent);
+    server.clients[1]?.answer();
+    await settled();
+    expect(second.client).toBe(server.clients[1]);
+  });
+
+  it('keeps a connection whose waiter has gone meanwhile', async () => {
+    open();
+    server.slow = true;
+    const abort = new AbortController();
+    const asked = watch(pool.acquire({ signal: abort.signal }));
+    abort.abort(new Error('client gone'));
+    await settled();
+    expect(asked.error).toMatchObject({ code: 'POOL_ACQUIRE_CANCELLED', cause: { message: 'client gone' } });
+    server.clients[0]?.answer();
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0, total: 1 });
+  });
+
+  it('lets nobody overtake those who wait', async () => {
+    open({ max: 1 });
+    const lent = await pool.acquire();
+    const order: string[] = [];
+    const first = pool.acquire().then((client) => (order.push('first'), client));
+    lent.release();
+    const second = pool.acquire().then((client) => (order.push('second'), client));
+    (await first).release();
+    (await second).release();
+    expect(order).toEqual(['first', 'second']);
+  });
+
+  it('does not let a dial that hangs hold up anybody else, and has its place back at its deadline', async () => {
+    open({ size: 2, maxOverflow: 0, connectTimeoutMs: 1_000, acquireTimeoutMs: 5_000 });
+    server.slow = true;
+    const hanging = watch(pool.acquire());
+    const other = watch(pool.acquire());
+    server.clients[1]?.answer();
+    await settled();
+    expect(hanging.client).toBe(server.clients[1]);
+    await clock.pass(1_000);
+    expect(server.clients[0]?.closed).toBe(true);
+    expect(server.clients).toHaveLength(2);
+    await clock.pass(10);
+    expect(server.clients).toHaveLength(3);
+    server.clients[2]?.answer();
+    await settled();
+    expect(other.client).toBe(server.clients[2]);
+  });
+
+  it('asks for no further dial while enough connections are being cleaned', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const lent = await pool.acquire();
+    let cleaned: (() => void) | undefined;
+    lent.cleaning = new Promise((resolve) => {
+      cleaned = () => resolve({ rolledBack: false, cleared: true });
+    });
+    lent.release();
+    expect(pool.snapshot()).toMatchObject({ returning: 1, leased: 0, idle: 0 });
+    const waiting = watch(pool.acquire());
+    expect(server.clients).toHaveLength(1);
+    cleaned?.();
+    await settled();
+    expect(waiting.client).toBe(lent);
+    expect(pool.snapshot().counters.resets).toBe(1);
+  });
+});
+
+describe('deadlines and signals', () => {
+  it('fails at the deadline with the state of the pool and who holds it longest', async () => {
+    open({ max: 1, acquireTimeoutMs: 30_000 });
+    const lent = await pool.acquire({ borrower: 'GET /users/:id' });
+    lent.transaction = 'T';
+    lent.lastSql = "UPDATE users SET name = 'x'";
+    await clock.pass(100);
+    const asked = watch(pool.acquire());
+    await clock.pass(29_999);
+    expect(asked.error).toBeUndefined();
+    await clock.pass(1);
+    expect(asked.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', name: 'PoolAcquireTimeoutError' });
+    expect(asked.error?.message).toBe(
+      'Connection timeout: no connection within 30.0 s (timeout exceeded when trying to connect): ' +
+        '1 of 1 connections in use, 1 waiting; held longest: ' +
+        "GET /users/:id for 30.1 s, in transaction, last SQL UPDATE users SET name = 'x'",
+    );
+    expect(asked.error).toMatchObject({
+      snapshot: { leased: 1, waiting: 1 },
+      holders: [{ borrower: 'GET /users/:id', heldMs: 30_100 }],
+    });
+    expect(asked.error?.stack).toContain('pool-engine.spec');
+    expect(pool.snapshot().counters.timeouts).toBe(1);
+  });
+
+  it('takes a deadline of its own for each acquire, whatever their order', async () => {
+    open({ max: 1 });
+    await pool.acquire();
+    const long = watch(pool.acquire({ deadlineMs: 3_000 }));
+    const short = watch(pool.acquire({ deadlineMs: 1_000 }));
+    const middle = watch(pool.acquire({ deadlineMs: 2_000 }));
+    await clock.pass(1_000);
+    expect([long.error, short.error?.code, middle.error]).toEqual([
+      undefined,
+      'POOL_ACQUIRE_TIMEOUT',
+      undefined,
+    ]);
+    await clock.pass(1_000);
+    expect([long.error, middle.error?.code]).toEqual([undefined, 'POOL_ACQUIRE_TIMEOUT']);
+    await clock.pass(1_000);
+    expect(long.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+  });
+
+  it('waits for ever when the timeout is 0', async () => {
+    open({ max: 1, connectionTimeoutMillis: 0 });
+    const lent = await pool.acquire();
+    const asked = watch(pool.acquire());
+    await clock.pass(100_000_000);
+    expect(asked.error).toBeUndefined();
+    lent.release();
+    await settled();
+    expect(asked.client).toBe(lent);
+  });
+
+  it('uses one timer for ten thousand waiters, and lets each of them leave at once', async () => {
+    open({ max: 1 });
+    const lent = await pool.acquire();
+    const timers = clock.timers;
+    const shared = new AbortController();
+    const own = Array.from({ length: 5_000 }, () => new AbortController());
+    const asked = [
+      ...own.map(({ signal }) => watch(pool.acquire({ signal }))),
+      ...own.map(() => watch(pool.acquire({ signal: shared.signal }))),
+    ];
+    const last = watch(pool.acquire());
+    expect(clock.timers).toBe(timers + 1);
+    for (const controller of own) controller.abort();
+    shared.abort();
+    await settled();
+    expect(asked.every(({ error }) => error?.code === 'POOL_ACQUIRE_CANCELLED')).toBe(true);
+    expect(pool.snapshot()).toMatchObject({ waiting: 1, counters: { cancellations: 10_000 } });
+    lent.release();
+    await settled();
+    expect(last.client).toBe(lent);
+  });
+
+  it('refuses at once when the signal is aborted already', async () => {
+    open();
+    await expect(pool.acquire({ signal: AbortSignal.abort() })).rejects.toMatchObject({
+      code: 'POOL_ACQUIRE_CANCELLED',
+    });
+    expect(server.clients).toHaveLength(0);
+  });
+
+  it('does not care about a signal that is aborted after the connection was lent', async () => {
+    open();
+    const abort = new AbortController();
+    const client = await pool.acquire({ signal: abort.signal });
+    abort.abort();
+    await settled();
+    expect(pool.snapshot().leased).toBe(1);
+    client.release();
+  });
+
+  it('refuses more than maxWaiting at once, those not counted for whom a connection is being opened', async () => {
+    open({ max: 1, maxWaiting: 1 });
+    server.slow = true;
+    const served = watch(pool.acquire());
+    const waiting = watch(pool.acquire());
+    const refused = watch(pool.acquire());
+    await settled();
+    expect([served.error, waiting.error, refused.error?.code]).toEqual([
+      undefined,
+      undefined,
+      'POOL_QUEUE_FULL',
+    ]);
+    expect(pool.snapshot().counters.refused).toBe(1);
+    server.clients[0]?.answer();
+    await settled();
+    expect(served.client).toBeDefined();
+  });
+
+  it('lends a free connection although maxWaiting is 0', async () => {
+    open({ max: 1, maxWaiting: 0 });
+    const client = await pool.acquire();
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_QUEUE_FULL' });
+    client.release();
+    expect(await pool.acquire()).toBe(client);
+  });
+});
+
+describe('dials that fail', () => {
+  it('tells the waiter at once when nothing else could serve it', async () => {
+    open();
+    server.dialError = Object.assign(new Error('password authentication failed'), { code: '28P01' });
+    await expect(pool.acquire()).rejects.toMatchObject({
+      name: 'PoolDialError',
+      code: 'POOL_DIAL_FAILED',
+      message: expect.stringContaining('password authentication failed'),
+      cause: { code: '28P01' },
+      snapshot: { total: 0 },
+    });
+    expect(pool.snapshot().counters).toMatchObject({ dialFailures: 1, failedByDial: 1, created: 0 });
+  });
+
+  it('tells a dial that ran into its deadline apart', async () => {
+    open({ connectTimeoutMs: 2_000 });
+    server.slow = true;
+    const asked = watch(pool.acquire());
+    await clock.pass(2_000);
+    expect(asked.error).toMatchObject({ code: 'POOL_DIAL_TIMEOUT', cause: { code: 'CONNECT_TIMEOUT' } });
+    expect(pool.totalCount).toBe(0);
+  });
+
+  it('keeps waiting for connections that are out, and names the dial as the cause of its timeout', async () => {
+    open({ size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 });
+    const lent = await pool.acquire();
+    server.dialError = Object.assign(new Error('too many connections'), { code: '53300' });
+    const served = watch(pool.acquire());
+    const late = watch(pool.acquire());
+    await clock.pass(1_000);
+    lent.release();
+    await settled();
+    expect(served.client).toBe(lent);
+    await clock.pass(4_000);
+    expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '53300' } });
+  });
+
+  it('backs off: one dial at a time, ever later, until one succeeds', async () => {
+    open({ size: 5, maxOverflow: 0 });
+    await pool.acquire();
+    server.dialError = new Error('refused');
+    for (let i = 0; i < 4; i += 1) watch(pool.acquire());
+    await clock.pass(2_000);
+    const tries = server.clients.length;
+    expect(tries).toBeGreaterThan(8);
+    expect(tries).toBeLessThan(16);
+    server.dialError = undefined;
+    await clock.pass(1_000);
+    expect(pool.snapshot()).toMatchObject({ leased: 5, waiting: 0 });
+  });
+
+  it('gives a waiter who came after a dial had begun a dial of its own', async () => {
+    open({ max: 1 });
+    server.slow = true;
+    const early = watch(pool.acquire());
+    await clock.pass(10);
+    const late = watch(pool.acquire());
+    server.clients[0]?.answer(new Error('refused'));
+    await settled();
+    expect(early.error?.code).toBe('POOL_DIAL_FAILED');
+    expect(late.error).toBeUndefined();
+    await clock.pass(10);
+    server.clients[1]?.answer();
+    await settled();
+    expect(late.client).toBe(server.clients[1]);
+  });
+
+  it('fails when the class of its clients cannot be made', async () => {
+    open();
+    pool = new ConnectionPool<FakeClient>(
+      { clock, onWarning: false },
+      class {
+        constructor() {
+          throw new TypeError('bad option');
+        }
+      } as never,
+    );
+    await expect(pool.acquire()).rejects.toMatchObject({
+      code: 'POOL_DIAL_FAILED',
+      cause: { name: 'TypeError' },
+    });
+    expect(pool.snapshot()).toMatchObject({ waiting: 0, total: 0, dialling: 0 });
+  });
+
+  it('destroys a client that connects after its deadline', async () => {
+    open({ connectTimeoutMs: 1_000 });
+    server.slow = true;
+    watch(pool.acquire());
+    await clock.pass(1_000);
+    server.clients[0]?.answer();
+    await settled();
+    expect(server.clients[0]?.closed).toBe(true);
+    expect(pool.totalCount).toBe(0);
+  });
+});

@@ -1,0 +1,237 @@
+import { DatabaseConfigError } from '../database.errors.js';
+import type { ConfigProblem } from '../database.errors.js';
+import type { ConnectionOptions } from '../connection/connection.js';
+import type { ResetMode } from '../connection/restore.js';
+import type { Clock } from './clock.js';
+import type { Leased, PoolableClient } from './link.js';
+import type { PoolWarning } from './warnings.js';
+
+/** How many connections, for how long, and what is done to them. Names of `pg-pool` stand below ours. */
+export interface PoolLimitsOptions {
+  /**
+   * Connections kept open once they are.
+   * @defaultValue 5; `max` when that is given
+   */
+  size?: number;
+  /**
+   * Extra connections under load, closed soon after. `size + maxOverflow` is the most there ever are, those being opened
+   * included.
+   * @defaultValue 10; 0 when `max` is given
+   */
+  maxOverflow?: number;
+  /**
+   * Idle connections opened ahead and kept ready, never above `size` in all.
+   * @defaultValue 0
+   */
+  minIdle?: number;
+  /**
+   * Longest wait of an acquire: queue, dial, session setup and validation. Milliseconds, 0 is for ever.
+   * @defaultValue 30 000; `connectionTimeoutMillis` when that is given
+   */
+  acquireTimeoutMs?: number;
+  /**
+   * How many may wait beyond those for whom a connection is being opened; the next one is refused at once.
+   * @defaultValue no limit
+   */
+  maxWaiting?: number;
+  /**
+   * Longest dial: TCP, TLS, login, `onConnect` and `verify`. Milliseconds, 0 is for ever.
+   * @defaultValue 10 000; `connectionTimeoutMillis` when that is given
+   */
+  connectTimeoutMs?: number;
+  /**
+   * A connection older than this is replaced, up to 10 % earlier so that they don't all go at once; one in use is never
+   * cut. Milliseconds, 0 is for ever.
+   * @defaultValue 1 800 000; `maxLifetimeSeconds` when that is given
+   */
+  maxLifetimeMs?: number;
+  /**
+   * How long a connection above `size` stays idle before it is closed. Milliseconds, 0 is for ever.
+   * @defaultValue 10 000
+   */
+  overflowIdleMs?: number;
+  /**
+   * Whether a connection that lay idle is asked whether it is alive before it is lent.
+   * @defaultValue true
+   */
+  prePing?: boolean;
+  /**
+   * A connection used less than this ago is lent without asking. Milliseconds.
+   * @defaultValue 500
+   */
+  validateAfterIdleMs?: number;
+  /**
+   * Longest wait for the answer to that question; then the connection is replaced. Milliseconds.
+   * @defaultValue 2 000
+   */
+  validationTimeoutMs?: number;
+  /**
+   * What is done to a connection that comes back. `smart`: roll back what is open, clear the session if it was seen to
+   * change. `rollback`: the first alone. `discard`: DISCARD ALL each time. `none`: nothing.
+   * @defaultValue smart
+   */
+  reset?: ResetMode;
+  /**
+   * Longest clean-up of a connection that comes back, the end of a statement still running included. Milliseconds.
+   * @defaultValue 5 000
+   */
+  resetTimeoutMs?: number;
+  /**
+   * Warn, with the borrower's stack, when a connection is out for longer than this. Milliseconds, 0 is off.
+   * @defaultValue 0
+   */
+  leakThresholdMs?: number;
+  /**
+   * Take a connection back by force when it is out for longer than this: cancel, destroy, and tell the owner.
+   * Milliseconds, 0 is off.
+   * @defaultValue 0
+   */
+  reclaimAfterMs?: number;
+  /**
+   * Close a connection after it was lent this often.
+   * @defaultValue no limit
+   */
+  maxUses?: number;
+  /**
+   * Whether the process may end while connections are idle.
+   * @defaultValue false
+   */
+  allowExitOnIdle?: boolean;
+}
+
+/** The names of `pg-pool`. */
+export interface PgPoolNames {
+  /** The most connections there ever are; `size` becomes the same and `maxOverflow` 0. */
+  max?: number;
+  /** Another name of `max`. */
+  poolSize?: number;
+  /**
+   * Connections that `idleTimeoutMillis` leaves open.
+   * @defaultValue 0
+   */
+  min?: number;
+  /**
+   * How long a connection above `min` stays idle before it is closed. Milliseconds, 0 is for ever.
+   * @defaultValue 10 000 when `max` is given, else off
+   */
+  idleTimeoutMillis?: number | null;
+  /** `acquireTimeoutMs`. */
+  connectionTimeoutMillis?: number;
+  /** `maxLifetimeMs`, in seconds. */
+  maxLifetimeSeconds?: number;
+}
+
+/** Everything that the pool takes: its limits, its hooks, and what `pg.Client` takes. */
+export interface PoolOptions<C extends PoolableClient = PoolableClient>
+  extends
+    PoolLimitsOptions,
+    PgPoolNames,
+    Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'> {
+  /** The class of the connections. @defaultValue `Connection` */
+  Client?: new (options: never) => C;
+  /** Prepares a new connection; a rejection fails the dial, and the dial's deadline bounds it. */
+  onConnect?: (client: C) => unknown;
+  /** As `onConnect`, by callback, after it. */
+  verify?: (client: Leased<C>, done: (error?: Error | null) => void) => void;
+  /** What the pool does, in words, for debugging. */
+  log?: (message: string, ...details: unknown[]) => void;
+  /**
+   * Hears what an operator should know: leaks, open transactions, lost connections. `false` is for nobody.
+   * @defaultValue `process.emitWarning` for those of level `warn`
+   */
+  onWarning?: ((warning: PoolWarning) => void) | false;
+  /** Where the time comes from. @defaultValue the system's clock */
+  clock?: Clock;
+}
+
+/** The limits with their defaults; a limit that is off is `Infinity`. */
+export interface ResolvedLimits {
+  readonly size: number;
+  readonly max: number;
+  readonly min: number;
+  readonly minIdle: number;
+  readonly acquireTimeoutMs: number;
+  readonly maxWaiting: number;
+  readonly connectTimeoutMs: number;
+  readonly maxLifetimeMs: number;
+  readonly idleTimeoutMs: number;
+  readonly overflowIdleMs: number;
+  readonly prePing: boolean;
+  readonly validateAfterIdleMs: number;
+  readonly validationTimeoutMs: number;
+  readonly reset: ResetMode;
+  readonly resetTimeoutMs: number;
+  readonly leakThresholdMs: number;
+  readonly reclaimAfterMs: number;
+  readonly maxUses: number;
+  readonly allowExitOnIdle: boolean;
+}
+
+const RESET_MODES: readonly ResetMode[] = ['smart', 'rollback', 'discard', 'none'];
+
+/** Applies the defaults; throws a `DatabaseConfigError` that names every wrong value. */
+export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): ResolvedLimits {
+  const problems: ConfigProblem[] = [];
+  const read = (names: (keyof (PoolLimitsOptions & PgPoolNames))[], fallback: number, least = 0): number => {
+    const name = names.find((candidate) => options[candidate] !== undefined && options[candidate] !== null);
+    if (name === undefined) return fallback;
+    const value = Number(options[name]);
+    if (Number.isNaN(value) || value < least)
+      problems.push({ setting: name, message: `is ${String(options[name])}; at least ${least} is allowed` });
+    return value;
+  };
+  const orNever = (ms: number): number => (ms > 0 ? ms : Infinity);
+  // `pg-pool` takes 0 for "not given".
+  const max = options.max || options.poolSize || undefined;
+  const size = read(['size'], max ?? 5);
+  const overflow = read(['maxOverflow'], max === undefined ? 10 : Math.max(0, max - size));
+  const reset = options.reset ?? 'smart';
+  if (size + overflow < 1)
+    problems.push({ setting: 'size', message: 'and maxOverflow are both 0; no connection could be opened' });
+  if (max !== undefined && !(max >= 1))
+    problems.push({ setting: 'max', message: `is ${String(max)}; at least 1 is allowed` });
+  if (!RESET_MODES.includes(reset))
+    problems.push({
+      setting: 'reset',
+      message: `is ${String(reset)}; one of ${RESET_MODES.join(', ')} is allowed`,
+    });
+  const limits: ResolvedLimits = {
+    size,
+    max: size + overflow,
+    min: read(['min'], 0),
+    minIdle: Math.min(read(['minIdle'], 0), size),
+    acquireTimeoutMs: orNever(read(['acquireTimeoutMs', 'connectionTimeoutMillis'], 30_000)),
+    maxWaiting: read(['maxWaiting'], Infinity),
+    connectTimeoutMs: orNever(read(['connectTimeoutMs'], options.connectionTimeoutMillis || 10_000)),
+    maxLifetimeMs: orNever(
+      options.maxLifetimeMs === undefined && options.maxLifetimeSeconds !== undefined
+        ? read(['maxLifetimeSeconds'], 0) * 1_000
+        : read(['maxLifetimeMs'], 1_800_000),
+    ),
+    // `pg-pool` takes null, like 0, for "never".
+    idleTimeoutMs: orNever(
+      options.idleTimeoutMillis === null ? 0 : read(['idleTimeoutMillis'], max === undefined ? 0 : 10_000),
+    ),
+    overflowIdleMs: orNever(read(['overflowIdleMs'], 10_000)),
+    prePing: options.prePing ?? true,
+    validateAfterIdleMs: read(['validateAfterIdleMs'], 500),
+    validationTimeoutMs: read(['validationTimeoutMs'], 2_000, 1),
+    reset,
+    resetTimeoutMs: read(['resetTimeoutMs'], 5_000, 1),
+    leakThresholdMs: orNever(read(['leakThresholdMs'], 0)),
+    reclaimAfterMs: orNever(read(['reclaimAfterMs'], 0)),
+    maxUses: orNever(read(['maxUses'], 0)),
+    allowExitOnIdle: options.allowExitOnIdle ?? false,
+  };
+  if (problems.length > 0) throw new DatabaseConfigError(problems);
+  return limits;
+}
+
+const SECRETS = ['password', 'connectionString', 'ssl', 'connection', 'stream'];
+
+/** A copy of the options that no `inspect` and no JSON takes a secret from; the caller's object stays as it was. */
+export function withoutSecrets<T extends object>(options: T): T {
+  const copy = { ...options };
+  for (const name of SECRETS) if (name in copy) Object.defineProperty(copy, name, { enumerable: false });
+  return copy;
+}

@@ -1,0 +1,179 @@
+import type { EventEmitter } from 'node:events';
+import * as errors from '../database.errors.js';
+import type { LeaseInfo, PoolSnapshot } from '../database.snapshot.js';
+import { describeLease, describePool, duration } from './describe.js';
+import { framesOf } from './lease.js';
+import { warnByProcess } from './warnings.js';
+import type { PoolWarning } from './warnings.js';
+
+/** How many of the longest holders an error names. */
+const HOLDERS_SHOWN = 3;
+
+/** Where something was asked for. */
+interface Site {
+  stack?: string;
+}
+
+/** Everything that the pool says: its events, its warnings, and errors that tell its state. */
+export class Voice {
+  constructor(
+    private readonly emitter: EventEmitter,
+    private readonly snapshot: () => PoolSnapshot,
+    private readonly leases: Iterable<{ info(): LeaseInfo }>,
+    private readonly onWarning: ((warning: PoolWarning) => void) | false = warnByProcess,
+  ) {}
+
+  heard(event: string): boolean {
+    return this.emitter.listenerCount(event) > 0;
+  }
+
+  /** A listener that throws must not leave a connection between two states. */
+  announce(event: string, ...args: unknown[]): void {
+    if (!this.heard(event)) return;
+    try {
+      this.emitter.emit(event, ...args);
+    } catch (thrown) {
+      rethrowLater(thrown);
+    }
+  }
+
+  // Warnings
+
+  leak(lease: LeaseInfo): void {
+    const message = `A connection is out for long, perhaps it was never released: ${describeLease(lease)}.`;
+    this.#warn('CONNECTION_LEAK', 'warn', message, { lease });
+  }
+
+  leakEnded(lease: LeaseInfo): void {
+    const message = `The connection came back: ${describeLease(lease)}.`;
+    this.#warn('CONNECTION_LEAK_ENDED', 'info', message, { lease });
+  }
+
+  reclaimed(lease: LeaseInfo): errors.PoolLeaseReclaimedError {
+    const message = `The connection was taken back by force: ${describeLease(lease)}.`;
+    const hint = 'Release connections sooner, or raise reclaimAfterMs.';
+    const error = new errors.PoolLeaseReclaimedError(message, { hint });
+    this.#warn('CONNECTION_RECLAIMED', 'warn', message, { lease, error });
+    return error;
+  }
+
+  leftOpen(lease: LeaseInfo): void {
+    const message = `A connection came back in an open transaction and was rolled back: ${describeLease(lease)}.`;
+    this.#warn('TRANSACTION_LEFT_OPEN', 'warn', message, { lease });
+  }
+
+  resetFailed(lease: LeaseInfo, error: Error): void {
+    const message = `A connection could not be cleaned and was closed: ${error.message} It was held by ${describeLease(lease)}.`;
+    this.#warn('CONNECTION_RESET_FAILED', 'warn', message, { lease, error });
+  }
+
+  invalid(cause: Error): errors.PoolValidationError {
+    const message = `An idle connection did not pass its validation and is replaced: ${cause.message}`;
+    const error = new errors.PoolValidationError(message, { cause });
+    this.#warn('CONNECTION_VALIDATION_FAILED', 'info', message, { error });
+    return error;
+  }
+
+  lost(error: Error): void {
+    this.#warn('CONNECTION_LOST', 'info', `An idle connection was lost: ${error.message}`, { error });
+  }
+
+  outage(error: Error): void {
+    const message = `A connection was lost; older ones are validated before they are used: ${error.message}`;
+    this.#warn('OUTAGE', 'info', message, { error });
+  }
+
+  dialFailed(error: Error): void {
+    const message = `Could not open a connection: ${error.message}`;
+    this.#warn('CONNECTION_DIAL_FAILED', 'info', message, { error });
+  }
+
+  // Errors
+
+  closedError(site?: Site): errors.PoolClosedError {
+    return this.#error(errors.PoolClosedError, 'Cannot use a pool after calling end on the pool', site);
+  }
+
+  cancelledError(cause: unknown): errors.PoolAcquireCancelledError {
+    const message = 'The wait for a connection was given up';
+    return this.#error(errors.PoolAcquireCancelledError, message, undefined, { cause });
+  }
+
+  queueFullError(site: Site): errors.PoolQueueFullError {
+    return this.#error(errors.PoolQueueFullError, 'The queue for a connection is full', site);
+  }
+
+  timeoutError(afterMs: number, site: Site, cause: Error | undefined): errors.PoolAcquireTimeoutError {
+    const message = `Connection timeout: no connection within ${duration(afterMs)} (timeout exceeded when trying to connect)`;
+    const hint = 'Look at who holds the connections; then at size, maxOverflow and acquireTimeoutMs.';
+    return this.#error(errors.PoolAcquireTimeoutError, message, site, { cause, hint });
+  }
+
+  dialError(cause: Error, site: Site): errors.PoolDialError {
+    const code = cause instanceof errors.ConnectTimeoutError ? 'POOL_DIAL_TIMEOUT' : 'POOL_DIAL_FAILED';
+    const message = `Could not open a connection: ${cause.message}`;
+    return this.#error(errors.PoolDialError, message, site, { code, cause });
+  }
+
+  deadlockError(asks: string | undefined, held: LeaseInfo, site: Site): errors.PoolSelfDeadlockError {
+    const message = `Self-deadlock: all connections are held by units of work that wait for another one; ${asks ?? 'one of them'} asks for a second while it holds one (${describeLease(held)})`;
+    const hint = 'Use the connection that the unit of work already holds, or raise size or maxOverflow.';
+    const error = this.#error(errors.PoolSelfDeadlockError, message, site, { hint });
+    if (held.stack) standAt(error, site, `\nThe connection that it holds was acquired\n${held.stack}`);
+    this.#warn('SELF_DEADLOCK', 'warn', message, { lease: held, error });
+    return error;
+  }
+
+  /** An error with the pool's state in its words, and the place that asked in its stack. */
+  #error<E extends errors.PoolError>(
+    Type: new (message: string, options: errors.PoolErrorOptions) => E,
+    what: string,
+    site?: Site,
+    options: errors.PoolErrorOptions = {},
+  ): E {
+    const snapshot = this.snapshot();
+    const holders: LeaseInfo[] = [];
+    for (const lease of this.leases) if (holders.push(lease.info()) === HOLDERS_SHOWN) break;
+    const message = `${what}: ${describePool(snapshot, holders)}`;
+    const error = new Type(message, { ...options, snapshot, holders });
+    if (site) standAt(error, site);
+    return error;
+  }
+
+  #warn(
+    code: PoolWarning['code'],
+    level: PoolWarning['level'],
+    message: string,
+    details: Pick<PoolWarning, 'lease' | 'error'>,
+  ): void {
+    if (this.onWarning === false) return;
+    try {
+      this.onWarning({ code, level, message, ...details });
+    } catch (thrown) {
+      rethrowLater(thrown);
+    }
+  }
+}
+
+/**
+ * Lets an error's stack begin where its caller stood. The text is made when it is read: ten thousand waiters that are
+ * given up at once would else block the process for half a second.
+ */
+function standAt(error: Error, site: Site, more = ''): void {
+  Object.defineProperty(error, 'stack', {
+    configurable: true,
+    get: () => {
+      const frames = framesOf(site) ?? '';
+      return `${error.name}: ${error.message}\n${frames}${more}`;
+    },
+    set(stack: string) {
+      Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true });
+    },
+  });
+}
+
+function rethrowLater(thrown: unknown): void {
+  process.nextTick(() => {
+    throw thrown;
+  });
+}

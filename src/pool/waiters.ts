@@ -1,0 +1,103 @@
+import { LinkedList } from './linked-list.js';
+import type { Linked } from './linked-list.js';
+
+/** What an acquire may say about itself. */
+export interface AcquireOptions {
+  /** Gives the wait up; the connection that it would have got goes to the next one. */
+  signal?: AbortSignal;
+  /**
+   * Longest wait: queue, dial, session setup and validation together. Milliseconds from now.
+   * @defaultValue the pool's `acquireTimeoutMs`
+   */
+  deadlineMs?: number;
+  /** Who asks, for warnings and errors: `GET /users/:id`. */
+  borrower?: string;
+  /** The unit of work that asks, an object compared by identity: it recognises who waits for itself. */
+  unit?: object;
+}
+
+/** One acquire that could not be served at once. */
+export interface Waiter<C> extends Linked<Waiter<C>> {
+  readonly request: AcquireOptions;
+  readonly since: number;
+  readonly deadline: number;
+  /** Where it was asked; its text is made only when it is read. */
+  readonly site: { stack?: string };
+  resolve(client: C): void;
+  reject(error: Error): void;
+}
+
+/**
+ * Who waits, first come first served. Leaving costs the same for one and for ten thousand, and so do signals: waiters
+ * that share one share its listener.
+ */
+export class WaiterQueue<C> {
+  readonly #list = new LinkedList<Waiter<C>>();
+  readonly #bySignal = new Map<AbortSignal, { waiters: Set<Waiter<C>>; stop: () => void }>();
+  /** Whether nobody waits behind somebody with a later deadline; then the overdue ones are all at the front. */
+  #ordered = true;
+
+  constructor(private readonly aborted: (waiter: Waiter<C>, reason: unknown) => void) {}
+
+  get length(): number {
+    return this.#list.length;
+  }
+
+  get first(): Waiter<C> | undefined {
+    return this.#list.head;
+  }
+
+  get last(): Waiter<C> | undefined {
+    return this.#list.tail;
+  }
+
+  add(waiter: Waiter<C>): void {
+    if (!this.#list.tail) this.#ordered = true;
+    else if (waiter.deadline < this.#list.tail.deadline) this.#ordered = false;
+    this.#list.append(waiter);
+    const { signal } = waiter.request;
+    if (!signal) return;
+    const shared = this.#bySignal.get(signal) ?? this.#listenTo(signal);
+    shared.waiters.add(waiter);
+  }
+
+  remove(waiter: Waiter<C>): void {
+    this.#list.remove(waiter);
+    const { signal } = waiter.request;
+    const shared = signal && this.#bySignal.get(signal);
+    if (!shared) return;
+    shared.waiters.delete(waiter);
+    if (shared.waiters.size > 0) return;
+    shared.stop();
+    this.#bySignal.delete(signal);
+  }
+
+  /** Those whose deadline has passed, and when the next one's does. */
+  overdue(now: number): { late: Waiter<C>[]; next: number } {
+    const late: Waiter<C>[] = [];
+    let next = Infinity;
+    for (const waiter of this.#list) {
+      if (waiter.deadline <= now) late.push(waiter);
+      else {
+        next = Math.min(next, waiter.deadline);
+        if (this.#ordered) break;
+      }
+    }
+    return { late, next };
+  }
+
+  [Symbol.iterator](): Iterator<Waiter<C>> {
+    return this.#list[Symbol.iterator]();
+  }
+
+  #listenTo(signal: AbortSignal): { waiters: Set<Waiter<C>>; stop: () => void } {
+    const waiters = new Set<Waiter<C>>();
+    const abort = () => {
+      for (const waiter of [...waiters]) this.aborted(waiter, signal.reason);
+    };
+    signal.addEventListener('abort', abort);
+    const shared = { waiters, stop: () => signal.removeEventListener('abort', abort) };
+    this.#bySignal.set(signal, shared);
+    return shared;
+  }
+}

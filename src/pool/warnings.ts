@@ -1,0 +1,32 @@
+import type { LeaseInfo } from '../database.snapshot.js';
+
+/** What an operator should know. */
+export interface PoolWarning {
+  readonly code:
+    | 'CONNECTION_LEAK'
+    | 'CONNECTION_LEAK_ENDED'
+    | 'CONNECTION_RECLAIMED'
+    | 'CONNECTION_LOST'
+    | 'CONNECTION_DIAL_FAILED'
+    | 'CONNECTION_RESET_FAILED'
+    | 'CONNECTION_VALIDATION_FAILED'
+    | 'TRANSACTION_LEFT_OPEN'
+    | 'SELF_DEADLOCK'
+    | 'OUTAGE';
+  readonly level: 'warn' | 'info';
+  readonly message: string;
+  /** The connection's borrower and what it did, when there is one. */
+  readonly lease?: LeaseInfo;
+  readonly error?: Error;
+}
+
+/** For a pool without a listener: a warning of the process, as Node has for its own. */
+export function warnByProcess(warning: PoolWarning): void {
+  if (warning.level !== 'warn') return;
+  const detail = warning.lease?.stack;
+  process.emitWarning(warning.message, {
+    type: 'PoolWarning',
+    code: warning.code,
+    ...(detail && { detail }),
+  });
+}

@@ -1,0 +1,129 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+
+/** An app in a process of its own, from the built package, as its users start it. */
+const APP = (imports: string) => `
+  import 'reflect-metadata';
+  import { Module } from '@nestjs/common';
+  import { NestFactory } from '@nestjs/core';
+  import { DatabaseModule } from 'nestjs-database';
+  class App {}
+  Module({ imports: [${imports}] })(App);
+  const app = await NestFactory.create(App);
+  await app.listen(0, '127.0.0.1');
+  console.log('started');
+  await app.close();
+`;
+
+const SECRET = 'hunter2-very-secret';
+
+interface Outcome {
+  code: number | null;
+  signal: string | null;
+  output: string;
+}
+
+async function start(imports: string, env: Record<string, string> = {}): Promise<Outcome> {
+  const { PATH, HOME } = process.env;
+  const child = spawn(process.execPath, ['--input-type=module', '--eval', APP(imports)], {
+    env: { PATH, HOME, NO_COLOR: '1', ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const [code, signal] = (await once(child, 'close')) as [number | null, string | null];
+  return { code, signal, output };
+}
+
+describe('an app with wrong settings ends before any connection', () => {
+  let listener: TcpProxy;
+
+  beforeAll(async () => {
+    listener = await startTcpProxy({ port: 1 });
+  });
+  afterAll(() => listener.close());
+
+  const url = (rest = '') => `postgres://app:${SECRET}@127.0.0.1:${listener.port}/app${rest}`;
+  const expectRefused = ({ code, signal, output }: Outcome, settings: string[]) => {
+    expect({ output, code, signal }).toEqual({ output: expect.any(String), code: 1, signal: null });
+    expect(output.match(/The database settings are not valid/g)).toHaveLength(1);
+    for (const setting of settings)
+      expect(output).toMatch(new RegExp(`^\\s+${setting.replace('.', '\\.')}: `, 'm'));
+    expect(output).not.toContain(SECRET);
+    expect(output).not.toContain('started');
+    expect(listener.total).toBe(0);
+  };
+
+  it.each<[string, () => Record<string, string>, string[]]>([
+    ['no DB_URL', () => ({}), ['DB_URL']],
+    ['an empty DB_URL', () => ({ DB_URL: '' }), ['DB_URL']],
+    ['a DB_URL that is none', () => ({ DB_URL: `not a url ${SECRET}` }), ['DB_URL']],
+    ['the URL of another database', () => ({ DB_URL: `mysql://app:${SECRET}@127.0.0.1/app` }), ['DB_URL']],
+    ['a port that is none', () => ({ DB_URL: `postgres://app:${SECRET}@127.0.0.1:99999/app` }), ['DB_URL']],
+    ['an empty host', () => ({ DB_URL: `postgres://app:${SECRET}@/app` }), ['DB_URL']],
+    ['a wrong DATABASE_URL', () => ({ DATABASE_URL: `http://app:${SECRET}@127.0.0.1` }), ['DATABASE_URL']],
+    ['a pool size of 0', () => ({ DB_URL: url(), DB_POOL_SIZE: '0' }), ['DB_POOL_SIZE']],
+    ['a pool size of -3', () => ({ DB_URL: url(), DB_POOL_SIZE: '-3' }), ['DB_POOL_SIZE']],
+    ['a pool size of abc', () => ({ DB_URL: url(), DB_POOL_SIZE: 'abc' }), ['DB_POOL_SIZE']],
+    ['a CA file that is not there', () => ({ DB_URL: url(), DB_SSL_CA: '/nowhere/ca.pem' }), ['DB_SSL_CA']],
+    [
+      'several at once',
+      () => ({
+        DB_URL: 'x',
+        DB_POOL_SIZE: '0',
+        DB_POOL_TIMEOUT: '30 parsecs',
+        DB_STARTUP: 'maybe',
+        DB_ECHO: 'loud',
+      }),
+      ['DB_URL', 'DB_POOL_SIZE', 'DB_POOL_TIMEOUT', 'DB_STARTUP', 'DB_ECHO'],
+    ],
+  ])('%s', async (_what, env, settings) => {
+    expectRefused(await start('DatabaseModule.forRoot()', env()), settings);
+  });
+
+  it.each<[string, (target: string) => string, string[]]>([
+    [
+      'a pool size of -3',
+      (u) => `DatabaseModule.forRoot({ url: '${u}', pool: { size: -3 } })`,
+      ['pool.size'],
+    ],
+    [
+      'a timeout that is too short for any unit',
+      (u) => `DatabaseModule.forRoot({ url: '${u}', pool: { acquireTimeoutMs: 30 } })`,
+      ['pool.acquireTimeoutMs'],
+    ],
+    ['a misspelt option', (u) => `DatabaseModule.forRoot({ url: '${u}', poolSize: 5 })`, ['poolSize']],
+    [
+      'a factory that returns nothing',
+      () => 'DatabaseModule.forRootAsync({ useFactory: () => undefined })',
+      ['options'],
+    ],
+    ['no factory at all', () => 'DatabaseModule.forRootAsync({})', ['forRootAsync']],
+  ])('%s, in code', async (_what, imports, settings) => {
+    expectRefused(await start(imports(url())), settings);
+  });
+
+  it.each([
+    ['of its own', `throw new Error('no vault today')`, 'no vault today'],
+    ['that shows the URL', `new URL('postgres //app:${SECRET}@nowhere')`, 'Invalid URL'],
+    [
+      'that has the URL in its text',
+      `throw new Error('no way to postgres://app:${SECRET}@nowhere')`,
+      'no way to',
+    ],
+  ])('a factory that throws an error %s, in code', async (_what, body, told) => {
+    const outcome = await start(`DatabaseModule.forRootAsync({ useFactory: () => { ${body} } })`);
+    expectRefused(outcome, ['useFactory']);
+    expect(outcome.output).toContain(told);
+  });
+
+  it('but only warns of a timeout in the wrong unit, since it may be meant', async () => {
+    const { output } = await start(
+      `DatabaseModule.forRoot({ url: '${url()}', startup: 'off', timeouts: { statementMs: 30 } })`,
+    );
+    expect(output).toMatch(/WARN.*timeouts\.statementMs.*30/);
+  });
+});

@@ -1,0 +1,67 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { ConnectionPool } from '../../src/pool.js';
+import type { PoolOptions, PoolWarning } from '../../src/pool.js';
+import type { Connection } from '../../src/pool.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+
+describe('the pool on a real server', () => {
+  let database: TestDatabase;
+  let pool: ConnectionPool;
+  let warnings: PoolWarning[];
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(() => database.drop());
+  afterEach(() => pool.drain({ timeoutMs: 0 }));
+
+  const open = (options: PoolOptions<Connection> = {}) => {
+    warnings = [];
+    pool = new ConnectionPool({
+      connectionString: database.url,
+      onWarning: (warning) => void warnings.push(warning),
+      ...options,
+    });
+    return pool;
+  };
+
+  it('lends a connection, answers a query and takes the connection back', async () => {
+    open();
+    const client = await pool.connect();
+    const { rows } = await client.query('SELECT 1 AS one');
+    client.release();
+    expect(rows).toEqual([{ one: 1 }]);
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0, total: 1 });
+    expect(() => client.release()).toThrow('already been released');
+  });
+
+  it('rolls a forgotten transaction back before the next borrower, and names the one who forgot it', async () => {
+    open({ max: 1 });
+    const first = await pool.acquire({ borrower: 'GET /forgotten' });
+    await first.query('CREATE TABLE forgotten (id int)');
+    await first.query('BEGIN');
+    await first.query('INSERT INTO forgotten VALUES (1)');
+    first.release();
+    const second = await pool.connect();
+    await second.query('COMMIT');
+    const { rows } = await second.query('SELECT * FROM forgotten');
+    second.release();
+    expect(rows).toEqual([]);
+    expect(warnings).toMatchObject([
+      { code: 'TRANSACTION_LEFT_OPEN', lease: { borrower: 'GET /forgotten', inTransaction: true } },
+    ]);
+  });
+
+  it('clears what a borrower has set before the next one, and keeps its own settings in force', async () => {
+    open({ max: 1, session: { search_path: 'pg_catalog' }, statement_timeout: 12_345 });
+    const first = await pool.connect();
+    await first.query("SET search_path TO public; SET statement_timeout TO '1s'");
+    first.release();
+    const { rows } = await pool.query(
+      "SELECT current_setting('search_path') AS path, current_setting('statement_timeout') AS timeout",
+    );
+    expect(rows).toEqual([{ path: 'pg_catalog', timeout: '12345ms' }]);
+    expect(pool.snapshot().counters.resets).toBe(1);
+  });
+});

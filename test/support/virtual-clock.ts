@@ -1,0 +1,45 @@
+import type { Clock } from '../../src/pool.js';
+
+/** Time that passes when a test says so; its timers ring in the order of their due times. */
+export class VirtualClock implements Clock {
+  #now = 1_000;
+  /** What the time of day is ahead of `now`: a machine that slept. */
+  skewMs = 0;
+  readonly #timers = new Set<{ due: number; ring: () => void }>();
+
+  now = (): number => this.#now;
+  wall = (): number => this.#now + this.skewMs;
+
+  get timers(): number {
+    return this.#timers.size;
+  }
+
+  after = (ms: number, ring: () => void): (() => void) => {
+    const timer = { due: this.#now + ms, ring };
+    this.#timers.add(timer);
+    return () => void this.#timers.delete(timer);
+  };
+
+  /** Lets `ms` pass; what a timer starts by promises is done before the next timer rings. */
+  async pass(ms: number): Promise<void> {
+    const until = this.#now + ms;
+    await settled();
+    for (;;) {
+      let next: { due: number; ring: () => void } | undefined;
+      for (const timer of this.#timers)
+        if (timer.due <= until && (!next || timer.due < next.due)) next = timer;
+      if (!next) break;
+      this.#timers.delete(next);
+      this.#now = Math.max(this.#now, next.due);
+      next.ring();
+      await settled();
+    }
+    this.#now = until;
+    await settled();
+  }
+}
+
+/** Until every promise that can go on has gone on. */
+export async function settled(): Promise<void> {
+  for (let turn = 0; turn < 25; turn += 1) await Promise.resolve();
+}
