@@ -15,7 +15,7 @@ import {
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { transformFileSync } from '@swc/core';
 import { accountForServer, reachableTemporaryFolder } from './postgres-binaries.js';
 import { childrenOf, ended } from './processes.js';
@@ -31,8 +31,6 @@ await server.dispose();
 `;
 
 const account = accountForServer();
-const base = mkdtempSync(join(reachableTemporaryFolder(account, 40), 'lifetime-'));
-chmodSync(base, 0o711);
 
 interface Started {
   child: ChildProcess;
@@ -44,6 +42,11 @@ interface Started {
 
 describe('a server and the process that started it', () => {
   const children: ChildProcess[] = [];
+  let base: string;
+  beforeAll(() => {
+    base = mkdtempSync(join(reachableTemporaryFolder(account, 40), 'lifetime-'));
+    chmodSync(base, 0o711);
+  });
   afterEach(() => {
     for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
   });
@@ -84,7 +87,11 @@ describe('a server and the process that started it', () => {
     : [{ name: 'an ordinary user', owner: undefined }];
 
   describe.each(owners)('of $name, in a folder that only the owner can read', ({ name, owner }) => {
-    const checkout = privateCheckout(name.replaceAll(' ', '-'), owner);
+    let checkout: string;
+    beforeAll(() => {
+      checkout = join(base, name.replaceAll(' ', '-'));
+      makePrivateCheckout(checkout, owner);
+    });
 
     it('works without the links that an install script would have made, and leaves nothing when disposed of', async () => {
       const started = await start(checkout, owner);
@@ -118,10 +125,9 @@ describe('a server and the process that started it', () => {
 });
 
 /** What the script needs, compiled, with a PostgreSQL package as npm unpacks it: without symbolic links. */
-function privateCheckout(name: string, owner: typeof account): string {
+function makePrivateCheckout(checkout: string, owner: typeof account): void {
   const here = dirname(fileURLToPath(import.meta.url));
   const modules = join(here, '../../node_modules');
-  const checkout = join(base, name);
   for (const folder of ['support', 'node_modules', 'tmp'])
     mkdirSync(join(checkout, folder), { recursive: true });
   writeFileSync(join(checkout, 'package.json'), '{ "type": "module" }');
@@ -146,7 +152,6 @@ function privateCheckout(name: string, owner: typeof account): string {
   chmodSync(checkout, 0o700);
   chmodSync(join(checkout, 'tmp'), 0o700);
   if (owner) giveAway(checkout, owner.uid, owner.gid);
-  return checkout;
 }
 
 function giveAway(path: string, uid: number, gid: number): void {
