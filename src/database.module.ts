@@ -33,8 +33,9 @@ export class DatabaseModule extends ConfigurableModuleClass {
     const { name = DEFAULT_DATA_SOURCE_NAME, ...settings } = options;
     return asRoot(name, {
       ...super.forRoot(options),
-      // By a factory, so that the environment is read when the app starts and not when a file is imported.
-      providers: [{ provide: MODULE_OPTIONS_TOKEN, useFactory: () => withEnvironment(settings) }],
+      // A function, so that the environment is read when the data source is made: not when a file is imported, and not
+      // in a test that puts another data source in its place.
+      providers: [{ provide: MODULE_OPTIONS_TOKEN, useValue: () => withEnvironment(settings) }],
     });
   }
 

@@ -17,6 +17,9 @@ import {
   getRepositoryToken,
 } from './database.tokens.js';
 
+/** What stands under the options token: a factory's result, or what `forRoot` makes of the environment when asked. */
+type GivenOptions = DatabaseModuleOptions | (() => DatabaseModuleOptions);
+
 /** Everything that a root module provides to the app, beside its options and the request's runner. */
 export function rootProviders(name: string): Provider[] {
   const dataSource = getDataSourceToken(name);
@@ -25,9 +28,9 @@ export function rootProviders(name: string): Provider[] {
       provide: dataSource,
       // Options are resolved here and not in a provider of their own, so that overriding the data source in a test
       // needs no settings.
-      useFactory: async (options: DatabaseModuleOptions, modules: ModulesContainer) => {
+      useFactory: async (options: GivenOptions, modules: ModulesContainer) => {
         refuseSecondRoot(modules, name);
-        return createDataSource(name, options, modules);
+        return createDataSource(name, typeof options === 'function' ? options() : options, modules);
       },
       inject: [MODULE_OPTIONS_TOKEN, ModulesContainer],
     },

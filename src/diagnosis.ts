@@ -131,7 +131,7 @@ const BY_CODE: Record<string, Row> = {
     'the server, or a pooler before it, refused the start of the connection',
     'A pooler may refuse start-up parameters: see its message.',
   ],
-  POOL_DIAL_TIMEOUT: [
+  CONNECT_TIMEOUT: [
     'CONNECT_TIMEOUT',
     'the server did not answer in time',
     'Check firewall and network between here and the server; DB_CONNECT_TIMEOUT sets the limit.',
@@ -195,7 +195,9 @@ function untrusted(): Row {
 export function diagnose(error: unknown, { localHost = false } = {}): Diagnosis {
   // Not `instanceof`: errors of Node itself come from another realm under Jest.
   for (let e = error, depth = 0; typeof e === 'object' && e !== null && depth < 8; e = below(e), depth++) {
-    const { code, message } = e as { code?: unknown; message?: unknown };
+    const { code, message, cause } = e as { code?: unknown; message?: unknown; cause?: unknown };
+    // While connections can't be opened the wait for one ends at its deadline: the reason is the failed dial.
+    if (code === 'POOL_ACQUIRE_TIMEOUT' && cause !== undefined) continue;
     const row =
       (typeof code === 'string' && Object.hasOwn(BY_CODE, code) ? BY_CODE[code] : undefined) ??
       BY_TEXT.find(([text]) => typeof message === 'string' && text.test(message))?.[1];

@@ -1,59 +1,28 @@
-import pg from 'pg';
+import type { Connection, ConnectionOptions } from '../connection/connection.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
+import { ConnectionPool } from '../pool/connection-pool.js';
 import type { DatabaseLogger } from './database.logger.js';
 
-/**
- * The seam between the data source and the engine below it: the only file that knows which pool serves. It is a
- * `pg.Pool` towards TypeORM and answers `figures()` towards monitoring.
- */
-export interface DataSourcePool extends pg.Pool {
-  figures(): PoolFigures;
-}
-
-/** Connections at one moment. */
-export interface PoolFigures {
-  /** Connections there are, dialling ones included. */
-  total: number;
-  idle: number;
-  leased: number;
-  waiting: number;
-  /** When the pool first held more than `size` connections without a break; milliseconds of `Date.now()`. */
+/** The pool of one data source: made from its settings, heard by its logger. The only file that makes one. */
+export class DataSourcePool extends ConnectionPool<Connection> {
+  /** Since when there are more than `size` connections without a break; milliseconds of `Date.now()`. */
   overflowSince: number | undefined;
-}
 
-export function createPool(options: ResolvedDatabaseOptions, logger: DatabaseLogger): DataSourcePool {
-  return new PgPool(options, logger);
-}
-
-/** `pg.Pool` under our option names. */
-class PgPool extends pg.Pool implements DataSourcePool {
-  private overflowSince: number | undefined;
-
-  constructor(options: ResolvedDatabaseOptions, logger: DatabaseLogger) {
-    const { pool } = options;
+  constructor(settings: ResolvedDatabaseOptions, logger: DatabaseLogger) {
     super({
-      ...clientConfig(options),
-      max: pool.size + pool.maxOverflow,
-      min: pool.size,
-      connectionTimeoutMillis: pool.acquireTimeoutMs,
-      maxLifetimeSeconds: pool.maxLifetimeMs / 1000,
+      ...settings.pool,
+      ...connectionOptions(settings),
+      onWarning: ({ level, message, lease }) => {
+        const stack = lease?.stack ? `\n${lease.stack}` : '';
+        if (level === 'warn') logger.warn(message + stack);
+        else logger.log(message + stack);
+      },
     });
     const watch = () => {
-      if (this.totalCount <= pool.size) this.overflowSince = undefined;
+      if (this.totalCount <= settings.pool.size) this.overflowSince = undefined;
       else this.overflowSince ??= Date.now();
     };
     this.on('connect', watch).on('remove', watch);
-    this.on('error', (error) => logger.warn(`An idle connection was lost: ${error.message}`));
-  }
-
-  figures(): PoolFigures {
-    return {
-      total: this.totalCount,
-      idle: this.idleCount,
-      leased: this.totalCount - this.idleCount,
-      waiting: this.waitingCount,
-      overflowSince: this.overflowSince,
-    };
   }
 }
 
@@ -61,10 +30,8 @@ class PgPool extends pg.Pool implements DataSourcePool {
  * What one connection is made from. Timeouts and session settings go into the startup packet: they are in force before
  * the first query, cost no round trip and survive RESET ALL and DISCARD ALL.
  */
-export function clientConfig(options: ResolvedDatabaseOptions): pg.ClientConfig {
-  const { server, password, timeouts, session, ssl, startupOptions, channelBinding } = options;
-  const settings = Object.entries(session).map(([name, value]) => `-c ${name}=${escapeOption(value)}`);
-  if (startupOptions) settings.unshift(startupOptions);
+export function connectionOptions(settings: ResolvedDatabaseOptions): ConnectionOptions {
+  const { server, password, timeouts, session, ssl, startupOptions, channelBinding } = settings;
   return {
     host: server.host,
     port: server.port,
@@ -75,17 +42,12 @@ export function clientConfig(options: ResolvedDatabaseOptions): pg.ClientConfig 
     // A copy, since `pg` changes what it is given.
     ssl: ssl.tls && { ...ssl.tls },
     enableChannelBinding: channelBinding === 'prefer' || channelBinding === 'require',
-    application_name: options.applicationName,
-    keepAlive: true,
-    connectionTimeoutMillis: timeouts.connectMs,
+    application_name: settings.applicationName,
+    connectTimeoutMs: timeouts.connectMs,
     statement_timeout: timeouts.statementMs,
     lock_timeout: timeouts.lockMs,
     idle_in_transaction_session_timeout: timeouts.idleInTransactionMs,
-    ...(settings.length > 0 && { options: settings.join(' ') }),
+    session,
+    ...(startupOptions && { options: startupOptions }),
   };
-}
-
-/** The server splits `options` at white space unless it is escaped, and takes a backslash for the escape. */
-function escapeOption(value: string): string {
-  return value.replace(/[\\\s]/g, '\\$&');
 }

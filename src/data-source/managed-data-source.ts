@@ -1,11 +1,10 @@
-import { DataSource, type ReplicationMode } from 'typeorm';
+import { CannotExecuteNotConnectedError, DataSource, type ReplicationMode } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLoggers } from './database.logger.js';
-import { createPool, type DataSourcePool } from './data-source.pool.js';
-import { drain } from './drain.js';
-import { ManagedQueryRunner } from './managed-query-runner.js';
+import { DataSourcePool } from './data-source.pool.js';
+import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
 import { connectWithRetry, describeStart, type ServerFacts } from './start.js';
 import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
 
@@ -27,7 +26,12 @@ export class ManagedDataSource extends DataSource {
     // TypeORM's constructor runs before our fields exist, so that the pool is reached through a holder.
     const holder: { pool: DataSourcePool | undefined } = { pool: undefined };
     super(
-      typeOrmOptions(settings, entities, loggers, () => (holder.pool ??= createPool(settings, loggers.pool))),
+      typeOrmOptions(
+        settings,
+        entities,
+        loggers,
+        () => (holder.pool ??= new DataSourcePool(settings, loggers.pool)),
+      ),
     );
     this.settings = settings;
     this.loggers = loggers;
@@ -48,7 +52,7 @@ export class ManagedDataSource extends DataSource {
    */
   override async initialize(): Promise<this> {
     if (this.isInitialized) return super.initialize();
-    this.holder.pool = createPool(this.settings, this.loggers.pool);
+    this.holder.pool = new DataSourcePool(this.settings, this.loggers.pool);
     this.starting = true;
     try {
       if (this.settings.startup === 'lazy') return await this.prepare();
@@ -73,14 +77,14 @@ export class ManagedDataSource extends DataSource {
     return this.createRunner(mode);
   }
 
-  /** A runner that names its borrower in logs and errors: `GET /users/:id`. */
-  createRequestRunner(borrower: string): ManagedQueryRunner {
+  /** A runner that names its borrower in logs and errors. */
+  createRunnerFor(borrower: Borrower): ManagedQueryRunner {
     return this.createRunner('master', borrower);
   }
 
-  private createRunner(mode: ReplicationMode, borrower?: string): ManagedQueryRunner {
+  private createRunner(mode: ReplicationMode, borrower?: Borrower): ManagedQueryRunner {
     const runner = new ManagedQueryRunner(this.driver as PostgresDriver, mode, {
-      ready: () => this.ready(),
+      pool: () => this.readyPool(),
       echo: this.settings.echo,
       loggers: this.loggers,
       borrower,
@@ -117,39 +121,44 @@ export class ManagedDataSource extends DataSource {
     return this;
   }
 
-  private ready(): Promise<void> {
-    if (this.settings.startup !== 'lazy') return Promise.resolve();
-    this.verified ??= this.verify()
-      .then(() => this.driver.afterConnect())
-      .catch((error: unknown) => {
-        // The next query tries again: one bad moment must not end a lazy data source for ever.
-        this.verified = undefined;
-        throw error;
-      });
-    return this.verified;
+  /** The pool, when the server is known: at once after a verified start, with the first query after a lazy one. */
+  private async readyPool(): Promise<DataSourcePool> {
+    const { pool } = this.holder;
+    if (!pool) throw new CannotExecuteNotConnectedError();
+    if (this.settings.startup === 'lazy')
+      await (this.verified ??= this.verify()
+        .then(() => this.driver.afterConnect())
+        .catch((error: unknown) => {
+          // The next query tries again: one bad moment must not end a lazy data source for ever.
+          this.verified = undefined;
+          throw error;
+        }));
+    return pool;
   }
 
   private async close(): Promise<void> {
-    const { pool } = this.holder;
-    if (pool) {
-      // TypeORM destroys after a failed migration without having released its runner: nobody to wait for.
-      const timeoutMs = this.starting ? 0 : this.settings.timeouts.shutdownMs;
-      const left = await drain(pool, timeoutMs);
-      if (left > 0 && !this.starting)
-        this.loggers.module.warn(
-          `${left} connection(s) still in use after ${timeoutMs} ms (DB_SHUTDOWN_TIMEOUT); closing them`,
-        );
-    }
-    await super.destroy();
-    this.holder.pool = undefined;
-    this.verified = undefined;
+    // TypeORM destroys after a failed migration without having released its runner: nobody to wait for.
+    const timeoutMs = this.starting ? 0 : this.settings.timeouts.shutdownMs;
+    const report = await this.holder.pool?.drain({ timeoutMs });
+    if (report && report.cut > 0 && !this.starting)
+      this.loggers.module.warn(
+        `${report.cut} connection(s) were still in use after ${timeoutMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed`,
+      );
+    (this.driver as PostgresDriver).master = undefined;
+    if (this.queryResultCache) await this.queryResultCache.disconnect();
+    Object.assign(this, { isInitialized: false });
+    this.forget();
   }
 
   private async abandon(): Promise<void> {
     const { pool } = this.holder;
+    this.forget();
+    await pool?.drain({ timeoutMs: 0 });
+  }
+
+  private forget(): void {
     this.holder.pool = undefined;
     this.verified = undefined;
-    if (pool && !pool.ended) await pool.end();
   }
 }
 

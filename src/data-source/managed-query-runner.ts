@@ -1,21 +1,30 @@
-import type { PoolClient } from 'pg';
 import { type ObjectLiteral, QueryRunnerAlreadyReleasedError, type ReplicationMode } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
+import type { Connection } from '../connection/connection.js';
 import type { EchoSettings } from '../database.options.js';
+import type { Leased } from '../pool/link.js';
 import { type DatabaseLoggers, statementText } from './database.logger.js';
+import type { DataSourcePool } from './data-source.pool.js';
+import { currentUnit } from './unit-of-work.context.js';
+
+/** Somebody who keeps a runner: a request. */
+export interface Borrower {
+  /** `GET /users/:id` */
+  readonly name: string;
+  /** The unit of work, by identity. */
+  readonly unit: object;
+}
 
 /** What a runner is told by its data source. */
 export interface RunnerContext {
-  /** Resolves when the server is known: at once after a verified start, with the first query after a lazy one. */
-  ready(): Promise<void>;
+  /** The pool, once it may be used. */
+  pool(): Promise<DataSourcePool>;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly loggers: DatabaseLoggers;
-  /** Who borrows, for logs: `GET /users/:id`. */
-  readonly borrower: string | undefined;
+  /** Who borrows, for logs, and as part of what. */
+  readonly borrower: Borrower | undefined;
 }
-
-type Lease = [connection: PoolClient, release: (error?: Error) => void];
 
 /** TypeORM declares the promise as always there, and treats undefined as none. */
 const NONE = undefined as unknown as Promise<unknown>;
@@ -24,8 +33,6 @@ const ignore = () => undefined;
 
 /** The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. */
 export class ManagedQueryRunner extends PostgresQueryRunner {
-  private returned: (() => Promise<void>) | undefined;
-
   constructor(
     driver: PostgresDriver,
     mode: ReplicationMode,
@@ -53,7 +60,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     this.databaseConnectionPromise = NONE;
     // A connection that is still on its way is given back when it comes, or its slot would be lost.
     await databaseConnectionPromise.catch(() => undefined);
-    await this.returnLease();
+    this.returnLease();
   }
 
   /** Ends the runner; what it left uncommitted is rolled back, where TypeORM would leave it open for the next borrower. */
@@ -64,47 +71,31 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     await this.giveBack();
   }
 
-  private async lease(): Promise<PoolClient> {
-    await this.context.ready();
-    const [connection, release] = (await this.driver.obtainMasterConnection()) as Lease;
-    // The pool reports a connection that breaks while it is out through its 'error' event, which kills the process
-    // when nobody listens; the query under way, or the next one, tells the borrower.
+  private async lease(): Promise<Leased<Connection>> {
+    const { borrower } = this.context;
+    const unit = borrower?.unit ?? currentUnit();
+    const pool = await this.context.pool();
+    const connection = await pool.acquire({ borrower: borrower?.name, unit });
+    // A connection that breaks while it is out emits 'error', which ends the process when nobody listens; its borrower
+    // learns of it from the query under way, or the next one.
     connection.on('error', ignore);
-    this.returned = async () => {
-      const broken = await this.rollBackOpen(connection);
-      connection.off('error', ignore);
-      release(broken);
-    };
     this.driver.connectedQueryRunners.push(this);
     this.databaseConnection = connection;
     return connection;
   }
 
-  private async returnLease(): Promise<void> {
-    const { returned } = this;
-    this.returned = undefined;
+  private returnLease(): void {
+    const connection = this.databaseConnection as Leased<Connection> | undefined;
+    if (!connection) return;
     this.databaseConnection = undefined;
+    this.isTransactionActive = false;
+    this.transactionDepth = 0;
     const { connectedQueryRunners } = this.driver;
     const index = connectedQueryRunners.indexOf(this);
     if (index !== -1) connectedQueryRunners.splice(index, 1);
-    await returned?.();
-  }
-
-  /** @returns an error when the connection can't be trusted any more, so that the pool drops it */
-  private async rollBackOpen(connection: PoolClient): Promise<Error | undefined> {
-    const open = this.isTransactionActive || connection.getTransactionStatus() !== 'I';
-    this.isTransactionActive = false;
-    this.transactionDepth = 0;
-    if (!open) return undefined;
-    this.context.loggers.module.warn(
-      `A transaction was left open by ${this.context.borrower ?? 'a query runner'} and is rolled back`,
-    );
-    try {
-      await connection.query('ROLLBACK');
-      return undefined;
-    } catch (error) {
-      return error as Error;
-    }
+    connection.off('error', ignore);
+    // The pool rolls back what is open, and says who left it.
+    connection.release();
   }
 
   override async query(

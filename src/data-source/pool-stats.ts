@@ -34,10 +34,10 @@ const LASTING_OVERFLOW_MS = 60_000;
 export function poolStats(dataSource: DataSource): PoolStats | undefined {
   if (!(dataSource instanceof ManagedDataSource)) return undefined;
   const { size, maxOverflow } = dataSource.settings.pool;
-  const figures = dataSource.pool?.figures();
+  const figures = dataSource.pool?.snapshot();
   const max = size + maxOverflow;
   if (!figures) return { size, checkedIn: 0, checkedOut: 0, overflow: 0, waiting: 0, max, status: 'closed' };
-  const overflow = Math.max(0, figures.total - size);
+  const { overflow } = figures;
   return {
     size,
     checkedIn: figures.idle,
@@ -60,7 +60,7 @@ export function leakWarnings(dataSource: DataSource, now = Date.now()): LeakWarn
       code: 'POOL_USAGE_HIGH',
       message: `${checkedOut} connections are in use, more than ${HIGH_USAGE * 100} % of pool.size ${size} (at most ${max}): a leak, or a pool too small (DB_POOL_SIZE).`,
     });
-  const since = dataSource.pool?.figures().overflowSince;
+  const since = dataSource.pool?.overflowSince;
   if (since !== undefined && now - since >= LASTING_OVERFLOW_MS)
     warnings.push({
       code: 'POOL_OVERFLOW_LASTING',

@@ -38,23 +38,17 @@ async function ask(dataSource: DataSource, timeoutMs: number): Promise<ProbeResu
 }
 
 async function askPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
-  const connecting = pool.connect();
-  const client = await within(deadline, connecting, () => {
-    // Nobody waits for it any more: when it comes after all, it goes straight back.
-    connecting.then(
-      (late) => late.release(),
-      () => {},
-    );
-  });
+  const left = () => Math.max(1, deadline - performance.now());
+  const connection = await pool.acquire({ deadlineMs: left(), borrower: 'health check' });
   try {
     const started = performance.now();
-    const { rows } = await within(deadline, client.query<{ database: string }>(PING));
+    const { rows } = await within(deadline, connection.query<{ database: string }>(PING));
     const result: ProbeResult = { up: true, latencyMs: since(started), database: rows[0]?.database ?? '' };
-    client.release();
+    connection.release();
     return result;
   } catch (error) {
     // A connection with an unanswered question must not be lent to anybody.
-    client.release(error as Error);
+    connection.release(error as Error);
     throw error;
   }
 }
@@ -63,19 +57,16 @@ function since(started: number): number {
   return Math.round((performance.now() - started) * 100) / 100;
 }
 
-async function within<T>(deadline: number, promise: Promise<T>, onLate?: () => void): Promise<T> {
+async function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => {
-        onLate?.();
-        reject(Object.assign(new Error('The database did not answer in time.'), { code: 'ETIMEDOUT' }));
-      },
+      () => reject(Object.assign(new Error('The database did not answer in time.'), { code: 'ETIMEDOUT' })),
       Math.max(0, deadline - performance.now()),
     );
   });
   // When the deadline wins, the promise's own failure comes later and belongs to nobody.
-  promise.catch(() => {});
+  promise.catch(() => undefined);
   try {
     return await Promise.race([promise, late]);
   } finally {

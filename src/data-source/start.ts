@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { TLSSocket } from 'node:tls';
-import { DatabaseConnectionError } from '../database.errors.js';
+import { DatabaseConnectionError, PoolError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import { isLocalHost } from '../config/local-host.js';
@@ -46,21 +46,21 @@ export async function connectWithRetry(
 }
 
 async function ask(pool: DataSourcePool): Promise<ServerFacts> {
-  const client = await pool.connect();
+  const connection = await pool.acquire({ borrower: 'start' });
   try {
-    const { rows } = await client.query<Omit<ServerFacts, 'tls'>>(FACTS);
+    const { rows } = await connection.query<Omit<ServerFacts, 'tls'>>(FACTS);
     const [{ version, database, schema } = {} as Omit<ServerFacts, 'tls'>] = rows;
-    const { stream } = (client as unknown as { connection: { stream: Partial<TLSSocket> } }).connection;
+    const { stream } = (connection as unknown as { connection: { stream: Partial<TLSSocket> } }).connection;
     const facts = {
       version: /^[\d.]+/.exec(version)?.[0] ?? version,
       database,
       schema,
       tls: stream.getProtocol?.() ?? undefined,
     };
-    client.release();
+    connection.release();
     return facts;
   } catch (error) {
-    client.release(error as Error);
+    connection.release(error as Error);
     throw error;
   }
 }
@@ -68,13 +68,15 @@ async function ask(pool: DataSourcePool): Promise<ServerFacts> {
 function explain(error: unknown, options: ResolvedDatabaseOptions) {
   const { server, name } = options;
   const { code, meaning, cure, transient } = diagnose(error, { localHost: isLocalHost(server.host) });
-  const { message } = error as { message?: unknown };
+  // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said.
+  const cause = error instanceof PoolError ? (error.cause ?? error) : error;
+  const { message } = cause as { message?: unknown };
   const detail = typeof message === 'string' && message ? ` (${message})` : '';
   return {
     transient,
     error: new DatabaseConnectionError(
       `Cannot connect to database "${server.database}" at ${server.host}:${server.port} as "${server.username}": ${meaning}${detail}. ${cure}`,
-      { code, hint: cure, cause: error, dataSource: name },
+      { code, hint: cure, cause, dataSource: name },
     ),
   };
 }

@@ -22,6 +22,8 @@ export function typeOrmOptions(
 ): DataSourceOptions {
   const { typeorm } = options;
   return {
+    // The pool tells of lost connections itself, once.
+    poolErrorHandler: () => undefined,
     logger: new TypeOrmLogger(loggers, options.echo || DEFAULT_LIMITS, typeorm.logging),
     ...typeorm,
     type: 'postgres',

@@ -1,6 +1,6 @@
 import type { ServerResponse } from 'node:http';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
-import type { ManagedQueryRunner } from '../data-source/managed-query-runner.js';
+import type { Borrower, ManagedQueryRunner } from '../data-source/managed-query-runner.js';
 
 /**
  * What one request does on one data source: its query runner, and when that ends. The connection goes back as soon as
@@ -12,8 +12,8 @@ export class UnitOfWork {
   private handlerRuns = false;
   private responseClosed = false;
 
-  constructor(dataSource: ManagedDataSource, response: ServerResponse, borrower: string) {
-    this.runner = dataSource.createRequestRunner(borrower);
+  constructor(dataSource: ManagedDataSource, response: ServerResponse, borrower: Borrower) {
+    this.runner = dataSource.createRunnerFor(borrower);
     if (response.closed || response.destroyed) this.onResponseClosed();
     // 'close' comes after every response, finished or cut off by the client.
     else response.once('close', () => this.onResponseClosed());

@@ -1,9 +1,10 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
 import type { DataSource } from 'typeorm';
-import { finalize, type Observable } from 'rxjs';
+import { finalize, Observable } from 'rxjs';
 import { managed } from '../data-source/managed-data-source.js';
 import type { ManagedQueryRunner } from '../data-source/managed-query-runner.js';
+import { runInUnit } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
 import { UnitOfWork } from './unit-of-work.js';
 
@@ -35,7 +36,10 @@ export class UnitsOfWork implements NestInterceptor {
     const state = this.stateOf(http);
     let unit = state.units.get(dataSource);
     if (!unit) {
-      unit = new UnitOfWork(managed(dataSource), http.res as ServerResponse, borrowerOf(http));
+      unit = new UnitOfWork(managed(dataSource), http.res as ServerResponse, {
+        name: nameOf(http),
+        unit: state,
+      });
       if (state.handlerRuns) unit.handlerStarted();
       state.units.set(dataSource, unit);
     }
@@ -47,7 +51,7 @@ export class UnitsOfWork implements NestInterceptor {
     const state = this.stateOf(context.switchToHttp().getRequest<HttpRequest>());
     state.handlerRuns = true;
     for (const unit of state.units.values()) unit.handlerStarted();
-    return next.handle().pipe(
+    return inUnit(state, next.handle()).pipe(
       finalize(() => {
         state.handlerRuns = false;
         for (const unit of state.units.values()) unit.handlerSettled();
@@ -72,6 +76,11 @@ function httpRequest(request: unknown): HttpRequest {
 }
 
 /** `GET /users/:id`: the route and not the URL, which may hold secrets and would be a label of its own per request. */
-function borrowerOf({ method, route, baseUrl = '' }: HttpRequest): string {
+function nameOf({ method, route, baseUrl = '' }: HttpRequest): string {
   return typeof route?.path === 'string' ? `${method} ${baseUrl}${route.path}` : `${method} request`;
+}
+
+/** The handler runs when somebody subscribes; what it asks the pool for then belongs to its request. */
+function inUnit<T>(unit: object, handled: Observable<T>): Observable<T> {
+  return new Observable<T>((subscriber) => runInUnit(unit, () => handled.subscribe(subscriber)));
 }
