@@ -19,6 +19,7 @@ const note = 'example/dist/built-from';
 const lock = 'build.lock';
 
 await takeTurn();
+for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => leave(1));
 try {
   const inputs = describeInputs();
   if (
@@ -51,15 +52,17 @@ function describeInputs() {
 function run(program, parameters) {
   const { status, error } = spawnSync(program, parameters, { stdio: 'inherit' });
   if (error) throw error;
-  if (status !== 0) {
-    rmSync(lock, { force: true });
-    process.exit(status ?? 1);
-  }
+  if (status !== 0) leave(status ?? 1);
+}
+
+function leave(status) {
+  rmSync(lock, { force: true });
+  process.exit(status);
 }
 
 /** Waits for the build of another process, unless that process is gone and has left its lock behind. */
 async function takeTurn() {
-  for (;;) {
+  for (let waited = 0; ; waited += 100) {
     try {
       writeFileSync(lock, String(process.pid), { flag: 'wx' });
       return;
@@ -69,6 +72,7 @@ async function takeTurn() {
     const holder = readLock();
     if (holder !== undefined && !isRunning(holder)) rmSync(lock, { force: true });
     else await sleep(100);
+    if (waited === 2000) console.log(`Waiting for the build of process ${holder}, which holds ${lock}`);
   }
 }
 

@@ -1,11 +1,10 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { accountForServer, reachableTemporaryFolder } from '../support/postgres-binaries.js';
 import { childrenOf, ended } from '../support/processes.js';
+import { TemporaryFolder } from '../support/temporary-folder.js';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -17,7 +16,7 @@ export class RunningExample {
   private constructor(
     private readonly child: ChildProcess,
     /** Its folder for temporary files, which nobody else uses. */
-    private readonly temporary: string,
+    private readonly temporary: TemporaryFolder,
   ) {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
@@ -28,15 +27,13 @@ export class RunningExample {
 
   /** `npm start` with nothing of this process's environment but what it takes to run npm. */
   static launch(environment: Record<string, string> = {}): RunningExample {
-    const temporary = mkdtempSync(join(reachableTemporaryFolder(accountForServer(), 40), 'example-'));
-    // The server may run as another account, which has to pass through.
-    chmodSync(temporary, 0o711);
+    const temporary = TemporaryFolder.create('example');
     const child = spawn('npm', ['start'], {
       cwd: root,
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
-        TMPDIR: temporary,
+        TMPDIR: temporary.path,
         NO_COLOR: '1',
         npm_config_update_notifier: 'false',
         ...environment,
@@ -44,6 +41,8 @@ export class RunningExample {
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    temporary.guard(child.pid);
+    child.once('exit', () => temporary.forget(child.pid));
     return new RunningExample(child, temporary);
   }
 
@@ -98,7 +97,7 @@ export class RunningExample {
 
   /** Temporary folders of PostgreSQL servers that exist now. */
   get servers(): string[] {
-    return readdirSync(this.temporary).filter((name) => name.startsWith('nestjs-database-'));
+    return readdirSync(this.temporary.path).filter((name) => name.startsWith('nestjs-database-'));
   }
 
   /** Sends the signal, to the whole group as a terminal does or to npm alone, and waits for all processes to end. */
@@ -118,7 +117,7 @@ export class RunningExample {
   /** Whatever happened, nothing stays. */
   async discard(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) await this.stop('SIGKILL');
-    rmSync(this.temporary, { recursive: true, force: true });
+    await this.temporary.remove();
   }
 }
 

@@ -1,16 +1,8 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import {
-  mkdirSync,
-  mkdtempSync,
-  readFileSync,
-  readdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { TemporaryFolder } from '../support/temporary-folder.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -29,11 +21,15 @@ export interface Manifest {
  * declares, so that an import which nobody declared fails here as it would for users.
  */
 export class Consumer {
-  private constructor(readonly folder: string) {}
+  readonly folder: string;
+
+  private constructor(private readonly temporary: TemporaryFolder) {
+    this.folder = temporary.path;
+  }
 
   /** @param extra what such a project has besides, like an HTTP platform or the compiler */
   static async create(extra: string[]): Promise<Consumer> {
-    const consumer = new Consumer(mkdtempSync(join(tmpdir(), 'consumer-')));
+    const consumer = new Consumer(TemporaryFolder.create('consumer'));
     // Nothing to do after `npm test`; by itself Jest builds nothing.
     execFileSync(process.execPath, ['scripts/build-once.mjs'], { cwd: root });
     const packed = execFileSync(
@@ -98,7 +94,7 @@ export class Consumer {
     return stdout.split('\n').filter((line) => line !== '');
   }
 
-  remove(): void {
-    rmSync(this.folder, { recursive: true, force: true });
+  async remove(): Promise<void> {
+    await this.temporary.remove();
   }
 }

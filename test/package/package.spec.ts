@@ -26,7 +26,7 @@ describe('the packed package', () => {
   }, 120_000);
 
   afterAll(async () => {
-    consumer?.remove();
+    await consumer?.remove();
     await database?.drop();
   });
 

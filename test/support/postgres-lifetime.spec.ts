@@ -7,9 +7,7 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
-  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -17,8 +15,9 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { transformFileSync } from '@swc/core';
-import { accountForServer, reachableTemporaryFolder } from './postgres-binaries.js';
+import { accountForServer } from './postgres-binaries.js';
 import { childrenOf, ended } from './processes.js';
+import { TemporaryFolder } from './temporary-folder.js';
 
 /** Starts a server, says where it is, and disposes of it when its input ends. */
 const script = `
@@ -42,15 +41,14 @@ interface Started {
 
 describe('a server and the process that started it', () => {
   const children: ChildProcess[] = [];
-  let base: string;
+  let folder: TemporaryFolder;
   beforeAll(() => {
-    base = mkdtempSync(join(reachableTemporaryFolder(account, 40), 'lifetime-'));
-    chmodSync(base, 0o711);
+    folder = TemporaryFolder.create('lifetime');
   });
   afterEach(() => {
     for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
   });
-  afterAll(() => rmSync(base, { recursive: true, force: true }));
+  afterAll(() => folder?.remove());
 
   async function start(checkout: string, owner: typeof account): Promise<Started> {
     const child = spawn(process.execPath, ['main.js'], {
@@ -62,15 +60,17 @@ describe('a server and the process that started it', () => {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     children.push(child);
+    folder.guard(child.pid);
+    child.once('exit', () => folder.forget(child.pid));
     const [line] = (await Promise.race([
       once(createInterface(child.stdout), 'line'),
       once(child, 'exit').then(([code]) => Promise.reject(new Error(`Ended with ${code}`))),
     ])) as [string];
-    const { folder, answer, postmaster } = JSON.parse(line);
+    const { folder: serverFolder, answer, postmaster } = JSON.parse(line);
     const processes = [...childrenOf(child.pid ?? 0), ...childrenOf(postmaster)];
     expect(processes).toContain(postmaster);
-    expect(existsSync(folder)).toBe(true);
-    return { child, folder, answer, processes };
+    expect(existsSync(serverFolder)).toBe(true);
+    return { child, folder: serverFolder, answer, processes };
   }
 
   async function expectNothingLeft({ folder, processes }: Started): Promise<void> {
@@ -89,7 +89,7 @@ describe('a server and the process that started it', () => {
   describe.each(owners)('of $name, in a folder that only the owner can read', ({ name, owner }) => {
     let checkout: string;
     beforeAll(() => {
-      checkout = join(base, name.replaceAll(' ', '-'));
+      checkout = join(folder.path, name.replaceAll(' ', '-'));
       makePrivateCheckout(checkout, owner);
     });
 
