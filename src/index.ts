@@ -11,6 +11,7 @@ export type {
   DatabaseSettings,
   EchoSettings,
   PoolSettings,
+  ResetMode,
   ResolvedDatabaseOptions,
   SecretText,
   SettingOrigin,

@@ -18,8 +18,8 @@ export interface Borrower {
 
 /** What a runner is told by its data source. */
 export interface RunnerContext {
-  /** The pool, once it may be used. */
-  pool(): Promise<DataSourcePool>;
+  /** The pool, once it may be used; a promise only where that takes time. */
+  pool(): DataSourcePool | Promise<DataSourcePool>;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly loggers: DatabaseLoggers;
   /** Who borrows, for logs, and as part of what. */
@@ -71,11 +71,14 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     await this.giveBack();
   }
 
+  /** No await before the pool is asked: it takes the stack of the borrower, which an await would cut off. */
   private async lease(): Promise<Leased<Connection>> {
     const { borrower } = this.context;
-    const unit = borrower?.unit ?? currentUnit();
-    const pool = await this.context.pool();
-    const connection = await pool.acquire({ borrower: borrower?.name, unit });
+    const pool = this.context.pool();
+    const request = { borrower: borrower?.name, unit: borrower?.unit ?? currentUnit() };
+    const asked =
+      pool instanceof Promise ? pool.then((ready) => ready.acquire(request)) : pool.acquire(request);
+    const connection = await asked;
     // A connection that breaks while it is out emits 'error', which ends the process when nobody listens; its borrower
     // learns of it from the query under way, or the next one.
     connection.on('error', ignore);

@@ -51,7 +51,7 @@ export class UnitsOfWork implements NestInterceptor {
     const state = this.stateOf(context.switchToHttp().getRequest<HttpRequest>());
     state.handlerRuns = true;
     for (const unit of state.units.values()) unit.handlerStarted();
-    return inUnit(state, next.handle()).pipe(
+    return inUnit(state, next).pipe(
       finalize(() => {
         state.handlerRuns = false;
         for (const unit of state.units.values()) unit.handlerSettled();
@@ -80,7 +80,10 @@ function nameOf({ method, route, baseUrl = '' }: HttpRequest): string {
   return typeof route?.path === 'string' ? `${method} ${baseUrl}${route.path}` : `${method} request`;
 }
 
-/** The handler runs when somebody subscribes; what it asks the pool for then belongs to its request. */
-function inUnit<T>(unit: object, handled: Observable<T>): Observable<T> {
-  return new Observable<T>((subscriber) => runInUnit(unit, () => handled.subscribe(subscriber)));
+/**
+ * What the handler asks the pool for belongs to its request. Nest binds the handler to the flow in which `handle()` is
+ * called, so that it has to be called in ours too.
+ */
+function inUnit(unit: object, next: CallHandler): Observable<unknown> {
+  return new Observable((subscriber) => runInUnit(unit, () => next.handle().subscribe(subscriber)));
 }
