@@ -39,8 +39,6 @@ async function acquireAll(count: number): Promise<Fake[]> {
   return Promise.all(Array.from({ length: count }, () => pool.acquire()));
 }
 
-const codes = () => warnings.map(({ code }) => code);
-
 afterEach(async () => {
   const drained = pool.drain({ timeoutMs: 0 });
   await clock.pass(60_000);
