@@ -194,6 +194,12 @@ export interface DatabaseSettings {
    * @defaultValue true when `entities` is not given, else false
    */
   autoLoadEntities?: boolean;
+  /**
+   * Whether the running statement of a request is cancelled when its client goes away. Its waiting for a connection ends
+   * then in any case.
+   * @defaultValue false
+   */
+  cancelOnDisconnect?: boolean;
   /** `@nestjs/typeorm`: tries in all; here `connectRetry`. */
   retryAttempts?: number;
   /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
@@ -256,6 +262,7 @@ export interface ResolvedDatabaseOptions {
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly autoLoadEntities: boolean;
+  readonly cancelOnDisconnect: boolean;
   /** TypeORM's options, as they were given. */
   readonly typeorm: Readonly<Partial<PostgresOptions>>;
   /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */

@@ -137,6 +137,7 @@ export const SETTINGS = {
   startup: oneOf(STARTUP_MODES),
   applicationName,
   autoLoadEntities: flag(),
+  cancelOnDisconnect: flag(),
   retryAttempts: whole({ min: 0, max: BOUNDS.connectRetry.retries.max + 1 }),
   retryDelay: delay,
   toRetry: z.custom<(error: unknown) => boolean>((value) => typeof value === 'function', not('a function')),

@@ -18,10 +18,11 @@ const CANCEL_GRACE_MS = 1_000;
 export class StatementLimit {
   #timer: NodeJS.Timeout | undefined;
   #suspended = false;
-  /** Bytes at the last look, for statements that live as long as their reader wants (cursors, COPY). */
+  // For statements that live as long as their reader wants (cursors, COPY), as of the last look:
   #read = 0;
-  #written = 0;
   #unanswered = false;
+  /** Bytes that had been sent when the last answer was complete. */
+  #answered = 0;
 
   constructor(
     private readonly client: object & Limited,
@@ -33,9 +34,14 @@ export class StatementLimit {
     if (this.limitMs <= 0 || this.#suspended || this.#timer) return;
     const stream = internalsOf(this.client).connection?.stream;
     this.#read = stream?.bytesRead ?? 0;
-    this.#written = stream?.bytesWritten ?? 0;
+    this.#answered = stream?.bytesWritten ?? 0;
     this.#unanswered = false;
     this.#arm();
+  }
+
+  /** The rows that a cursor had asked for are here. */
+  answered(): void {
+    this.#answered = internalsOf(this.client).connection?.stream.bytesWritten ?? 0;
   }
 
   /** The server is ready again; with statements sent ahead, the next one's time begins. */
@@ -87,14 +93,14 @@ export class StatementLimit {
 
   /**
    * A cursor may lie open for as long as its reader likes: it has stalled only when something was sent and nothing came
-   * back for a whole limit.
+   * back for a whole limit. A paused socket is a reader that takes its time.
    */
   #stalled(): boolean {
-    const { bytesRead = 0, bytesWritten = 0 } = internalsOf(this.client).connection?.stream ?? {};
-    const stalled = this.#unanswered && bytesRead === this.#read;
-    this.#unanswered = bytesRead === this.#read && (this.#unanswered || bytesWritten > this.#written);
+    const stream = internalsOf(this.client).connection?.stream;
+    const { bytesRead = 0, bytesWritten = 0 } = stream ?? {};
+    const stalled = this.#unanswered && bytesRead === this.#read && !stream?.isPaused();
+    this.#unanswered = bytesWritten > this.#answered;
     this.#read = bytesRead;
-    this.#written = bytesWritten;
     return stalled;
   }
 }

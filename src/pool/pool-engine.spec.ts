@@ -1,53 +1,25 @@
 import { afterEach, describe, expect, it } from '@jest/globals';
-import { FakeServer } from '../../test/support/fake-client.js';
-import type { FakeClient } from '../../test/support/fake-client.js';
-import { VirtualClock, settled } from '../../test/support/virtual-clock.js';
+import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
+import { FakePool, watch } from '../../test/support/fake-pool.js';
+import type { Fake } from '../../test/support/fake-pool.js';
+import type { VirtualClock } from '../../test/support/virtual-clock.js';
+import { settled } from '../../test/support/virtual-clock.js';
 import { ConnectionPool } from './connection-pool.js';
-import type { Leased } from './link.js';
 import type { PoolOptions } from './pool.options.js';
-import type { PoolWarning } from './warnings.js';
 
-type Fake = Leased<FakeClient>;
-
+let fake: FakePool;
 let clock: VirtualClock;
 let server: FakeServer;
-let warnings: PoolWarning[];
 let pool: ConnectionPool<FakeClient>;
 
-function open(options: PoolOptions<FakeClient> = {}): ConnectionPool<FakeClient> {
-  clock = new VirtualClock();
-  server = new FakeServer();
-  warnings = [];
-  pool = new ConnectionPool<FakeClient>(
-    { clock, onWarning: (warning) => void warnings.push(warning), maxLifetimeMs: 0, ...options },
-    server.Client,
-  );
-  return pool;
+function open(options: PoolOptions<FakeClient> = {}): void {
+  fake = new FakePool(options);
+  ({ clock, server, pool } = fake);
 }
 
-/** What an acquire has come to so far. */
-function watch(acquired: Promise<Fake>): { client?: Fake; error?: Error & { code?: string } } {
-  const seen: { client?: Fake; error?: Error & { code?: string } } = {};
-  acquired.then(
-    (client) => (seen.client = client),
-    (error: Error) => (seen.error = error),
-  );
-  return seen;
-}
+const acquireAll = (count: number): Promise<Fake[]> => fake.acquireAll(count);
 
-async function acquireAll(count: number): Promise<Fake[]> {
-  return Promise.all(Array.from({ length: count }, () => pool.acquire()));
-}
-
-afterEach(async () => {
-  const drained = pool.drain({ timeoutMs: 0 });
-  await clock.pass(60_000);
-  await drained;
-  expect(server.open).toEqual([]);
-  const { created, destroyed } = pool.snapshot().counters;
-  expect(Object.values(destroyed).reduce((sum, count) => sum + count, 0)).toBe(created);
-  expect(clock.timers).toBe(0);
-});
+afterEach(() => fake.close());
 
 describe('size and overflow', () => {
   it('opens nothing before it is asked', () => {

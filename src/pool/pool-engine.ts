@@ -463,7 +463,7 @@ export class PoolEngine<C extends PoolableClient> {
 
   #cancel(waiter: Waiter<Leased<C>>, reason: unknown): void {
     this.#counters.cancellations += 1;
-    this.#settle(waiter, this.#voice.cancelledError(reason));
+    this.#settle(waiter, this.#voice.cancelledError(reason, waiter.site));
   }
 
   /** How long a connection may stay idle as things are. */

@@ -94,9 +94,9 @@ export class Voice {
     return this.#error(errors.PoolClosedError, 'Cannot use a pool after calling end on the pool', site);
   }
 
-  cancelledError(cause: unknown): errors.PoolAcquireCancelledError {
+  cancelledError(cause: unknown, site?: Site): errors.PoolAcquireCancelledError {
     const message = 'The wait for a connection was given up';
-    return this.#error(errors.PoolAcquireCancelledError, message, undefined, { cause });
+    return this.#error(errors.PoolAcquireCancelledError, message, site, { cause });
   }
 
   queueFullError(site: Site): errors.PoolQueueFullError {
@@ -135,7 +135,11 @@ export class Voice {
     const holders: LeaseInfo[] = [];
     for (const lease of this.leases) if (holders.push(lease.info()) === HOLDERS_SHOWN) break;
     const message = `${what}: ${describePool(snapshot, holders)}`;
+    // The frames of a timer or of an abort lead nowhere, and capturing them is most of what an error costs.
+    const limit = Error.stackTraceLimit;
+    if (site) Error.stackTraceLimit = 0;
     const error = new Type(message, { ...options, snapshot, holders });
+    Error.stackTraceLimit = limit;
     if (site) standAt(error, site);
     return error;
   }

@@ -82,11 +82,11 @@ export class FakeClient extends EventEmitter implements Link {
     void this.close().then(() => callback());
   }
 
-  restore(): Promise<{ rolledBack: boolean; cleared: boolean }> | undefined {
+  restore(_mode: string, _timeoutMs: number): Promise<{ rolledBack: boolean; cleared: boolean }> | undefined {
     return this.cleaning;
   }
 
-  check(): Promise<void> {
+  check(_timeoutMs: number, _primary: boolean): Promise<void> {
     this.checks += 1;
     if (!this.server.slowChecks)
       return this.server.checkError ? Promise.reject(this.server.checkError) : Promise.resolve();

@@ -1,0 +1,40 @@
+import { describe, expect, it } from '@jest/globals';
+import { isDisconnect, isReadOnlyRefusal } from './disconnect.js';
+
+const error = (fields: object, message = 'x') => Object.assign(new Error(message), fields);
+
+describe('a disconnect', () => {
+  it.each([
+    ['the server has ended the session', error({ severity: 'FATAL', code: '57P01' })],
+    ['the server has panicked', error({ severity: 'PANIC', code: 'XX000' })],
+    ['the socket was reset', error({ code: 'ECONNRESET', syscall: 'read' })],
+    ['the socket was closed while writing', error({ code: 'EPIPE', syscall: 'write' })],
+    ['the socket has ended', error({}, 'Connection terminated unexpectedly')],
+    [
+      'the client was lost before',
+      error({}, 'Client has encountered a connection error and is not queryable'),
+    ],
+    ['the client was closed', error({}, 'Client was closed and is not queryable')],
+  ])('is: %s', (_, failure) => {
+    expect(isDisconnect(failure)).toBe(true);
+  });
+
+  it.each([
+    ['a wrong count of parameters', error({ severity: 'ERROR', code: '08P01' })],
+    ['a foreign server that is down', error({ severity: 'ERROR', code: '08001' })],
+    ['a RAISE with the code of a lost connection', error({ severity: 'ERROR', code: '08006' })],
+    ['a cancelled statement', error({ severity: 'ERROR', code: '57014' })],
+    ['an error of the app that has the code of a socket', error({ code: 'ECONNRESET' })],
+    ['a RAISE with the words of pg', error({ severity: 'ERROR', code: 'P0001' }, 'Connection terminated')],
+    ['no error at all', 'Connection terminated'],
+    ['nothing', undefined],
+  ])('is not: %s', (_, failure) => {
+    expect(isDisconnect(failure)).toBe(false);
+  });
+
+  it('is not yet a write that was refused as read-only; the server has to be asked', () => {
+    expect(isReadOnlyRefusal(error({ code: '25006' }))).toBe(true);
+    expect(isReadOnlyRefusal(error({ code: '42501' }))).toBe(false);
+    expect(isReadOnlyRefusal(undefined)).toBe(false);
+  });
+});

@@ -1,0 +1,84 @@
+import { describe, expect, it } from '@jest/globals';
+import { tagDropsStatements, tagLeavesState, textLeavesState, textSetsTimeLimit } from './session-state.js';
+
+describe('the command tag', () => {
+  it.each(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD'])('%s leaves state behind', (tag) => {
+    expect(tagLeavesState(tag, undefined)).toBe(true);
+    expect(tagLeavesState(tag, '/* whatever */ text')).toBe(true);
+  });
+
+  it.each(['SELECT 1', 'INSERT 0 1', 'BEGIN', 'COMMIT', 'ROLLBACK', 'RESET', 'DISCARD ALL', 'UNLISTEN'])(
+    '%s leaves none',
+    (tag) => {
+      expect(tagLeavesState(tag, undefined)).toBe(false);
+    },
+  );
+
+  it.each([
+    'SET LOCAL search_path TO x',
+    ' set transaction isolation level serializable;',
+    'SET LOCAL ROLE app',
+  ])('SET leaves none when all there is ends with the transaction: %s', (text) => {
+    expect(tagLeavesState('SET', text)).toBe(false);
+  });
+
+  it.each([
+    'SET LOCAL a.b = 1; SET c.d = 2',
+    'SET search_path TO x',
+    '/* SET LOCAL */ SET search_path TO x',
+    'SET ROLE app',
+  ])('SET leaves some in any other shape: %s', (text) => {
+    expect(tagLeavesState('SET', text)).toBe(true);
+  });
+
+  it('a cursor outlives its transaction only WITH HOLD', () => {
+    expect(tagLeavesState('DECLARE CURSOR', 'DECLARE c CURSOR FOR SELECT 1')).toBe(false);
+    expect(tagLeavesState('DECLARE CURSOR', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1')).toBe(true);
+    expect(tagLeavesState('DECLARE CURSOR', undefined)).toBe(true);
+  });
+
+  it('tells when the server has forgotten its prepared statements', () => {
+    expect(['DISCARD ALL', 'DEALLOCATE ALL', 'DEALLOCATE', 'SELECT 1'].map(tagDropsStatements)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+});
+
+describe('the text', () => {
+  it.each([
+    "SELECT set_config('app.user', 'x', false)",
+    'select set_config($1, $2, $3)',
+    "SELECT set_config('a', 'b', true), set_config('c', 'd', false)",
+    'SELECT pg_advisory_lock(1)',
+    'SELECT pg_try_advisory_lock_shared(1)',
+    'SELECT pg_advisory_unlock(1)',
+    'CREATE TEMP TABLE t (id int)',
+    'create /* not seen by a tag */ temporary view v as select 1',
+    'SELECT 1 INTO TEMP t',
+    'CREATE TABLE pg_temp.t (id int)',
+    'SELECT setseed(0.5)',
+    "SELECT dblink_connect('other')",
+  ])('says that state is left: %s', (text) => {
+    expect(textLeavesState(text)).toBe(true);
+  });
+
+  it.each([
+    'SELECT 1',
+    'SELECT temp FROM readings',
+    'SELECT template FROM mails',
+    'SELECT pg_advisory_xact_lock(1)',
+    "SELECT set_config('app.tenant', $1, true)",
+    "SELECT set_config('app.tenant', $1::text, TRUE), set_config($2, 'x', true)",
+    'CREATE TABLE templates (id int)',
+  ])('says that none is: %s', (text) => {
+    expect(textLeavesState(text)).toBe(false);
+  });
+
+  it('tells when the borrower sets a time limit of its own', () => {
+    expect(textSetsTimeLimit("SET LOCAL statement_timeout = '1h'")).toBe(true);
+    expect(textSetsTimeLimit('SELECT 1')).toBe(false);
+  });
+});

@@ -1,0 +1,343 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
+import { FakePool, watch } from '../../test/support/fake-pool.js';
+import type { Fake } from '../../test/support/fake-pool.js';
+import type { VirtualClock } from '../../test/support/virtual-clock.js';
+import { settled } from '../../test/support/virtual-clock.js';
+import type { ConnectionPool } from './connection-pool.js';
+import type { PoolOptions } from './pool.options.js';
+
+let fake: FakePool;
+let clock: VirtualClock;
+let server: FakeServer;
+let pool: ConnectionPool<FakeClient>;
+
+function open(options: PoolOptions<FakeClient> = {}): void {
+  fake = new FakePool(options);
+  ({ clock, server, pool } = fake);
+}
+
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await fake.close();
+});
+
+describe('validation', () => {
+  it('does not ask a connection that was used within the bypass window', async () => {
+    open();
+    (await pool.acquire()).release();
+    await clock.pass(500);
+    const client = await pool.acquire();
+    expect(client.checks).toBe(0);
+  });
+
+  it('asks one that lay idle for longer, and lends it when it answers, without an event', async () => {
+    open();
+    const acquired = jest.fn();
+    const released = jest.fn();
+    pool.on('acquire', acquired).on('release', released);
+    (await pool.acquire()).release();
+    await clock.pass(501);
+    const client = await pool.acquire();
+    expect(client.checks).toBe(1);
+    expect(acquired).toHaveBeenCalledTimes(2);
+    expect(released).toHaveBeenCalledTimes(1);
+    expect(server.clients).toHaveLength(1);
+  });
+
+  it('asks nothing with prePing off', async () => {
+    open({ prePing: false });
+    (await pool.acquire()).release();
+    await clock.pass(100_000);
+    expect((await pool.acquire()).checks).toBe(0);
+  });
+
+  it('asks after a sleep of the machine, which stops the one clock and not the other', async () => {
+    open();
+    (await pool.acquire()).release();
+    clock.skewMs += 600_000;
+    expect((await pool.acquire()).checks).toBe(1);
+  });
+
+  it('replaces one that does not answer within the same acquire', async () => {
+    open();
+    const dead = await pool.acquire();
+    dead.release();
+    await clock.pass(1_000);
+    server.checkError = new Error('read ECONNRESET');
+    const client = await pool.acquire();
+    expect(client).not.toBe(dead);
+    expect(dead.closed).toBe(true);
+    expect(pool.snapshot().counters).toMatchObject({
+      validations: 1,
+      validationFailures: 1,
+      destroyed: { validation: 1 },
+    });
+    expect(fake.codes()).toContain('CONNECTION_VALIDATION_FAILED');
+  });
+
+  it('drops all that lay idle for longer when one is silent: each would cost the waiter a timeout of its own', async () => {
+    open({ size: 5 });
+    for (const client of await fake.acquireAll(5)) client.release();
+    await clock.pass(1_000);
+    server.checkError = new Error('no answer');
+    await pool.acquire();
+    expect(pool.snapshot()).toMatchObject({
+      total: 1,
+      counters: { validations: 1, destroyed: { validation: 5 } },
+    });
+  });
+
+  it('goes on with the next idle one when the first was refused', async () => {
+    open({ size: 2 });
+    const [first, second] = (await fake.acquireAll(2)) as [Fake, Fake];
+    first.release();
+    second.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const asked = watch(pool.acquire());
+    await settled();
+    second.lose();
+    await settled();
+    first.answerCheck();
+    await settled();
+    expect(asked.client).toBe(first);
+    expect(server.clients).toHaveLength(2);
+  });
+
+  it('gives a waiter a connection that came back while the one it might have had is still being asked', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [idle, busy] = (await fake.acquireAll(2)) as [Fake, Fake];
+    idle.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const asked = watch(pool.acquire());
+    busy.release();
+    await settled();
+    expect(asked.client).toBe(busy);
+    idle.answerCheck();
+    await settled();
+    expect(pool.idleCount).toBe(1);
+  });
+
+  it('counts its time against the deadline of the acquire', async () => {
+    open({ max: 1, acquireTimeoutMs: 1_000 });
+    const client = await pool.acquire();
+    client.release();
+    await clock.pass(600);
+    server.slowChecks = true;
+    const asked = watch(pool.acquire());
+    await clock.pass(1_000);
+    expect(asked.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+    client.answerCheck();
+    await settled();
+    expect(pool.idleCount).toBe(1);
+  });
+});
+
+describe('lifetime and uses', () => {
+  it('closes an idle connection at the end of its life, up to a tenth early', async () => {
+    jest.spyOn(Math, 'random').mockReturnValue(0.5);
+    open({ maxLifetimeMs: 100_000 });
+    const client = await pool.acquire();
+    client.release();
+    await clock.pass(94_999);
+    expect(client.closed).toBe(false);
+    await clock.pass(1);
+    expect(client.closed).toBe(true);
+    expect(pool.snapshot().counters.destroyed.lifetime).toBe(1);
+  });
+
+  it('never cuts one in use: it is closed when it comes back', async () => {
+    jest.spyOn(Math, 'random').mockReturnValue(0);
+    open({ maxLifetimeMs: undefined, maxLifetimeSeconds: 10 });
+    const client = await pool.acquire();
+    await clock.pass(50_000);
+    expect(client.closed).toBe(false);
+    expect(pool.expiredCount).toBe(1);
+    client.release();
+    expect(pool.totalCount).toBe(0);
+    expect(client.closed).toBe(true);
+  });
+
+  it('looks again when it lends, for a machine that slept', async () => {
+    jest.spyOn(Math, 'random').mockReturnValue(0);
+    open({ maxLifetimeMs: 600_000 });
+    const client = await pool.acquire();
+    client.release();
+    clock.skewMs += 600_000;
+    expect(await pool.acquire()).not.toBe(client);
+  });
+
+  it('spreads the ends of connections that were opened together', async () => {
+    open({ size: 20, maxLifetimeMs: 100_000 });
+    for (const client of await fake.acquireAll(15)) client.release();
+    await clock.pass(95_000);
+    expect(pool.totalCount).toBeLessThan(15);
+    expect(pool.totalCount).toBeGreaterThan(0);
+    await clock.pass(5_000);
+    expect(pool.totalCount).toBe(0);
+  });
+
+  it('closes a connection after maxUses, and a waiter gets a fresh one', async () => {
+    open({ max: 1, maxUses: 2 });
+    const first = await pool.acquire();
+    first.release();
+    expect(await pool.acquire()).toBe(first);
+    const waiting = watch(pool.acquire());
+    first.release();
+    await settled();
+    expect(waiting.client).not.toBe(first);
+    expect(waiting.client).toBeDefined();
+    expect(pool.snapshot().counters.destroyed.uses).toBe(1);
+  });
+});
+
+describe('connections that are lost', () => {
+  it('removes an idle one, tells of it, and does not end a process that does not listen', async () => {
+    open();
+    const client = await pool.acquire();
+    client.release();
+    client.lose();
+    expect(pool.totalCount).toBe(0);
+    expect(fake.codes()).toEqual(['OUTAGE', 'CONNECTION_LOST']);
+  });
+
+  it('emits an error with the client for an idle one', async () => {
+    open();
+    const failed = jest.fn();
+    pool.on('error', failed);
+    const client = await pool.acquire();
+    client.release();
+    const error = new Error('terminating connection');
+    client.lose(error);
+    expect(failed.mock.calls).toEqual([[error, client]]);
+    expect(error).toMatchObject({ client });
+  });
+
+  it('leaves one in use to its borrower, without an event, and removes it at once when it comes back', async () => {
+    open();
+    const failed = jest.fn();
+    pool.on('error', failed);
+    const client = await pool.acquire();
+    client.lose();
+    expect(pool.snapshot()).toMatchObject({ total: 1, leased: 1 });
+    client.release();
+    expect(pool.totalCount).toBe(0);
+    expect(failed).not.toHaveBeenCalled();
+    expect(pool.snapshot().counters.destroyed.broken).toBe(1);
+  });
+
+  it('has exactly one error listener of its own on a connection, lent or not', async () => {
+    open();
+    const client = await pool.acquire();
+    expect(client.listenerCount('error')).toBe(1);
+    client.release();
+    expect(client.listenerCount('error')).toBe(1);
+  });
+
+  it('ages the pool once in one outage, however many connections it takes', async () => {
+    open({ size: 5 });
+    const clients = await fake.acquireAll(5);
+    for (const client of clients.slice(0, 3)) client.lose();
+    expect(pool.snapshot()).toMatchObject({ generation: 1, counters: { outages: 1 } });
+    for (const client of clients) client.release();
+    expect(pool.snapshot()).toMatchObject({ generation: 1, idle: 2 });
+  });
+
+  it('asks those that are older than the outage before it lends them, and only once', async () => {
+    open({ size: 2 });
+    const [lost, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    other.release();
+    lost.lose();
+    lost.release();
+    const again = await pool.acquire();
+    expect(again).toBe(other);
+    expect(other.checks).toBe(1);
+    again.release();
+    await pool.acquire();
+    expect(other.checks).toBe(1);
+  });
+
+  it('notices at the return that the server has ended the session, before the socket has said so', async () => {
+    open();
+    const client = await pool.acquire();
+    client.usable = false;
+    client.lostBy = new Error('FATAL');
+    client.release();
+    expect(pool.snapshot()).toMatchObject({
+      total: 0,
+      generation: 1,
+      counters: { destroyed: { broken: 1 } },
+    });
+  });
+
+  it('does not take a goodbye of the borrower for an outage', async () => {
+    open();
+    const client = await pool.acquire();
+    client.usable = false;
+    client.release();
+    expect(pool.snapshot()).toMatchObject({
+      total: 0,
+      generation: 0,
+      counters: { destroyed: { broken: 1 } },
+    });
+  });
+
+  it('never lends an idle one that has died without a word', async () => {
+    open();
+    const client = await pool.acquire();
+    client.release();
+    client.usable = false;
+    expect(await pool.acquire()).not.toBe(client);
+  });
+
+  it('asks for a primary once a write was refused by a standby', async () => {
+    open({ size: 2 });
+    const [stale, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    other.release();
+    const check = jest.spyOn(other, 'check');
+    stale.cleaning = Promise.reject(Object.assign(new Error('standby'), { code: 'CONNECTION_STANDBY' }));
+    stale.release();
+    await settled();
+    expect(pool.snapshot().counters).toMatchObject({ outages: 1, destroyed: { reset: 1 } });
+    await pool.acquire();
+    expect(check).toHaveBeenCalledWith(2_000, true);
+  });
+
+  it('destroys what could not be cleaned, and says who left it', async () => {
+    open();
+    const client = await pool.acquire({ borrower: 'POST /orders' });
+    client.cleaning = Promise.reject(new Error('not clean'));
+    client.release();
+    await settled();
+    expect(pool.totalCount).toBe(0);
+    expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { destroyed: { reset: 1 } } });
+    expect(fake.warnings).toMatchObject([
+      { code: 'CONNECTION_RESET_FAILED', level: 'warn', lease: { borrower: 'POST /orders' } },
+    ]);
+  });
+
+  it('drops a connection that is lost while it is cleaned, and serves the waiter by another', async () => {
+    open({ max: 1 });
+    const client = await pool.acquire();
+    client.cleaning = new Promise(() => undefined);
+    client.release();
+    const waiting = watch(pool.acquire());
+    client.lose();
+    await settled();
+    expect(waiting.client).toBe(server.clients[1]);
+    expect(pool.snapshot()).toMatchObject({ returning: 0, leased: 1 });
+  });
+
+  it('closes a connection that is given back with an error, or with true', async () => {
+    open();
+    (await pool.acquire()).release(new Error('bad'));
+    (await pool.acquire()).release(true);
+    expect(pool.snapshot()).toMatchObject({
+      total: 0,
+      generation: 0,
+      counters: { destroyed: { 'released-with-error': 2 } },
+    });
+  });
+});

@@ -1,0 +1,457 @@
+import { inspect } from 'node:util';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
+import { FakePool, watch } from '../../test/support/fake-pool.js';
+import type { Fake } from '../../test/support/fake-pool.js';
+import type { VirtualClock } from '../../test/support/virtual-clock.js';
+import { settled } from '../../test/support/virtual-clock.js';
+import { ConnectionPool } from './connection-pool.js';
+import type { PoolOptions } from './pool.options.js';
+
+let fake: FakePool;
+let clock: VirtualClock;
+let server: FakeServer;
+let pool: ConnectionPool<FakeClient>;
+
+function open(options: PoolOptions<FakeClient> = {}): void {
+  fake = new FakePool(options);
+  ({ clock, server, pool } = fake);
+}
+
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await fake.close();
+});
+
+describe('leaks', () => {
+  it('warns once of a connection that is out for long, with stack, borrower, age, last SQL and transaction', async () => {
+    open({ leakThresholdMs: 2_000 });
+    async function usersController() {
+      return pool.acquire({ borrower: 'GET /users' });
+    }
+    const client = await usersController();
+    client.transaction = 'T';
+    client.lastSql = 'SELECT 1';
+    await clock.pass(1_999);
+    expect(fake.warnings).toEqual([]);
+    await clock.pass(10_000);
+    expect(fake.warnings).toMatchObject([
+      {
+        code: 'CONNECTION_LEAK',
+        level: 'warn',
+        message: expect.stringContaining('GET /users for 2.0 s, in transaction, last SQL SELECT 1'),
+        lease: {
+          borrower: 'GET /users',
+          heldMs: 2_000,
+          inTransaction: true,
+          lastSql: 'SELECT 1',
+          stack: expect.stringContaining('usersController'),
+        },
+      },
+    ]);
+    client.release();
+    expect(fake.codes()).toEqual(['CONNECTION_LEAK', 'CONNECTION_LEAK_ENDED']);
+    expect(pool.snapshot().counters.leakWarnings).toBe(1);
+  });
+
+  it('keeps frames far below the pool, where the code of a user stands', async () => {
+    open({ leakThresholdMs: 2_000 });
+    const deep = (depth: number): Promise<Fake> => (depth > 0 ? deep(depth - 1) : pool.acquire());
+    async function outermost() {
+      return deep(20);
+    }
+    const limit = Error.stackTraceLimit;
+    const client = await outermost();
+    expect(pool.leaseOf(client)?.stack).toContain('outermost');
+    expect(Error.stackTraceLimit).toBe(limit);
+    client.release();
+  });
+
+  it('captures no stack and sets no timer when it is off', async () => {
+    open();
+    const client = await pool.acquire();
+    client.release();
+    const again = await pool.acquire();
+    expect(pool.leaseOf(again)?.stack).toBeUndefined();
+    await clock.pass(1_000_000);
+    expect(fake.warnings).toEqual([]);
+  });
+
+  it('does not warn of one that came back in time', async () => {
+    open({ leakThresholdMs: 2_000 });
+    for (let round = 0; round < 5; round += 1) {
+      const client = await pool.acquire();
+      await clock.pass(1_500);
+      client.release();
+    }
+    expect(fake.warnings).toEqual([]);
+  });
+
+  it('takes one back by force after reclaimAfterMs: its place is free, and the late owner is told', async () => {
+    open({ max: 1, leakThresholdMs: 2_000, reclaimAfterMs: 5_000 });
+    const released = jest.fn();
+    const client = await pool.acquire({ borrower: 'job' });
+    pool.on('release', released);
+    const waiting = watch(pool.acquire());
+    await clock.pass(5_000);
+    expect(waiting.client).toBe(server.clients[1]);
+    expect(client.destroyedBy).toMatchObject({
+      code: 'POOL_LEASE_RECLAIMED',
+      message: expect.stringContaining('job'),
+    });
+    expect(released).toHaveBeenCalledTimes(1);
+    expect(pool.snapshot().counters.destroyed.reclaimed).toBe(1);
+    expect(fake.codes()).toEqual(['CONNECTION_LEAK', 'CONNECTION_RECLAIMED']);
+    client.release();
+    expect(fake.codes()).toContain('CONNECTION_LEAK_ENDED');
+    expect(() => client.release()).toThrow('already been released');
+    expect(pool.snapshot()).toMatchObject({ leased: 1, counters: { acquired: 2, released: 0 } });
+  });
+
+  it('lets the borrower be named after the acquire, and lists who has what', async () => {
+    open();
+    const client = await pool.acquire({ borrower: 'request' });
+    const lease = pool.leaseOf(client);
+    if (lease) lease.borrower = 'GET /orders/:id';
+    await clock.pass(50);
+    expect(pool.leases()).toMatchObject([{ borrower: 'GET /orders/:id', heldMs: 50, inTransaction: false }]);
+    client.release();
+    expect(pool.leaseOf(client)).toBeUndefined();
+  });
+});
+
+describe('self-deadlock', () => {
+  it('fails the newest at once when all connections are held by units that wait, and names both places', async () => {
+    open({ size: 2, maxOverflow: 0, leakThresholdMs: 60_000 });
+    const [one, two] = [{}, {}];
+    const first = await pool.acquire({ unit: one, borrower: 'GET /one' });
+    const second = await pool.acquire({ unit: two, borrower: 'GET /two' });
+    const patient = watch(pool.acquire({ unit: one, borrower: 'GET /one again' }));
+    await settled();
+    expect(patient.error).toBeUndefined();
+    const newest = watch(pool.acquire({ unit: two, borrower: 'GET /two again' }));
+    await settled();
+    expect(newest.error).toMatchObject({
+      code: 'POOL_SELF_DEADLOCK',
+      message: expect.stringMatching(/GET \/two again asks for a second while it holds one \(GET \/two for/),
+      stack: expect.stringContaining('The connection that it holds was acquired'),
+    });
+    expect(patient.error).toBeUndefined();
+    second.release();
+    await settled();
+    expect(patient.client).toBe(second);
+    expect(pool.snapshot().counters).toMatchObject({ nestedAcquires: 2, selfDeadlocks: 1 });
+    first.release();
+    second.release();
+  });
+
+  it('fails a unit that asks a pool of one for a second connection', async () => {
+    open({ max: 1 });
+    const unit = {};
+    await pool.acquire({ unit });
+    await expect(pool.acquire({ unit })).rejects.toMatchObject({ code: 'POOL_SELF_DEADLOCK' });
+    expect(fake.codes()).toEqual(['SELF_DEADLOCK']);
+  });
+
+  it('fails as many as wait for themselves', async () => {
+    open({ max: 1 });
+    const unit = {};
+    await pool.acquire({ unit });
+    const asked = await Promise.allSettled([pool.acquire({ unit }), pool.acquire({ unit })]);
+    expect(asked.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+  });
+
+  it('waits while one of the connections still runs something, since it may come back by itself', async () => {
+    open({ max: 1 });
+    const unit = {};
+    const client = await pool.acquire({ unit });
+    client.quiet = false;
+    const asked = watch(pool.acquire({ unit }));
+    await clock.pass(1_000);
+    expect(asked.error).toBeUndefined();
+    client.quiet = true;
+    await clock.pass(100);
+    expect(asked.error?.code).toBe('POOL_SELF_DEADLOCK');
+  });
+
+  it('sees the deadlock too when it comes about by a connection that is given to a waiter', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [one, two] = [{}, {}];
+    const first = await pool.acquire({ unit: one });
+    const stranger = await pool.acquire();
+    const asked = [1, 2].map(() => watch(pool.acquire({ unit: two })));
+    const again = watch(pool.acquire({ unit: one }));
+    await settled();
+    stranger.release();
+    await settled();
+    expect(asked[0]?.client).toBe(stranger);
+    expect([asked[1]?.error, again.error?.code]).toEqual([undefined, 'POOL_SELF_DEADLOCK']);
+    first.release();
+    await settled();
+    expect(asked[1]?.client).toBe(first);
+  });
+
+  it('is not seen where a stranger holds one of the connections', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const unit = {};
+    await pool.acquire();
+    await pool.acquire({ unit });
+    const asked = watch(pool.acquire({ unit }));
+    await clock.pass(1_000);
+    expect(asked.error).toBeUndefined();
+  });
+});
+
+describe('the end', () => {
+  it('rejects those who wait, closes what is idle, and resolves when what is out has come back', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [out, idle] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const waiting = watch(pool.acquire());
+    idle.release();
+    await settled();
+    const second = waiting.client as Fake;
+    const rejected = watch(pool.acquire());
+    const ended = jest.fn();
+    void pool.end().then(ended);
+    await settled();
+    expect(rejected.error?.code).toBe('POOL_CLOSED');
+    expect(pool.snapshot().counters.closed).toBe(1);
+    expect(pool.ending).toBe(true);
+    out.release();
+    await settled();
+    expect(ended).not.toHaveBeenCalled();
+    second.release();
+    await settled();
+    expect(ended).toHaveBeenCalled();
+    expect(pool.ended).toBe(true);
+    expect(pool.snapshot().state).toBe('ended');
+  });
+
+  it('ends at once when nothing was ever opened', async () => {
+    open();
+    await pool.end();
+    expect(pool.ended).toBe(true);
+  });
+
+  it('rejects a second end, and every acquire after the first', async () => {
+    open();
+    await pool.end();
+    await expect(pool.end()).rejects.toThrow('Called end on pool more than once');
+    await expect(pool.acquire()).rejects.toMatchObject({
+      code: 'POOL_CLOSED',
+      message: expect.stringContaining('Cannot use a pool after calling end on the pool'),
+    });
+  });
+
+  it('destroys connections that are still being opened, asked or cleaned', async () => {
+    open({ size: 3, maxOverflow: 0 });
+    const [checked, cleaned] = (await fake.acquireAll(2)) as [Fake, Fake];
+    checked.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    server.slow = true;
+    cleaned.cleaning = new Promise(() => undefined);
+    cleaned.release();
+    const asked = [1, 2, 3].map(() => watch(pool.acquire()));
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ dialling: 1, validating: 1, returning: 1 });
+    await pool.end();
+    expect(asked.map(({ error }) => error?.code)).toEqual(['POOL_CLOSED', 'POOL_CLOSED', 'POOL_CLOSED']);
+    expect(server.open).toEqual([]);
+  });
+
+  it('calls back, and not synchronously', async () => {
+    open();
+    const called = jest.fn();
+    await new Promise<void>((resolve) => {
+      pool.end((error) => {
+        called(error);
+        resolve();
+      });
+      expect(called).not.toHaveBeenCalled();
+    });
+    const error = await new Promise((resolve) => pool.end(resolve));
+    expect(error).toMatchObject({ message: 'Called end on pool more than once' });
+  });
+});
+
+describe('a drain', () => {
+  it('lends on until nothing is out and nobody waits, then closes', async () => {
+    open({ max: 1 });
+    const first = await pool.acquire();
+    const drained = pool.drain({ timeoutMs: 10_000 });
+    expect(pool.snapshot().state).toBe('draining');
+    const second = watch(pool.acquire());
+    first.release();
+    await settled();
+    expect(second.client).toBe(first);
+    second.client?.release();
+    await settled();
+    expect(await drained).toEqual({ returned: 2, cut: 0, rejected: 0 });
+    expect(pool.ended).toBe(true);
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CLOSED' });
+  });
+
+  it('cancels what still runs at its end, and lets a borrower give back what was cancelled', async () => {
+    open({ max: 1 });
+    const client = await pool.acquire();
+    const waiting = watch(pool.acquire());
+    const drained = pool.drain({ timeoutMs: 1_000 });
+    await clock.pass(1_000);
+    expect(client.cancels).toBe(1);
+    expect(waiting.error?.code).toBe('POOL_CLOSED');
+    client.release();
+    await settled();
+    expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 1 });
+    expect(client.destroyedBy).toBeUndefined();
+  });
+
+  it('cuts what does not come back even then', async () => {
+    open({ max: 1 });
+    const client = await pool.acquire();
+    const drained = pool.drain({ timeoutMs: 1_000 });
+    await clock.pass(1_500);
+    expect(await drained).toEqual({ returned: 0, cut: 1, rejected: 0 });
+    expect(client.destroyedBy).toMatchObject({ code: 'POOL_CLOSED' });
+    client.release();
+    expect(pool.snapshot().counters.released).toBe(0);
+  });
+
+  it('is the same drain when it is called again, and an end after it waits for it', async () => {
+    open({ max: 1 });
+    const client = await pool.acquire();
+    const drained = pool.drain({ timeoutMs: 1_000 });
+    expect(pool.drain({ timeoutMs: 5 })).toBe(drained);
+    client.release();
+    await drained;
+    await pool.end();
+  });
+
+  it('ends an end that would wait for ever', async () => {
+    open({ max: 1 });
+    await pool.acquire();
+    const ended = jest.fn();
+    void pool.end().then(ended);
+    const drained = pool.drain({ timeoutMs: 100 });
+    await clock.pass(600);
+    await drained;
+    await settled();
+    expect(ended).toHaveBeenCalled();
+  });
+});
+
+describe('figures and words', () => {
+  it('counts waits and uses in histograms', async () => {
+    open({ max: 1 });
+    const first = await pool.acquire();
+    const second = watch(pool.acquire());
+    await clock.pass(150);
+    first.release();
+    await settled();
+    await clock.pass(3);
+    second.client?.release();
+    const { wait, use, counters } = pool.snapshot();
+    expect(wait).toMatchObject({ count: 2, sumMs: 150, maxMs: 150 });
+    expect(use).toMatchObject({ count: 2, sumMs: 153, maxMs: 150 });
+    expect(wait.counts[wait.boundsMs.indexOf(200)]).toBe(1);
+    expect(counters).toMatchObject({ acquired: 2, released: 2, created: 1 });
+  });
+
+  it('tells the age of the oldest lease and waiter', async () => {
+    open({ max: 1 });
+    await pool.acquire();
+    await clock.pass(100);
+    watch(pool.acquire());
+    await clock.pass(50);
+    expect(pool.snapshot()).toMatchObject({ oldestLeaseMs: 150, oldestWaiterMs: 50 });
+  });
+
+  it('shows neither password nor key of TLS in inspect and JSON, and leaves the options of its caller alone', () => {
+    const options = {
+      connectionString: 'postgres://u:s3cret@h/d',
+      password: 's3cret',
+      ssl: { key: 's3cret', passphrase: 's3cret' },
+      max: 3,
+    };
+    const before = structuredClone(options);
+    open(options);
+    for (const thing of [pool, pool.options, pool.snapshot(), { pool }]) {
+      expect(inspect(thing, { depth: 10, showHidden: false })).not.toContain('s3cret');
+      expect(JSON.stringify(thing)).not.toContain('s3cret');
+    }
+    expect(pool.options).toMatchObject({ max: 3, password: 's3cret' });
+    expect(options).toEqual(before);
+  });
+
+  it('hides the password of a statement from errors and warnings', async () => {
+    open({ max: 1, leakThresholdMs: 1_000 });
+    const client = await pool.acquire();
+    client.lastSql = "ALTER ROLE app PASSWORD 's3cret''s'";
+    await clock.pass(1_000);
+    expect(JSON.stringify(fake.warnings)).toContain("PASSWORD '***'");
+    expect(JSON.stringify(fake.warnings)).not.toContain('s3cret');
+  });
+
+  it('warns by the process when nobody was named to listen, and by nobody when that was asked for', async () => {
+    const emitted = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
+    open({ onWarning: undefined, leakThresholdMs: 1_000 });
+    await pool.acquire();
+    await clock.pass(1_000);
+    expect(emitted).toHaveBeenCalledWith(
+      expect.stringContaining('never released'),
+      expect.objectContaining({ type: 'PoolWarning', code: 'CONNECTION_LEAK' }),
+    );
+    emitted.mockClear();
+    const silent = new FakePool({ onWarning: false, leakThresholdMs: 1_000 });
+    await silent.pool.acquire();
+    await silent.clock.pass(1_000);
+    expect(emitted).not.toHaveBeenCalled();
+    await silent.close();
+  });
+
+  it('goes on when a listener throws, and lets the error surface on its own', async () => {
+    const thrown: unknown[] = [];
+    const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
+      try {
+        (callback as () => void)();
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+    open({
+      onWarning: () => {
+        throw new Error('from onWarning');
+      },
+      leakThresholdMs: 1_000,
+    });
+    pool.on('acquire', () => {
+      throw new Error('from acquire');
+    });
+    const client = await pool.acquire();
+    await clock.pass(1_000);
+    client.release();
+    nextTick.mockRestore();
+    expect(thrown.map(String)).toEqual([
+      'Error: from acquire',
+      'Error: from onWarning',
+      'Error: from onWarning',
+    ]);
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0 });
+  });
+
+  it('unrefs idle connections and refs lent ones under allowExitOnIdle', async () => {
+    open({ allowExitOnIdle: true });
+    const client = await pool.acquire();
+    client.release();
+    await pool.acquire();
+    expect(client.refs).toEqual(['unref', 'ref', 'unref', 'ref']);
+  });
+
+  it('names every wrong option at once', () => {
+    expect(() => new ConnectionPool({ size: -1, maxOverflow: Number.NaN, reset: 'hard' as never })).toThrow(
+      /size[^]*maxOverflow[^]*reset/,
+    );
+    expect(() => new ConnectionPool({ size: 0, maxOverflow: 0 })).toThrow(/both 0/);
+    expect(() => new ConnectionPool({ max: -2 })).toThrow(/max/);
+  });
+});

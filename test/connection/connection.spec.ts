@@ -1,0 +1,481 @@
+import { once } from 'node:events';
+import { inspect } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import Cursor from 'pg-cursor';
+import { from as copyFrom } from 'pg-copy-streams';
+import { Connection } from '../../src/pool.js';
+import type { ConnectionOptions } from '../../src/pool.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
+
+let database: TestDatabase;
+let proxy: TcpProxy;
+const opened: Connection[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+beforeEach(async () => {
+  const { port } = new URL(database.url);
+  proxy = await startTcpProxy({ port: Number(port) });
+});
+afterEach(async () => {
+  for (const connection of opened.splice(0)) connection.destroy();
+  await proxy.close();
+});
+
+function make(options: ConnectionOptions = {}): Connection {
+  const connection = new Connection({ connectionString: proxy.through(database.url), ...options });
+  connection.on('error', () => undefined);
+  opened.push(connection);
+  return connection;
+}
+
+async function open(options: ConnectionOptions = {}): Promise<Connection> {
+  const connection = make(options);
+  await connection.connect();
+  connection.finishSetup();
+  return connection;
+}
+
+async function setting(connection: Connection, name: string): Promise<unknown> {
+  const { rows } = await connection.query('SELECT current_setting($1, true) AS value', [name]);
+  return rows[0].value;
+}
+
+const pidOf = (connection: Connection) => (connection as unknown as { processID: number }).processID;
+
+describe('the dial', () => {
+  it('has its settings in force before the first query', async () => {
+    const connection = await open({
+      session: { search_path: 'app, public', 'app.note': 'a \\ b', jit: false },
+      statement_timeout: 4_321,
+      lock_timeout: 1_234,
+      idle_in_transaction_session_timeout: 9_876,
+      application_name: 'spec',
+    });
+    expect(await setting(connection, 'search_path')).toBe('app, public');
+    expect(await setting(connection, 'app.note')).toBe('a \\ b');
+    expect(await setting(connection, 'jit')).toBe('off');
+    expect(await setting(connection, 'statement_timeout')).toBe('4321ms');
+    expect(await setting(connection, 'lock_timeout')).toBe('1234ms');
+    expect(await setting(connection, 'idle_in_transaction_session_timeout')).toBe('9876ms');
+    expect(await setting(connection, 'application_name')).toBe('spec');
+  });
+
+  it('keeps options that the caller gives, of the URL too', async () => {
+    const url = `${proxy.through(database.url)}?options=${encodeURIComponent('-c work_mem=5MB')}`;
+    const connection = await open({ connectionString: url, session: { jit: 'off' } });
+    expect(await setting(connection, 'work_mem')).toBe('5MB');
+    expect(await setting(connection, 'jit')).toBe('off');
+  });
+
+  it('takes a connection string alone, and calls back', async () => {
+    const connection = new Connection(database.url);
+    connection.on('error', () => undefined);
+    opened.push(connection);
+    const client = await new Promise((resolve, reject) =>
+      connection.connect((error: Error | null, dialled?: unknown) =>
+        error ? reject(error) : resolve(dialled),
+      ),
+    );
+    expect(client).toBe(connection);
+  });
+
+  it('fails at its deadline on a network that stands still, and leaves no socket', async () => {
+    proxy.freeze();
+    const connection = make({ connectTimeoutMs: 100 });
+    await expect(connection.connect()).rejects.toMatchObject({
+      name: 'ConnectTimeoutError',
+      code: 'CONNECT_TIMEOUT',
+      message: expect.stringContaining(`127.0.0.1:${proxy.port}`),
+    });
+    expect(connection.connection.stream.destroyed).toBe(true);
+  });
+
+  it('fails at its deadline while a password function does not answer', async () => {
+    const url = new URL(proxy.through(database.url));
+    const connection = make({
+      connectionString: undefined,
+      host: '127.0.0.1',
+      port: proxy.port,
+      user: url.username,
+      database: database.name,
+      password: () => new Promise<string>(() => undefined),
+      connectionTimeoutMillis: 200,
+    });
+    const failed = new Promise((resolve) => connection.connect(resolve as never));
+    expect(await failed).toMatchObject({ code: 'CONNECT_TIMEOUT' });
+  });
+
+  it('fails with the error of the server, or of the socket', async () => {
+    await expect(make({ connectionString: `${database.url}_missing` }).connect()).rejects.toMatchObject({
+      code: '3D000',
+    });
+    await proxy.refuse();
+    await expect(make().connect()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+  });
+
+  it('leaves the TLS options of its caller as they were', () => {
+    const ssl = { key: 'k', ca: 'c' };
+    make({ ssl });
+    expect(Object.keys(ssl)).toEqual(['key', 'ca']);
+  });
+
+  it('shows no secret in inspect and JSON', () => {
+    const connection = make({ password: 's3cret', ssl: { key: 's3cret', passphrase: 's3cret' } });
+    expect(inspect(connection, { depth: 10 })).not.toContain('s3cret');
+    expect(inspect({ deep: { connection } }, { depth: 10 })).toContain('Connection {');
+    expect(JSON.stringify(connection)).not.toContain('s3cret');
+  });
+});
+
+describe('quiet', () => {
+  it('is not said between the error of a statement and ReadyForQuery, when its status would lie', async () => {
+    const connection = await open();
+    // The answer in two packets: first all up to ErrorResponse, then ReadyForQuery.
+    const wire = connection.connection as unknown as { stream: { pause(): void; resume(): void } };
+    const seen: unknown[] = [];
+    await new Promise<void>((resolve) => {
+      connection.query('BEGIN; SELECT 1/0', (error: Error) => {
+        seen.push((error as { code?: string }).code, connection.quiet, connection.transaction);
+        resolve();
+      });
+    });
+    expect(wire.stream).toBeDefined();
+    expect(seen).toEqual(['22012', false, 'I']);
+    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
+    expect([connection.quiet, connection.transaction]).toEqual([true, 'I']);
+  });
+
+  it('is not said while a statement is queued or sent', async () => {
+    const connection = await open();
+    const first = connection.query('SELECT 1');
+    expect(connection.quiet).toBe(false);
+    const second = connection.query('SELECT 2');
+    await first;
+    expect(connection.quiet).toBe(false);
+    await second;
+    expect(connection.quiet).toBe(true);
+  });
+
+  it('is waited for at the return of a connection whose BEGIN is still under way', async () => {
+    const connection = await open();
+    void connection.query('BEGIN');
+    expect(connection.transaction).toBe('I');
+    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
+    expect(connection.transaction).toBe('I');
+  });
+});
+
+describe('the return', () => {
+  it('costs nothing when the session is clean', async () => {
+    const connection = await open();
+    await connection.query('SELECT 1');
+    await connection.query('BEGIN; SET LOCAL search_path TO x; COMMIT');
+    await connection.query('SELECT set_config($1, $2, true)', ['a.b', 'c']).catch(() => undefined);
+    await connection.query("SELECT set_config('a.b', 'c', true)");
+    const clean = await open();
+    await clean.query('BEGIN');
+    await clean.query('SET LOCAL search_path TO x');
+    await clean.query('COMMIT');
+    expect(clean.restore('smart', 5_000)).toBeUndefined();
+    expect(clean.dirty).toBe(false);
+  });
+
+  it.each([
+    ['SET', "SET app.note = 'x'"],
+    ['a SET behind a comment and another statement', "SELECT 1; /* x */ SET app.note = 'x'"],
+    ['set_config', "SELECT set_config('app.note', 'x', false)"],
+    ['set_config inside of DO', "DO $$ BEGIN PERFORM set_config('app.note', 'x', false); END $$"],
+  ])('undoes %s', async (_, text) => {
+    const connection = await open({ session: { 'app.note': 'ours' } });
+    await connection.query(text);
+    expect(connection.dirty).toBe(true);
+    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(connection.dirty).toBe(false);
+    expect(await setting(connection, 'app.note')).toBe('ours');
+  });
+
+  it('undoes LISTEN, temporary tables, roles, prepared statements and advisory locks', async () => {
+    const connection = await open();
+    await connection.query('LISTEN news');
+    await connection.query('CREATE TEMP TABLE scratch (id int)');
+    await connection.query('PREPARE p AS SELECT 1');
+    await connection.query('SELECT pg_advisory_lock(42)');
+    await connection.query('SET ROLE app');
+    await connection.restore('smart', 5_000);
+    const { rows } = await connection.query(`SELECT
+      (SELECT count(*)::int FROM pg_listening_channels()) AS channels,
+      to_regclass('pg_temp.scratch') AS scratch,
+      (SELECT count(*)::int FROM pg_prepared_statements) AS prepared,
+      (SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) AS locks,
+      current_setting('role') AS role`);
+    expect(rows).toEqual([{ channels: 0, scratch: null, prepared: 0, locks: 0, role: 'none' }]);
+  });
+
+  it('undoes an advisory lock whose statement failed after it was taken', async () => {
+    const connection = await open();
+    await connection.query('SELECT pg_advisory_lock(43), 1/(SELECT 0)').catch(() => undefined);
+    expect(await connection.restore('smart', 5_000)).toMatchObject({ cleared: true });
+  });
+
+  it('keeps a role of its own in force', async () => {
+    const connection = await open({ session: { role: 'app' } });
+    await connection.query("SET app.note = 'x'");
+    await connection.restore('smart', 5_000);
+    expect(await setting(connection, 'role')).toBe('app');
+  });
+
+  it('sets up again what the hooks after the dial had set', async () => {
+    const connection = make();
+    await connection.connect();
+    await connection.query("SET app.note = 'from a hook'");
+    await connection.query("SELECT set_config($1, 'from a hook', false)", ['app.other']);
+    void connection.query('LISTEN always');
+    connection.finishSetup();
+    await connection.query('SELECT 1');
+    expect(connection.dirty).toBe(false);
+    await connection.query("SET app.note = 'from a borrower'; SET app.other = 'too'");
+    expect(await connection.restore('smart', 5_000)).toMatchObject({ cleared: true });
+    expect(await setting(connection, 'app.note')).toBe('from a hook');
+    expect(await setting(connection, 'app.other')).toBe('from a hook');
+    const { rows } = await connection.query('SELECT pg_listening_channels() AS channel');
+    expect(rows).toEqual([{ channel: 'always' }]);
+  });
+
+  it('lets named statements work after the server has forgotten them', async () => {
+    const connection = await open();
+    const named = { name: 'one', text: 'SELECT 1 AS one' };
+    await connection.query(named);
+    await connection.query("SET app.note = 'x'");
+    await connection.restore('smart', 5_000);
+    expect((await connection.query(named)).rows).toEqual([{ one: 1 }]);
+    await connection.query('DISCARD ALL');
+    expect((await connection.query(named)).rows).toEqual([{ one: 1 }]);
+  });
+
+  it('knows the text of a named statement that was prepared before', async () => {
+    const connection = await open();
+    const named = { name: 'config', text: 'SELECT set_config($1, $2, false)', values: ['app.note', 'x'] };
+    await connection.query(named);
+    await connection.restore('rollback', 5_000);
+    expect(connection.dirty).toBe(true);
+    const again = await open();
+    await again.query({ name: 'lock', text: 'SELECT pg_advisory_lock($1)', values: [1] });
+    await again.restore('smart', 5_000);
+    await again.query({ name: 'lock', text: 'SELECT pg_advisory_lock($1)', values: [1] });
+    expect(again.dirty).toBe(true);
+  });
+
+  it('rolls back and clears in one return', async () => {
+    const connection = await open();
+    await connection.query("BEGIN; SET app.note = 'x'");
+    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: true });
+  });
+
+  it('does as its mode says', async () => {
+    const connection = await open();
+    await connection.query("SET app.note = 'x'");
+    expect(connection.restore('none', 5_000)).toBeUndefined();
+    expect(connection.restore('rollback', 5_000)).toBeUndefined();
+    expect(await setting(connection, 'app.note')).toBe('x');
+    const discard = await open();
+    expect(await discard.restore('discard', 5_000)).toEqual({ rolledBack: false, cleared: true });
+  });
+
+  it('is bounded: a statement that does not end makes it fail', async () => {
+    const connection = await open();
+    const sleeping = connection.query('SELECT pg_sleep(60)').catch((error: Error) => error);
+    await expect(connection.restore('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+    await connection.terminate(new Error('enough'));
+    expect(await sleeping).toMatchObject({ message: expect.any(String) });
+  });
+
+  it('is bounded: a COPY that nobody feeds makes it fail', async () => {
+    const connection = await open();
+    await connection.query('CREATE TABLE fed (id int)');
+    const stream = connection.query(copyFrom('COPY fed FROM STDIN'));
+    stream.on('error', () => undefined);
+    await expect(connection.restore('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+  });
+
+  it('fails when the connection ends meanwhile', async () => {
+    const connection = await open();
+    connection.query('SELECT pg_sleep(60)').catch(() => undefined);
+    const failed = expect(connection.restore('smart', 30_000)).rejects.toThrow();
+    await database.sql('SELECT pg_terminate_backend($1)', [pidOf(connection)]);
+    await failed;
+    expect(connection.usable).toBe(false);
+  });
+
+  it('takes a write that was refused as read-only for what it is, when the server is a primary', async () => {
+    const connection = await open();
+    await connection.query('BEGIN READ ONLY');
+    await expect(connection.query('CREATE TABLE nowhere (id int)')).rejects.toMatchObject({ code: '25006' });
+    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
+    expect(connection.usable).toBe(true);
+    await expect(connection.check(5_000, true)).resolves.toBeUndefined();
+  });
+});
+
+describe('the end of a statement', () => {
+  it('comes from the server first', async () => {
+    const connection = await open({ statement_timeout: 50, statementGraceMs: 10_000 });
+    await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    expect(connection.usable).toBe(true);
+  });
+
+  it('comes from here on a network that stands still: the caller is told, the socket is cut', async () => {
+    const connection = await open({ statement_timeout: 50, statementGraceMs: 50 });
+    const ended = new Promise((resolve) => connection.once('end', resolve));
+    proxy.freeze();
+    await expect(connection.query('SELECT 1')).rejects.toMatchObject({
+      code: 'QUERY_TIMEOUT',
+      message: expect.stringMatching(/Query read timeout: no answer within 100 ms, SQL SELECT 1;/),
+    });
+    await ended;
+    expect(connection.usable).toBe(false);
+    await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
+  });
+
+  it('is cancelled on the server, and the connection goes on', async () => {
+    const connection = await open({ query_timeout: 100 });
+    const asked = connection.query('SELECT pg_sleep(60)');
+    await expect(asked).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
+    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: false, cleared: false });
+    expect((await connection.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
+    const running = await database.sql(
+      "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep%'",
+      [pidOf(connection)],
+    );
+    expect(running).toEqual([]);
+  });
+
+  it('is not ours to say when the borrower has set a limit of its own', async () => {
+    const connection = await open({ statement_timeout: 100, statementGraceMs: 1 });
+    await connection.query('SET statement_timeout = 0');
+    expect((await connection.query('SELECT 1 AS one FROM pg_sleep(0.3)')).rows).toEqual([{ one: 1 }]);
+    await connection.restore('smart', 5_000);
+    await expect(connection.query('SELECT pg_sleep(60)')).rejects.toThrow();
+  });
+
+  it('does not come while a cursor lies open and its reader takes its time', async () => {
+    const connection = await open({ statement_timeout: 0, statementLimitMs: 60 });
+    const cursor = connection.query(new Cursor('SELECT generate_series(1, 10) AS n'));
+    expect(await cursor.read(1)).toEqual([{ n: 1 }]);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    expect(await cursor.read(1)).toEqual([{ n: 2 }]);
+    await cursor.close();
+    expect(connection.usable).toBe(true);
+  });
+
+  it('comes for a cursor whose answer stays away', async () => {
+    const connection = await open({ statementLimitMs: 60 });
+    const cursor = connection.query(new Cursor('SELECT generate_series(1, 10) AS n'));
+    await cursor.read(1);
+    proxy.freeze();
+    await expect(cursor.read(1)).rejects.toThrow();
+    expect(connection.usable).toBe(false);
+  });
+
+  it('counts for each of the statements that are queued', async () => {
+    const connection = await open({ query_timeout: 400 });
+    const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.2)`)));
+    expect(all.map(({ rows }) => rows[0].n)).toEqual([1, 2, 3]);
+  });
+
+  it('counts for each of those that are sent ahead', async () => {
+    const connection = await open({ query_timeout: 400, pipeline: true });
+    const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.2)`)));
+    expect(all.map(({ rows }) => rows[0].n)).toEqual([1, 2, 3]);
+  });
+});
+
+describe('the end of a connection', () => {
+  it('is seen at once when the server says FATAL in the middle of a statement', async () => {
+    const connection = await open();
+    const seen: unknown[] = [];
+    const failed = new Promise<void>((resolve) => {
+      connection.query('SELECT pg_sleep(60)', (error: Error) => {
+        seen.push((error as { code?: string }).code, connection.usable, connection.lostBy === error);
+        resolve();
+      });
+    });
+    await database.sql('SELECT pg_terminate_backend($1)', [pidOf(connection)]);
+    await failed;
+    expect(seen).toEqual(['57P01', false, true]);
+  });
+
+  it('is not seen in errors that only look like it', async () => {
+    const connection = await open();
+    await expect(connection.query('SELECT $1::int', [1, 2])).rejects.toMatchObject({ code: '08P01' });
+    await expect(
+      connection.query("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '08006'; END $$"),
+    ).rejects.toMatchObject({ code: '08006' });
+    expect(connection.usable).toBe(true);
+  });
+
+  it('after a goodbye of ours is no loss', async () => {
+    const connection = await open();
+    await connection.close();
+    expect([connection.usable, connection.lostBy]).toEqual([false, undefined]);
+    await connection.close();
+  });
+
+  it('does not wait for ever for the goodbye of a network that stands still', async () => {
+    const connection = await open();
+    proxy.freeze();
+    await connection.close(50);
+    expect(connection.connection.stream.destroyed).toBe(true);
+  });
+
+  it('of one that was never opened is nothing', async () => {
+    await make().close();
+  });
+
+  it('tells every later statement why it was taken away, in each form of query', async () => {
+    const connection = await open();
+    const reason = new Error('taken back');
+    await connection.terminate(reason);
+    await expect(connection.query('SELECT 1')).rejects.toBe(reason);
+    expect(await new Promise((resolve) => connection.query('SELECT 1', resolve))).toBe(reason);
+    const config = { text: 'SELECT 1', callback: undefined as unknown };
+    expect(
+      await new Promise((resolve) => {
+        config.callback = resolve;
+        connection.query(config as never);
+      }),
+    ).toBe(reason);
+    const query = new pg.Query('SELECT 1');
+    const failed = once(query, 'error').catch((error: unknown) => [error]);
+    expect(connection.query(query)).toBe(query);
+    expect(await failed).toEqual([reason]);
+  });
+
+  it('asks nobody to cancel what has ended already', async () => {
+    const connection = await open();
+    const before = proxy.total;
+    await connection.cancelRunning();
+    expect(proxy.total).toBe(before);
+  });
+
+  it('gives a cancel up when nobody answers it', async () => {
+    const connection = await open();
+    connection.query('SELECT pg_sleep(60)').catch(() => undefined);
+    proxy.freeze();
+    await connection.cancelRunning(50);
+    await proxy.refuse();
+    await connection.cancelRunning(5_000);
+  });
+
+  it('does not wait for a check without an answer', async () => {
+    const connection = await open();
+    proxy.freeze();
+    await expect(connection.check(50)).rejects.toMatchObject({ code: 'CONNECTION_SILENT' });
+  });
+});

@@ -1,0 +1,67 @@
+import { expect } from '@jest/globals';
+import { ConnectionPool } from '../../src/pool.js';
+import type { Leased, PoolOptions, PoolWarning } from '../../src/pool.js';
+import { FakeServer } from './fake-client.js';
+import type { FakeClient } from './fake-client.js';
+import { VirtualClock } from './virtual-clock.js';
+
+export type Fake = Leased<FakeClient>;
+
+/** What an acquire has come to so far. */
+export interface Watched {
+  client?: Fake;
+  error?: Error & { code?: string };
+}
+
+export function watch(acquired: Promise<Fake>): Watched {
+  const seen: Watched = {};
+  acquired.then(
+    (client) => (seen.client = client),
+    (error: Error) => (seen.error = error),
+  );
+  return seen;
+}
+
+/** A pool whose connections, time and warnings are the test's. */
+export class FakePool {
+  readonly clock = new VirtualClock();
+  readonly server = new FakeServer();
+  readonly warnings: PoolWarning[] = [];
+  readonly pool: ConnectionPool<FakeClient>;
+
+  constructor(options: PoolOptions<FakeClient> = {}) {
+    this.pool = new ConnectionPool<FakeClient>(
+      {
+        clock: this.clock,
+        onWarning: (warning) => void this.warnings.push(warning),
+        maxLifetimeMs: 0,
+        ...options,
+      },
+      this.server.Client,
+    );
+  }
+
+  acquireAll(count: number): Promise<Fake[]> {
+    return Promise.all(Array.from({ length: count }, () => this.pool.acquire()));
+  }
+
+  codes(): string[] {
+    return this.warnings.map(({ code }) => code);
+  }
+
+  /** Closes the pool and looks that nothing is left: no connection, no timer, no count that does not add up. */
+  async close(): Promise<void> {
+    const drained = this.pool.drain({ timeoutMs: 0 });
+    await this.clock.pass(60_000);
+    await drained;
+    const { counters, total, leased, waiting } = this.pool.snapshot();
+    expect({ total, leased, waiting, open: this.server.open.length }).toEqual({
+      total: 0,
+      leased: 0,
+      waiting: 0,
+      open: 0,
+    });
+    expect(Object.values(counters.destroyed).reduce((sum, count) => sum + count, 0)).toBe(counters.created);
+    expect(this.clock.timers).toBe(0);
+  }
+}
