@@ -367,7 +367,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
   it('names the route as the borrower', async () => {
     const request = open('/slow');
     await happened('slow began');
-    const { pool } = app.get(DataSource) as ManagedDataSource;
+    const { pool } = app.get<DataSource, ManagedDataSource>(DataSource);
     expect(pool?.leases().map(({ borrower }) => borrower)).toEqual(['GET /slow']);
     request.destroy();
     await happened('slow finished');
