@@ -240,6 +240,14 @@ export class PoolEngine<C extends PoolableClient> {
     if (this.ending) return this.#drop(slot, 'shutdown');
     slot.state = 'idle';
     slot.touch();
+    const waiter = this.#waiters.first;
+    // It has just answered. Were its age asked here, a window of 0 would have it validated for ever.
+    if (waiter && slot.usable && slot.generation === this.#generation) {
+      this.#give(slot, waiter);
+      // A dial that has succeeded after failures lets the others be dialled.
+      if (this.#waiters.length > 0) this.#pump();
+      return;
+    }
     this.#idle.push(slot);
     if (this.#limits.allowExitOnIdle) slot.client.unref?.();
     const idleLimitMs = this.#idleLimit();

@@ -52,6 +52,17 @@ describe('validation', () => {
     expect((await pool.acquire()).checks).toBe(0);
   });
 
+  it('asks once and not for ever when every idle time is too long', async () => {
+    open({ validateAfterIdleMs: 0 });
+    const now = clock.now();
+    jest.spyOn(clock, 'now').mockImplementation(() => now + server.clients.length + performance.now());
+    const client = await pool.acquire();
+    expect(client.checks).toBe(0);
+    client.release();
+    expect((await pool.acquire()).checks).toBe(1);
+    jest.restoreAllMocks();
+  });
+
   it('asks after a sleep of the machine, which stops the one clock and not the other', async () => {
     open();
     (await pool.acquire()).release();

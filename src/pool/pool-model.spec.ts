@@ -279,7 +279,7 @@ describe('the pool under any order of events', () => {
   it('never lends too many, never twice, starves nobody, settles each acquire once, and leaves nothing', async () => {
     await fc.assert(
       fc.asyncProperty(limits, steps, async (options, todo) => {
-        const model = new Model(options as PoolOptions<FakeClient> & { size: number; maxOverflow: number });
+        const model = new Model(options);
         for (const step of todo) {
           if (model.ending && step.do === 'acquire') model.afterEnd += 1;
           await model.step(step);
