@@ -15,9 +15,10 @@ import {
   getDataSourceToken,
   getEntityManagerToken,
   getQueryRunnerToken,
+  getUnitOfWorkToken,
 } from './database.tokens.js';
 import { DatabaseMonitoringModule } from './monitoring/database-monitoring.module.js';
-import { DatabaseRequestModule, queryRunnerProvider } from './request/database-request.module.js';
+import { DatabaseRequestModule, requestProviders } from './request/database-request.module.js';
 
 /**
  * A PostgreSQL data source for a Nest app: `forRoot` or `forRootAsync` once per data source, `forFeature` where
@@ -73,11 +74,12 @@ function asRoot(name: string, definition: DynamicModule): DynamicModule {
   return {
     ...definition,
     imports: [...(definition.imports ?? []), DatabaseMonitoringModule, DatabaseRequestModule],
-    providers: [...(definition.providers ?? []), ...rootProviders(name), queryRunnerProvider(name)],
+    providers: [...(definition.providers ?? []), ...rootProviders(name), ...requestProviders(name)],
     exports: [
       getDataSourceToken(name),
       getEntityManagerToken(name),
       getQueryRunnerToken(name),
+      getUnitOfWorkToken(name),
       ...connectionAlias(name),
     ],
   };

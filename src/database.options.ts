@@ -54,7 +54,37 @@ export interface PoolSettings {
    * @defaultValue 0; development: 30 000
    */
   leakThresholdMs?: number;
+  /**
+   * Take a connection back by force when it is out for longer than this: cancel, roll back, destroy; its late owner gets
+   * an error that says so. Milliseconds, 0 is off, else at least 2 s.
+   * @defaultValue 0
+   */
+  reclaimAfterMs?: number;
+  /**
+   * Idle connections opened ahead and kept ready; at most `size`.
+   * @defaultValue 0
+   */
+  minIdle?: number;
+  /**
+   * How many may wait for a connection beyond those for whom one is being opened; the next one is refused at once.
+   * @defaultValue no limit
+   */
+  maxWaiting?: number;
+  /**
+   * How long a connection above `size` stays idle before it is closed. Milliseconds, at least 1 s.
+   * @defaultValue 10 000
+   */
+  overflowIdleMs?: number;
+  /**
+   * What is done to a connection that comes back. `smart`: roll back what is open, clear the session if it was seen to
+   * change. `rollback`: the first alone. `discard`: DISCARD ALL each time. `none`: nothing.
+   * @defaultValue smart
+   */
+  reset?: ResetMode;
 }
+
+/** What is done to a connection that comes back to the pool. */
+export type ResetMode = 'smart' | 'rollback' | 'discard' | 'none';
 
 /** Time limits. */
 export interface TimeoutSettings {
@@ -164,6 +194,12 @@ export interface DatabaseSettings {
    * @defaultValue true when `entities` is not given, else false
    */
   autoLoadEntities?: boolean;
+  /**
+   * Whether the running statement of a request is cancelled when its client goes away. Its waiting for a connection ends
+   * then in any case.
+   * @defaultValue false
+   */
+  cancelOnDisconnect?: boolean;
   /** `@nestjs/typeorm`: tries in all; here `connectRetry`. */
   retryAttempts?: number;
   /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
@@ -226,6 +262,7 @@ export interface ResolvedDatabaseOptions {
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly autoLoadEntities: boolean;
+  readonly cancelOnDisconnect: boolean;
   /** TypeORM's options, as they were given. */
   readonly typeorm: Readonly<Partial<PostgresOptions>>;
   /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */

@@ -28,6 +28,11 @@ export function getQueryRunnerToken(name: string = DEFAULT_DATA_SOURCE_NAME): st
   return `${name}QueryRunner`;
 }
 
+/** Token of a request's unit of work: `` `${name}UnitOfWork` ``. */
+export function getUnitOfWorkToken(name: string = DEFAULT_DATA_SOURCE_NAME): string {
+  return `${name}UnitOfWork`;
+}
+
 /**
  * Token of a repository: `` `${Entity.name}Repository` ``, for a named data source `` `${name}_${Entity.name}Repository` ``;
  * a subclass of `Repository` is its own token, for a named data source `` `${name}_${Class.name}` ``.
@@ -68,3 +73,6 @@ export const InjectRepository = (entity: EntityClassOrSchema, name?: string) =>
  * rolled back. It makes its owner request-scoped. Not for gateways, where a request lasts as long as the client stays.
  */
 export const InjectQueryRunner = (name?: string) => Inject(getQueryRunnerToken(name));
+
+/** Injects this request's unit of work, which makes further query runners for work in parallel. */
+export const InjectUnitOfWork = (name?: string) => Inject(getUnitOfWorkToken(name));

@@ -11,6 +11,7 @@ export type {
   DatabaseSettings,
   EchoSettings,
   PoolSettings,
+  ResetMode,
   ResolvedDatabaseOptions,
   SecretText,
   SettingOrigin,
@@ -25,11 +26,14 @@ export {
   getEntityManagerToken,
   getQueryRunnerToken,
   getRepositoryToken,
+  getUnitOfWorkToken,
   InjectDataSource,
   InjectEntityManager,
   InjectQueryRunner,
   InjectRepository,
+  InjectUnitOfWork,
 } from './database.tokens.js';
+export type { UnitOfWork } from './request/unit-of-work.js';
 export { ManagedDataSource } from './data-source/managed-data-source.js';
 export type { LeakWarning, PoolStats } from './data-source/pool-stats.js';
 export { DatabaseHealthIndicator, type DatabasePingOptions } from './health/database-health.indicator.js';

@@ -18,6 +18,10 @@ export const BOUNDS = {
     acquireTimeoutMs: { min: SECOND, max: 300 * SECOND },
     maxLifetimeMs: { min: 300 * SECOND, max: LONGEST_TIMER },
     leakThresholdMs: { min: 2 * SECOND, max: LONGEST_TIMER, off: true },
+    reclaimAfterMs: { min: 2 * SECOND, max: LONGEST_TIMER, off: true },
+    minIdle: { min: 0, max: 100 },
+    maxWaiting: { min: 0, max: 1_000_000 },
+    overflowIdleMs: { min: SECOND, max: LONGEST_TIMER },
   },
   timeouts: {
     connectMs: { min: SECOND, max: 120 * SECOND },

@@ -29,6 +29,11 @@ export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: P
       changesSchema[0]!,
       'needs the database at start, which startup: lazy does without; use startup: verify, or run migrations apart',
     );
+  if (resolved.pool.minIdle > resolved.pool.size)
+    problems.add(
+      'pool.minIdle',
+      `${resolved.pool.minIdle} is more than pool.size ${resolved.pool.size}; beyond that connections don't stay`,
+    );
   if (resolved.profile === 'production')
     for (const key of ['synchronize', 'dropSchema'] as const)
       if (typeorm[key])

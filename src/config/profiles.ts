@@ -15,6 +15,11 @@ export const DEFAULTS = {
     maxLifetimeMs: 1_800_000,
     prePing: true,
     leakThresholdMs: 0,
+    reclaimAfterMs: 0,
+    minIdle: 0,
+    maxWaiting: Infinity,
+    overflowIdleMs: 10_000,
+    reset: 'smart',
   } satisfies Required<PoolSettings>,
   timeouts: {
     connectMs: 10_000,

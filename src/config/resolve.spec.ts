@@ -252,6 +252,7 @@ describe('bad options', () => {
     [{ toRetry: true }, /^toRetry: true is not a function/],
     [{ applicationName: '' }, /^applicationName/],
     [{ startup: 'never' }, /^startup: "never" is not one of/],
+    [{ pool: { size: 2, minIdle: 3 } }, /^pool.minIdle: 3 is more than pool.size 2/],
     [{ startup: 'lazy', synchronize: true }, /^synchronize: needs the database at start/],
     [{ startup: 'lazy', migrationsRun: true }, /^migrationsRun: needs the database at start/],
     [{ url: `${URL}?channel_binding=require` }, /^ssl\.mode: is disable, but channel_binding=require/],

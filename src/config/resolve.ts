@@ -154,6 +154,10 @@ function settings(
       ['default', applicationName(env)],
     ])!,
     echo: echoOf(given.echo, origins),
+    cancelOnDisconnect: origins.choose('cancelOnDisconnect', [
+      ['options', given.cancelOnDisconnect],
+      ['default', false],
+    ])!,
     autoLoadEntities: origins.choose('autoLoadEntities', [
       ['options', given.autoLoadEntities],
       ['default', entities === undefined],

@@ -6,6 +6,7 @@ import { kindOf, shapeOf, spaced } from './shape.js';
 import { SSL_MODES } from './ssl.js';
 
 export const PROFILE_NAMES = ['production', 'development', 'serverless'] as const;
+export const RESET_MODES = ['smart', 'rollback', 'discard', 'none'] as const;
 export const STARTUP_MODES = ['verify', 'lazy', 'off'] as const;
 
 interface Refused {
@@ -59,6 +60,11 @@ const pool = z.strictObject(
     maxLifetimeMs: milliseconds(BOUNDS.pool.maxLifetimeMs).optional(),
     prePing: flag().optional(),
     leakThresholdMs: milliseconds(BOUNDS.pool.leakThresholdMs).optional(),
+    reclaimAfterMs: milliseconds(BOUNDS.pool.reclaimAfterMs).optional(),
+    minIdle: whole(BOUNDS.pool.minIdle).optional(),
+    maxWaiting: whole(BOUNDS.pool.maxWaiting).optional(),
+    overflowIdleMs: milliseconds(BOUNDS.pool.overflowIdleMs).optional(),
+    reset: oneOf(RESET_MODES).optional(),
   },
   group,
 );
@@ -131,6 +137,7 @@ export const SETTINGS = {
   startup: oneOf(STARTUP_MODES),
   applicationName,
   autoLoadEntities: flag(),
+  cancelOnDisconnect: flag(),
   retryAttempts: whole({ min: 0, max: BOUNDS.connectRetry.retries.max + 1 }),
   retryDelay: delay,
   toRetry: z.custom<(error: unknown) => boolean>((value) => typeof value === 'function', not('a function')),

@@ -17,6 +17,8 @@ export class ManagedDataSource extends DataSource {
   private verified: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
   private starting = false;
+  /** Whether a lazy data source has connected. */
+  private known = false;
 
   constructor(
     settings: ResolvedDatabaseOptions,
@@ -122,18 +124,21 @@ export class ManagedDataSource extends DataSource {
   }
 
   /** The pool, when the server is known: at once after a verified start, with the first query after a lazy one. */
-  private async readyPool(): Promise<DataSourcePool> {
+  private readyPool(): DataSourcePool | Promise<DataSourcePool> {
     const { pool } = this.holder;
     if (!pool) throw new CannotExecuteNotConnectedError();
-    if (this.settings.startup === 'lazy')
-      await (this.verified ??= this.verify()
-        .then(() => this.driver.afterConnect())
-        .catch((error: unknown) => {
-          // The next query tries again: one bad moment must not end a lazy data source for ever.
-          this.verified = undefined;
-          throw error;
-        }));
-    return pool;
+    if (this.settings.startup !== 'lazy' || this.known) return pool;
+    this.verified ??= this.verify()
+      .then(() => this.driver.afterConnect())
+      .then(() => {
+        this.known = true;
+      })
+      .catch((error: unknown) => {
+        // The next query tries again: one bad moment must not end a lazy data source for ever.
+        this.verified = undefined;
+        throw error;
+      });
+    return this.verified.then(() => pool);
   }
 
   private async close(): Promise<void> {
@@ -159,6 +164,7 @@ export class ManagedDataSource extends DataSource {
   private forget(): void {
     this.holder.pool = undefined;
     this.verified = undefined;
+    this.known = false;
   }
 }
 

@@ -1,7 +1,8 @@
 import { Module, type Provider, Scope } from '@nestjs/common';
 import { APP_INTERCEPTOR, REQUEST } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
-import { getDataSourceToken, getQueryRunnerToken } from '../database.tokens.js';
+import { getDataSourceToken, getQueryRunnerToken, getUnitOfWorkToken } from '../database.tokens.js';
+import type { UnitOfWork } from './unit-of-work.js';
 import { UnitsOfWork } from './units-of-work.js';
 
 /** The request's units of work, for all data sources: a static module, so that several roots share it. */
@@ -11,13 +12,21 @@ import { UnitsOfWork } from './units-of-work.js';
 })
 export class DatabaseRequestModule {}
 
-/** The request's query runner on one data source. */
-export function queryRunnerProvider(name: string): Provider {
-  return {
-    provide: getQueryRunnerToken(name),
-    scope: Scope.REQUEST,
-    inject: [UnitsOfWork, getDataSourceToken(name), REQUEST],
-    useFactory: (units: UnitsOfWork, dataSource: DataSource, request: unknown) =>
-      units.runnerOf(request, dataSource),
-  };
+/** The request's unit of work on one data source, and its query runner. */
+export function requestProviders(name: string): Provider[] {
+  return [
+    {
+      provide: getUnitOfWorkToken(name),
+      scope: Scope.REQUEST,
+      inject: [UnitsOfWork, getDataSourceToken(name), REQUEST],
+      useFactory: (units: UnitsOfWork, dataSource: DataSource, request: unknown) =>
+        units.of(request, dataSource),
+    },
+    {
+      provide: getQueryRunnerToken(name),
+      scope: Scope.REQUEST,
+      inject: [getUnitOfWorkToken(name)],
+      useFactory: (unit: UnitOfWork) => unit.runner,
+    },
+  ];
 }

@@ -1,86 +1,133 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { type CallHandler, type ExecutionContext, Injectable, type NestInterceptor } from '@nestjs/common';
-import type { DataSource } from 'typeorm';
+import {
+  type CallHandler,
+  type ExecutionContext,
+  Injectable,
+  type NestInterceptor,
+  type OnApplicationShutdown,
+} from '@nestjs/common';
 import { finalize, Observable } from 'rxjs';
+import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
-import type { ManagedQueryRunner } from '../data-source/managed-query-runner.js';
 import { runInUnit } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
+import { HttpResponses } from './http-responses.js';
 import { UnitOfWork } from './unit-of-work.js';
 
-/** A request as Express has it: it knows its response and, once routed, its route. */
-interface HttpRequest extends IncomingMessage {
-  res?: ServerResponse;
-  route?: { path?: unknown };
-  baseUrl?: string;
+/** A request as Nest hands it out: Express' is Node's own, Fastify's has it as `raw`. */
+interface HttpRequest {
+  readonly raw?: IncomingMessage;
+  readonly method?: string;
+  readonly baseUrl?: string;
+  /** Express' route. */
+  readonly route?: { path?: unknown };
+  /** Fastify's. */
+  readonly routeOptions?: { url?: string };
 }
 
 /** One request's units of work, by data source. */
 interface RequestState {
   readonly units: Map<DataSource, UnitOfWork>;
+  response: ServerResponse | undefined;
   handlerRuns: boolean;
 }
 
-/** Finds the unit of work of a request, and tells it when the handler starts and settles. */
+/** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
-export class UnitsOfWork implements NestInterceptor {
+export class UnitsOfWork implements NestInterceptor, OnApplicationShutdown {
+  private readonly responses = new HttpResponses();
   // Weak: a request that nobody holds any more takes its state along.
-  private readonly states = new WeakMap<HttpRequest, RequestState>();
+  private readonly states = new WeakMap<IncomingMessage, RequestState>();
+
+  constructor() {
+    this.responses.start();
+  }
+
+  onApplicationShutdown(): void {
+    this.responses.stop();
+  }
 
   /**
-   * The query runner of this request on this data source: always the same one.
-   * @throws DatabaseError `REQUEST_NOT_HTTP` when there is no HTTP response whose end could be awaited
+   * The unit of work of this request on this data source: always the same one.
+   * @throws DatabaseError `REQUEST_NOT_HTTP` when the request is none of HTTP, whose end could be awaited
    */
-  runnerOf(request: unknown, dataSource: DataSource): ManagedQueryRunner {
+  of(request: unknown, dataSource: DataSource): UnitOfWork {
     const http = httpRequest(request);
-    const state = this.stateOf(http);
+    const state = this.stateOf(messageOf(http));
     let unit = state.units.get(dataSource);
     if (!unit) {
-      unit = new UnitOfWork(managed(dataSource), http.res as ServerResponse, {
-        name: nameOf(http),
-        unit: state,
-      });
+      unit = new UnitOfWork(managed(dataSource), nameOf(http), state);
       if (state.handlerRuns) unit.handlerStarted();
       state.units.set(dataSource, unit);
     }
-    return unit.runner;
+    return unit;
   }
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     if (context.getType() !== 'http') return next.handle();
-    const state = this.stateOf(context.switchToHttp().getRequest<HttpRequest>());
+    const http = context.switchToHttp();
+    const state = this.stateOf(messageOf(http.getRequest<HttpRequest>()));
+    // Fastify's inject() runs without a server, which would have told the response.
+    this.watch(state, responseOf(http.getResponse<object>()));
     state.handlerRuns = true;
     for (const unit of state.units.values()) unit.handlerStarted();
-    return inUnit(state, next.handle()).pipe(
+    return inUnit(state, next).pipe(
       finalize(() => {
         state.handlerRuns = false;
-        for (const unit of state.units.values()) unit.handlerSettled();
+        for (const unit of state.units.values()) unit.handlerSettled(state.response);
       }),
     );
   }
 
-  private stateOf(request: HttpRequest): RequestState {
-    let state = this.states.get(request);
-    if (!state) this.states.set(request, (state = { units: new Map(), handlerRuns: false }));
+  private stateOf(message: IncomingMessage): RequestState {
+    let state = this.states.get(message);
+    if (!state) {
+      state = { units: new Map(), response: undefined, handlerRuns: false };
+      this.states.set(message, state);
+      this.watch(state, this.responses.of(message));
+    }
     return state;
+  }
+
+  private watch(state: RequestState, response: ServerResponse | undefined): void {
+    if (!response || state.response) return;
+    state.response = response;
+    const closed = () => {
+      for (const unit of state.units.values()) unit.responseClosed(response.writableFinished);
+    };
+    // 'close' comes after every response, finished or cut off by the client.
+    if (response.closed) queueMicrotask(closed);
+    else response.once('close', closed);
   }
 }
 
+/**
+ * What the handler asks the pool for belongs to its request. Nest binds the handler to the flow in which `handle()` is
+ * called, so that it has to be called in ours too.
+ */
+function inUnit(unit: object, next: CallHandler): Observable<unknown> {
+  return new Observable((subscriber) => runInUnit(unit, () => next.handle().subscribe(subscriber)));
+}
+
 function httpRequest(request: unknown): HttpRequest {
-  const http = request as HttpRequest | undefined;
-  if (http?.res) return http;
-  throw new DatabaseError('@InjectQueryRunner() needs an HTTP request on Express, and this is none.', {
+  const http = request as (HttpRequest & { headers?: unknown }) | undefined;
+  if (typeof http?.method === 'string' && http.headers) return http;
+  throw new DatabaseError('@InjectQueryRunner() needs an HTTP request, and this is none.', {
     code: 'REQUEST_NOT_HTTP',
     hint: 'Elsewhere take a runner of your own: dataSource.createQueryRunner(), released in a finally block, or dataSource.transaction().',
   });
 }
 
-/** `GET /users/:id`: the route and not the URL, which may hold secrets and would be a label of its own per request. */
-function nameOf({ method, route, baseUrl = '' }: HttpRequest): string {
-  return typeof route?.path === 'string' ? `${method} ${baseUrl}${route.path}` : `${method} request`;
+function messageOf(request: HttpRequest): IncomingMessage {
+  return request.raw ?? (request as IncomingMessage);
 }
 
-/** The handler runs when somebody subscribes; what it asks the pool for then belongs to its request. */
-function inUnit<T>(unit: object, handled: Observable<T>): Observable<T> {
-  return new Observable<T>((subscriber) => runInUnit(unit, () => handled.subscribe(subscriber)));
+function responseOf(response: object): ServerResponse {
+  return (response as { raw?: ServerResponse }).raw ?? (response as ServerResponse);
+}
+
+/** `GET /users/:id`: the route and not the URL, which may hold secrets and would be a label of its own per request. */
+function nameOf({ method, baseUrl = '', route, routeOptions }: HttpRequest): string {
+  const path = typeof route?.path === 'string' ? baseUrl + route.path : routeOptions?.url;
+  return `${method} ${path ?? 'request'}`;
 }

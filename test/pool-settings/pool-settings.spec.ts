@@ -1,0 +1,137 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Controller, Get } from '@nestjs/common';
+import {
+  DatabaseModule,
+  type DatabaseModuleOptions,
+  DatabaseMonitor,
+  InjectQueryRunner,
+} from 'nestjs-database';
+import { DataSource, type QueryRunner } from 'typeorm';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { type HttpApp, startHttpApp } from '../support/http-app.js';
+
+@Controller()
+class NestedController {
+  constructor(
+    @InjectQueryRunner() private readonly runner: QueryRunner,
+    private readonly dataSource: DataSource,
+  ) {}
+
+  /** Holds the request's connection and asks for a second one. */
+  @Get('nested')
+  async nested() {
+    await this.runner.query('SELECT 1');
+    return (await this.dataSource.query<{ two: number }[]>('SELECT 2 AS two'))[0];
+  }
+}
+
+describe('the settings of the pool', () => {
+  let database: TestDatabase;
+  let http: HttpApp;
+
+  const start = async (options: DatabaseModuleOptions) => {
+    http = await startHttpApp({
+      imports: [DatabaseModule.forRoot({ url: database.url, ...options })],
+      controllers: [NestedController],
+    });
+    return http.app.get(DataSource);
+  };
+  const logged = async (pattern: RegExp) => {
+    while (!pattern.test(http.logger.text)) await new Promise(setImmediate);
+  };
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterEach(async () => {
+    await http?.close();
+  });
+  afterAll(async () => {
+    await database.drop();
+  });
+
+  it('size and maxOverflow bound the connections, and acquireTimeoutMs the wait, with an error that names the holders', async () => {
+    const dataSource = await start({ pool: { size: 1, maxOverflow: 1, acquireTimeoutMs: 1000 } });
+    const runners = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
+    await Promise.all(runners.map((runner) => runner.query('SELECT 1 AS held')));
+    await expect(dataSource.query('SELECT 2')).rejects.toMatchObject({
+      code: 'POOL_ACQUIRE_TIMEOUT',
+      message: expect.stringMatching(/timeout.*2 of 2 connections in use.*SELECT 1 AS held/s),
+    });
+    await Promise.all(runners.map((runner) => runner.release()));
+    expect(await dataSource.query('SELECT 2 AS two')).toEqual([{ two: 2 }]);
+  });
+
+  it('prePing replaces a connection that died while idle, without an error', async () => {
+    const dataSource = await start({ applicationName: 'pre-ping', pool: { size: 1, maxOverflow: 0 } });
+    await dataSource.query('SELECT 1');
+    await database.sql(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'pre-ping'`,
+    );
+    expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+
+  it('leakThresholdMs warns with the place that took the connection, and tells when it comes back', async () => {
+    const dataSource = await start({ pool: { leakThresholdMs: 2000 } });
+    const runner = dataSource.createQueryRunner();
+    await runner.query('SELECT 1 AS leaking');
+    await logged(/warn \[DatabasePool\].*SELECT 1 AS leaking/s);
+    expect(http.logger.text).toContain('pool-settings.spec');
+    const lines = http.logger.of('DatabasePool').length;
+    await runner.release();
+    expect(http.logger.of('DatabasePool').length).toBe(lines + 1);
+  });
+
+  it('reclaimAfterMs takes a connection back, and its late owner is told', async () => {
+    const dataSource = await start({ pool: { size: 1, maxOverflow: 0, reclaimAfterMs: 2000 } });
+    const runner = dataSource.createQueryRunner();
+    await runner.query('SELECT 1');
+    expect(await dataSource.query('SELECT 2 AS two')).toEqual([{ two: 2 }]);
+    await expect(runner.query('SELECT 3')).rejects.toMatchObject({
+      driverError: { code: 'POOL_LEASE_RECLAIMED' },
+    });
+    await runner.release();
+  });
+
+  it('maxWaiting refuses at once who would wait', async () => {
+    const dataSource = await start({ pool: { size: 1, maxOverflow: 0, maxWaiting: 0 } });
+    const runner = dataSource.createQueryRunner();
+    await runner.connect();
+    await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_QUEUE_FULL' });
+    await runner.release();
+  });
+
+  it("reset 'smart' clears what a borrower set, 'none' does not", async () => {
+    for (const [reset, expected] of [
+      ['smart', ''],
+      ['none', 'mine'],
+    ] as const) {
+      const dataSource = await start({
+        pool: { size: 1, maxOverflow: 0, reset },
+        session: { 'app.tenant': '' },
+      });
+      await dataSource.query(`SET app.tenant = 'mine'`);
+      const rows = await dataSource.query<{ tenant: string }[]>(
+        `SELECT current_setting('app.tenant') AS tenant`,
+      );
+      expect(rows[0]?.tenant).toBe(expected);
+      await http.close();
+    }
+  });
+
+  it('minIdle keeps connections ready', async () => {
+    await start({ pool: { size: 3, minIdle: 3 } });
+    const monitor = http.app.get(DatabaseMonitor);
+    while (monitor.poolStats().checkedIn < 3) await new Promise(setImmediate);
+  });
+
+  it('requests that hold a connection and ask for a second one fail at once instead of standing still', async () => {
+    await start({ pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 20_000 } });
+    const answers = await Promise.all(Array.from({ length: 6 }, () => http.fetch('/nested')));
+    const served = answers.filter(({ status }) => status === 200);
+    expect(served.length).toBeGreaterThan(0);
+    expect(served.every(({ body }) => body.two === 2)).toBe(true);
+    expect(http.logger.text).toMatch(/Self-deadlock.*GET \/nested/s);
+    expect(http.app.get(DatabaseMonitor).poolStats().waiting).toBe(0);
+  });
+});

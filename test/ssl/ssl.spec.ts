@@ -1,0 +1,112 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Test, type TestingModule } from '@nestjs/testing';
+import { DatabaseModule, type DatabaseModuleOptions } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import { CapturingLogger } from '../support/capturing-logger.js';
+import { type CertificateAuthority, createAuthority } from '../support/certificates.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+
+describe('TLS', () => {
+  let authority: CertificateAuthority;
+  let server: PostgresServer;
+  let plain: TestDatabase;
+  let folder: string;
+  let caFile: string;
+  let module: TestingModule | undefined;
+  let logger: CapturingLogger;
+  const environment = { ...process.env };
+
+  beforeAll(async () => {
+    authority = await createAuthority();
+    const { cert, key } = await authority.issueServer({ hosts: ['127.0.0.1'] });
+    server = await startPostgres({
+      tls: { cert, key },
+      hba: ['hostssl all app all scram-sha-256', 'host all postgres all scram-sha-256'],
+    });
+    plain = await createTestDatabase();
+    folder = await mkdtemp(join(tmpdir(), 'nestjs-database-ca-'));
+    caFile = join(folder, 'ca.pem');
+    await writeFile(caFile, authority.cert);
+  });
+  afterEach(async () => {
+    await module?.close();
+    module = undefined;
+    process.env = { ...environment };
+  });
+  afterAll(async () => {
+    await server?.dispose();
+    await plain.drop();
+    await rm(folder, { recursive: true });
+  });
+
+  const start = async (options: DatabaseModuleOptions) => {
+    logger = new CapturingLogger();
+    module = await Test.createTestingModule({ imports: [DatabaseModule.forRoot(options)] })
+      .setLogger(logger)
+      .compile();
+    const [row] = await module
+      .get(DataSource)
+      .query<{ ssl: boolean }[]>('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()');
+    return row?.ssl;
+  };
+
+  it.each<[string, () => DatabaseModuleOptions]>([
+    [
+      'verify-full with a CA as text',
+      () => ({ url: server.url, ssl: { mode: 'verify-full', ca: authority.cert } }),
+    ],
+    ['verify-ca with a CA as a file', () => ({ url: server.url, ssl: { mode: 'verify-ca', ca: caFile } })],
+    ['require with a CA', () => ({ url: server.url, ssl: { mode: 'require', ca: authority.cert } })],
+    ['a CA alone, which means verify-full', () => ({ url: server.url, ssl: { ca: caFile } })],
+    [
+      'sslmode and sslrootcert in the URL',
+      () => ({ url: `${server.url}?sslmode=verify-full&sslrootcert=${caFile}` }),
+    ],
+  ])('connects encrypted by %s', async (_how, options) => {
+    expect(await start(options())).toBe(true);
+    expect(logger.of('DatabaseModule').at(-1)).toMatch(/TLSv1\.[23] \((require|verify-ca|verify-full)\)/);
+  });
+
+  it('takes DB_SSL_MODE and DB_SSL_CA from the environment', async () => {
+    process.env.DB_URL = server.url;
+    process.env.DB_SSL_MODE = 'verify-full';
+    process.env.DB_SSL_CA = authority.cert.replaceAll('\n', '\\n');
+    expect(await start({})).toBe(true);
+  });
+
+  it.each(['require', 'verify-full'] as const)(
+    'with mode %s refuses a certificate of an unknown authority, at once and with the setting that changes it',
+    async (mode) => {
+      await expect(start({ url: server.url, ssl: { mode } })).rejects.toMatchObject({
+        code: 'TLS_CERTIFICATE_UNTRUSTED',
+        message: expect.stringContaining('DB_SSL_CA'),
+      });
+      expect(logger.text).not.toContain('Trying again');
+    },
+  );
+
+  it('with verify-full refuses a certificate for another host, which verify-ca accepts', async () => {
+    const url = server.url.replace('127.0.0.1', 'localhost');
+    await expect(start({ url, ssl: { mode: 'verify-full', ca: caFile } })).rejects.toMatchObject({
+      code: 'TLS_HOST_MISMATCH',
+    });
+    expect(await start({ url, ssl: { mode: 'verify-ca', ca: caFile } })).toBe(true);
+  });
+
+  it('encrypts without verification only when told so in code, and warns', async () => {
+    expect(await start({ url: server.url, ssl: { rejectUnauthorized: false } })).toBe(true);
+    expect(logger.text).toMatch(/warn .*not verified/);
+  });
+
+  it('never falls back to plain text when the server offers no TLS', async () => {
+    await expect(start({ url: plain.url, ssl: true })).rejects.toMatchObject({ code: 'TLS_NOT_OFFERED' });
+  });
+
+  it('is off for a local host, and says what the server then demands', async () => {
+    await expect(start({ url: server.url })).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+  });
+});
