@@ -47,6 +47,17 @@ async function setting(connection: Connection, name: string): Promise<unknown> {
   return rows[0].value;
 }
 
+/** Until the server has begun with the statement: a cancel that comes before it hits nothing. */
+async function running(connection: Connection): Promise<void> {
+  for (;;) {
+    const rows = await database.sql(
+      "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'",
+      [pidOf(connection)],
+    );
+    if (rows.length > 0) return;
+  }
+}
+
 const pidOf = (connection: Connection) => (connection as unknown as { processID: number }).processID;
 
 describe('the dial', () => {
@@ -462,6 +473,27 @@ describe('the end of a connection', () => {
     const before = proxy.total;
     await connection.cancelRunning();
     expect(proxy.total).toBe(before);
+  });
+
+  it('cancels through a Unix socket too', async () => {
+    const [row] = await database.sql<{ directories: string }>(
+      "SELECT current_setting('unix_socket_directories') AS directories",
+    );
+    const [directory] = (row?.directories ?? '').split(',');
+    if (!directory) return;
+    const { port, username, password } = new URL(database.url);
+    const connection = await open({
+      connectionString: undefined,
+      host: directory,
+      port: Number(port),
+      user: username,
+      password: decodeURIComponent(password),
+      database: database.name,
+    });
+    const failed = expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    await running(connection);
+    await connection.cancelRunning();
+    await failed;
   });
 
   it('gives a cancel up when nobody answers it', async () => {

@@ -151,7 +151,7 @@ describe('faults', () => {
   });
 
   it('max_connections reached: those that are there go on serving, and the refusal is the cause of the timeout', async () => {
-    open({ size: 20, acquireTimeoutMs: 400 });
+    open({ size: 20, acquireTimeoutMs: 3_000 });
     const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.connect()));
     const lent = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const refused = clients.find((result) => result.status === 'rejected');
@@ -221,6 +221,13 @@ describe('faults', () => {
     key.writeInt32BE(processID, 0);
     key.writeInt32BE(secretKey, 4);
     const failed = expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    while (
+      (
+        await server.sql("SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", [
+          processID,
+        ])
+      ).length === 0
+    );
     await client.cancelRunning();
     await failed;
     client.release();
