@@ -1,6 +1,9 @@
 // Our pool beside pg-pool, interleaved in one run; the connections are fakes, so that only the pools are measured.
 //   npm run bench
 import { EventEmitter } from 'node:events';
+import { performance } from 'node:perf_hooks';
+import { setTimeout } from 'node:timers';
+import { setTimeout as sleep } from 'node:timers/promises';
 import Pool from 'pg-pool';
 import { ConnectionPool } from '../dist/esm/pool.js';
 
@@ -8,7 +11,6 @@ const sorted = (values) => [...values].sort((a, b) => a - b);
 const percentile = (values, part) =>
   sorted(values)[Math.min(values.length - 1, Math.floor(values.length * part))];
 const median = (values) => percentile(values, 0.5);
-const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** A connection that takes `dialMs` to open and is always clean. */
 function clientClass(dialMs) {
@@ -19,11 +21,11 @@ function clientClass(dialMs) {
     quiet = true;
     transaction = 'I';
     connect(callback) {
-      if (dialMs === 0) queueMicrotask(() => callback(null));
+      if (dialMs === 0) process.nextTick(callback, null);
       else setTimeout(() => callback(null), dialMs);
     }
     end(callback) {
-      queueMicrotask(() => callback?.());
+      process.nextTick(() => callback?.());
     }
     restore() {
       return undefined;

@@ -34,7 +34,7 @@ afterEach(() => {
 
 describe('the limit of a statement', () => {
   it('tells the caller first, cancels, and cuts the socket when even that has no answer', () => {
-    const limit = new StatementLimit(client as never, 1_000);
+    const limit = new StatementLimit(client, 1_000);
     const callback = jest.fn();
     client.plain(callback);
     limit.start();
@@ -52,7 +52,7 @@ describe('the limit of a statement', () => {
   });
 
   it('does not cut what was cancelled in time, nor the statement after it', () => {
-    const limit = new StatementLimit(client as never, 1_000);
+    const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
     jest.advanceTimersByTime(1_000);
@@ -62,7 +62,7 @@ describe('the limit of a statement', () => {
   });
 
   it('is over when the server is ready', () => {
-    const limit = new StatementLimit(client as never, 1_000);
+    const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
     limit.stop();
@@ -71,7 +71,7 @@ describe('the limit of a statement', () => {
   });
 
   it('finds nothing to do when the server became ready without a word to it', () => {
-    const limit = new StatementLimit(client as never, 1_000);
+    const limit = new StatementLimit(client, 1_000);
     limit.start();
     client.ready();
     jest.advanceTimersByTime(1_000);
@@ -80,7 +80,7 @@ describe('the limit of a statement', () => {
   });
 
   it('begins anew for a statement that was sent ahead', () => {
-    const limit = new StatementLimit(client as never, 1_000);
+    const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
     jest.advanceTimersByTime(900);
@@ -93,7 +93,7 @@ describe('the limit of a statement', () => {
   });
 
   it('counts from the first of several that are sent at once', () => {
-    const limit = new StatementLimit(client as never, 1_000);
+    const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
     jest.advanceTimersByTime(600);
@@ -103,8 +103,8 @@ describe('the limit of a statement', () => {
   });
 
   it('sets no timer when it is off or left to the borrower', () => {
-    new StatementLimit(client as never, 0).start();
-    const limit = new StatementLimit(client as never, 1_000);
+    new StatementLimit(client, 0).start();
+    const limit = new StatementLimit(client, 1_000);
     limit.start();
     limit.suspend();
     limit.start();
@@ -116,7 +116,7 @@ describe('the limit of a statement', () => {
 
   describe('whose reader takes its time', () => {
     it('does not come while all that was sent is answered', () => {
-      const limit = new StatementLimit(client as never, 1_000);
+      const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
@@ -127,7 +127,7 @@ describe('the limit of a statement', () => {
     });
 
     it('does not come while bytes arrive', () => {
-      const limit = new StatementLimit(client as never, 1_000);
+      const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
@@ -139,7 +139,7 @@ describe('the limit of a statement', () => {
     });
 
     it('does not come while the reader has stopped the socket', () => {
-      const limit = new StatementLimit(client as never, 1_000);
+      const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
@@ -149,7 +149,7 @@ describe('the limit of a statement', () => {
     });
 
     it('comes when something was sent and nothing came back for a whole limit', () => {
-      const limit = new StatementLimit(client as never, 1_000);
+      const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
@@ -161,7 +161,7 @@ describe('the limit of a statement', () => {
 
     it('does not come for a client whose socket cannot be seen', () => {
       client.connection = undefined;
-      const limit = new StatementLimit(client as never, 1_000);
+      const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       limit.answered();

@@ -244,7 +244,7 @@ describe('in place of pg.Pool', () => {
   it('cares for a plain pg.Client too: validation, rollback, discard, bounded ends', async () => {
     const made = new ConnectionPool<pg.Client>(
       { connectionString: database.url, max: 1, validateAfterIdleMs: 0, reset: 'discard', onWarning: false },
-      pg.Client as never,
+      pg.Client,
     );
     const first = await made.connect();
     await first.query("BEGIN; SET app.note = 'x'");
@@ -264,7 +264,7 @@ describe('in place of pg.Pool', () => {
   it('gives a broken client of another class back to nobody', async () => {
     const made = new ConnectionPool<pg.Client>(
       { connectionString: database.url, max: 1, onWarning: false },
-      pg.Client as never,
+      pg.Client,
     );
     const client = await made.connect();
     const { rows } = await client.query('SELECT pg_backend_pid() AS pid');
