@@ -1,6 +1,8 @@
 // Nest 12 is ESM only, so the tests are too: run them by `npm test`, which sets --experimental-vm-modules.
 export default {
   testEnvironment: 'node',
+  // The default is a folder among the temporary ones that stays there.
+  cacheDirectory: '<rootDir>/node_modules/.cache/jest',
   roots: ['<rootDir>/src', '<rootDir>/test'],
   testMatch: ['**/*.spec.ts'],
   extensionsToTreatAsEsm: ['.ts'],

@@ -7,6 +7,7 @@ import { sendCancel } from './cancel.js';
 import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
+import { QueryLine } from './query-line.js';
 import { refuseStandby, restoreSession } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { startupOptions } from './session-settings.js';
@@ -51,6 +52,7 @@ const CLOSE_TIMEOUT_MS = 1_000;
 export class Connection extends Client {
   readonly #connectTimeoutMs: number;
   readonly #limit: StatementLimit;
+  readonly #line: QueryLine;
   readonly #setup: SubmittedQuery[] = [];
   #inSetup = true;
   #setupQueries = new WeakSet<object>();
@@ -81,6 +83,13 @@ export class Connection extends Client {
     // `inspect` would walk into the TLS options and the parameters.
     for (const name of ['ssl', 'connection', 'connectionParameters'])
       Object.defineProperty(this, name, { enumerable: false });
+    this.#line = new QueryLine(this, super.query.bind(this));
+    // On the object and not as a method, which would have to repeat every overload of `pg`.
+    Object.defineProperty(this, 'query', {
+      value: (...request: unknown[]) => this.#line.send(request),
+      writable: true,
+      configurable: true,
+    });
     this.#listen();
   }
 
@@ -103,6 +112,11 @@ export class Connection extends Client {
       () => process.nextTick(callback, null, this as never),
       (error: unknown) => process.nextTick(callback, error as never),
     );
+  }
+
+  /** Statements that wait for the one that runs. */
+  get queuedStatements(): number {
+    return this.#line.length;
   }
 
   /** The dial and its hooks are over: what is sent from here on is a borrower's. */

@@ -41,6 +41,8 @@ export interface PgInternals {
   sslNegotiation?: string;
   _activeQuery?: SubmittedQuery | null;
   _queryQueue?: SubmittedQuery[];
+  /** Those of ours that `pg` has not seen yet. */
+  queuedStatements?: number;
   _sentQueryQueue?: SubmittedQuery[];
   _queryable?: boolean;
   _ending?: boolean;
@@ -57,7 +59,13 @@ export function internalsOf(client: object): PgInternals {
  */
 export function isQuiet(client: object): boolean {
   const c = client as PgInternals;
-  return c.readyForQuery !== false && !c._activeQuery && !c._queryQueue?.length && !c._sentQueryQueue?.length;
+  return (
+    c.readyForQuery !== false &&
+    !c._activeQuery &&
+    !c._queryQueue?.length &&
+    !c._sentQueryQueue?.length &&
+    !c.queuedStatements
+  );
 }
 
 /** Whether `pg` would still take a statement. */

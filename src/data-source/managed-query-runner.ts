@@ -102,6 +102,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     // At once, and not only when the rollback is through: from here on the runner is refused to its user.
     this.isReleased = true;
     this.releasedAt = captureSite(callers.release, false);
+    // Its cursor would keep the connection busy: nobody reads any more.
+    for (const stream of this.streams) stream.destroy();
     await this.giveBack();
   }
 

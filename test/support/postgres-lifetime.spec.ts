@@ -7,18 +7,17 @@ import {
   existsSync,
   lstatSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
-  rmSync,
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { afterAll, afterEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { transformFileSync } from '@swc/core';
-import { accountForServer, reachableTemporaryFolder } from './postgres-binaries.js';
+import { accountForServer } from './postgres-binaries.js';
 import { childrenOf, ended } from './processes.js';
+import { TemporaryFolder } from './temporary-folder.js';
 
 /** Starts a server, says where it is, and disposes of it when its input ends. */
 const script = `
@@ -31,8 +30,6 @@ await server.dispose();
 `;
 
 const account = accountForServer();
-const base = mkdtempSync(join(reachableTemporaryFolder(account, 40), 'lifetime-'));
-chmodSync(base, 0o711);
 
 interface Started {
   child: ChildProcess;
@@ -44,10 +41,14 @@ interface Started {
 
 describe('a server and the process that started it', () => {
   const children: ChildProcess[] = [];
+  let folder: TemporaryFolder;
+  beforeAll(() => {
+    folder = TemporaryFolder.create('lifetime');
+  });
   afterEach(() => {
     for (const child of children.splice(0)) if (child.exitCode === null) child.kill('SIGKILL');
   });
-  afterAll(() => rmSync(base, { recursive: true, force: true }));
+  afterAll(() => folder?.remove());
 
   async function start(checkout: string, owner: typeof account): Promise<Started> {
     const child = spawn(process.execPath, ['main.js'], {
@@ -59,15 +60,17 @@ describe('a server and the process that started it', () => {
       stdio: ['pipe', 'pipe', 'inherit'],
     });
     children.push(child);
+    folder.guard(child.pid);
+    child.once('exit', () => folder.forget(child.pid));
     const [line] = (await Promise.race([
       once(createInterface(child.stdout), 'line'),
       once(child, 'exit').then(([code]) => Promise.reject(new Error(`Ended with ${code}`))),
     ])) as [string];
-    const { folder, answer, postmaster } = JSON.parse(line);
+    const { folder: serverFolder, answer, postmaster } = JSON.parse(line);
     const processes = [...childrenOf(child.pid ?? 0), ...childrenOf(postmaster)];
     expect(processes).toContain(postmaster);
-    expect(existsSync(folder)).toBe(true);
-    return { child, folder, answer, processes };
+    expect(existsSync(serverFolder)).toBe(true);
+    return { child, folder: serverFolder, answer, processes };
   }
 
   async function expectNothingLeft({ folder, processes }: Started): Promise<void> {
@@ -84,7 +87,11 @@ describe('a server and the process that started it', () => {
     : [{ name: 'an ordinary user', owner: undefined }];
 
   describe.each(owners)('of $name, in a folder that only the owner can read', ({ name, owner }) => {
-    const checkout = privateCheckout(name.replaceAll(' ', '-'), owner);
+    let checkout: string;
+    beforeAll(() => {
+      checkout = join(folder.path, name.replaceAll(' ', '-'));
+      makePrivateCheckout(checkout, owner);
+    });
 
     it('works without the links that an install script would have made, and leaves nothing when disposed of', async () => {
       const started = await start(checkout, owner);
@@ -118,21 +125,20 @@ describe('a server and the process that started it', () => {
 });
 
 /** What the script needs, compiled, with a PostgreSQL package as npm unpacks it: without symbolic links. */
-function privateCheckout(name: string, owner: typeof account): string {
+function makePrivateCheckout(checkout: string, owner: typeof account): void {
   const here = dirname(fileURLToPath(import.meta.url));
   const modules = join(here, '../../node_modules');
-  const checkout = join(base, name);
   for (const folder of ['support', 'node_modules', 'tmp'])
     mkdirSync(join(checkout, folder), { recursive: true });
   writeFileSync(join(checkout, 'package.json'), '{ "type": "module" }');
   writeFileSync(join(checkout, 'main.js'), script);
-  for (const file of readdirSync(here).filter((each) => /^[\w-]+\.ts$/.test(each))) {
-    const { code } = transformFileSync(join(here, file), {
+  for (const source of ['ports', 'postgres-binaries', 'postgres-server', 'processes', 'watchdog']) {
+    const { code } = transformFileSync(join(here, `${source}.ts`), {
       swcrc: false,
       jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
       module: { type: 'es6' },
     });
-    writeFileSync(join(checkout, 'support', file.replace('.ts', '.js')), code);
+    writeFileSync(join(checkout, 'support', `${source}.js`), code);
   }
   const driver = readdirSync(modules).filter((each) =>
     /^(pg|pg-.*|pgpass|postgres-.*|split2|xtend)$/.test(each),
@@ -146,7 +152,6 @@ function privateCheckout(name: string, owner: typeof account): string {
   chmodSync(checkout, 0o700);
   chmodSync(join(checkout, 'tmp'), 0o700);
   if (owner) giveAway(checkout, owner.uid, owner.gid);
-  return checkout;
 }
 
 function giveAway(path: string, uid: number, gid: number): void {

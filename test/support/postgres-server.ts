@@ -313,7 +313,8 @@ export class PostgresServer {
     child.unref();
     const { pid } = child;
     if (pid !== undefined) {
-      this.watchdog.started(pid);
+      // For PostgreSQL an immediate stop: nobody needs the data any more.
+      this.watchdog.started(pid, 'QUIT');
       child.once('exit', () => this.watchdog.ended(pid));
     }
     return child;

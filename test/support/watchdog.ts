@@ -3,7 +3,7 @@ import { once } from 'node:events';
 
 /**
  * Waits until its input ends, which it does when this process closes it and also when this process is gone, even by
- * SIGKILL. Then it ends the processes that were announced and not taken back, and removes the folder.
+ * SIGKILL. Then it ends the process groups that were announced and not taken back, and removes the folder.
  *
  * A process that has ended but that nobody has waited for (`Z`, in a container whose first process does not care)
  * counts as gone.
@@ -14,20 +14,20 @@ alive() {
   case $(cat "/proc/$1/stat" 2>/dev/null) in *') Z '*) return 1 ;; esac
 }
 running=
-while read -r word pid; do
+while read -r word pid signal; do
   if [ "$word" = started ]; then
-    running="$running $pid"
+    running="$running $pid:$signal"
   else
     rest=
-    for p in $running; do [ "$p" = "$pid" ] || rest="$rest $p"; done
+    for p in $running; do [ "\${p%:*}" = "$pid" ] || rest="$rest $p"; done
     running=$rest
   fi
 done
-for p in $running; do kill -QUIT "$p" 2>/dev/null; done
+for p in $running; do kill -s "\${p#*:}" -- "-\${p%:*}" 2>/dev/null; done
 for p in $running; do
-  tries=0
+  p=\${p%:*} tries=0
   while alive "$p" && [ $tries -lt 200 ]; do sleep 0.05; tries=$((tries + 1)); done
-  alive "$p" && kill -KILL "$p" 2>/dev/null
+  kill -KILL -- "-$p" 2>/dev/null
 done
 rm -rf -- "$1" || { sleep 1; rm -rf -- "$1"; }
 `;
@@ -53,9 +53,12 @@ export class Watchdog {
     return new Watchdog(child, child.stdin);
   }
 
-  /** From now on the process ends when this one does. */
-  started(pid: number): void {
-    this.input.write(`started ${pid}\n`);
+  /**
+   * From now on the process and its group end when this one does, by this signal and if need be by KILL. It has to be
+   * the leader of its group (`detached`).
+   */
+  started(pid: number, signal: 'INT' | 'QUIT'): void {
+    this.input.write(`started ${pid} ${signal}\n`);
   }
 
   ended(pid: number): void {

@@ -1,0 +1,25 @@
+import { Body, Controller, Get, Param, Post, Query } from '@nestjs/common';
+import { AfterPipe, IdPipe, type NewUser, NewUserPipe } from '../input.js';
+import type { User } from './user.entity.js';
+import { UsersService } from './users.service.js';
+
+@Controller('users')
+export class UsersController {
+  constructor(private readonly users: UsersService) {}
+
+  @Post()
+  create(@Body(NewUserPipe) user: NewUser): Promise<User> {
+    return this.users.create(user);
+  }
+
+  /** `GET /users?after=100` goes on where a first answer of a hundred users ended. */
+  @Get()
+  list(@Query('after', AfterPipe) after: number): Promise<User[]> {
+    return this.users.list(after);
+  }
+
+  @Get(':id')
+  read(@Param('id', IdPipe) id: number): Promise<User> {
+    return this.users.read(id);
+  }
+}

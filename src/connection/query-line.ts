@@ -1,0 +1,59 @@
+import { isQuiet, isQueryable } from './pg-internals.js';
+
+/** The client that the line stands before. */
+interface LineClient {
+  pipeline?: boolean;
+  query: unknown;
+  on(event: 'drain' | 'end', listener: () => void): unknown;
+}
+
+type Query = (...request: unknown[]) => unknown;
+
+/**
+ * Statements that wait for the one before them. `pg` 8 queues them itself and warns; `pg` 9 refuses a statement while
+ * another one runs.
+ */
+export class QueryLine {
+  readonly #waiting: (() => void)[] = [];
+  readonly #client: LineClient;
+  readonly #query: Query;
+
+  /** @param query the client's own, which `send` stands in for */
+  constructor(client: LineClient, query: unknown) {
+    this.#client = client;
+    this.#query = query as Query;
+    client.on('drain', () => this.#waiting.shift()?.());
+    // Nothing drains any more: each is told by the client that it is gone.
+    client.on('end', () => {
+      for (const next of this.#waiting.splice(0)) next();
+    });
+  }
+
+  get length(): number {
+    return this.#waiting.length;
+  }
+
+  /** As the client's `query`, in all its forms: at once when nothing runs, else when all before it are through. */
+  send(request: unknown[]): unknown {
+    const client = this.#client;
+    const free = isQuiet(client) && this.#waiting.length === 0;
+    if (free || client.pipeline || !isQueryable(client)) return this.#query(...request);
+    const own = client.query;
+    // Cut off meanwhile, the client has another `query`, which says why.
+    const later = () =>
+      client.query === own ? this.#query(...request) : (client.query as Query)(...request);
+    const [config, ...rest] = request as [{ submit?: unknown; callback?: unknown } | string, ...unknown[]];
+    if (typeof config === 'object' && typeof config?.submit === 'function') {
+      this.#waiting.push(later);
+      return config;
+    }
+    const callbacks = typeof config === 'object' ? [config?.callback, ...rest] : rest;
+    if (callbacks.some((callback) => typeof callback === 'function')) {
+      this.#waiting.push(later);
+      return undefined;
+    }
+    return new Promise((resolve, reject) =>
+      this.#waiting.push(() => void (later() as Promise<unknown>).then(resolve, reject)),
+    );
+  }
+}

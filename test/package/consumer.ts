@@ -1,0 +1,100 @@
+import { execFileSync, spawnSync } from 'node:child_process';
+import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { TemporaryFolder } from '../support/temporary-folder.js';
+
+const root = fileURLToPath(new URL('../../', import.meta.url));
+
+export interface Manifest {
+  main: string;
+  module: string;
+  types: string;
+  exports: unknown;
+  bin?: unknown;
+  dependencies?: Record<string, string>;
+  peerDependencies?: Record<string, string>;
+}
+
+/**
+ * A project that has installed the packed package: its files, and of the checkout's modules those alone that it
+ * declares, so that an import which nobody declared fails here as it would for users.
+ */
+export class Consumer {
+  readonly folder: string;
+
+  private constructor(private readonly temporary: TemporaryFolder) {
+    this.folder = temporary.path;
+  }
+
+  /** @param extra what such a project has besides, like an HTTP platform or the compiler */
+  static async create(extra: string[]): Promise<Consumer> {
+    const consumer = new Consumer(TemporaryFolder.create('consumer'));
+    // Nothing to do after `npm test`; by itself Jest builds nothing.
+    execFileSync(process.execPath, ['scripts/build-once.mjs'], { cwd: root });
+    const packed = execFileSync(
+      'npm',
+      ['pack', '--json', '--ignore-scripts', '--silent', '--pack-destination', consumer.folder],
+      { cwd: root, encoding: 'utf8', env: { ...process.env, NODE_OPTIONS: '' } },
+    );
+    const [{ filename }] = Object.values(JSON.parse(packed)) as [{ filename: string }];
+    mkdirSync(consumer.installed, { recursive: true });
+    execFileSync('tar', [
+      ...['-xzf', join(consumer.folder, filename), '-C', consumer.installed],
+      '--strip-components=1',
+    ]);
+    const { dependencies, peerDependencies } = consumer.manifest;
+    for (const name of [...Object.keys({ ...dependencies, ...peerDependencies }), ...extra]) {
+      const target = join(consumer.folder, 'node_modules', name);
+      mkdirSync(dirname(target), { recursive: true });
+      symlinkSync(join(root, 'node_modules', name), target);
+    }
+    return consumer;
+  }
+
+  get installed(): string {
+    return join(this.folder, 'node_modules', 'nestjs-database');
+  }
+
+  get manifest(): Manifest {
+    return JSON.parse(readFileSync(join(this.installed, 'package.json'), 'utf8')) as Manifest;
+  }
+
+  /** Every file of the package, as a path inside it. */
+  get files(): string[] {
+    return readdirSync(this.installed, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => relative(this.installed, join(entry.parentPath, entry.name)))
+      .sort();
+  }
+
+  write(name: string, text: string): void {
+    writeFileSync(join(this.folder, name), text);
+  }
+
+  /** Runs a script of this name with Node; the answer is what it printed, as JSON. */
+  run<Answer = unknown>(name: string, script: string, environment: Record<string, string> = {}): Answer {
+    this.write(name, script);
+    const { stdout, stderr, status } = spawnSync(process.execPath, [name], {
+      cwd: this.folder,
+      encoding: 'utf8',
+      env: { PATH: process.env.PATH, ...environment },
+    });
+    if (status !== 0) throw new Error(`${name} ended with ${status}:\n${stdout}${stderr}`);
+    return JSON.parse(stdout) as Answer;
+  }
+
+  /** What the compiler has to say, a line each. */
+  compile(): string[] {
+    const { stdout } = spawnSync(
+      process.execPath,
+      [join(this.folder, 'node_modules/typescript/bin/tsc'), '--noEmit', '--pretty', 'false'],
+      { cwd: this.folder, encoding: 'utf8' },
+    );
+    return stdout.split('\n').filter((line) => line !== '');
+  }
+
+  async remove(): Promise<void> {
+    await this.temporary.remove();
+  }
+}

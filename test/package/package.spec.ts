@@ -1,0 +1,249 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { type TestDatabase, createTestDatabase } from '../support/database.js';
+import { Consumer } from './consumer.js';
+
+const body = `
+async function main({ NestFactory }, { DataSource }, { DatabaseModule, DatabaseMonitor }) {
+  class AppModule {}
+  const app = await NestFactory.createApplicationContext(
+    { module: AppModule, imports: [DatabaseModule.forRoot()] },
+    { logger: false },
+  );
+  const rows = await app.get(DataSource).query('SELECT current_database() AS name');
+  await app.close();
+  console.log(JSON.stringify({ rows, monitor: typeof DatabaseMonitor }));
+}
+`;
+
+describe('the packed package', () => {
+  let consumer: Consumer;
+  let database: TestDatabase;
+
+  beforeAll(async () => {
+    // pg has no types of its own: who checks declarations (skipLibCheck: false) has installed @types/pg.
+    consumer = await Consumer.create(['@nestjs/platform-express', 'typescript', '@types/node', '@types/pg']);
+    database = await createTestDatabase();
+  }, 120_000);
+
+  afterAll(async () => {
+    await consumer?.remove();
+    await database?.drop();
+  });
+
+  it('holds the builds and their types, and no test, example or source', () => {
+    const unexpected = consumer.files.filter(
+      (file) =>
+        !/^dist\/(esm|cjs)\/[\w./-]+\.(js|d\.ts|js\.map)$/.test(file) &&
+        ![
+          'dist/cjs/package.json',
+          'package.json',
+          'LICENSE',
+          'README.md',
+          'CHANGELOG.md',
+          '.env.example',
+        ].includes(file),
+    );
+    expect(unexpected).toEqual([]);
+    expect(consumer.files.filter((file) => /spec|(^|\/)(test|example|bench)\//.test(file))).toEqual([]);
+    const scripts = consumer.files.filter((file) => file.endsWith('.js'));
+    const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
+    expect(types).toEqual(scripts.map((file) => file.replace(/\.js$/, '.d.ts')));
+    expect(
+      scripts.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
+    ).toEqual(scripts.filter((file) => file.startsWith('dist/cjs/')));
+  });
+
+  it('holds every file that its manifest names', () => {
+    const { exports, main, module, types, bin = {} } = consumer.manifest;
+    const named = [...leaves([exports, bin]), main, module, types].map((path) => path.replace(/^\.\//, ''));
+    expect(named.filter((path) => !consumer.files.includes(path))).toEqual([]);
+  });
+
+  it('is imported as ESM', () => {
+    const script = `
+      import 'reflect-metadata';
+      import * as core from '@nestjs/core';
+      import * as typeorm from 'typeorm';
+      import * as database from 'nestjs-database';
+      ${body}
+      await main(core, typeorm, database);`;
+    expect(consumer.run('main.mjs', script, { DB_URL: database.url })).toEqual({
+      rows: [{ name: database.name }],
+      monitor: 'function',
+    });
+  });
+
+  it('is required as CommonJS', () => {
+    const script = `
+      require('reflect-metadata');
+      ${body}
+      main(require('@nestjs/core'), require('typeorm'), require('nestjs-database'));`;
+    expect(consumer.run('main.cjs', script, { DB_URL: database.url })).toEqual({
+      rows: [{ name: database.name }],
+      monitor: 'function',
+    });
+  });
+
+  describe('with both builds loaded in one process', () => {
+    const both = `
+      import 'reflect-metadata';
+      import { createRequire } from 'node:module';
+      import * as esm from 'nestjs-database';
+      const require = createRequire(import.meta.url);
+      const cjs = require('nestjs-database');
+    `;
+
+    it('has the same exports and tokens in both', () => {
+      const script = `${both}
+        class User {}
+        const tokensOf = (build) => [
+          build.getDataSourceToken('second'), build.getEntityManagerToken('second'), build.getQueryRunnerToken('second'),
+          build.getQueryRunnerToken(), build.getRepositoryToken(User), build.getRepositoryToken(User, 'second'),
+          build.databaseConfig.KEY,
+        ].map(String);
+        const namesOf = (build) => Object.keys(build).filter((name) => name !== 'default' && name !== '__esModule' && name !== 'module.exports').sort();
+        console.log(JSON.stringify({
+          different: esm.DatabaseModule !== cjs.DatabaseModule,
+          names: [namesOf(esm), namesOf(cjs)],
+          tokens: [tokensOf(esm), tokensOf(cjs)],
+          classes: esm.getDataSourceToken() === cjs.getDataSourceToken() && esm.getEntityManagerToken() === cjs.getEntityManagerToken(),
+        }));`;
+      const { different, names, tokens, classes } = consumer.run<{
+        different: boolean;
+        names: string[][];
+        tokens: string[][];
+        classes: boolean;
+      }>('tokens.mjs', script);
+      expect(different).toBe(true);
+      expect(names[0]).toContain('DatabaseModule');
+      expect(names[0]).toEqual(names[1]);
+      expect(tokens[0]).toEqual(tokens[1]);
+      expect(classes).toBe(true);
+    });
+
+    it('knows the errors of the other by instanceof', () => {
+      const script = `${both}
+        const results = {};
+        for (const [name, thrower, judge] of [['esm by cjs', esm, cjs], ['cjs by esm', cjs, esm], ['own', esm, esm]]) {
+          try {
+            thrower.DatabaseModule.forRootAsync({});
+          } catch (error) {
+            results[name] = [
+              error instanceof judge.DatabaseConfigError, error instanceof judge.DatabaseError, error instanceof Error,
+              error instanceof judge.DatabaseConnectionError, new Error('other') instanceof judge.DatabaseError,
+            ];
+          }
+        }
+        console.log(JSON.stringify(results));`;
+      const expected = [true, true, true, false, false];
+      expect(consumer.run('errors.mjs', script)).toEqual({
+        'esm by cjs': expected,
+        'cjs by esm': expected,
+        own: expected,
+      });
+    });
+
+    it('serves repositories asked for through the other build', () => {
+      const script = `${both}
+        import { NestFactory } from '@nestjs/core';
+        import { EntitySchema } from 'typeorm';
+        class Thing {}
+        const schema = new EntitySchema({
+          name: 'Thing', target: Thing, tableName: 'things', columns: { id: { type: 'int', primary: true } },
+        });
+        class FeatureModule {}
+        const feature = { module: FeatureModule, imports: [cjs.DatabaseModule.forFeature([Thing])] };
+        class AppModule {}
+        const app = await NestFactory.createApplicationContext(
+          { module: AppModule, imports: [esm.DatabaseModule.forRoot({ entities: [schema], synchronize: true }), feature] },
+          { logger: false },
+        );
+        const things = app.get(cjs.getRepositoryToken(Thing), { strict: false });
+        await things.save({ id: 7 });
+        console.log(JSON.stringify(await things.find()));
+        await app.close();`;
+      expect(consumer.run('repositories.mjs', script, { DB_URL: database.url })).toEqual([{ id: 7 }]);
+    });
+  });
+
+  it('has types that resolve for ESM and for CommonJS, complete in themselves', () => {
+    const code = `
+      @Entity()
+      class User {
+        @PrimaryGeneratedColumn() id!: number;
+      }
+
+      @Module({
+        imports: [
+          DatabaseModule.forRootAsync({
+            imports: [ConfigModule.forFeature(databaseConfig)],
+            inject: [databaseConfig.KEY],
+            useFactory: (config: ConfigType<typeof databaseConfig>) => ({ ...config, autoLoadEntities: true }),
+          }),
+          DatabaseModule.forRootAsync(databaseConfig.asProvider()),
+          DatabaseModule.forRoot(),
+          DatabaseModule.forRoot({ name: 'second', url: 'postgres://127.0.0.1/app', pool: { size: 2 }, synchronize: false }),
+          // @ts-expect-error a pool has a number of connections
+          DatabaseModule.forRoot({ pool: { size: 'many' } }),
+          DatabaseModule.forFeature([User]),
+          DatabaseHealthModule,
+        ],
+      })
+      export class AppModule {}
+
+      @Injectable()
+      export class Users {
+        constructor(
+          private readonly dataSource: DataSource,
+          @InjectRepository(User) private readonly users: Repository<User>,
+          @InjectQueryRunner() private readonly runner: QueryRunner,
+          private readonly monitor: DatabaseMonitor,
+        ) {}
+        async all(): Promise<User[]> {
+          void [this.dataSource, this.runner, this.monitor.options, await this.monitor.checkConnection()];
+          return this.users.find();
+        }
+      }
+
+      export function hint(error: unknown): string | undefined {
+        return error instanceof DatabaseError ? error.hint : undefined;
+      }`;
+    const names = {
+      '@nestjs/common': 'Injectable, Module',
+      '@nestjs/config': 'ConfigModule, type ConfigType',
+      typeorm: 'DataSource, Entity, PrimaryGeneratedColumn, type QueryRunner, type Repository',
+      'nestjs-database':
+        'DatabaseError, DatabaseHealthModule, DatabaseModule, DatabaseMonitor, InjectQueryRunner, InjectRepository, databaseConfig',
+    };
+    const imports = Object.entries(names).map(([from, what]) => `import { ${what} } from '${from}';\n`);
+    consumer.write('esm.mts', imports.join('') + code);
+    consumer.write('cjs.cts', imports.join('') + code);
+    consumer.write(
+      'tsconfig.json',
+      JSON.stringify({
+        compilerOptions: {
+          ...{
+            target: 'ES2022',
+            module: 'nodenext',
+            moduleResolution: 'nodenext',
+            strict: true,
+            types: ['node'],
+          },
+          ...{ experimentalDecorators: true, emitDecoratorMetadata: true },
+          // So that our own declarations are checked as well; those of others are not our concern.
+          skipLibCheck: false,
+        },
+        files: ['esm.mts', 'cjs.cts'],
+      }),
+    );
+    const complaints = consumer.compile();
+    expect(
+      complaints.filter((line) => /^(esm\.mts|cjs\.cts|error|node_modules\/nestjs-database\/)/.test(line)),
+    ).toEqual([]);
+  }, 90_000);
+});
+
+function leaves(tree: unknown): string[] {
+  if (typeof tree === 'string') return [tree];
+  return typeof tree === 'object' && tree !== null ? Object.values(tree).flatMap(leaves) : [];
+}
