@@ -1,7 +1,7 @@
 import config from './jest.config.mjs';
 
 // The model with fewer runs, and no server.
-process.env.POOL_MODEL_RUNS ??= '150';
+process.env.POOL_MODEL_RUNS ??= '40';
 
 export default {
   ...config,
