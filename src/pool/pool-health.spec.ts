@@ -131,6 +131,20 @@ describe('validation', () => {
     expect(pool.idleCount).toBe(1);
   });
 
+  it('is the cause of a timeout when nothing else came', async () => {
+    open({ max: 1, acquireTimeoutMs: 1_000 });
+    (await pool.acquire()).release();
+    await clock.pass(600);
+    server.checkError = new Error('no answer');
+    server.slow = true;
+    const asked = watch(pool.acquire());
+    await clock.pass(1_000);
+    expect(asked.error).toMatchObject({
+      code: 'POOL_ACQUIRE_TIMEOUT',
+      cause: { code: 'POOL_VALIDATION_FAILED', cause: { message: 'no answer' } },
+    });
+  });
+
   it('counts its time against the deadline of the acquire', async () => {
     open({ max: 1, acquireTimeoutMs: 1_000 });
     const client = await pool.acquire();

@@ -78,6 +78,12 @@ describe('the dial', () => {
     expect(await setting(connection, 'application_name')).toBe('spec');
   });
 
+  it('keeps the TCP connection alive, unless it is told not to', async () => {
+    const kept = (options: ConnectionOptions) =>
+      (make(options).connection as unknown as { _keepAlive: boolean })._keepAlive;
+    expect([kept({}), kept({ keepAlive: false })]).toEqual([true, false]);
+  });
+
   it('keeps options that the caller gives, of the URL too', async () => {
     const url = `${proxy.through(database.url)}?options=${encodeURIComponent('-c work_mem=5MB')}`;
     const connection = await open({ connectionString: url, session: { jit: 'off' } });
