@@ -305,6 +305,22 @@ describe('the return', () => {
     expect(await discard.restore('discard', 5_000)).toEqual({ rolledBack: false, cleared: true });
   });
 
+  it('waits for a cancel that is still under way, which would hit the statement of the next borrower', async () => {
+    const connection = await open();
+    const order: string[] = [];
+    proxy.once('connection', (cancel) => cancel.freeze());
+    const asked = connection.query('SELECT pg_sleep(0.2)');
+    const cancelled = connection.cancelRunning(5_000).then(() => order.push('cancelled'));
+    await asked;
+    expect(connection.quiet).toBe(true);
+    const restored = connection.restore('smart', 5_000)?.then(() => order.push('restored'));
+    // A round trip of somebody else: time enough for a restore that does not wait.
+    await database.sql('SELECT 1');
+    await proxy.pass();
+    await Promise.all([cancelled, restored]);
+    expect(order).toEqual(['cancelled', 'restored']);
+  });
+
   it('is bounded: a statement that does not end makes it fail', async () => {
     const connection = await open();
     const sleeping = connection.query('SELECT pg_sleep(60)').catch((error: Error) => error);
