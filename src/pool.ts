@@ -23,7 +23,7 @@ export {
 export type { DestroyReason, Histogram, LeaseInfo, PoolCounters, PoolSnapshot } from './database.snapshot.js';
 export type { Clock } from './pool/clock.js';
 export { ConnectionPool } from './pool/connection-pool.js';
-export type { DrainReport } from './pool/pool-engine.js';
+export type { DrainReport } from './pool/drain.js';
 export type { PoolLease } from './pool/lease.js';
 export type { Leased, Link, PoolableClient } from './pool/link.js';
 export type { PoolOptions } from './pool/pool.options.js';

@@ -6,7 +6,7 @@ import { describePool } from './describe.js';
 import type { Caller, PoolLease } from './lease.js';
 import type { Leased, PoolableClient } from './link.js';
 import { PoolEngine } from './pool-engine.js';
-import type { DrainReport } from './pool-engine.js';
+import type { DrainReport } from './drain.js';
 import { withoutSecrets } from './pool.options.js';
 import type { PoolOptions } from './pool.options.js';
 import { queryOnPool } from './pool-query.js';

@@ -5,7 +5,10 @@ import { Alarm, systemClock } from './clock.js';
 import type { Clock } from './clock.js';
 import { findDeadlock } from './deadlock.js';
 import { DialBackoff, dial } from './dial.js';
+import { drain } from './drain.js';
+import type { DrainReport } from './drain.js';
 import { DurationHistogram, newCounters } from './figures.js';
+import type { Counters } from './figures.js';
 import { captureSite } from './lease.js';
 import type { Caller, Lease } from './lease.js';
 import { LeaseBook } from './lease-book.js';
@@ -19,18 +22,6 @@ import { Voice } from './voice.js';
 import { WaiterQueue } from './waiters.js';
 import type { AcquireOptions, Waiter } from './waiters.js';
 
-/** How a drain went. */
-export interface DrainReport {
-  /** Connections that came back by themselves. */
-  readonly returned: number;
-  /** Connections that were cancelled and cut. */
-  readonly cut: number;
-  /** Acquires that were rejected. */
-  readonly rejected: number;
-}
-
-/** How long a statement has to end after it was cancelled at the end of a drain. */
-const DRAIN_GRACE_MS = 500;
 /** How soon it is looked again whether those who wait for each other have finished what they run. */
 const DEADLOCK_LOOK_MS = 100;
 /** Up to this part of the lifetime is taken off at random. */
@@ -240,6 +231,14 @@ export class PoolEngine<C extends PoolableClient> {
     if (this.ending) return this.#drop(slot, 'shutdown');
     slot.state = 'idle';
     slot.touch();
+    const waiter = this.#waiters.first;
+    // It has just answered. Were its age asked here, a window of 0 would have it validated for ever.
+    if (waiter && slot.usable && slot.generation === this.#generation) {
+      this.#give(slot, waiter);
+      // A dial that has succeeded after failures lets the others be dialled.
+      if (this.#waiters.length > 0) this.#pump();
+      return;
+    }
     this.#idle.push(slot);
     if (this.#limits.allowExitOnIdle) slot.client.unref?.();
     const idleLimitMs = this.#idleLimit();
@@ -314,6 +313,7 @@ export class PoolEngine<C extends PoolableClient> {
         if (slot.state !== 'checking') return;
         this.#counters.validationFailures += 1;
         const error = this.#voice.invalid(cause);
+        this.#backoff.lastError = error;
         this.#age(slot, error);
         // It was silent instead of refused: those that lay idle for longer went the same way, and each would cost the
         // waiter a timeout of its own.
@@ -486,7 +486,7 @@ export class PoolEngine<C extends PoolableClient> {
       if (reason === undefined) continue;
       this.#drop(slot, reason);
     }
-    this.#leases.look(this.#voice, (lease, error) => this.#takeBack(lease, 'reclaimed', error));
+    this.#leases.look(this.#voice, (lease, error) => this.takeBack(lease, 'reclaimed', error));
     this.#fill();
     const now = this.#clock.now();
     for (const slot of this.#idle) {
@@ -500,7 +500,11 @@ export class PoolEngine<C extends PoolableClient> {
   }
 
   /** Ends a lease against its owner's will; his statements fail with `error` and his release does nothing. */
-  #takeBack(lease: Lease<C>, reason: 'reclaimed' | 'shutdown', error: Error): void {
+  takeBack(
+    lease: Lease<C>,
+    reason: 'reclaimed' | 'shutdown',
+    error: Error = this.#voice.closedError(),
+  ): void {
     lease.reclaimedBy = error;
     this.#leases.close(lease);
     this.#voice.announce('release', error, lease.slot.client);
@@ -556,37 +560,20 @@ export class PoolEngine<C extends PoolableClient> {
     return this.#leases;
   }
 
+  get counters(): Readonly<Counters> {
+    return this.#counters;
+  }
+
   // ---- the end -------------------------------------------------------------------------------------------------------
 
-  /**
-   * Closes the pool gently and surely: goes on lending until nothing is out and nobody waits, or `timeoutMs` is over; then
-   * rejects the waiters, cancels what still runs, cuts it, and closes. Never hangs; called again, it is the same drain.
-   */
+  /** One drain, however often it is asked for. */
   drain(timeoutMs: number): Promise<DrainReport> {
-    this.#draining ??= this.#drain(timeoutMs);
+    this.#draining ??= drain(this, timeoutMs);
     return this.#draining;
   }
 
-  async #drain(timeoutMs: number): Promise<DrainReport> {
-    const { released, closed } = this.#counters;
-    await this.#whenQuiescent(timeoutMs);
-    const shut = this.shut();
-    if (this.#leases.length > 0) {
-      for (const lease of this.#leases) void lease.slot.link.cancelRunning(DRAIN_GRACE_MS);
-      await this.#whenQuiescent(DRAIN_GRACE_MS);
-    }
-    const left = [...this.#leases];
-    for (const lease of left) this.#takeBack(lease, 'shutdown', this.#voice.closedError());
-    await shut;
-    return {
-      returned: this.#counters.released - released,
-      cut: left.length,
-      rejected: this.#counters.closed - closed,
-    };
-  }
-
   /** Resolves when nothing is out and nobody waits, or when `timeoutMs` is over. */
-  #whenQuiescent(timeoutMs: number): Promise<void> {
+  whenQuiescent(timeoutMs: number): Promise<void> {
     if (this.#leases.length === 0 && this.#waiters.length === 0) return Promise.resolve();
     return this.#quiescence.wait(timeoutMs);
   }

@@ -52,6 +52,17 @@ describe('validation', () => {
     expect((await pool.acquire()).checks).toBe(0);
   });
 
+  it('asks once and not for ever when every idle time is too long', async () => {
+    open({ validateAfterIdleMs: 0 });
+    const now = clock.now();
+    jest.spyOn(clock, 'now').mockImplementation(() => now + server.clients.length + performance.now());
+    const client = await pool.acquire();
+    expect(client.checks).toBe(0);
+    client.release();
+    expect((await pool.acquire()).checks).toBe(1);
+    jest.restoreAllMocks();
+  });
+
   it('asks after a sleep of the machine, which stops the one clock and not the other', async () => {
     open();
     (await pool.acquire()).release();
@@ -118,6 +129,20 @@ describe('validation', () => {
     idle.answerCheck();
     await settled();
     expect(pool.idleCount).toBe(1);
+  });
+
+  it('is the cause of a timeout when nothing else came', async () => {
+    open({ max: 1, acquireTimeoutMs: 1_000 });
+    (await pool.acquire()).release();
+    await clock.pass(600);
+    server.checkError = new Error('no answer');
+    server.slow = true;
+    const asked = watch(pool.acquire());
+    await clock.pass(1_000);
+    expect(asked.error).toMatchObject({
+      code: 'POOL_ACQUIRE_TIMEOUT',
+      cause: { code: 'POOL_VALIDATION_FAILED', cause: { message: 'no answer' } },
+    });
   });
 
   it('counts its time against the deadline of the acquire', async () => {

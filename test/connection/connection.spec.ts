@@ -47,6 +47,17 @@ async function setting(connection: Connection, name: string): Promise<unknown> {
   return rows[0].value;
 }
 
+/** Until the server has begun with the statement: a cancel that comes before it hits nothing. */
+async function running(connection: Connection): Promise<void> {
+  for (;;) {
+    const rows = await database.sql(
+      "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'",
+      [pidOf(connection)],
+    );
+    if (rows.length > 0) return;
+  }
+}
+
 const pidOf = (connection: Connection) => (connection as unknown as { processID: number }).processID;
 
 describe('the dial', () => {
@@ -65,6 +76,12 @@ describe('the dial', () => {
     expect(await setting(connection, 'lock_timeout')).toBe('1234ms');
     expect(await setting(connection, 'idle_in_transaction_session_timeout')).toBe('9876ms');
     expect(await setting(connection, 'application_name')).toBe('spec');
+  });
+
+  it('keeps the TCP connection alive, unless it is told not to', async () => {
+    const kept = (options: ConnectionOptions) =>
+      (make(options).connection as unknown as { _keepAlive: boolean })._keepAlive;
+    expect([kept({}), kept({ keepAlive: false })]).toEqual([true, false]);
   });
 
   it('keeps options that the caller gives, of the URL too', async () => {
@@ -288,6 +305,22 @@ describe('the return', () => {
     expect(await discard.restore('discard', 5_000)).toEqual({ rolledBack: false, cleared: true });
   });
 
+  it('waits for a cancel that is still under way, which would hit the statement of the next borrower', async () => {
+    const connection = await open();
+    const order: string[] = [];
+    proxy.once('connection', (cancel) => cancel.freeze());
+    const asked = connection.query('SELECT pg_sleep(0.2)');
+    const cancelled = connection.cancelRunning(5_000).then(() => order.push('cancelled'));
+    await asked;
+    expect(connection.quiet).toBe(true);
+    const restored = connection.restore('smart', 5_000)?.then(() => order.push('restored'));
+    // A round trip of somebody else: time enough for a restore that does not wait.
+    await database.sql('SELECT 1');
+    await proxy.pass();
+    await Promise.all([cancelled, restored]);
+    expect(order).toEqual(['cancelled', 'restored']);
+  });
+
   it('is bounded: a statement that does not end makes it fail', async () => {
     const connection = await open();
     const sleeping = connection.query('SELECT pg_sleep(60)').catch((error: Error) => error);
@@ -462,6 +495,27 @@ describe('the end of a connection', () => {
     const before = proxy.total;
     await connection.cancelRunning();
     expect(proxy.total).toBe(before);
+  });
+
+  it('cancels through a Unix socket too', async () => {
+    const [row] = await database.sql<{ directories: string }>(
+      "SELECT current_setting('unix_socket_directories') AS directories",
+    );
+    const [directory] = (row?.directories ?? '').split(',');
+    if (!directory) return;
+    const { port, username, password } = new URL(database.url);
+    const connection = await open({
+      connectionString: undefined,
+      host: directory,
+      port: Number(port),
+      user: username,
+      password: decodeURIComponent(password),
+      database: database.name,
+    });
+    const failed = expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    await running(connection);
+    await connection.cancelRunning();
+    await failed;
   });
 
   it('gives a cancel up when nobody answers it', async () => {

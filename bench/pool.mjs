@@ -1,0 +1,112 @@
+// Our pool beside pg-pool, interleaved in one run; the connections are fakes, so that only the pools are measured.
+//   npm run bench
+import { EventEmitter } from 'node:events';
+import { performance } from 'node:perf_hooks';
+import { setTimeout } from 'node:timers';
+import { setTimeout as sleep } from 'node:timers/promises';
+import Pool from 'pg-pool';
+import { ConnectionPool } from '../dist/esm/pool.js';
+
+const sorted = (values) => [...values].sort((a, b) => a - b);
+const percentile = (values, part) =>
+  sorted(values)[Math.min(values.length - 1, Math.floor(values.length * part))];
+const median = (values) => percentile(values, 0.5);
+
+/** A connection that takes `dialMs` to open and is always clean. */
+function clientClass(dialMs) {
+  return class FakeClient extends EventEmitter {
+    _queryable = true;
+    _ending = false;
+    usable = true;
+    quiet = true;
+    transaction = 'I';
+    connect(callback) {
+      if (dialMs === 0) process.nextTick(callback, null);
+      else setTimeout(() => callback(null), dialMs);
+    }
+    end(callback) {
+      process.nextTick(() => callback?.());
+    }
+    restore() {
+      return undefined;
+    }
+    async check() {}
+    async close() {}
+    destroy() {}
+    async cancelRunning() {}
+    async terminate() {}
+    ref() {}
+    unref() {}
+  };
+}
+
+async function loop(pool, rounds) {
+  const started = performance.now();
+  for (let round = 0; round < rounds; round += 1) (await pool.connect()).release();
+  return ((performance.now() - started) * 1_000) / rounds;
+}
+
+async function idleAndFresh() {
+  const Client = clientClass(0);
+  const pools = {
+    ours: new ConnectionPool({ size: 5, maxOverflow: 10, onWarning: false }, Client),
+    theirs: new Pool({ max: 15, Client }),
+  };
+  const times = { ours: [], theirs: [] };
+  for (let round = 0; round < 33; round += 1)
+    for (const [name, pool] of Object.entries(pools)) {
+      const micros = await loop(pool, 10_000);
+      // The first rounds warm the compiler up.
+      if (round >= 3) times[name].push(micros);
+    }
+  const [ours, theirs] = [median(times.ours), median(times.theirs)];
+  console.log(
+    `acquire and release of an idle, fresh connection: ours ${ours.toFixed(2)} µs, pg-pool ${theirs.toFixed(2)} µs, ratio ${(theirs / ours).toFixed(2)}`,
+  );
+  for (const pool of Object.values(pools)) await pool.end();
+}
+
+async function burst(pool, count, useMs) {
+  const waits = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const started = performance.now();
+      const client = await pool.connect();
+      const waited = performance.now() - started;
+      await sleep(useMs);
+      client.release();
+      return waited;
+    }),
+  );
+  return { median: median(waits), p95: percentile(waits, 0.95) };
+}
+
+/** 50 acquires at once; `out` connections are open and in use, and come back after `useMs` like the others. */
+async function bursts(out, useMs) {
+  const Client = clientClass(300);
+  const seen = { ours: [], theirs: [] };
+  for (let round = 0; round < 5; round += 1) {
+    const pools = {
+      ours: new ConnectionPool({ size: 5, maxOverflow: 10, onWarning: false }, Client),
+      theirs: new Pool({ max: 15, Client }),
+    };
+    for (const [name, pool] of Object.entries(pools)) {
+      const clients = await Promise.all(Array.from({ length: out }, () => pool.connect()));
+      for (const client of clients) setTimeout(() => client.release(), useMs);
+      seen[name].push(await burst(pool, 50, useMs));
+      await pool.end();
+    }
+  }
+  const figure = (part) => {
+    const [ours, theirs] = ['ours', 'theirs'].map((name) => median(seen[name].map((result) => result[part])));
+    return `${part} ours ${ours.toFixed(0)} ms, pg-pool ${theirs.toFixed(0)} ms, ratio ${(theirs / ours).toFixed(2)}`;
+  };
+  console.log(
+    `burst of 50, dial 300 ms, ${out} of 15 open and in use, back after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
+  );
+}
+
+await idleAndFresh();
+await bursts(0, 20);
+await bursts(5, 20);
+await bursts(5, 2);
+await bursts(1, 2);

@@ -1,0 +1,107 @@
+import { EventEmitter } from 'node:events';
+import { describe, expect, it, jest } from '@jest/globals';
+import { cutSocket, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import { PlainClientControl } from './plain-client.js';
+
+/** Shaped like a `pg.Client`, as far as its documentation goes. */
+class Plain extends EventEmitter {
+  status: 'I' | 'T' | 'E' | null = 'I';
+  answers = true;
+  ends = true;
+  readonly sent: string[] = [];
+
+  getTransactionStatus(): 'I' | 'T' | 'E' | null {
+    return this.status;
+  }
+  query(query: string | { text: string }): Promise<{ rows: never[] }> {
+    this.sent.push(typeof query === 'string' ? query : query.text);
+    return this.answers ? Promise.resolve({ rows: [] }) : new Promise(() => undefined);
+  }
+  end(callback: () => void): void {
+    if (this.ends) callback();
+  }
+}
+
+describe('the care for a client of another class', () => {
+  it('does nothing to one that is outside of a transaction, or cannot tell', () => {
+    const client = new Plain();
+    const control = new PlainClientControl(client);
+    expect(control.restore('smart', 100)).toBeUndefined();
+    client.status = null;
+    expect(control.restore('rollback', 100)).toBeUndefined();
+    client.status = 'T';
+    expect(control.restore('none', 100)).toBeUndefined();
+    expect(client.sent).toEqual([]);
+    expect([control.usable, control.quiet, control.transaction]).toEqual([true, true, 'T']);
+  });
+
+  it('rolls an open transaction back, and discards when it is told to', async () => {
+    const client = new Plain();
+    const control = new PlainClientControl(client);
+    client.status = 'E';
+    expect(await control.restore('smart', 100)).toEqual({ rolledBack: true, cleared: false });
+    client.status = 'I';
+    expect(await control.restore('discard', 100)).toEqual({ rolledBack: false, cleared: true });
+    expect(client.sent).toEqual(['ROLLBACK', 'DISCARD ALL']);
+  });
+
+  it('asks it whether it is alive, for so long', async () => {
+    const client = new Plain();
+    const control = new PlainClientControl(client);
+    await control.check(1_000);
+    client.answers = false;
+    await expect(control.check(20)).rejects.toThrow('did not answer within 20 ms');
+    expect(client.sent).toEqual(['SELECT 1', 'SELECT 1']);
+    await control.cancelRunning();
+  });
+
+  it('says goodbye, and destroys it when there is no answer', async () => {
+    const client = new Plain();
+    await new PlainClientControl(client).close();
+    client.ends = false;
+    const stream = { destroy: jest.fn() };
+    Object.assign(client, { connection: { stream } });
+    await new PlainClientControl(client).close(20);
+    expect(stream.destroy).toHaveBeenCalledTimes(1);
+  });
+
+  it('destroys one without a socket by its goodbye, and takes it for lost', async () => {
+    const client = new Plain();
+    const end = jest.spyOn(client, 'end');
+    const control = new PlainClientControl(client);
+    const reason = new Error('enough');
+    await control.terminate(reason);
+    expect(end).toHaveBeenCalledTimes(1);
+    expect([control.usable, control.lostBy]).toEqual([false, reason]);
+  });
+});
+
+describe('what pg does not document', () => {
+  it('is taken at its documented word where it is missing', () => {
+    expect([isQuiet({}), isQueryable({}), transactionStatusOf({}), cutSocket({})]).toEqual([
+      true,
+      true,
+      null,
+      false,
+    ]);
+  });
+
+  it.each([
+    [{ readyForQuery: false }, false],
+    [{ readyForQuery: true, _activeQuery: {} }, false],
+    [{ readyForQuery: true, _activeQuery: null, _queryQueue: [{}] }, false],
+    [{ readyForQuery: true, _activeQuery: null, _queryQueue: [], _sentQueryQueue: [{}] }, false],
+    [{ readyForQuery: true, _activeQuery: null, _queryQueue: [], _sentQueryQueue: [] }, true],
+  ])('says when a connection is quiet: %j', (client, quiet) => {
+    expect(isQuiet(client)).toBe(quiet);
+  });
+
+  it.each([
+    [{ _queryable: false }, false],
+    [{ _queryable: true, _ending: true }, false],
+    [{ _queryable: true, _ending: false, _ended: true }, false],
+    [{ _queryable: true, _ending: false, _ended: false }, true],
+  ])('says when a statement can be sent: %j', (client, queryable) => {
+    expect(isQueryable(client)).toBe(queryable);
+  });
+});

@@ -1,0 +1,53 @@
+import type { PoolCounters } from '../database.snapshot.js';
+import type { Lease } from './lease.js';
+import type { LeaseBook } from './lease-book.js';
+import type { PoolableClient } from './link.js';
+
+/** How a drain went. */
+export interface DrainReport {
+  /** Connections that came back by themselves. */
+  readonly returned: number;
+  /** Connections that were cancelled and cut. */
+  readonly cut: number;
+  /** Acquires that were rejected. */
+  readonly rejected: number;
+}
+
+/** What a drain asks of the pool. */
+export interface Drainable<C extends PoolableClient> {
+  readonly leases: LeaseBook<C>;
+  readonly counters: Pick<PoolCounters, 'released' | 'closed'>;
+  /** Resolves when nothing is out and nobody waits, or when `timeoutMs` is over. */
+  whenQuiescent(timeoutMs: number): Promise<void>;
+  /** Rejects the waiters, lends no more, and resolves when all is closed. */
+  shut(): Promise<void>;
+  takeBack(lease: Lease<C>, reason: 'shutdown'): void;
+}
+
+/** How long a statement has to end after it was cancelled. */
+const GRACE_MS = 500;
+
+/**
+ * Closes the pool gently and surely: it goes on lending until nothing is out and nobody waits, or `timeoutMs` is over;
+ * then the waiters are rejected, what still runs is cancelled, and what does not come back even then is cut.
+ */
+export async function drain<C extends PoolableClient>(
+  pool: Drainable<C>,
+  timeoutMs: number,
+): Promise<DrainReport> {
+  const { released, closed } = pool.counters;
+  await pool.whenQuiescent(timeoutMs);
+  const shut = pool.shut();
+  if (pool.leases.length > 0) {
+    for (const lease of pool.leases) void lease.slot.link.cancelRunning(GRACE_MS);
+    await pool.whenQuiescent(GRACE_MS);
+  }
+  const left = [...pool.leases];
+  for (const lease of left) pool.takeBack(lease, 'shutdown');
+  await shut;
+  return {
+    returned: pool.counters.released - released,
+    cut: left.length,
+    rejected: pool.counters.closed - closed,
+  };
+}

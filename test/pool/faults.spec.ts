@@ -1,0 +1,276 @@
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ConnectionPool } from '../../src/pool.js';
+import type { PoolOptions, PoolWarning } from '../../src/pool.js';
+import type { Connection } from '../../src/pool.js';
+import { createAuthority } from '../support/certificates.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
+
+let server: PostgresServer;
+let proxy: TcpProxy;
+let pool: ConnectionPool<Connection>;
+let warnings: PoolWarning[];
+let ca: string;
+
+beforeAll(async () => {
+  const authority = await createAuthority();
+  ca = authority.cert;
+  server = await startPostgres({
+    settings: { max_connections: 12 },
+    tls: await authority.issueServer(),
+    hba: ['host all all all scram-sha-256', 'host replication all all scram-sha-256'],
+  });
+}, 60_000);
+afterAll(() => server.dispose());
+beforeEach(async () => {
+  proxy = await startTcpProxy({ port: server.port });
+});
+afterEach(async () => {
+  await pool.drain({ timeoutMs: 0 });
+  await proxy.close();
+});
+
+function open(options: PoolOptions<Connection> = {}): void {
+  warnings = [];
+  pool = new ConnectionPool<Connection>({
+    connectionString: proxy.through(server.url),
+    onWarning: (warning) => void warnings.push(warning),
+    size: 3,
+    maxOverflow: 0,
+    validateAfterIdleMs: 0,
+    validationTimeoutMs: 200,
+    ...options,
+  });
+}
+
+const pid = async (client: { query: Connection['query'] }): Promise<number> =>
+  (await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid;
+
+/** All three connections, idle. */
+async function warm(): Promise<number[]> {
+  const clients = await Promise.all([pool.connect(), pool.connect(), pool.connect()]);
+  const pids = await Promise.all(clients.map(pid));
+  for (const client of clients) client.release();
+  return pids;
+}
+
+const works = async () => expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
+
+describe('faults', () => {
+  it('a backend that is ended while idle costs nobody an error', async () => {
+    open();
+    await warm();
+    await server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
+    await Promise.all([works(), works(), works()]);
+    expect(pool.snapshot().generation).toBeGreaterThan(0);
+  });
+
+  it('a backend that is ended while busy fails its own statement alone', async () => {
+    open();
+    await warm();
+    const busy = await pool.connect();
+    const victim = await pid(busy);
+    const failed = expect(busy.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57P01' });
+    await server.sql('SELECT pg_terminate_backend($1)', [victim]);
+    await failed;
+    busy.release();
+    await works();
+    expect(pool.snapshot()).toMatchObject({ leased: 0, generation: 1, counters: { outages: 1 } });
+  });
+
+  it('connections that the network has forgotten cost the next caller one dial, and no error', async () => {
+    open();
+    await warm();
+    proxy.forget();
+    await works();
+    expect(pool.snapshot().counters).toMatchObject({ outages: 1, dialFailures: 0 });
+    await Promise.all([works(), works(), works()]);
+    expect(pool.snapshot().counters.outages).toBe(1);
+  });
+
+  it('connections that were reset cost nobody an error', async () => {
+    open();
+    await warm();
+    proxy.reset();
+    await proxy.pass();
+    await works();
+  });
+
+  it('idle connections on a network that stands still are replaced as soon as dials work again', async () => {
+    open({ connectTimeoutMs: 500, acquireTimeoutMs: 5_000 });
+    await warm();
+    for (const connection of proxy.connections) connection.freeze();
+    await works();
+    expect(pool.snapshot().counters).toMatchObject({ validations: 1, destroyed: { validation: 3 } });
+  });
+
+  it('a statement on a network that stands still is ended by the deadline, and its place is free again', async () => {
+    open({ statement_timeout: 100, statementGraceMs: 100, connectTimeoutMs: 500 });
+    await warm();
+    const client = await pool.acquire({ borrower: 'GET /frozen' });
+    proxy.freeze();
+    await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
+    client.release();
+    await proxy.pass();
+    await works();
+    expect(pool.snapshot().leased).toBe(0);
+  });
+
+  it('a server that refuses is an error at once, and service is back with the server', async () => {
+    open();
+    await warm();
+    proxy.reset();
+    await proxy.refuse();
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({
+      code: 'POOL_DIAL_FAILED',
+      cause: { code: 'ECONNREFUSED' },
+    });
+    await proxy.pass();
+    await works();
+  });
+
+  it('a restart of the server costs the idle ones nothing and never the process', async () => {
+    open({ connectionString: server.url });
+    await warm();
+    await server.restart('fast');
+    await Promise.all([works(), works(), works()]);
+    expect(pool.snapshot().counters.outages).toBe(1);
+  });
+
+  it('a server that is killed is an error while it is down and forgotten afterwards', async () => {
+    open({ connectionString: server.url });
+    await warm();
+    await server.kill();
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    await server.start();
+    await Promise.all([works(), works(), works()]);
+  });
+
+  it('max_connections reached: those that are there go on serving, and the refusal is the cause of the timeout', async () => {
+    open({ size: 20, acquireTimeoutMs: 3_000 });
+    const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.connect()));
+    const lent = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const refused = clients.find((result) => result.status === 'rejected');
+    expect(refused?.reason).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '53300' } });
+    expect(lent.length).toBeGreaterThan(3);
+    const [first] = lent;
+    const waiting = pool.connect();
+    first?.release();
+    (await waiting).release();
+    for (const client of lent.slice(1)) client.release();
+  });
+
+  it('a dial that the network holds blocks nobody who can be served otherwise', async () => {
+    open({ connectTimeoutMs: 1_000 });
+    const lent = await pool.connect();
+    proxy.once('connection', (connection) => connection.freeze());
+    const waiting = pool.connect();
+    await new Promise((resolve) => proxy.once('data', resolve));
+    lent.release();
+    expect(await waiting).toBe(lent);
+    lent.release();
+  });
+
+  it('a connection that is taken back by force stops on the server, and its late owner is told', async () => {
+    open({ reclaimAfterMs: 200 });
+    const client = await pool.acquire({ borrower: 'job' });
+    const backend = await pid(client);
+    const sleeping = client.query('SELECT pg_sleep(60)');
+    await expect(sleeping).rejects.toThrow();
+    await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_LEASE_RECLAIMED' });
+    client.release();
+    await pool.drain();
+    const left = await server.sql('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [backend]);
+    expect(left).toEqual([]);
+  });
+
+  it('a drain cancels a statement that never ends, and leaves nothing on the server', async () => {
+    open({ application_name: 'drained' });
+    const client = await pool.connect();
+    const failed = expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    const drained = pool.drain({ timeoutMs: 100 });
+    await failed;
+    client.release();
+    expect(await drained).toMatchObject({ returned: 1, cut: 0 });
+    expect(await server.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'drained'")).toEqual([]);
+  });
+
+  it('a drain on a network that stands still ends too', async () => {
+    open();
+    await warm();
+    const client = await pool.connect();
+    proxy.freeze();
+    client.query('SELECT 1').catch(() => undefined);
+    expect(await pool.drain({ timeoutMs: 50 })).toMatchObject({ cut: 1 });
+    expect(pool.ended).toBe(true);
+  });
+
+  it('a cancel goes over TLS when the connection does: its key is not for others to read', async () => {
+    const sent: Buffer[] = [];
+    proxy.on('data', (_, direction, bytes) => direction === 'to-server' && sent.push(bytes));
+    open({ ssl: { ca, servername: 'localhost' } });
+    const client = await pool.connect();
+    const { rows } = await client.query('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()');
+    expect(rows).toEqual([{ ssl: true }]);
+    const { processID, secretKey } = client as unknown as { processID: number; secretKey: number };
+    const key = Buffer.alloc(8);
+    key.writeInt32BE(processID, 0);
+    key.writeInt32BE(secretKey, 4);
+    const failed = expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    while (
+      (
+        await server.sql("SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'", [
+          processID,
+        ])
+      ).length === 0
+    );
+    await client.cancelRunning();
+    await failed;
+    client.release();
+    expect(proxy.total).toBe(2);
+    expect(Buffer.concat(sent).includes(key)).toBe(false);
+  });
+
+  it('the first acquire is served while later ones wait for a slow network', async () => {
+    open({ acquireTimeoutMs: 10_000 });
+    proxy.delay(50);
+    await Promise.all(Array.from({ length: 6 }, () => works()));
+    expect(pool.snapshot().counters.created).toBeLessThanOrEqual(3);
+  });
+});
+
+describe('a primary that has become a standby', () => {
+  it('is left at the first refused write, and connections to it are not lent again', async () => {
+    const standby = await startPostgres();
+    try {
+      await standby.stop();
+      // With this file in its folder the server comes up in recovery and stays there.
+      const files = standby as unknown as {
+        data: string;
+        writeOwn(path: string, text: string): Promise<void>;
+      };
+      await files.writeOwn(join(files.data, 'standby.signal'), '');
+      await standby.start();
+      open({ connectionString: standby.url, size: 2 });
+      const [one, two] = await Promise.all([pool.connect(), pool.connect()]);
+      two.release();
+      await expect(one.query('CREATE TABLE t (id int)')).rejects.toMatchObject({ code: '25006' });
+      const removed = once(pool, 'remove');
+      one.release();
+      expect(await removed).toEqual([one]);
+      expect(pool.snapshot()).toMatchObject({ generation: 1, counters: { destroyed: { reset: 1 } } });
+      const next = await pool.connect();
+      expect([one, two]).not.toContain(next);
+      expect(pool.snapshot().counters).toMatchObject({ validations: 1, validationFailures: 1 });
+      next.release();
+      expect(warnings.map(({ code }) => code)).toContain('CONNECTION_RESET_FAILED');
+    } finally {
+      await pool.drain({ timeoutMs: 0 });
+      await standby.dispose();
+    }
+  }, 60_000);
+});
