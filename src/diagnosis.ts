@@ -133,7 +133,7 @@ const BY_CODE: Record<string, Row> = {
   ],
   DATA_SOURCE_CLOSED: [
     'DATA_SOURCE_CLOSED',
-    'the data source is not started yet, or closed',
+    'the data source is not started yet, or the app is stopping',
     "Wait for the app's start; with startup 'off' call initialize() of the data source.",
   ],
   CONNECT_TIMEOUT: [

@@ -56,7 +56,7 @@ async function ask(dataSource: DataSource, timeoutMs: number): Promise<ProbeResu
 
 async function askManaged(dataSource: ManagedDataSource, deadline: number): Promise<ProbeResult> {
   const { pool } = dataSource;
-  if (!pool)
+  if (!pool || dataSource.stopping)
     throw new DatabaseError('The data source is not started yet, or closed.', { code: 'DATA_SOURCE_CLOSED' });
   const { leased, max } = pool.snapshot();
   // Behind everybody who waits for a connection of an exhausted pool, the answer would only tell of the queue.
