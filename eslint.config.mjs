@@ -36,6 +36,12 @@ export default tseslint.config(
     },
   },
   {
+    // Its types are those of packages that its own lock file names and the checkout does not hold.
+    files: ['test/package-nest11/consumer/**/*.ts'],
+    extends: [tseslint.configs.disableTypeChecked],
+    rules: { '@typescript-eslint/no-require-imports': 'off' },
+  },
+  {
     files: ['**/*.mjs', '**/*.cjs'],
     languageOptions: {
       globals: {

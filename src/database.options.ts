@@ -220,10 +220,13 @@ type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
 type OwnOrFixed =
   keyof DatabaseSettings | 'replication' | 'driver' | 'nativeDriver' | 'poolSize' | 'connectTimeoutMS';
 
+// An interface, since the compiler would write a type out in the declarations that use it, with the path of a file of
+// TypeORM's that only one of its two generations has.
 /** What `forRoot` and the factories of `forRootAsync` take: our settings and every PostgreSQL option of TypeORM. */
-export type DatabaseModuleOptions = DatabaseSettings & { type?: 'postgres' } & Partial<
-    Omit<PostgresOptions, OwnOrFixed | 'type'>
-  >;
+export interface DatabaseModuleOptions
+  extends DatabaseSettings, Partial<Omit<PostgresOptions, OwnOrFixed | 'type'>> {
+  type?: 'postgres';
+}
 
 /** For `useClass` and `useExisting`. */
 export interface DatabaseOptionsFactory {

@@ -93,7 +93,7 @@ export class ManagedDataSource extends DataSource {
   /** Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. */
   override async destroy(): Promise<void> {
     if (!this.isInitialized && !this.closing) return super.destroy();
-    return (this.closing ??= this.close().finally(() => (this.closing = undefined)));
+    return (this.closing ??= this.shutDown().finally(() => (this.closing = undefined)));
   }
 
   override createQueryRunner(mode: ReplicationMode = 'master'): ManagedQueryRunner {
@@ -147,7 +147,7 @@ export class ManagedDataSource extends DataSource {
   /** The pool, when the server is known: at once after a verified start, with the first query after a lazy one. */
   private readyPool(): DataSourcePool | Promise<DataSourcePool> {
     const { pool } = this.holder;
-    if (!pool) throw new CannotExecuteNotConnectedError();
+    if (!pool) throw notConnected();
     if (this.settings.startup !== 'lazy' || this.known) return pool;
     this.verified ??= this.verify()
       .then(() => this.driver.afterConnect())
@@ -162,7 +162,8 @@ export class ManagedDataSource extends DataSource {
     return this.verified.then(() => pool);
   }
 
-  private async close(): Promise<void> {
+  /** Not `close()`: TypeORM 0.3 still has that one, as another name of `destroy()`. */
+  private async shutDown(): Promise<void> {
     const { shutdownMs } = this.settings.timeouts;
     clearTimeout(this.shutdown?.timer);
     const left = this.shutdown ? Math.max(0, this.shutdown.deadline - Date.now()) : shutdownMs;
@@ -195,6 +196,13 @@ export class ManagedDataSource extends DataSource {
     this.verified = undefined;
     this.known = false;
   }
+}
+
+/** TypeORM 0.3 puts the argument of its constructor into the message, TypeORM 1 takes none. */
+function notConnected(): CannotExecuteNotConnectedError {
+  const error = new CannotExecuteNotConnectedError();
+  error.message = 'Cannot execute operation because connection is not yet established.';
+  return error;
 }
 
 /** The data source as ours, for whom it needs the pool. */

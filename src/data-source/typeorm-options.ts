@@ -26,6 +26,8 @@ export function typeOrmOptions(
     poolErrorHandler: () => undefined,
     logger: new TypeOrmLogger(loggers, options.echo || DEFAULT_LIMITS, typeorm.logging),
     ...typeorm,
+    // TypeORM 0.3 has it as `dataSource.name`, from which `@nestjs/typeorm` makes tokens.
+    ...{ name: options.name },
     type: 'postgres',
     applicationName: options.applicationName,
     ...(entities.length > 0 && { entities: [...listOf(typeorm.entities), ...entities] }),

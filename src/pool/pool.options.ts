@@ -1,6 +1,6 @@
 import { DatabaseConfigError } from '../database.errors.js';
 import type { ConfigProblem } from '../database.errors.js';
-import type { ConnectionOptions } from '../connection/connection.js';
+import type { Connection, ConnectionOptions } from '../connection/connection.js';
 import type { ResetMode } from '../connection/restore.js';
 import type { Clock } from './clock.js';
 import type { Leased, PoolableClient } from './link.js';
@@ -122,7 +122,7 @@ export interface PgPoolNames {
 }
 
 /** Everything that the pool takes: its limits, its hooks, and what `pg.Client` takes. */
-export interface PoolOptions<C extends PoolableClient = PoolableClient>
+export interface PoolOptions<C extends PoolableClient = Connection>
   extends
     PoolLimitsOptions,
     PgPoolNames,

@@ -11,9 +11,39 @@ export interface Manifest {
   module: string;
   types: string;
   exports: unknown;
+  typesVersions: unknown;
   bin?: unknown;
   dependencies?: Record<string, string>;
   peerDependencies?: Record<string, string>;
+}
+
+/** Packs the package and unpacks it among the modules of the project in this folder. */
+export function installPackage(folder: string): Manifest {
+  // Nothing to do after `npm test`; by itself Jest builds nothing.
+  execFileSync(process.execPath, ['scripts/build-once.mjs'], { cwd: root });
+  const packed = execFileSync(
+    'npm',
+    ['pack', '--json', '--ignore-scripts', '--silent', '--pack-destination', folder],
+    { cwd: root, encoding: 'utf8', env: { ...process.env, NODE_OPTIONS: '' } },
+  );
+  const [{ filename }] = Object.values(JSON.parse(packed)) as [{ filename: string }];
+  const installed = join(folder, 'node_modules', 'nestjs-database');
+  mkdirSync(installed, { recursive: true });
+  execFileSync('tar', ['-xzf', join(folder, filename), '-C', installed, '--strip-components=1']);
+  return readManifest(installed);
+}
+
+/** Gives the project in this folder modules of the checkout. */
+export function linkModules(folder: string, names: readonly string[]): void {
+  for (const name of names) {
+    const target = join(folder, 'node_modules', name);
+    mkdirSync(dirname(target), { recursive: true });
+    symlinkSync(join(root, 'node_modules', name), target);
+  }
+}
+
+function readManifest(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest;
 }
 
 /**
@@ -30,25 +60,8 @@ export class Consumer {
   /** @param extra what such a project has besides, like an HTTP platform or the compiler */
   static async create(extra: string[]): Promise<Consumer> {
     const consumer = new Consumer(TemporaryFolder.create('consumer'));
-    // Nothing to do after `npm test`; by itself Jest builds nothing.
-    execFileSync(process.execPath, ['scripts/build-once.mjs'], { cwd: root });
-    const packed = execFileSync(
-      'npm',
-      ['pack', '--json', '--ignore-scripts', '--silent', '--pack-destination', consumer.folder],
-      { cwd: root, encoding: 'utf8', env: { ...process.env, NODE_OPTIONS: '' } },
-    );
-    const [{ filename }] = Object.values(JSON.parse(packed)) as [{ filename: string }];
-    mkdirSync(consumer.installed, { recursive: true });
-    execFileSync('tar', [
-      ...['-xzf', join(consumer.folder, filename), '-C', consumer.installed],
-      '--strip-components=1',
-    ]);
-    const { dependencies, peerDependencies } = consumer.manifest;
-    for (const name of [...Object.keys({ ...dependencies, ...peerDependencies }), ...extra]) {
-      const target = join(consumer.folder, 'node_modules', name);
-      mkdirSync(dirname(target), { recursive: true });
-      symlinkSync(join(root, 'node_modules', name), target);
-    }
+    const { dependencies, peerDependencies } = installPackage(consumer.folder);
+    linkModules(consumer.folder, [...Object.keys({ ...dependencies, ...peerDependencies }), ...extra]);
     return consumer;
   }
 
@@ -57,7 +70,7 @@ export class Consumer {
   }
 
   get manifest(): Manifest {
-    return JSON.parse(readFileSync(join(this.installed, 'package.json'), 'utf8')) as Manifest;
+    return readManifest(this.installed);
   }
 
   /** Every file of the package, as a path inside it. */

@@ -54,8 +54,10 @@ describe('the packed package', () => {
   });
 
   it('holds every file that its manifest names', () => {
-    const { exports, main, module, types, bin = {} } = consumer.manifest;
-    const named = [...leaves([exports, bin]), main, module, types].map((path) => path.replace(/^\.\//, ''));
+    const { exports, main, module, types, typesVersions, bin = {} } = consumer.manifest;
+    const named = [...leaves([exports, typesVersions, bin]), main, module, types].map((path) =>
+      path.replace(/^\.\//, ''),
+    );
     expect(named.filter((path) => !consumer.files.includes(path))).toEqual([]);
   });
 

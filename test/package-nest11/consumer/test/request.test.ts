@@ -1,0 +1,60 @@
+import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import { NotesController, NotesService } from '../src/notes.controller';
+import { emptyTable, type Http, sql, startHttp } from './support';
+
+describe('a query runner for each request on Express 5', () => {
+  let http: Http;
+  const notes = async () => (await sql('SELECT text FROM notes')).map(({ text }) => text as string);
+  /** The response may arrive a moment before its 'close' has been seen on the server's side. */
+  const everythingGivenBack = async () => {
+    const monitor = http.app.get(DatabaseMonitor);
+    while (monitor.poolStats().checkedOut > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  };
+
+  beforeAll(async () => {
+    http = await startHttp({
+      imports: [DatabaseModule.forRoot({ pool: { size: 1, maxOverflow: 1, acquireTimeoutMs: 2000 } })],
+      controllers: [NotesController],
+      providers: [NotesService],
+    });
+  });
+  beforeEach(() => emptyTable('notes', 'text text'));
+  afterAll(() => http?.app.close());
+
+  it('is the same for all injections in one request', async () => {
+    expect((await http.fetch('/notes/same')).body).toEqual({ same: true });
+  });
+
+  it('keeps what was committed', async () => {
+    expect((await http.fetch('/notes', { text: 'kept' })).status).toBe(201);
+    expect(await notes()).toEqual(['kept']);
+  });
+
+  it('is rolled back when a commit is forgotten, with a warning that names the route', async () => {
+    expect((await http.fetch('/notes/forgotten', { text: 'lost' })).status).toBe(201);
+    await everythingGivenBack();
+    expect(await notes()).toEqual([]);
+    expect(http.log.join('\n')).toMatch(/POST \/notes\/forgotten/);
+  });
+
+  it('is rolled back when the handler fails', async () => {
+    expect((await http.fetch('/notes/failing', { text: 'lost' })).status).toBe(409);
+    await everythingGivenBack();
+    expect(await notes()).toEqual([]);
+  });
+
+  it('works in a route with a wildcard of Express 5', async () => {
+    expect((await http.fetch('/notes/files/a/b')).body).toEqual([{ one: 1 }]);
+  });
+
+  it('serves many more requests than there are connections, and all come back', async () => {
+    const answers = await Promise.all(
+      Array.from({ length: 40 }, (_, i) =>
+        http.fetch(i % 2 ? '/notes' : '/notes/forgotten', { text: `note ${i}` }),
+      ),
+    );
+    expect(answers.map(({ status }) => status)).toEqual(Array<number>(40).fill(201));
+    await everythingGivenBack();
+    expect(await notes()).toHaveLength(20);
+  });
+});
