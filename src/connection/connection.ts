@@ -8,7 +8,7 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
 import { QueryLine } from './query-line.js';
-import { refuseStandby, restoreSession } from './restore.js';
+import { refuseStandby, restoreSession, untilQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { startupOptions } from './session-settings.js';
 import type { SessionSettings } from './session-settings.js';
@@ -145,6 +145,14 @@ export class Connection extends Client {
   /** The text of the last statement sent. */
   get lastSql(): string | undefined {
     return this.#lastSql;
+  }
+
+  /**
+   * Resolves when {@link quiet}, from when on {@link transaction} holds: `pg` calls back on an error before the server's
+   * ReadyForQuery says what became of the transaction. At once when the connection is gone, or goes.
+   */
+  async untilQuiet(): Promise<void> {
+    if (!this.quiet && this.usable) await untilQuiet(this).catch(() => undefined);
   }
 
   /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link quiet}. */

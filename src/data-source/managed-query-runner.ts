@@ -146,6 +146,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   override async commitTransaction(): Promise<void> {
     const connection = this.lease?.connection;
     const outermost = this.isTransactionActive && this.transactionDepth <= 1;
+    if (outermost) await connection?.untilQuiet();
     if (outermost && connection?.quiet && connection.transaction === 'E') {
       await this.rollbackTransaction();
       throw new DatabaseError(
