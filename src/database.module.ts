@@ -109,8 +109,16 @@ function withEnvironment(options: DatabaseModuleOptions): DatabaseModuleOptions 
   return {
     ...environment,
     ...options,
-    ...(options.pool && { pool: { ...environment.pool, ...options.pool } }),
-    ...(options.timeouts && { timeouts: { ...environment.timeouts, ...options.timeouts } }),
-    ...(typeof options.ssl === 'object' && { ssl: { ...(environment.ssl as object), ...options.ssl } }),
+    ...mergedGroups(environment, options),
   };
+}
+
+/** A group from code adds to the same group of the environment; anything else takes its place. */
+function mergedGroups(environment: DatabaseModuleOptions, options: DatabaseModuleOptions): object {
+  const groups = ['pool', 'timeouts', 'ssl', 'connectRetry', 'echo', 'session'] as const;
+  return Object.fromEntries(
+    groups
+      .filter((group) => typeof environment[group] === 'object' && typeof options[group] === 'object')
+      .map((group) => [group, { ...(environment[group] as object), ...(options[group] as object) }]),
+  );
 }

@@ -1,4 +1,10 @@
-import { Logger, type OnApplicationShutdown, type Provider, type Type } from '@nestjs/common';
+import {
+  Logger,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type Provider,
+  type Type,
+} from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import * as typeorm from 'typeorm';
 import { type DataSource, Repository } from 'typeorm';
@@ -157,9 +163,16 @@ function lifecycleToken(name: string): string {
   return `${name}DataSourceLifecycle`;
 }
 
-/** Closes the data source when requests have been served: Nest calls this after its HTTP server has closed. */
-class DataSourceLifecycle implements OnApplicationShutdown {
+/**
+ * The end of a data source. From `onModuleDestroy` it is not ready any more and has `shutdownMs` left; requests in flight
+ * keep their connections until Nest's HTTP server has closed, which is when Nest calls `onApplicationShutdown`.
+ */
+class DataSourceLifecycle implements OnModuleDestroy, OnApplicationShutdown {
   constructor(private readonly dataSource: DataSource) {}
+
+  onModuleDestroy(): void {
+    if (this.dataSource instanceof ManagedDataSource) this.dataSource.beginShutdown();
+  }
 
   async onApplicationShutdown(): Promise<void> {
     // What a test put in the data source's place may be anything.

@@ -27,7 +27,7 @@ describe('diagnose', () => {
     ['The server does not support SSL connections', 'TLS_NOT_OFFERED'],
     ['timeout expired', 'CONNECT_TIMEOUT'],
     ['Connection terminated unexpectedly', 'CONNECTION_RESET'],
-    ['SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a string', 'PASSWORD_MISSING'],
+    ['SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string', 'PASSWORD_MISSING'],
   ])('knows "%s" by its words', (message, code) => {
     expect(diagnose(new Error(message)).code).toBe(code);
   });
@@ -40,7 +40,7 @@ describe('diagnose', () => {
   it('tells the failed dial as the reason of a timeout in the queue, and the queue when there is none', () => {
     const cause = withCode('28P01');
     expect(diagnose(new PoolAcquireTimeoutError('timeout', { cause })).code).toBe('PASSWORD_WRONG');
-    expect(diagnose(new PoolAcquireTimeoutError('timeout')).code).toBe('ACQUIRE_TIMEOUT');
+    expect(diagnose(new PoolAcquireTimeoutError('timeout')).code).toBe('POOL_ACQUIRE_TIMEOUT');
   });
 
   it('takes an unknown name for one that appears later only when it is a local one', () => {

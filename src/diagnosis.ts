@@ -131,6 +131,11 @@ const BY_CODE: Record<string, Row> = {
     'the server, or a pooler before it, refused the start of the connection',
     'A pooler may refuse start-up parameters: see its message.',
   ],
+  DATA_SOURCE_CLOSED: [
+    'DATA_SOURCE_CLOSED',
+    'the data source is not started yet, or the app is stopping',
+    "Wait for the app's start; with startup 'off' call initialize() of the data source.",
+  ],
   CONNECT_TIMEOUT: [
     'CONNECT_TIMEOUT',
     'the server did not answer in time',
@@ -138,7 +143,7 @@ const BY_CODE: Record<string, Row> = {
     'transient',
   ],
   POOL_ACQUIRE_TIMEOUT: [
-    'ACQUIRE_TIMEOUT',
+    'POOL_ACQUIRE_TIMEOUT',
     'no connection became free in time',
     'Release connections sooner, or raise DB_POOL_SIZE, DB_MAX_OVERFLOW or DB_POOL_TIMEOUT.',
     'transient',
@@ -174,7 +179,7 @@ const BY_TEXT: [RegExp, Row][] = [
     ],
   ],
   [
-    /client password must be a string|no password supplied/i,
+    /client password must be a (non-empty )?string|no password supplied/i,
     ['PASSWORD_MISSING', 'the server asks for a password and none is set', 'Put the password into DB_URL.'],
   ],
 ];

@@ -1,5 +1,22 @@
 export { databaseConfig } from './config/environment.js';
-export { DatabaseConfigError, DatabaseConnectionError, DatabaseError } from './database.errors.js';
+export {
+  ConnectionError,
+  ConnectionResetError,
+  ConnectTimeoutError,
+  DatabaseConfigError,
+  DatabaseConnectionError,
+  DatabaseError,
+  PoolAcquireCancelledError,
+  PoolAcquireTimeoutError,
+  PoolClosedError,
+  PoolDialError,
+  PoolError,
+  PoolLeaseReclaimedError,
+  PoolQueueFullError,
+  PoolSelfDeadlockError,
+  PoolValidationError,
+  QueryTimeoutError,
+} from './database.errors.js';
 export type { ConfigProblem, DatabaseErrorOptions } from './database.errors.js';
 export { DatabaseModule } from './database.module.js';
 export type { DatabaseModuleExtras } from './database.module-definition.js';

@@ -51,10 +51,10 @@ export const REPLACED: Readonly<Record<string, string>> = {
 /** Keys of `extra`, which TypeORM hands to `pg`, that a setting of ours decides. */
 export const EXTRA_REPLACED: Readonly<Record<string, string>> = {
   max: 'use pool.size and pool.maxOverflow',
-  min: 'use pool.size',
+  min: 'use pool.minIdle',
   poolSize: 'use pool.size and pool.maxOverflow',
   connectionTimeoutMillis: 'use pool.acquireTimeoutMs for the wait and timeouts.connectMs for the dial',
-  idleTimeoutMillis: 'pool.size connections are kept, those beyond are closed soon; use pool.maxLifetimeMs',
+  idleTimeoutMillis: 'use pool.overflowIdleMs; pool.size connections are kept',
   maxLifetimeSeconds: 'use pool.maxLifetimeMs',
   maxUses: 'use pool.maxLifetimeMs',
   statement_timeout: 'use timeouts.statementMs',

@@ -1,6 +1,7 @@
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { ConnectionPool } from '../pool/connection-pool.js';
+import type { PoolWarning } from '../pool/warnings.js';
 import type { DatabaseLogger } from './database.logger.js';
 
 /** The pool of one data source: made from its settings, heard by its logger. The only file that makes one. */
@@ -12,11 +13,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     super({
       ...settings.pool,
       ...connectionOptions(settings),
-      onWarning: ({ level, message, lease }) => {
-        const stack = lease?.stack ? `\n${lease.stack}` : '';
-        if (level === 'warn') logger.warn(message + stack);
-        else logger.log(message + stack);
-      },
+      onWarning: (warning) => report(warning, logger),
     });
     const watch = () => {
       if (this.totalCount <= settings.pool.size) this.overflowSince = undefined;
@@ -26,6 +23,14 @@ export class DataSourcePool extends ConnectionPool<Connection> {
   }
 }
 
+/** One outage is one line for an operator; what it does to each connection is for who looks closer. */
+function report({ code, level, message, lease }: PoolWarning, logger: DatabaseLogger): void {
+  const text = lease?.stack ? `${message}\n${lease.stack}` : message;
+  if (level === 'warn' || code === 'OUTAGE') logger.warn(text);
+  else if (code === 'CONNECTION_LEAK_ENDED') logger.log(text);
+  else logger.debug(text);
+}
+
 /**
  * What one connection is made from. Timeouts and session settings go into the startup packet: they are in force before
  * the first query, cost no round trip and survive RESET ALL and DISCARD ALL.
@@ -33,6 +38,8 @@ export class DataSourcePool extends ConnectionPool<Connection> {
 export function connectionOptions(settings: ResolvedDatabaseOptions): ConnectionOptions {
   const { server, password, timeouts, session, ssl, startupOptions, channelBinding } = settings;
   return {
+    // What `pg` takes and this module doesn't know; the settings refuse what would contradict ours.
+    ...(settings.typeorm.extra as ConnectionOptions | undefined),
     host: server.host,
     port: server.port,
     database: server.database,
@@ -47,7 +54,26 @@ export function connectionOptions(settings: ResolvedDatabaseOptions): Connection
     statement_timeout: timeouts.statementMs,
     lock_timeout: timeouts.lockMs,
     idle_in_transaction_session_timeout: timeouts.idleInTransactionMs,
-    session,
+    session: { ...limitsTurnedOff(settings), ...session },
     ...(startupOptions && { options: startupOptions }),
   };
+}
+
+/**
+ * `pg` sends no limit of 0, and one that the role or the database has would stay in force. Where somebody has set 0, none
+ * shall be.
+ */
+function limitsTurnedOff({ timeouts, origins }: ResolvedDatabaseOptions): Record<string, number> {
+  const limits = {
+    statementMs: 'statement_timeout',
+    lockMs: 'lock_timeout',
+    idleInTransactionMs: 'idle_in_transaction_session_timeout',
+  } as const;
+  return Object.fromEntries(
+    Object.entries(limits)
+      .filter(
+        ([key]) => timeouts[key as keyof typeof limits] === 0 && origins[`timeouts.${key}`] !== 'default',
+      )
+      .map(([, setting]) => [setting, 0]),
+  );
 }

@@ -17,6 +17,7 @@ export class ManagedDataSource extends DataSource {
   private verified: Promise<void> | undefined;
   private closing: Promise<void> | undefined;
   private starting = false;
+  private shutdown: { deadline: number; timer: NodeJS.Timeout } | undefined;
   /** Whether a lazy data source has connected. */
   private known = false;
 
@@ -67,6 +68,26 @@ export class ManagedDataSource extends DataSource {
     } finally {
       this.starting = false;
     }
+  }
+
+  /**
+   * The app is about to stop: health checks say so from now on, and `timeouts.shutdownMs` from now the data source closes,
+   * whether or not `destroy()` has been called. An HTTP server that waits for a request with a hanging statement would
+   * else never get there.
+   */
+  beginShutdown(): void {
+    if (this.shutdown || !this.isInitialized) return;
+    const { shutdownMs } = this.settings.timeouts;
+    const timer = setTimeout(
+      () => void this.destroy().catch((error: unknown) => this.failed(error)),
+      shutdownMs,
+    );
+    this.shutdown = { deadline: Date.now() + shutdownMs, timer };
+  }
+
+  /** Whether the app is about to stop. */
+  get stopping(): boolean {
+    return this.shutdown !== undefined;
   }
 
   /** Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. */
@@ -142,12 +163,15 @@ export class ManagedDataSource extends DataSource {
   }
 
   private async close(): Promise<void> {
+    const { shutdownMs } = this.settings.timeouts;
+    clearTimeout(this.shutdown?.timer);
+    const left = this.shutdown ? Math.max(0, this.shutdown.deadline - Date.now()) : shutdownMs;
     // TypeORM destroys after a failed migration without having released its runner: nobody to wait for.
-    const timeoutMs = this.starting ? 0 : this.settings.timeouts.shutdownMs;
+    const timeoutMs = this.starting ? 0 : left;
     const report = await this.holder.pool?.drain({ timeoutMs });
     if (report && report.cut > 0 && !this.starting)
       this.loggers.module.warn(
-        `${report.cut} connection(s) were still in use after ${timeoutMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed`,
+        `${report.cut} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed`,
       );
     (this.driver as PostgresDriver).master = undefined;
     if (this.queryResultCache) await this.queryResultCache.disconnect();
@@ -161,7 +185,12 @@ export class ManagedDataSource extends DataSource {
     await pool?.drain({ timeoutMs: 0 });
   }
 
+  private failed(error: unknown): void {
+    this.loggers.module.error(`The data source could not be closed: ${String(error)}`);
+  }
+
   private forget(): void {
+    this.shutdown = undefined;
     this.holder.pool = undefined;
     this.verified = undefined;
     this.known = false;

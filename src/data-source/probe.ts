@@ -1,49 +1,72 @@
 import type { DataSource } from 'typeorm';
+import { Connection } from '../connection/connection.js';
+import { DatabaseError } from '../database.errors.js';
 import { type Diagnosis, diagnose } from '../diagnosis.js';
-import type { DataSourcePool } from './data-source.pool.js';
+import { connectionOptions, type DataSourcePool } from './data-source.pool.js';
 import { ManagedDataSource } from './managed-data-source.js';
 
 /** Whether a data source answers. */
 export type ProbeResult =
-  | { readonly up: true; readonly latencyMs: number; readonly database: string }
+  | {
+      readonly up: true;
+      /** Milliseconds; unknown when the server is up but had no connection left to ask on. */
+      readonly latencyMs: number | undefined;
+      readonly database: string;
+    }
   | { readonly up: false; readonly diagnosis: Diagnosis; readonly error: unknown };
 
+interface Answer {
+  database: string;
+}
+
 const PING = 'SELECT current_database() AS database';
-const running = new WeakMap<object, Promise<ProbeResult>>();
+
+/** Questions under way, by data source and time limit. */
+const running = new WeakMap<object, Map<number, Promise<ProbeResult>>>();
 
 /**
  * Asks the database for its name, within `timeoutMs`. Latency is that of the question alone, not of a dial before it.
  * Calls at the same time share one question: probes never hold more than one connection.
  */
 export function probe(dataSource: DataSource, timeoutMs: number): Promise<ProbeResult> {
-  const shared = running.get(dataSource);
+  let questions = running.get(dataSource);
+  if (!questions) running.set(dataSource, (questions = new Map<number, Promise<ProbeResult>>()));
+  const shared = questions.get(timeoutMs);
   if (shared) return shared;
-  const asked = ask(dataSource, timeoutMs)
-    .catch((error: unknown): ProbeResult => ({ up: false, diagnosis: diagnose(error), error }))
-    .finally(() => running.delete(dataSource));
-  running.set(dataSource, asked);
+  const asked = ask(dataSource, timeoutMs).finally(() => questions.delete(timeoutMs));
+  questions.set(timeoutMs, asked);
   return asked;
 }
 
 async function ask(dataSource: DataSource, timeoutMs: number): Promise<ProbeResult> {
   const deadline = performance.now() + timeoutMs;
-  if (!(dataSource instanceof ManagedDataSource)) {
-    const started = performance.now();
-    const rows = await within(deadline, dataSource.query<{ database: string }[]>(PING));
-    return { up: true, latencyMs: since(started), database: rows[0]?.database ?? '' };
+  try {
+    return dataSource instanceof ManagedDataSource
+      ? await askManaged(dataSource, deadline)
+      : await timed(dataSource.query<Answer[]>(PING), deadline);
+  } catch (error) {
+    const diagnosis = diagnose(error);
+    if (diagnosis.code === 'TOO_MANY_CONNECTIONS' && hasConnections(dataSource))
+      // The server has answered, if only by a refusal, and our own connections work: taking the app out of service would
+      // help nobody.
+      return { up: true, latencyMs: undefined, database: dataSource.driver.database ?? '' };
+    return { up: false, diagnosis, error };
   }
-  const { pool } = dataSource;
-  if (!pool) throw new Error('The data source is not initialized, or closed.');
-  return askPool(pool, deadline);
 }
 
-async function askPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
-  const left = () => Math.max(1, deadline - performance.now());
-  const connection = await pool.acquire({ deadlineMs: left(), borrower: 'health check' });
+async function askManaged(dataSource: ManagedDataSource, deadline: number): Promise<ProbeResult> {
+  const { pool } = dataSource;
+  if (!pool || dataSource.stopping)
+    throw new DatabaseError('The data source is not started yet, or closed.', { code: 'DATA_SOURCE_CLOSED' });
+  const { leased, max } = pool.snapshot();
+  // Behind everybody who waits for a connection of an exhausted pool, the answer would only tell of the queue.
+  return leased < max ? askOnPool(pool, deadline) : askBesidePool(dataSource, deadline);
+}
+
+async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
+  const connection = await pool.acquire({ deadlineMs: left(deadline), borrower: 'health check' });
   try {
-    const started = performance.now();
-    const { rows } = await within(deadline, connection.query<{ database: string }>(PING));
-    const result: ProbeResult = { up: true, latencyMs: since(started), database: rows[0]?.database ?? '' };
+    const result = await question(connection, deadline);
     connection.release();
     return result;
   } catch (error) {
@@ -53,8 +76,39 @@ async function askPool(pool: DataSourcePool, deadline: number): Promise<ProbeRes
   }
 }
 
-function since(started: number): number {
-  return Math.round((performance.now() - started) * 100) / 100;
+async function askBesidePool({ settings }: ManagedDataSource, deadline: number): Promise<ProbeResult> {
+  const connection = new Connection({ ...connectionOptions(settings), connectTimeoutMs: left(deadline) });
+  // What breaks it is told by the dial or the question.
+  connection.on('error', () => undefined);
+  try {
+    await connection.connect();
+    return await question(connection, deadline);
+  } finally {
+    void connection.close().catch(() => connection.destroy());
+  }
+}
+
+async function question(connection: Connection, deadline: number): Promise<ProbeResult> {
+  return timed(
+    connection.query<Answer>(PING).then(({ rows }) => rows),
+    deadline,
+  );
+}
+
+async function timed(asked: Promise<Answer[]>, deadline: number): Promise<ProbeResult> {
+  const started = performance.now();
+  const rows = await within(deadline, asked);
+  const latencyMs = Math.round((performance.now() - started) * 100) / 100;
+  return { up: true, latencyMs, database: rows[0]?.database ?? '' };
+}
+
+function hasConnections(dataSource: DataSource): boolean {
+  const snapshot = dataSource instanceof ManagedDataSource ? dataSource.pool?.snapshot() : undefined;
+  return snapshot !== undefined && snapshot.total > snapshot.dialling;
+}
+
+function left(deadline: number): number {
+  return Math.max(1, deadline - performance.now());
 }
 
 async function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
@@ -62,7 +116,7 @@ async function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
       () => reject(Object.assign(new Error('The database did not answer in time.'), { code: 'ETIMEDOUT' })),
-      Math.max(0, deadline - performance.now()),
+      left(deadline),
     );
   });
   // When the deadline wins, the promise's own failure comes later and belongs to nobody.

@@ -38,8 +38,10 @@ export class DatabaseHealthIndicator {
     const pool = poolStats(target);
     const figures = pool && { pool: { ...pool } };
     const indicator = this.indicators.check(key);
-    if (result.up)
-      return indicator.up({ latency_ms: result.latencyMs, database: result.database, ...figures });
+    if (result.up) {
+      const latency = result.latencyMs !== undefined && { latency_ms: result.latencyMs };
+      return indicator.up({ ...latency, database: result.database, ...figures });
+    }
     const { code, meaning } = result.diagnosis;
     return indicator.down({ code, message: meaning, ...figures });
   }

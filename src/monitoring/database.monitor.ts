@@ -36,7 +36,10 @@ export class DatabaseMonitor {
     timeoutMs = 5000,
   }: { name?: string; timeoutMs?: number } = {}): Promise<ConnectionCheck> {
     const result = await probe(this.dataSource(name), timeoutMs);
-    if (result.up) return { status: 'up', latencyMs: result.latencyMs, database: result.database };
+    if (result.up) {
+      const latency = result.latencyMs !== undefined && { latencyMs: result.latencyMs };
+      return { status: 'up', ...latency, database: result.database };
+    }
     const { code, meaning, cure } = result.diagnosis;
     return { status: 'down', code, reason: meaning, hint: cure };
   }

@@ -1,29 +1,49 @@
 import diagnostics from 'node:diagnostics_channel';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 
-/** Node tells of each request that a server receives, with its response: on Express and on Fastify alike. */
-const CHANNEL = 'http.server.request.start';
+/** Node tells of each request that a server receives, and of each response that is sent, on Express and Fastify alike. */
+const STARTED = 'http.server.request.start';
+const FINISHED = 'http.server.response.finish';
 
-interface RequestStart {
+interface HttpEvent {
   request: IncomingMessage;
   response: ServerResponse;
+  server: Server;
 }
 
 /** Which response answers a request: Fastify's request does not know its own. */
 export class HttpResponses {
   // Weak: a request that nobody holds any more takes its entry along.
   private readonly responses = new WeakMap<object, ServerResponse>();
-  private readonly note = (message: unknown): void => {
-    const { request, response } = message as RequestStart;
+  private closing: Server | undefined;
+
+  private readonly started = (message: unknown): void => {
+    const { request, response } = message as HttpEvent;
     this.responses.set(request, response);
+  };
+  private readonly finished = (message: unknown): void => {
+    const { server } = message as HttpEvent;
+    // Once the response has let go of its connection.
+    if (server === this.closing) setImmediate(() => server.closeIdleConnections());
   };
 
   start(): void {
-    diagnostics.subscribe(CHANNEL, this.note);
+    diagnostics.subscribe(STARTED, this.started);
+  }
+
+  /**
+   * A server that closes ends the connections that are idle at that moment; one that becomes idle later, kept alive by
+   * its client, would hold it for seconds.
+   */
+  closeWhenIdle(server: Server | undefined): void {
+    if (!server || this.closing || typeof server.closeIdleConnections !== 'function') return;
+    this.closing = server;
+    diagnostics.subscribe(FINISHED, this.finished);
   }
 
   stop(): void {
-    diagnostics.unsubscribe(CHANNEL, this.note);
+    diagnostics.unsubscribe(STARTED, this.started);
+    diagnostics.unsubscribe(FINISHED, this.finished);
   }
 
   of(request: IncomingMessage): ServerResponse | undefined {

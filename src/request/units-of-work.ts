@@ -1,11 +1,13 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import {
   type CallHandler,
   type ExecutionContext,
   Injectable,
   type NestInterceptor,
   type OnApplicationShutdown,
+  type OnModuleDestroy,
 } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
 import { finalize, Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
@@ -34,13 +36,17 @@ interface RequestState {
 
 /** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
-export class UnitsOfWork implements NestInterceptor, OnApplicationShutdown {
+export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicationShutdown {
   private readonly responses = new HttpResponses();
   // Weak: a request that nobody holds any more takes its state along.
   private readonly states = new WeakMap<IncomingMessage, RequestState>();
 
-  constructor() {
+  constructor(private readonly adapterHost: HttpAdapterHost) {
     this.responses.start();
+  }
+
+  onModuleDestroy(): void {
+    this.responses.closeWhenIdle(this.adapterHost.httpAdapter?.getHttpServer() as Server | undefined);
   }
 
   onApplicationShutdown(): void {

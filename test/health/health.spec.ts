@@ -7,8 +7,11 @@ import {
   DatabaseModule,
   DatabaseMonitor,
 } from 'nestjs-database';
+import pg from 'pg';
+import { DataSource } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { startPostgres } from '../support/postgres-server.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
 
 @Controller('my-health')
@@ -113,6 +116,65 @@ describe('GET /health/db', () => {
     await proxy.pass();
     expect((await http.fetch('/health/db')).status).toBe(200);
     expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
+  });
+
+  describe('with all connections of the pool out', () => {
+    const exhausted = async (url: string) => {
+      http = await startHttpApp({
+        imports: [
+          DatabaseModule.forRoot({ url, pool: { size: 1, maxOverflow: 0 }, timeouts: { shutdownMs: 0 } }),
+          DatabaseHealthModule,
+        ],
+      });
+      const runner = http.app.get(DataSource).createQueryRunner();
+      await runner.query('SELECT 1');
+      return runner;
+    };
+
+    it('is up and says that the pool is exhausted, and takes no place in its queue', async () => {
+      const runner = await exhausted(database.url);
+      const { status, body } = await http.fetch('/health/db');
+      expect(status).toBe(200);
+      expect(body.info.db).toMatchObject({
+        status: 'up',
+        latency_ms: expect.any(Number),
+        database: database.name,
+        pool: { status: 'exhausted', waiting: 0 },
+      });
+      await runner.release();
+      expect((await http.fetch('/health/db')).body.info.db.pool.status).toBe('ok');
+    });
+
+    it('is down, within its timeout, when the database is frozen', async () => {
+      const runner = await exhausted(throughProxy);
+      proxy.freeze();
+      const { status, body } = await http.fetch('/health/db');
+      expect(status).toBe(503);
+      expect(body.error.db).toMatchObject({ code: 'CONNECT_TIMEOUT', pool: { status: 'exhausted' } });
+      await proxy.pass();
+      await runner.release();
+    });
+
+    it('is up when the server has no connection left to ask on, since those of the app work', async () => {
+      const server = await startPostgres({
+        settings: { max_connections: 6, superuser_reserved_connections: 3 },
+      });
+      const runner = await exhausted(server.url);
+      const others = await Promise.all(
+        [1, 2].map(async () => {
+          const client = new pg.Client(server.url);
+          await client.connect();
+          return client;
+        }),
+      );
+      const { status, body } = await http.fetch('/health/db');
+      expect(status).toBe(200);
+      expect(body.info.db).toMatchObject({ status: 'up', database: 'app', pool: { status: 'exhausted' } });
+      await Promise.all(others.map((client) => client.end()));
+      await runner.release();
+      await http.close();
+      await server.dispose();
+    });
   });
 
   it('has its path and key from its settings, and none of the default', async () => {

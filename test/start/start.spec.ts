@@ -96,6 +96,14 @@ describe('a data source', () => {
       await runner.release();
     });
 
+    it('what pg takes and this module does not know, by extra', async () => {
+      const dataSource = await start({ extra: { keepAliveInitialDelayMillis: 12_345 } });
+      const runner = dataSource.createQueryRunner();
+      const connection = (await runner.connect()) as { connection: { _keepAliveInitialDelayMillis: number } };
+      expect(connection.connection._keepAliveInitialDelayMillis).toBe(12_345);
+      await runner.release();
+    });
+
     it('on every connection, not only the first', async () => {
       const dataSource = await start({ pool: { size: 3 }, timeouts: { statementMs: 7000 } });
       const runners = [1, 2, 3].map(() => dataSource.createQueryRunner());
@@ -107,8 +115,10 @@ describe('a data source', () => {
       await Promise.all(runners.map((runner) => runner.release()));
     });
 
-    it('no limit where 0 says so', async () => {
+    it('no limit where 0 says so, even when the role has one', async () => {
+      await database.sql(`ALTER ROLE app IN DATABASE ${database.name} SET statement_timeout = '1234ms'`);
       const dataSource = await start({ timeouts: { statementMs: 0, idleInTransactionMs: 0 } });
+      await database.sql(`ALTER ROLE app IN DATABASE ${database.name} RESET statement_timeout`);
       expect(await show(dataSource, 'statement_timeout')).toBe('0');
       expect(await show(dataSource, 'idle_in_transaction_session_timeout')).toBe('0');
     });
@@ -140,6 +150,11 @@ describe('a data source', () => {
       const error = await failing({ url: changed((url) => (url.pathname = '/nowhere')) });
       expect(error.code).toBe('DATABASE_UNKNOWN');
       expect(logger.text).not.toContain('Trying again');
+    });
+
+    it('fails at once when the server wants a password and there is none', async () => {
+      const error = await failing({ url: changed((url) => (url.password = '')) });
+      expect(error.code).toBe('PASSWORD_MISSING');
     });
 
     it('gives up after its retries and leaves nothing open', async () => {

@@ -1,0 +1,104 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { DatabaseHealthModule, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import { DataSource, type QueryRunner } from 'typeorm';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { blocksOf, PAGES } from './markdown.js';
+
+/** Numbers vary, and so does the name of the database; the rest is compared as it is. */
+function shape(value: unknown, key?: string): unknown {
+  if (Array.isArray(value)) return value.map((item) => shape(item));
+  if (typeof value === 'object' && value !== null)
+    return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, shape(inner, name)]));
+  if (typeof value === 'string' && key !== 'database') return value.replace(/\d+/g, '#');
+  return typeof value;
+}
+
+/** Every place that shows the answer of this name. */
+function shown(answer: string): unknown[] {
+  const blocks = PAGES.flatMap((page) => blocksOf(page, 'json', 'text'));
+  const found = blocks.filter(({ comment }) => comment === `answer: ${answer}`);
+  if (found.length === 0) throw new Error(`no page shows the answer "${answer}"`);
+  return found.map(({ text }) => shape(JSON.parse(text)));
+}
+
+describe('what the documentation shows', () => {
+  let database: TestDatabase;
+  let proxy: TcpProxy;
+  let http: HttpApp;
+  let monitor: DatabaseMonitor;
+  let runners: QueryRunner[];
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
+  });
+  beforeEach(async () => {
+    runners = [];
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({
+          url: proxy.through(database.url),
+          pool: { size: 1, maxOverflow: 1 },
+          timeouts: { shutdownMs: 0 },
+        }),
+        DatabaseHealthModule.forRoot({ timeoutMs: 200 }),
+      ],
+    });
+    monitor = http.app.get(DatabaseMonitor);
+  });
+  afterEach(async () => {
+    await Promise.all(runners.map((runner) => runner.release()));
+    await proxy.pass();
+    await http.close();
+  });
+  afterAll(async () => {
+    await proxy.close();
+    await database.drop();
+  });
+
+  const borrow = async () => {
+    const runner = http.app.get(DataSource).createQueryRunner();
+    runners.push(runner);
+    await runner.connect();
+  };
+  const expectShown = (answer: string, real: unknown) => {
+    for (const example of shown(answer)) expect(example).toEqual(shape(real));
+  };
+
+  it('is the answer of a database that is up', async () => {
+    expectShown('up', (await http.fetch('/health/db')).body);
+    expectShown('check up', await monitor.checkConnection());
+    expectShown('poolStats', monitor.poolStats());
+  });
+
+  it('is the answer of a database that is gone', async () => {
+    await proxy.refuse();
+    proxy.reset();
+    await http.fetch('/health/db');
+    expectShown('down', (await http.fetch('/health/db')).body);
+    expectShown('check down', await monitor.checkConnection());
+  });
+
+  it('is the answer of an exhausted pool, and what the monitor says of it', async () => {
+    await borrow();
+    expectShown('connectionLeaks', monitor.connectionLeaks());
+    await borrow();
+    expectShown('exhausted', (await http.fetch('/health/db')).body);
+  });
+
+  it('is the line of the start', () => {
+    const masked = (line: string) =>
+      line
+        .replace(/database "\w+" at [\w.]+/, 'database')
+        .replace(/\d+/g, '#')
+        .replace(/profile \w+/, 'profile');
+    const lines = PAGES.flatMap((page) => blocksOf(page, 'text'))
+      .filter(({ text }) => text.includes('Connected to database'))
+      .map(({ text }) => masked(text));
+    expect(lines.length).toBeGreaterThan(0);
+    for (const line of lines)
+      expect(line).toBe(`[DatabaseModule] ${masked(http.logger.of('DatabaseModule')[0]!)}`);
+  });
+});

@@ -1,0 +1,203 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from '@jest/globals';
+import { EXTRA_REPLACED, REPLACED } from '../../src/config/keys.js';
+import { milliseconds } from '../../src/config/parsers.js';
+import { DEFAULTS, PROFILES } from '../../src/config/profiles.js';
+import { SETTINGS } from '../../src/config/schema.js';
+import { readEnvironment } from '../../src/config/environment.js';
+import { spaced } from '../../src/config/shape.js';
+import { parseDatabaseUrl } from '../../src/config/url.js';
+import { VARIABLES } from '../../src/config/variables.js';
+import * as errors from '../../src/database.errors.js';
+import { diagnose } from '../../src/diagnosis.js';
+import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
+
+const CONFIGURATION = 'docs/configuration.md';
+const TROUBLESHOOTING = 'docs/troubleshooting.md';
+const code = (text: string) => `\`${text}\``;
+
+describe('the table of variables', () => {
+  const variables = VARIABLES.map(({ name, alias, path, defaultText, parser, description }) => ({
+    name: alias === undefined ? code(name) : `${code(name)}, else ${code(alias)}`,
+    path: code(path),
+    defaultText,
+    // Kinds and units are told once, above the table.
+    allowed: parser.allowed.replace(/^a (duration|whole number) /, '').replace(/,? as 30, .*$/, ''),
+    description,
+  }));
+
+  it('in the README is that of the code', () => {
+    expect(tableOf('README.md', 'variable', 'default', 'allowed', 'option')).toEqual(
+      variables.map(({ name, path, defaultText, allowed }) => [name, defaultText, allowed, path]),
+    );
+  });
+
+  it('in docs/configuration.md is that of the code', () => {
+    expect(tableOf(CONFIGURATION, 'variable', 'option', 'default', 'allowed', 'what it is')).toEqual(
+      variables.map(({ name, path, defaultText, allowed, description }) => [
+        name,
+        path,
+        defaultText,
+        allowed,
+        description,
+      ]),
+    );
+  });
+});
+
+describe('the table of options in code', () => {
+  type Checked = { safeParse(value: unknown): { error?: { issues: { message: string }[] } } };
+  const options = Object.entries(SETTINGS)
+    .flatMap(([name, schema]): [string, Checked][] =>
+      'shape' in schema
+        ? Object.entries(schema.shape).map(([key, inner]) => [`${name}.${key}`, inner])
+        : [[name, schema]],
+    )
+    .filter(([path]) => !VARIABLES.some((variable) => variable.path === path));
+  const rows = tableOf(CONFIGURATION, 'option', 'default', 'allowed', 'what it is');
+
+  it('has those that no variable sets, with what is allowed', () => {
+    const allowed = (schema: Checked) => schema.safeParse(null).error!.issues[0]!.message;
+    expect(rows.map(([option, , words]) => [option, words])).toEqual(
+      options.map(([path, schema]) => [code(path), allowed(schema).replace(/^.*? is not /, '')]),
+    );
+  });
+
+  it('has their defaults', () => {
+    const known = rows.flatMap(([option, text]) => {
+      const path = codesIn(option!)[0]!.split('.');
+      const value = path.reduce<any>((from, key) => from?.[key], DEFAULTS);
+      return value === undefined || value === Infinity ? [] : [[option, text, spaced(value)]];
+    });
+    expect(known.length).toBeGreaterThan(5);
+    for (const [, text, value] of known) expect(text).toBe(value);
+  });
+});
+
+describe('the table of profiles', () => {
+  it.each(['README.md', CONFIGURATION])('in %s is that of the code', (page) => {
+    const keys = ['size', 'maxOverflow', 'acquireTimeoutMs', 'maxLifetimeMs', 'leakThresholdMs'] as const;
+    const rows = tableOf(page, 'profile', ...keys.map((key) => code(`pool.${key}`)));
+    const read = rows.map(([profile, size, overflow, ...durations]) => [
+      profile,
+      Number(size),
+      Number(overflow),
+      ...durations.map((text) => (text === 'off' ? 0 : milliseconds(text))),
+    ]);
+    expect(read).toEqual(
+      Object.entries(PROFILES).map(([profile, { pool }]) => [
+        code(profile),
+        ...keys.map((key) => pool[key] ?? DEFAULTS.pool[key]),
+      ]),
+    );
+  });
+});
+
+describe('parameters of the URL', () => {
+  const reading = (name: string, value: string) =>
+    parseDatabaseUrl(`postgres://user@localhost/app?${name}=${value}`);
+
+  it('that are said to have an effect are read', () => {
+    const names = tableOf(CONFIGURATION, 'parameter', 'what it sets').flatMap(([cell]) => codesIn(cell!));
+    expect(names.length).toBeGreaterThan(15);
+    for (const name of names) expect([name, reading(name, '5').warnings]).toEqual([name, []]);
+  });
+
+  it('that are said to have none are warned of, with what to use', () => {
+    for (const [cell, instead] of tableOf(CONFIGURATION, 'parameter', 'in its place'))
+      expect(reading(codesIn(cell!)[0]!, '5').warnings).toEqual([
+        `the parameter ${codesIn(cell!)[0]} has no effect here; ${instead}`,
+      ]);
+  });
+});
+
+it('the table of refused options is that of the code', () => {
+  const extra = Object.entries(EXTRA_REPLACED).map(([key, instead]) => [`extra.${key}`, instead] as const);
+  expect(tableOf(CONFIGURATION, 'option', 'in its place')).toEqual(
+    [...Object.entries(REPLACED), ...extra].map(([key, instead]) => [code(key), instead]),
+  );
+});
+
+it('an error of the settings reads as the README shows it', () => {
+  const shown = blocksOf('README.md', 'text').find(({ text }) => text.startsWith('The database settings'));
+  const env = { DB_URL: 'postgres://me@localhost/app', DB_POOL_SIZE: '0', DB_POOL_TIMEOUT: '30 parsecs' };
+  expect(() => readEnvironment(env)).toThrow(shown!.text);
+});
+
+describe('the table of codes', () => {
+  const HEADER = ['code', 'seen as', 'meaning', 'what helps', 'tried again at start'];
+  const rows = tableOf(TROUBLESHOOTING, ...HEADER);
+
+  it('says of each failure what the diagnosis says', () => {
+    for (const [name, seen, meaning, cure, again] of rows) {
+      const codes = codesIn(seen!).map((known) => ({ code: known }));
+      const texts = [...seen!.matchAll(/"([^"]+)"/g)].map(([, message]) => ({ message }));
+      expect(codes.length + texts.length).toBeGreaterThan(0);
+      for (const failure of [...codes, ...texts]) {
+        const { code: found, transient, ...words } = diagnose(failure);
+        expect({ ...words, code: code(found), again: transient ? 'yes' : 'no', failure }).toEqual({
+          code: name,
+          meaning,
+          cure,
+          again,
+          failure,
+        });
+      }
+    }
+  });
+
+  it('holds every code of the diagnosis, and every failure that it knows by a code', () => {
+    const source = readFileSync('src/diagnosis.ts', 'utf8');
+    const codes = [...source.matchAll(/(?:\[|code:)\s*'([A-Z_]+)'/g)].map(([, name]) => name!);
+    expect(new Set(rows.map(([cell]) => codesIn(cell!)[0]))).toEqual(new Set(codes));
+    const failures = [...source.matchAll(/^ {2}'?([A-Z0-9_]+)'?: (?:\[|untrusted)/gm)].map(
+      ([, name]) => name!,
+    );
+    expect(rows.flatMap(([, seen]) => codesIn(seen!)).sort()).toEqual(failures.sort());
+  });
+
+  it('holds every code that the symptoms above it name', () => {
+    const known = rows.map(([cell]) => codesIn(cell!)[0]);
+    for (const table of [
+      ['code', 'message of Node', 'what helps'],
+      ['code', 'what helps'],
+    ])
+      for (const [cell] of tableOf(TROUBLESHOOTING, ...table)) expect(known).toContain(codesIn(cell!)[0]);
+  });
+});
+
+describe('the tables of errors', () => {
+  const rows = tableOf('docs/errors.md', 'class', 'code', 'when').map(
+    ([type, codes]) => [codesIn(type!)[0]!, codesIn(codes!)] as const,
+  );
+
+  it('hold every class but those that are only parents', () => {
+    const parents = ['DatabaseError', 'ConnectionError', 'PoolError'];
+    const classes = Object.entries(errors)
+      .filter(
+        ([name, value]) => typeof value === 'function' && /Error$/.test(name) && !parents.includes(name),
+      )
+      .map(([name]) => name);
+    const named = new Set(rows.map(([type]) => type).filter((type) => !parents.includes(type)));
+    expect([...named].sort()).toEqual(classes.sort());
+  });
+
+  it('hold every code that the sources give an error', () => {
+    // What these give codes to is no error of ours: meanings of failures, and warnings.
+    const others = ['diagnosis.ts', 'data-source/pool-stats.ts', 'data-source/probe.ts', 'pool/warnings.ts'];
+    const files = (readdirSync('src', { recursive: true }) as string[]).filter(
+      (file) => /(?<!\.spec)\.ts$/.test(file) && !others.includes(file),
+    );
+    const lines = files.flatMap((file) => readFileSync(`src/${file}`, 'utf8').split('\n'));
+    const given = lines
+      .filter((line) => /\bcode(?:: | = )/.test(line))
+      .flatMap((line) => [...line.matchAll(/'([A-Z]+_[A-Z_]+)'/g)].map(([, name]) => name!));
+    expect([...new Set(rows.flatMap(([, codes]) => codes))].sort()).toEqual([...new Set(given)].sort());
+  });
+});
+
+it('the README counts the symptoms that the troubleshooting page explains', () => {
+  const prose = proseOf(TROUBLESHOOTING);
+  for (const [symptom] of tableOf('README.md', 'symptom', 'first look'))
+    for (const shown of codesIn(symptom!)) expect(prose).toContain(shown);
+});
