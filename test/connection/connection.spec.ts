@@ -502,6 +502,17 @@ describe('the end of a connection', () => {
     expect(await failed).toEqual([reason]);
   });
 
+  it('refuses every further statement while the one under way is still being cancelled', async () => {
+    const connection = await open();
+    const sleeping = expect(connection.query('SELECT pg_sleep(60)')).rejects.toThrow();
+    await running(connection);
+    const reason = new Error('taken back');
+    const ended = connection.terminate(reason);
+    await expect(connection.query('SELECT 1')).rejects.toBe(reason);
+    await Promise.all([ended, sleeping]);
+    expect(connection.connection.stream.destroyed).toBe(true);
+  });
+
   it('asks nobody to cancel what has ended already', async () => {
     const connection = await open();
     const before = proxy.total;
