@@ -23,6 +23,11 @@ export class CapturingLogger implements LoggerService {
     this.keep('debug', message, rest);
   }
 
+  /** For a test of memory: from now on nothing is kept. */
+  keepNothing(): void {
+    this.lines.push = () => 0;
+  }
+
   /** Messages of one context. */
   of(context: string): string[] {
     return this.lines.filter((line) => line.context === context).map(({ message }) => message);
