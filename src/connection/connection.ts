@@ -213,17 +213,23 @@ export class Connection extends Client {
 
   /** Cuts the socket now. Statements under way, and every later one, fail with `reason`. */
   destroy(reason?: Error): void {
-    if (reason && !this.#lost) {
-      this.#lost = reason;
-      (this as { query: unknown }).query = refuseWith(this, reason);
-    }
+    if (reason) this.#refuse(reason);
     cutSocket(this, reason);
   }
 
   /** Stops what is running on the server, then cuts the socket: a socket cut alone leaves the statement running. */
   async terminate(reason: Error): Promise<void> {
-    if (!isQuiet(this)) await this.cancelRunning();
-    this.destroy(reason);
+    const running = !isQuiet(this);
+    // At once: the owner learns of the cancel before the socket is cut, and could send the next statement.
+    this.#refuse(reason);
+    if (running) await this.cancelRunning();
+    cutSocket(this, reason);
+  }
+
+  #refuse(reason: Error): void {
+    if (this.#lost) return;
+    this.#lost = reason;
+    (this as { query: unknown }).query = refuseWith(this, reason);
   }
 
   /** Without settings: they hold the password. */

@@ -525,6 +525,22 @@ export class PoolEngine<C extends PoolableClient> {
 
   // ---- figures -------------------------------------------------------------------------------------------------------
 
+  get total(): number {
+    return this.#slots.size;
+  }
+
+  get idle(): number {
+    return this.#idle.length;
+  }
+
+  get dialling(): number {
+    return this.#dialling;
+  }
+
+  get waiting(): number {
+    return this.#waiters.length;
+  }
+
   /** Connections past their lifetime that are still in use. */
   get expiredCount(): number {
     return [...this.#slots].filter((slot) => slot.expired).length;
