@@ -8,7 +8,7 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
 import { QueryLine } from './query-line.js';
-import { refuseStandby, restoreSession } from './restore.js';
+import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { startupOptions } from './session-settings.js';
 import type { SessionSettings } from './session-settings.js';
@@ -135,6 +135,16 @@ export class Connection extends Client {
   /** Whether nothing is active, queued or sent, and the server is ready. */
   get quiet(): boolean {
     return isQuiet(this);
+  }
+
+  /** Resolves when it is; rejects when the connection ends first. */
+  whenQuiet(): Promise<void> {
+    return whenQuiet(this);
+  }
+
+  /** A new borrower has it: what was sent before is not his. */
+  lent(): void {
+    this.#lastSql = undefined;
   }
 
   /** Whether the session was seen to change since it was last clean. */

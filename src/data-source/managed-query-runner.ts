@@ -147,7 +147,9 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   override async commitTransaction(): Promise<void> {
     const connection = this.lease?.connection;
     const outermost = this.isTransactionActive && this.transactionDepth <= 1;
-    if (outermost && connection?.quiet && connection.transaction === 'E') {
+    // An error is told before the server's word on the state of the transaction has come.
+    if (outermost && connection?.usable) await connection.whenQuiet().catch(ignore);
+    if (outermost && connection?.transaction === 'E') {
       await this.rollbackTransaction();
       throw new DatabaseError(
         'The transaction was rolled back: a statement in it had failed before the commit.',

@@ -166,6 +166,7 @@ export class PoolEngine<C extends PoolableClient> {
     site: { stack?: string } | undefined,
   ): Leased<C> {
     slot.state = 'leased';
+    slot.link.lent?.();
     const lease = this.#leases.open(slot, now, request, site);
     this.#counters.acquired += 1;
     this.#waitTimes.record(waitedMs);
