@@ -1,6 +1,8 @@
 import { Module } from '@nestjs/common';
 import { ConfigModule, type ConfigType } from '@nestjs/config';
+import { APP_FILTER } from '@nestjs/core';
 import { databaseConfig, DatabaseHealthModule, DatabaseModule } from 'nestjs-database';
+import { OverloadedFilter } from './overloaded.filter.js';
 import { TransfersController } from './transfers/transfers.controller.js';
 import { CreateUsers1760000000000 } from './users/create-users.migration.js';
 import { UsersModule } from './users/users.module.js';
@@ -22,5 +24,6 @@ import { UsersModule } from './users/users.module.js';
     UsersModule,
   ],
   controllers: [TransfersController],
+  providers: [{ provide: APP_FILTER, useClass: OverloadedFilter }],
 })
 export class AppModule {}

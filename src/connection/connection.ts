@@ -8,7 +8,7 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
 import { QueryLine } from './query-line.js';
-import { refuseStandby, restoreSession, untilQuiet } from './restore.js';
+import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { startupOptions } from './session-settings.js';
 import type { SessionSettings } from './session-settings.js';
@@ -137,6 +137,16 @@ export class Connection extends Client {
     return isQuiet(this);
   }
 
+  /** Resolves when it is; rejects when the connection ends first. */
+  whenQuiet(): Promise<void> {
+    return whenQuiet(this);
+  }
+
+  /** A new borrower has it: what was sent before is not his. */
+  lent(): void {
+    this.#lastSql = undefined;
+  }
+
   /** Whether the session was seen to change since it was last clean. */
   get dirty(): boolean {
     return this.#dirty;
@@ -145,14 +155,6 @@ export class Connection extends Client {
   /** The text of the last statement sent. */
   get lastSql(): string | undefined {
     return this.#lastSql;
-  }
-
-  /**
-   * Resolves when {@link quiet}, from when on {@link transaction} holds: `pg` calls back on an error before the server's
-   * ReadyForQuery says what became of the transaction. At once when the connection is gone, or goes.
-   */
-  async untilQuiet(): Promise<void> {
-    if (!this.quiet && this.usable) await untilQuiet(this).catch(() => undefined);
   }
 
   /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link quiet}. */
@@ -221,17 +223,23 @@ export class Connection extends Client {
 
   /** Cuts the socket now. Statements under way, and every later one, fail with `reason`. */
   destroy(reason?: Error): void {
-    if (reason && !this.#lost) {
-      this.#lost = reason;
-      (this as { query: unknown }).query = refuseWith(this, reason);
-    }
+    if (reason) this.#refuse(reason);
     cutSocket(this, reason);
   }
 
   /** Stops what is running on the server, then cuts the socket: a socket cut alone leaves the statement running. */
   async terminate(reason: Error): Promise<void> {
-    if (!isQuiet(this)) await this.cancelRunning();
-    this.destroy(reason);
+    const running = !isQuiet(this);
+    // At once: the owner learns of the cancel before the socket is cut, and could send the next statement.
+    this.#refuse(reason);
+    if (running) await this.cancelRunning();
+    cutSocket(this, reason);
+  }
+
+  #refuse(reason: Error): void {
+    if (this.#lost) return;
+    this.#lost = reason;
+    (this as { query: unknown }).query = refuseWith(this, reason);
   }
 
   /** Without settings: they hold the password. */

@@ -36,7 +36,7 @@ export interface RestorePlan {
 }
 
 /** Resolves at the ReadyForQuery after which the connection is quiet. */
-export function untilQuiet(client: object & Pick<Restorable, 'once' | 'removeListener'>): Promise<void> {
+export function whenQuiet(client: object & Restorable): Promise<void> {
   const wire = internalsOf(client).connection;
   if (isQuiet(client) || !wire) return Promise.resolve();
   return new Promise((resolve, reject) => {
@@ -60,7 +60,7 @@ export function untilQuiet(client: object & Pick<Restorable, 'once' | 'removeLis
  */
 export function restoreSession(client: object & Restorable, plan: RestorePlan): Promise<Restored> {
   const run = async (): Promise<Restored> => {
-    await untilQuiet(client);
+    await whenQuiet(client);
     // A cancel that arrives late would hit the next borrower's statement.
     await plan.cancelled;
     const status = transactionStatusOf(client);

@@ -110,6 +110,7 @@ export class ManagedDataSource extends DataSource {
       pool: () => this.readyPool(),
       echo: this.settings.echo,
       loggers: this.loggers,
+      tracing: this.settings.pool.leakThresholdMs > 0,
       borrower,
     });
     Object.assign(runner, { manager: this.createEntityManager(runner) });

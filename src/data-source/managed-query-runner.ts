@@ -32,6 +32,8 @@ export interface RunnerContext {
   readonly pool: () => DataSourcePool | Promise<DataSourcePool>;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly loggers: DatabaseLoggers;
+  /** Whether to remember the places of the code that releases. */
+  readonly tracing: boolean;
   /** Who borrows, for logs, and as part of what. */
   readonly borrower: Borrower | undefined;
 }
@@ -48,7 +50,6 @@ type Site = { stack?: string };
 export class ManagedQueryRunner extends PostgresQueryRunner {
   private lease: RunnerLease | undefined;
   private readonly streams = new Set<Readable>();
-  private transactionSite: Site | undefined;
   private releasedAt: Site | undefined;
 
   constructor(
@@ -101,7 +102,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (this.isReleased) return;
     // At once, and not only when the rollback is through: from here on the runner is refused to its user.
     this.isReleased = true;
-    this.releasedAt = captureSite(callers.release, false);
+    // Costs more than the release itself: only where connections are watched for leaks.
+    if (this.context.tracing) this.releasedAt = captureSite(callers.release, false);
     // Its cursor would keep the connection busy: nobody reads any more.
     for (const stream of this.streams) stream.destroy();
     await this.giveBack();
@@ -115,7 +117,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (this.isTransactionActive) {
       this.context.loggers.module.error(
         'A transaction was still open when its query runner was disposed of; it is rolled back. Commit it explicitly.',
-        `It was started\n${framesOf(this.transactionSite) ?? ''}`,
+        new Error('disposed of').stack,
       );
       await this.query('ROLLBACK').catch(ignore);
       this.endTransaction();
@@ -126,7 +128,6 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @throws whatever the start failed with; no transaction is open then, where TypeORM believes in one */
   override async startTransaction(isolationLevel?: IsolationLevel): Promise<void> {
     const outermost = this.transactionDepth === 0;
-    if (outermost) this.transactionSite = captureSite(callers.startTransaction, false);
     try {
       await super.startTransaction(isolationLevel);
     } catch (error) {
@@ -146,8 +147,9 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   override async commitTransaction(): Promise<void> {
     const connection = this.lease?.connection;
     const outermost = this.isTransactionActive && this.transactionDepth <= 1;
-    if (outermost) await connection?.untilQuiet();
-    if (outermost && connection?.quiet && connection.transaction === 'E') {
+    // An error is told before the server's word on the state of the transaction has come.
+    if (outermost && connection?.usable) await connection.whenQuiet().catch(ignore);
+    if (outermost && connection?.transaction === 'E') {
       await this.rollbackTransaction();
       throw new DatabaseError(
         'The transaction was rolled back: a statement in it had failed before the commit.',
@@ -233,7 +235,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   private released(): QueryRunnerAlreadyReleasedError {
     const error = new QueryRunnerAlreadyReleasedError();
     const by = this.context.borrower ? ` (of ${this.context.borrower.name})` : '';
-    error.message = `Query runner already released${by}. Cannot run queries anymore. It was released\n${framesOf(this.releasedAt) ?? ''}`;
+    const where = this.releasedAt
+      ? `It was released\n${framesOf(this.releasedAt) ?? ''}`
+      : 'With leak detection on (DB_LEAK_THRESHOLD) this error says where.';
+    error.message = `Query runner already released${by}. Cannot run queries anymore. ${where}`;
     return error;
   }
 }
@@ -242,8 +247,6 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 const callers = {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- only compared with frames
   release: ManagedQueryRunner.prototype.release as Caller,
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- only compared with frames
-  startTransaction: ManagedQueryRunner.prototype.startTransaction as Caller,
 };
 
 /**

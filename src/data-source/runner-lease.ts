@@ -1,9 +1,30 @@
 import type { Connection } from '../connection/connection.js';
 import type { Leased } from '../pool/link.js';
-import type { AcquireOptions } from '../pool/waiters.js';
+import type { AcquireOptions, CancelSignal } from '../pool/waiters.js';
 import type { DataSourcePool } from './data-source.pool.js';
 
 const ignore = () => undefined;
+
+/** Ends one wait; where a connection is there at once, which is the rule, it is never listened to. */
+class WaitSignal implements CancelSignal {
+  aborted = false;
+  reason: unknown;
+  private listener: (() => void) | undefined;
+
+  abort(reason: Error): void {
+    this.aborted = true;
+    this.reason = reason;
+    this.listener?.();
+  }
+
+  addEventListener(_event: 'abort', listener: () => void): void {
+    this.listener = listener;
+  }
+
+  removeEventListener(): void {
+    this.listener = undefined;
+  }
+}
 
 /** A query runner's hold on one connection, from the asking to the giving back. */
 export class RunnerLease {
@@ -11,13 +32,13 @@ export class RunnerLease {
   readonly connected: Promise<Leased<Connection>>;
   /** The connection, while it is held. */
   connection: Leased<Connection> | undefined;
-  private readonly waiting = new AbortController();
+  private readonly waiting = new WaitSignal();
   private running = 0;
   private onSettled: (() => void) | undefined;
   private over = false;
 
   constructor(pool: () => DataSourcePool | Promise<DataSourcePool>, request: AcquireOptions) {
-    this.connected = this.acquire(pool, { ...request, signal: this.waiting.signal });
+    this.connected = this.acquire(pool, { ...request, signal: this.waiting });
     // Whoever uses the promise hears of its failure.
     this.connected.catch(ignore);
   }
@@ -64,7 +85,7 @@ export class RunnerLease {
     if (this.over) {
       // Given back in the moment in which it came.
       connection.release();
-      throw this.waiting.signal.reason;
+      throw this.waiting.reason;
     }
     // A connection that breaks while it is out emits 'error', which ends the process when nobody listens; its borrower
     // learns of it from the statement under way, or the next one.

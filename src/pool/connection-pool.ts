@@ -109,17 +109,16 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
 
   /** Connections there are, those being opened included. */
   get totalCount(): number {
-    return this.#engine.snapshot().total;
+    return this.#engine.total;
   }
 
   get idleCount(): number {
-    return this.#engine.snapshot().idle;
+    return this.#engine.idle;
   }
 
   /** Acquires that wait and for which no connection is being opened; `snapshot().waiting` counts all. */
   get waitingCount(): number {
-    const { waiting, dialling } = this.#engine.snapshot();
-    return Math.max(0, waiting - dialling);
+    return Math.max(0, this.#engine.waiting - this.#engine.dialling);
   }
 
   /** Connections past their lifetime that are still there. */

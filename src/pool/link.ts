@@ -22,6 +22,8 @@ export interface Link {
   destroy(reason?: Error): void;
   /** Stops what is running on the server, then destroys. */
   terminate(reason: Error): Promise<void>;
+  /** It goes to a new borrower. */
+  lent?(): void;
   /** The hooks after the dial have run. */
   finishSetup?(): void;
 }

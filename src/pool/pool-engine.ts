@@ -166,6 +166,7 @@ export class PoolEngine<C extends PoolableClient> {
     site: { stack?: string } | undefined,
   ): Leased<C> {
     slot.state = 'leased';
+    slot.link.lent?.();
     const lease = this.#leases.open(slot, now, request, site);
     this.#counters.acquired += 1;
     this.#waitTimes.record(waitedMs);
@@ -524,6 +525,22 @@ export class PoolEngine<C extends PoolableClient> {
   }
 
   // ---- figures -------------------------------------------------------------------------------------------------------
+
+  get total(): number {
+    return this.#slots.size;
+  }
+
+  get idle(): number {
+    return this.#idle.length;
+  }
+
+  get dialling(): number {
+    return this.#dialling;
+  }
+
+  get waiting(): number {
+    return this.#waiters.length;
+  }
 
   /** Connections past their lifetime that are still in use. */
   get expiredCount(): number {

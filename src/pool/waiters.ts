@@ -1,10 +1,18 @@
 import { LinkedList } from './linked-list.js';
 import type { Linked } from './linked-list.js';
 
+/** What the pool needs of an `AbortSignal`; making one of those costs more than a whole acquire. */
+export interface CancelSignal {
+  readonly aborted: boolean;
+  readonly reason: unknown;
+  addEventListener(event: 'abort', listener: () => void): void;
+  removeEventListener(event: 'abort', listener: () => void): void;
+}
+
 /** What an acquire may say about itself. */
 export interface AcquireOptions {
   /** Gives the wait up; the connection that it would have got goes to the next one. */
-  signal?: AbortSignal;
+  signal?: CancelSignal;
   /**
    * Longest wait: queue, dial, session setup and validation together. Milliseconds from now.
    * @defaultValue the pool's `acquireTimeoutMs`
@@ -33,7 +41,7 @@ export interface Waiter<C> extends Linked<Waiter<C>> {
  */
 export class WaiterQueue<C> {
   readonly #list = new LinkedList<Waiter<C>>();
-  readonly #bySignal = new Map<AbortSignal, { waiters: Set<Waiter<C>>; stop: () => void }>();
+  readonly #bySignal = new Map<CancelSignal, { waiters: Set<Waiter<C>>; stop: () => void }>();
   /** Whether nobody waits behind somebody with a later deadline; then the overdue ones are all at the front. */
   #ordered = true;
 
@@ -90,7 +98,7 @@ export class WaiterQueue<C> {
     return this.#list[Symbol.iterator]();
   }
 
-  #listenTo(signal: AbortSignal): { waiters: Set<Waiter<C>>; stop: () => void } {
+  #listenTo(signal: CancelSignal): { waiters: Set<Waiter<C>>; stop: () => void } {
     const waiters = new Set<Waiter<C>>();
     const abort = () => {
       for (const waiter of [...waiters]) this.aborted(waiter, signal.reason);

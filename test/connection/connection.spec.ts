@@ -390,11 +390,21 @@ describe('the end of a statement', () => {
   });
 
   it('is not ours to say when the borrower has set a limit of its own', async () => {
-    const connection = await open({ statement_timeout: 100, statementGraceMs: 1 });
+    const connection = await open({ statementLimitMs: 100 });
     await connection.query('SET statement_timeout = 0');
     expect((await connection.query('SELECT 1 AS one FROM pg_sleep(0.3)')).rows).toEqual([{ one: 1 }]);
     await connection.restore('smart', 5_000);
-    await expect(connection.query('SELECT pg_sleep(60)')).rejects.toThrow();
+    await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
+  });
+
+  it('counts for a named statement that the server knows already, too', async () => {
+    const connection = await open({ statementLimitMs: 200 });
+    const sleep = { name: 'sleep', text: 'SELECT pg_sleep($1)' };
+    await connection.query({ ...sleep, values: [0] });
+    await connection.query('SELECT 1');
+    const slow = connection.query({ ...sleep, values: [60] });
+    expect(connection.lastSql).toBe(sleep.text);
+    await expect(slow).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
   it('does not come while a cursor lies open and its reader takes its time', async () => {
@@ -405,6 +415,8 @@ describe('the end of a statement', () => {
     expect(await cursor.read(1)).toEqual([{ n: 2 }]);
     await cursor.close();
     expect(connection.usable).toBe(true);
+    // Not even a cancel was sent.
+    expect(proxy.total).toBe(1);
   });
 
   it('comes for a cursor whose answer stays away', async () => {
@@ -488,6 +500,17 @@ describe('the end of a connection', () => {
     const failed = once(query, 'error').catch((error: unknown) => [error]);
     expect(connection.query(query)).toBe(query);
     expect(await failed).toEqual([reason]);
+  });
+
+  it('refuses every further statement while the one under way is still being cancelled', async () => {
+    const connection = await open();
+    const sleeping = expect(connection.query('SELECT pg_sleep(60)')).rejects.toThrow();
+    await running(connection);
+    const reason = new Error('taken back');
+    const ended = connection.terminate(reason);
+    await expect(connection.query('SELECT 1')).rejects.toBe(reason);
+    await Promise.all([ended, sleeping]);
+    expect(connection.connection.stream.destroyed).toBe(true);
   });
 
   it('asks nobody to cancel what has ended already', async () => {

@@ -36,6 +36,18 @@ describe('the pool on a real server', () => {
     expect(() => client.release()).toThrow('already been released');
   });
 
+  it('tells the last statement of who has the connection, and not of who had it before', async () => {
+    open({ max: 1 });
+    const first = await pool.connect();
+    await first.query('SELECT 1 AS his');
+    expect(pool.leaseOf(first)?.lastSql).toBe('SELECT 1 AS his');
+    first.release();
+    const second = await pool.connect();
+    expect(second).toBe(first);
+    expect(pool.leaseOf(second)?.lastSql).toBeUndefined();
+    second.release();
+  });
+
   it('rolls a forgotten transaction back before the next borrower, and names the one who forgot it', async () => {
     open({ max: 1 });
     const first = await pool.acquire({ borrower: 'GET /forgotten' });

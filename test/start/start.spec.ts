@@ -1,3 +1,4 @@
+import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
 import {
@@ -155,6 +156,39 @@ describe('a data source', () => {
     it('fails at once when the server wants a password and there is none', async () => {
       const error = await failing({ url: changed((url) => (url.password = '')) });
       expect(error.code).toBe('PASSWORD_MISSING');
+    });
+
+    describe('by a name that is not known', () => {
+      const { lookup } = dns;
+      afterEach(() => {
+        dns.lookup = lookup;
+      });
+      /** No name server is asked. */
+      const unknown = () => {
+        dns.lookup = ((host: string, _options: object, done: (error: Error) => void) =>
+          process.nextTick(
+            done,
+            Object.assign(new Error(`getaddrinfo ENOTFOUND ${host}`), { code: 'ENOTFOUND' }),
+          )) as never;
+      };
+
+      it('fails at once when it is a public one', async () => {
+        unknown();
+        const error = await failing({ url: 'postgres://app:x@db.example.com/app' });
+        expect(error.code).toBe('HOST_NOT_FOUND');
+        expect(error.message).toContain('db.example.com');
+        expect(logger.text).not.toContain('Trying again');
+      });
+
+      it('tries again when it is a local one, since a service of a compose file appears late', async () => {
+        unknown();
+        const error = await failing({
+          url: 'postgres://app:x@db/app',
+          connectRetry: { retries: 1, initialDelayMs: 1, maxDelayMs: 1 },
+        });
+        expect(error.code).toBe('HOST_NOT_FOUND');
+        expect(logger.text).toContain('Trying again');
+      });
     });
 
     it('gives up after its retries and leaves nothing open', async () => {

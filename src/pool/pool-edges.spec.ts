@@ -1,0 +1,188 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
+import { FakePool, watch } from '../../test/support/fake-pool.js';
+import type { Fake } from '../../test/support/fake-pool.js';
+import type { VirtualClock } from '../../test/support/virtual-clock.js';
+import { settled } from '../../test/support/virtual-clock.js';
+import type { ConnectionPool } from './connection-pool.js';
+import type { PoolOptions } from './pool.options.js';
+
+let fake: FakePool;
+let clock: VirtualClock;
+let server: FakeServer;
+let pool: ConnectionPool<FakeClient>;
+
+function open(options: PoolOptions<FakeClient> = {}): void {
+  fake = new FakePool(options);
+  ({ clock, server, pool } = fake);
+}
+
+afterEach(() => fake.close());
+
+/** A clean-up that ends when the test says so. */
+function cleaning(client: Fake): { done(rolledBack: boolean): void; fail(): void } {
+  let done!: (rolledBack: boolean) => void;
+  let fail!: () => void;
+  client.cleaning = new Promise((resolve, reject) => {
+    done = (rolledBack) => resolve({ rolledBack, cleared: !rolledBack });
+    fail = () => reject(new Error('not clean'));
+  });
+  return { done, fail };
+}
+
+describe('between two states', () => {
+  it('a connection that is being cleaned or asked counts as on its way for maxWaiting', async () => {
+    open({ size: 2, maxOverflow: 0, maxWaiting: 0 });
+    const [cleaned, asked] = (await fake.acquireAll(2)) as [Fake, Fake];
+    asked.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const { done } = cleaning(cleaned);
+    cleaned.release();
+    const waiting = [watch(pool.acquire()), watch(pool.acquire())];
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_QUEUE_FULL' });
+    done(false);
+    asked.answerCheck();
+    await settled();
+    expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
+  });
+
+  it('an older connection that comes back after an outage is asked before the waiter gets it', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [lost, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    lost.lose();
+    server.slowChecks = true;
+    const waiting = watch(pool.acquire());
+    other.release();
+    await settled();
+    expect([other.checks, waiting.client]).toEqual([1, undefined]);
+    other.answerCheck();
+    await settled();
+    expect(waiting.client).toBe(other);
+    lost.release();
+  });
+
+  it('one that was refused by its check leaves the other idle ones where they are', async () => {
+    open({ size: 2 });
+    const [first, second] = (await fake.acquireAll(2)) as [Fake, Fake];
+    first.release();
+    second.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const waiting = watch(pool.acquire());
+    await settled();
+    second.usable = false;
+    second.answerCheck(new Error('read ECONNRESET'));
+    await settled();
+    first.answerCheck();
+    await settled();
+    expect(waiting.client).toBe(first);
+  });
+
+  it('an answer that comes after the end changes nothing', async () => {
+    open({ size: 3, maxOverflow: 0 });
+    const [checked, cleaned, failing] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    checked.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    watch(pool.acquire());
+    const late = cleaning(cleaned);
+    const lateFailure = cleaning(failing);
+    cleaned.release();
+    failing.release();
+    await pool.end();
+    late.done(true);
+    lateFailure.fail();
+    checked.answerCheck();
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ returning: 0, validating: 0, idle: 0, total: 0 });
+    expect(fake.codes()).not.toContain('CONNECTION_RESET_FAILED');
+  });
+
+  it('a connection that comes back at the end is closed and not cleaned first', async () => {
+    open();
+    const client = await pool.acquire();
+    cleaning(client);
+    const ended = pool.end();
+    client.release();
+    await ended;
+    expect(client.closed).toBe(true);
+  });
+
+  it('an error of a lent connection is remembered although it would take statements still', async () => {
+    open();
+    const client = await pool.acquire();
+    client.emit('error', new Error('half dead'));
+    client.release();
+    expect(pool.snapshot()).toMatchObject({
+      total: 0,
+      generation: 1,
+      counters: { destroyed: { broken: 1 } },
+    });
+  });
+});
+
+describe('what is counted', () => {
+  it('rollbacks and clean-ups, each for itself, and warns of the first alone', async () => {
+    open();
+    for (const rolledBack of [true, false]) {
+      const client = await pool.acquire();
+      const { done } = cleaning(client);
+      client.release();
+      done(rolledBack);
+      await settled();
+      client.cleaning = undefined;
+    }
+    expect(pool.snapshot().counters).toMatchObject({ rollbacks: 1, resets: 1 });
+    expect(fake.codes()).toEqual(['TRANSACTION_LEFT_OPEN']);
+  });
+
+  it('a clean-up that failed for another reason does not make the pool ask for a primary', async () => {
+    open({ size: 2 });
+    const [dirty, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    other.release();
+    const check = jest.spyOn(other, 'check');
+    const { fail } = cleaning(dirty);
+    dirty.release();
+    fail();
+    await clock.pass(1_000);
+    await pool.acquire();
+    expect(check).toHaveBeenCalledWith(2_000, false);
+  });
+
+  it('minIdle counts those that are promised to waiters as gone', async () => {
+    open({ size: 3, maxOverflow: 0, minIdle: 1 });
+    server.slow = true;
+    watch(pool.acquire());
+    expect(server.clients).toHaveLength(2);
+  });
+});
+
+describe('the process', () => {
+  it('is not told to end or to live on by connections when allowExitOnIdle is off', async () => {
+    open();
+    const client = await pool.acquire();
+    client.release();
+    await pool.acquire();
+    expect(client.refs).toEqual([]);
+  });
+
+  it('may end with clients that know neither ref nor unref', async () => {
+    open({ allowExitOnIdle: true });
+    const client = await pool.acquire();
+    Object.assign(client, { ref: undefined, unref: undefined });
+    client.release();
+    expect(await pool.acquire()).toBe(client);
+  });
+
+  it('drains no longer than until the last waiter has given up', async () => {
+    open({ acquireTimeoutMs: 1_000, connectTimeoutMs: 0 });
+    server.slow = true;
+    const asked = watch(pool.acquire());
+    const drained = jest.fn();
+    void pool.drain({ timeoutMs: 60_000 }).then(drained);
+    await clock.pass(1_000);
+    expect(asked.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+    expect(drained).toHaveBeenCalled();
+  });
+});
