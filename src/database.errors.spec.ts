@@ -58,6 +58,11 @@ describe('errors', () => {
   });
 
   it('show no credentials of a URL in a text', () => {
+    for (const secret of [`p'w`, 'p"w', 'p w', 'p@w'])
+      expect(redact(`no way to postgres://app:${secret}@db today`)).toBe('no way to postgres://***@db today');
+    expect(redact('postgres://db/app?user=me&password=secret&x=1')).toBe(
+      'postgres://db/app?user=me&password=***&x=1',
+    );
     expect(redact('no way to postgres://me:p@ss/w#rd@host/db today')).toBe(
       'no way to postgres://***@host/db today',
     );

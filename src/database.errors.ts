@@ -206,11 +206,19 @@ export class PoolLeaseReclaimedError extends PoolError {
   }
 }
 
+/** `ALTER ROLE app PASSWORD '…'` */
+const PASSWORD_TEXT = /(password\s*)E?'(?:[^']|'')*'?/gi;
+
+/** A statement for the log, without the password that it may set. */
+export function maskedSql(sql: string): string {
+  return /password/i.test(sql) ? sql.replace(PASSWORD_TEXT, "$1'***'") : sql;
+}
+
 /** A statement as messages show it: on one line, cut, and without the password that it may set. */
 export function shortSql(sql: string, length = 200): string {
   const line = sql
     .slice(0, length * 4)
-    .replace(/(password\s*)'(?:[^']|'')*'?/gi, "$1'***'")
+    .replace(PASSWORD_TEXT, "$1'***'")
     .replace(/\s+/g, ' ')
     .trim();
   return line.length > length ? `${line.slice(0, length)}…` : line;
@@ -223,7 +231,10 @@ export class DatabaseConnectionError extends DatabaseError {
 
 /** A text with the credentials of URLs in it masked. */
 export function redact(text: string): string {
-  return text.replace(/\/\/[^\s"']*@/g, '//***@');
+  return text
+    .replace(/(postgres(?:ql)?:\/\/).*@/gi, '$1***@')
+    .replace(/\/\/[^\s"']*@/g, '//***@')
+    .replace(/((?:ssl)?password=)[^&\s"']*/gi, '$1***');
 }
 
 /**

@@ -1,4 +1,4 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { type DynamicModule, type FactoryProvider, Module, type Provider } from '@nestjs/common';
 import { processEnvironment, readEnvironment } from './config/environment.js';
 import { DatabaseConfigError, redact, withoutSecrets } from './database.errors.js';
 import {
@@ -53,11 +53,11 @@ export class DatabaseModule extends ConfigurableModuleClass {
             'needs one of useFactory, useClass and useExisting; for settings from the environment alone use forRoot()',
         },
       ]);
-    const { useFactory } = options;
-    return asRoot(
-      options.name ?? DEFAULT_DATA_SOURCE_NAME,
-      super.forRootAsync(useFactory ? { ...options, useFactory: guarded(useFactory) } : options),
-    );
+    const definition = super.forRootAsync(options);
+    return asRoot(options.name ?? DEFAULT_DATA_SOURCE_NAME, {
+      ...definition,
+      providers: definition.providers?.map(guarded),
+    });
   }
 
   /** Repositories for these entities, to be injected by `@InjectRepository` in the module that imports this. */
@@ -85,21 +85,27 @@ function asRoot(name: string, definition: DynamicModule): DynamicModule {
   };
 }
 
-type OptionsFactory = NonNullable<(typeof ASYNC_OPTIONS_TYPE)['useFactory']>;
-
-/** A factory whose own failure names it, and shows no URL that it stumbled on. */
-function guarded(factory: OptionsFactory): OptionsFactory {
-  return async (...injected: unknown[]) => {
-    try {
-      return await factory(...(injected as never[]));
-    } catch (error) {
-      throw new DatabaseConfigError(
-        [{ setting: 'useFactory', message: `it failed: ${redact(String(error))}` }],
-        {
-          cause: withoutSecrets(error),
-        },
-      );
-    }
+/** The provider of the options, whose own failure names it and shows no URL that it stumbled on. */
+function guarded(provider: Provider): Provider {
+  if (!('useFactory' in provider) || provider.provide !== MODULE_OPTIONS_TOKEN) return provider;
+  const { useFactory } = provider as FactoryProvider<DatabaseModuleOptions>;
+  return {
+    ...provider,
+    useFactory: async (...injected: unknown[]) => {
+      try {
+        return await useFactory(...(injected as never[]));
+      } catch (error) {
+        throw new DatabaseConfigError(
+          [
+            {
+              setting: 'forRootAsync',
+              message: `the factory of the options failed: ${redact(String(error))}`,
+            },
+          ],
+          { cause: withoutSecrets(error) },
+        );
+      }
+    },
   };
 }
 

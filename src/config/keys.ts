@@ -71,6 +71,19 @@ export const EXTRA_REPLACED: Readonly<Record<string, string>> = {
   password: 'use url or password',
   database: 'use url or database',
   ssl: 'use ssl',
+  size: 'use pool.size',
+  maxOverflow: 'use pool.maxOverflow',
+  acquireTimeoutMs: 'use pool.acquireTimeoutMs',
+  maxLifetimeMs: 'use pool.maxLifetimeMs',
+  prePing: 'use pool.prePing',
+  leakThresholdMs: 'use pool.leakThresholdMs',
+  reclaimAfterMs: 'use pool.reclaimAfterMs',
+  minIdle: 'use pool.minIdle',
+  maxWaiting: 'use pool.maxWaiting',
+  overflowIdleMs: 'use pool.overflowIdleMs',
+  reset: 'use pool.reset',
+  connectTimeoutMs: 'use timeouts.connectMs',
+  session: 'use session',
 };
 
 /** Options of `tls.connect` that make sense for a connection to a database. */

@@ -12,7 +12,13 @@ import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { startupOptions } from './session-settings.js';
 import type { SessionSettings } from './session-settings.js';
-import { tagDropsStatements, tagLeavesState, textLeavesState, textSetsTimeLimit } from './session-state.js';
+import {
+  tagDropsStatements,
+  tagUndoesSetup,
+  tagLeavesState,
+  textLeavesState,
+  textSetsTimeLimit,
+} from './session-state.js';
 import { StatementLimit } from './statement-limit.js';
 
 /** What a {@link Connection} takes beside everything that `pg.Client` takes. */
@@ -99,9 +105,14 @@ export class Connection extends Client {
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
     const opened = new Promise<Client>((resolve, reject) => {
       const ms = this.#connectTimeoutMs;
-      const expire = () => cutSocket(this, new ConnectTimeoutError(`${this.host}:${this.port}`, ms));
+      let settled = false;
+      const expire = () => {
+        // After a blocked event loop the timer fires before the answer that lies in the buffer is seen.
+        if (!settled) cutSocket(this, new ConnectTimeoutError(`${this.host}:${this.port}`, ms));
+      };
       const timer = ms > 0 ? setTimeout(() => setImmediate(expire), ms) : undefined;
       super.connect((error: Error | null) => {
+        settled = true;
         clearTimeout(timer);
         if (error) reject(error);
         else resolve(this);
@@ -145,6 +156,8 @@ export class Connection extends Client {
   /** A new borrower has it: what was sent before is not his. */
   lent(): void {
     this.#lastSql = undefined;
+    // A limit that somebody set for his transaction alone is over; ours stands again.
+    this.#limit.resume();
   }
 
   /** Whether the session was seen to change since it was last clean. */
@@ -280,7 +293,10 @@ export class Connection extends Client {
       const active = internalsOf(this)._activeQuery;
       if (tagDropsStatements(tag)) this.#forgetStatements();
       const changed =
-        tagLeavesState(tag, active?.text) || (active?.text !== undefined && textLeavesState(active.text));
+        tagLeavesState(tag, active?.text) ||
+        (active?.text !== undefined && textLeavesState(active.text)) ||
+        // It takes away what the dial's hooks have set, which is not in the startup packet.
+        (this.#setup.length > 0 && tagUndoesSetup(tag));
       if (!changed) return;
       if (!this.#ofSetup(active)) this.#dirty = true;
       else if (active && !this.#setup.includes(active)) this.#setup.push(active);

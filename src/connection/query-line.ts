@@ -22,11 +22,22 @@ export class QueryLine {
   constructor(client: LineClient, query: unknown) {
     this.#client = client;
     this.#query = query as Query;
-    client.on('drain', () => this.#waiting.shift()?.());
+    client.on('drain', () => this.#next());
     // Nothing drains any more: each is told by the client that it is gone.
     client.on('end', () => {
       for (const next of this.#waiting.splice(0)) next();
     });
+  }
+
+  /** A statement that `pg` refuses to take leaves the line free for the one behind it. */
+  #next(): void {
+    const send = this.#waiting.shift();
+    if (!send) return;
+    try {
+      send();
+    } catch {
+      this.#next();
+    }
   }
 
   get length(): number {
@@ -38,6 +49,9 @@ export class QueryLine {
     const client = this.#client;
     const free = isQuiet(client) && this.#waiting.length === 0;
     if (free || client.pipeline || !isQueryable(client)) return this.#query(...request);
+    // As `pg` does at once, and not in the middle of somebody else's answer.
+    if (request[0] === null || request[0] === undefined)
+      throw new TypeError('Client was passed a null or undefined query');
     const own = client.query;
     // Cut off meanwhile, the client has another `query`, which says why.
     const later = () =>

@@ -36,3 +36,8 @@ export function textSetsTimeLimit(text: string): boolean {
 export function tagDropsStatements(tag: string): boolean {
   return tag === 'DISCARD ALL' || tag === 'DEALLOCATE ALL';
 }
+
+/** Tags after which settings are those of the startup packet, and not those that were set after the dial. */
+export function tagUndoesSetup(tag: string): boolean {
+  return tag === 'RESET' || tag === 'DISCARD ALL';
+}

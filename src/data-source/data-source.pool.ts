@@ -11,8 +11,8 @@ export class DataSourcePool extends ConnectionPool<Connection> {
 
   constructor(settings: ResolvedDatabaseOptions, logger: DatabaseLogger) {
     super({
-      ...settings.pool,
       ...connectionOptions(settings),
+      ...settings.pool,
       onWarning: (warning) => report(warning, logger),
     });
     const watch = () => {

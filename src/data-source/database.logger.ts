@@ -1,4 +1,5 @@
 import { AbstractLogger, type LogLevel, type LogMessage, type LoggerOptions } from 'typeorm';
+import { maskedSql } from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
 
 /** What this module logs to: Nest's `Logger`, or anything with these methods. */
@@ -69,7 +70,7 @@ export class TypeOrmLogger extends AbstractLogger {
 
 /** One statement for the log: its text cut to the bound, its parameters when asked for. */
 export function statementText(sql: string, parameters: unknown, limits: Required<EchoSettings>): string {
-  const text = cut(sql, limits.maxLength);
+  const text = cut(maskedSql(sql), limits.maxLength);
   if (!limits.parameters || !Array.isArray(parameters) || parameters.length === 0) return text;
   return `${text} -- ${cut(JSON.stringify(parameters, bigintAsText), limits.maxLength)}`;
 }

@@ -15,7 +15,9 @@ export class ManagedDataSource extends DataSource {
   private readonly loggers: DatabaseLoggers;
   private readonly holder: { pool: DataSourcePool | undefined };
   private verified: Promise<void> | undefined;
+  private initializing: Promise<this> | undefined;
   private closing: Promise<void> | undefined;
+  private closedBefore = false;
   private starting = false;
   private shutdown: { deadline: number; timer: NodeJS.Timeout } | undefined;
   /** Whether a lazy data source has connected. */
@@ -55,6 +57,10 @@ export class ManagedDataSource extends DataSource {
    */
   override async initialize(): Promise<this> {
     if (this.isInitialized) return super.initialize();
+    return (this.initializing ??= this.start().finally(() => (this.initializing = undefined)));
+  }
+
+  private async start(): Promise<this> {
     this.holder.pool = new DataSourcePool(this.settings, this.loggers.pool);
     this.starting = true;
     try {
@@ -92,7 +98,7 @@ export class ManagedDataSource extends DataSource {
 
   /** Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. */
   override async destroy(): Promise<void> {
-    if (!this.isInitialized && !this.closing) return super.destroy();
+    if (!this.isInitialized && !this.closing) return this.closedBefore ? undefined : super.destroy();
     return (this.closing ??= this.shutDown().finally(() => (this.closing = undefined)));
   }
 
@@ -119,10 +125,13 @@ export class ManagedDataSource extends DataSource {
 
   /** Asks the server before TypeORM does, which would take a runner past `createQueryRunner`. */
   private async verify(): Promise<void> {
+    // A query of a lazy data source has its own deadline; the next one tries again.
+    const retries = this.settings.startup === 'lazy' ? 0 : this.settings.connectRetry.retries;
     const facts = await connectWithRetry(
       this.holder.pool as DataSourcePool,
       this.settings,
       this.loggers.module,
+      retries,
     );
     this.know(facts);
     this.loggers.module.log(describeStart(this.settings, facts));
@@ -178,6 +187,7 @@ export class ManagedDataSource extends DataSource {
     (this.driver as PostgresDriver).master = undefined;
     if (this.queryResultCache) await this.queryResultCache.disconnect();
     Object.assign(this, { isInitialized: false });
+    this.closedBefore = true;
     this.forget();
   }
 

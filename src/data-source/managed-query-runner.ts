@@ -51,6 +51,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   private lease: RunnerLease | undefined;
   private readonly streams = new Set<Readable>();
   private releasedAt: Site | undefined;
+  /** A transaction was rolled back while its code may still be at work. */
+  private interrupted = false;
 
   constructor(
     driver: PostgresDriver,
@@ -77,6 +79,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   async giveBack(): Promise<void> {
     const { lease } = this;
     if (!lease) return;
+    if (this.isTransactionActive) this.interrupted = true;
     this.forget(lease);
     await lease.giveBack();
   }
@@ -128,6 +131,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @throws whatever the start failed with; no transaction is open then, where TypeORM believes in one */
   override async startTransaction(isolationLevel?: IsolationLevel): Promise<void> {
     const outermost = this.transactionDepth === 0;
+    if (outermost) this.interrupted = false;
     try {
       await super.startTransaction(isolationLevel);
     } catch (error) {
@@ -169,6 +173,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   ): Promise<any> {
     if (this.isReleased) throw this.released();
+    this.refuseLeftovers();
     const { echo, loggers } = this.context;
     return this.hold().run(async (connection) => {
       // From here on: the wait for a connection is the pool's figure and not the statement's.
@@ -196,6 +201,23 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       stream.once('close', () => this.streams.delete(stream));
       return stream;
     });
+  }
+
+  /**
+   * A handler that has settled may have left work behind (the rest of a `Promise.all` that failed). The next statement of
+   * a transaction that was rolled back meanwhile would be committed by itself, on a connection of its own. Who comes from
+   * elsewhere, such as an exception filter, means a new statement.
+   */
+  private refuseLeftovers(): void {
+    const { borrower } = this.context;
+    if (!this.interrupted || !borrower || currentUnit() !== borrower.unit) return;
+    throw new DatabaseError(
+      `The transaction of ${borrower.name} was rolled back when its handler had settled.`,
+      {
+        code: 'TRANSACTION_ROLLED_BACK',
+        hint: 'Await everything that works in a transaction before the handler returns or throws (Promise.allSettled).',
+      },
+    );
   }
 
   /** The lease there is, or a new one. */

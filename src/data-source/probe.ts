@@ -58,9 +58,10 @@ async function askManaged(dataSource: ManagedDataSource, deadline: number): Prom
   const { pool } = dataSource;
   if (!pool || dataSource.stopping)
     throw new DatabaseError('The data source is not started yet, or closed.', { code: 'DATA_SOURCE_CLOSED' });
-  const { leased, max } = pool.snapshot();
-  // Behind everybody who waits for a connection of an exhausted pool, the answer would only tell of the queue.
-  return leased < max ? askOnPool(pool, deadline) : askBesidePool(dataSource, deadline);
+  const { leased, validating, returning, waiting, max } = pool.snapshot();
+  // Behind everybody who waits for a connection, the answer would only tell of the queue.
+  const free = waiting === 0 && leased + validating + returning < max;
+  return free ? askOnPool(pool, deadline) : askBesidePool(dataSource, deadline);
 }
 
 async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {

@@ -1,4 +1,5 @@
 import type { Connection } from '../connection/connection.js';
+import { PoolAcquireCancelledError } from '../database.errors.js';
 import type { Leased } from '../pool/link.js';
 import type { AcquireOptions, CancelSignal } from '../pool/waiters.js';
 import type { DataSourcePool } from './data-source.pool.js';
@@ -23,6 +24,16 @@ class WaitSignal implements CancelSignal {
 
   removeEventListener(): void {
     this.listener = undefined;
+  }
+
+  /** For a wait that the pool knows nothing of yet. */
+  rejection(): Promise<never> {
+    return new Promise((_, reject) => {
+      this.listener = () =>
+        reject(
+          new PoolAcquireCancelledError('The wait for a connection was given up', { cause: this.reason }),
+        );
+    });
   }
 }
 
@@ -80,7 +91,7 @@ export class RunnerLease {
   ): Promise<Leased<Connection>> {
     const pool = poolOnceReady();
     const connection = await (pool instanceof Promise
-      ? pool.then((ready) => ready.acquire(request))
+      ? Promise.race([pool, this.waiting.rejection()]).then((ready) => ready.acquire(request))
       : pool.acquire(request));
     if (this.over) {
       // Given back in the moment in which it came.

@@ -27,8 +27,9 @@ export async function connectWithRetry(
   pool: DataSourcePool,
   options: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
+  retries: number,
 ): Promise<ServerFacts> {
-  const { retries, initialDelayMs, maxDelayMs } = options.connectRetry;
+  const { initialDelayMs, maxDelayMs } = options.connectRetry;
   for (let attempt = 0; ; attempt++) {
     try {
       return await ask(pool);

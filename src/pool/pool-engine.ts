@@ -312,6 +312,13 @@ export class PoolEngine<C extends PoolableClient> {
       },
       (cause: Error) => {
         if (slot.state !== 'checking') return;
+        const standby = (cause as { code?: unknown }).code === 'CONNECTION_STANDBY';
+        if (standby && slot.generation === this.#generation) {
+          // Opened since, and on a standby again: there is no primary at this address, and reads are all it is for.
+          this.#wantsPrimary = false;
+          this.#checking -= 1;
+          return this.#park(slot);
+        }
         this.#counters.validationFailures += 1;
         const error = this.#voice.invalid(cause);
         this.#backoff.lastError = error;

@@ -52,7 +52,7 @@ export class Voice {
   reclaimed(lease: LeaseInfo): errors.PoolLeaseReclaimedError {
     const message = `The connection was taken back by force: ${describeLease(lease)}.`;
     const hint = 'Release connections sooner, or raise reclaimAfterMs.';
-    const error = new errors.PoolLeaseReclaimedError(message, { hint });
+    const error = this.#error(errors.PoolLeaseReclaimedError, message, undefined, { hint });
     this.#warn('CONNECTION_RECLAIMED', 'warn', message, { lease, error });
     return error;
   }
@@ -69,7 +69,7 @@ export class Voice {
 
   invalid(cause: Error): errors.PoolValidationError {
     const message = `An idle connection did not pass its validation and is replaced: ${cause.message}`;
-    const error = new errors.PoolValidationError(message, { cause });
+    const error = this.#error(errors.PoolValidationError, message, undefined, { cause });
     this.#warn('CONNECTION_VALIDATION_FAILED', 'info', message, { error });
     return error;
   }

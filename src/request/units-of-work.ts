@@ -64,6 +64,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicat
     if (!unit) {
       unit = new UnitOfWork(managed(dataSource), nameOf(http), state);
       if (state.handlerRuns) unit.handlerStarted();
+      else if (state.response?.closed) unit.responseClosed(true);
       state.units.set(dataSource, unit);
     }
     return unit;
@@ -72,6 +73,8 @@ export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicat
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     if (context.getType() !== 'http') return next.handle();
     const http = context.switchToHttp();
+    // Modules with a transport of their own call themselves 'http' too, with arguments of any kind.
+    if (!isHttp(http.getRequest()) || !isResponse(http.getResponse())) return next.handle();
     const state = this.stateOf(messageOf(http.getRequest<HttpRequest>()));
     // Fastify's inject() runs without a server, which would have told the response.
     this.watch(state, responseOf(http.getResponse<object>()));
@@ -116,12 +119,25 @@ function inUnit(unit: object, next: CallHandler): Observable<unknown> {
 }
 
 function httpRequest(request: unknown): HttpRequest {
-  const http = request as (HttpRequest & { headers?: unknown }) | undefined;
-  if (typeof http?.method === 'string' && http.headers) return http;
+  if (isHttp(request)) return request;
   throw new DatabaseError('@InjectQueryRunner() needs an HTTP request, and this is none.', {
     code: 'REQUEST_NOT_HTTP',
     hint: 'Elsewhere take a runner of your own: dataSource.createQueryRunner(), released in a finally block, or dataSource.transaction().',
   });
+}
+
+function isHttp(request: unknown): request is HttpRequest {
+  const http = request as (HttpRequest & { headers?: unknown }) | undefined;
+  return typeof http?.method === 'string' && typeof http.headers === 'object';
+}
+
+function isResponse(response: unknown): response is object {
+  return typeof (response as Partial<ServerResponse> | undefined)?.on === 'function' || hasRaw(response);
+}
+
+/** Fastify's reply is no emitter; the response in it is. */
+function hasRaw(response: unknown): boolean {
+  return typeof (response as { raw?: Partial<ServerResponse> } | undefined)?.raw?.on === 'function';
 }
 
 function messageOf(request: HttpRequest): IncomingMessage {

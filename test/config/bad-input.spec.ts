@@ -116,8 +116,15 @@ describe('an app with wrong settings ends before any connection', () => {
     ],
   ])('a factory that throws an error %s, in code', async (_what, body, told) => {
     const outcome = await start(`DatabaseModule.forRootAsync({ useFactory: () => { ${body} } })`);
-    expectRefused(outcome, ['useFactory']);
+    expectRefused(outcome, ['forRootAsync']);
     expect(outcome.output).toContain(told);
+  });
+
+  it('a class whose createDatabaseOptions throws, in code', async () => {
+    const outcome = await start(
+      `DatabaseModule.forRootAsync({ useClass: class { createDatabaseOptions() { return new URL('postgres://app:${SECRET}@host:99999/db'); } } })`,
+    );
+    expectRefused(outcome, ['forRootAsync']);
   });
 
   it('but only warns of a timeout in the wrong unit, since it may be meant', async () => {

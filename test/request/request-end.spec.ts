@@ -73,6 +73,17 @@ class QueryingFilter implements ExceptionFilter {
   }
 }
 
+/** Holds the response open for longer than what the handler has left behind takes. */
+@Catch()
+class SlowFilter implements ExceptionFilter {
+  async catch(_error: unknown, host: ArgumentsHost): Promise<void> {
+    await happened('half ended by TRANSACTION_ROLLED_BACK');
+    const response = host.switchToHttp().getResponse();
+    if (response.raw) response.status(500).send({});
+    else response.status(500).json({});
+  }
+}
+
 @Controller()
 class ScenarioController {
   constructor(
@@ -171,6 +182,24 @@ class ScenarioController {
       }),
     );
     return { connections: new Set(pids).size };
+  }
+
+  /** Leaves a transaction at work behind when its sibling fails. */
+  @Get('half')
+  @UseFilters(SlowFilter)
+  async half() {
+    await Promise.all([
+      this.runner.manager
+        .transaction(async (manager) => {
+          await manager.query(`INSERT INTO notes (text) VALUES ('first half')`);
+          await manager.query('SELECT pg_sleep(0.1)');
+          await manager.query(`INSERT INTO notes (text) VALUES ('second half')`);
+        })
+        .catch((error: { code?: string }) => seen.push(`half ended by ${error.code}`)),
+      this.runner.query('SELECT 1').then(() => {
+        throw new Error('the sibling');
+      }),
+    ]);
   }
 
   @Get('unawaited')
@@ -362,6 +391,12 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     expect((await answer('/unawaited')).text).toBe('ok');
     await everythingGivenBack();
     expect(await notes()).toEqual(['unawaited']);
+  });
+
+  it('commits no half of a transaction that the handler has left behind', async () => {
+    expect((await answer('/half')).status).toBe(500);
+    await everythingGivenBack();
+    expect(await notes()).toEqual([]);
   });
 
   it('names the route as the borrower', async () => {

@@ -259,6 +259,28 @@ describe('a data source', () => {
     });
   });
 
+  it("with startup 'lazy' ends a query's wait at its release, and fails after one try", async () => {
+    await proxy.refuse();
+    const dataSource = await start({ url: proxy.through(database.url), startup: 'lazy' });
+    await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
+    expect(logger.text).not.toContain('Trying again');
+    await proxy.pass();
+    proxy.freeze();
+    const runner = dataSource.createQueryRunner();
+    const waiting = runner.query('SELECT 1');
+    await runner.release();
+    await expect(waiting).rejects.toMatchObject({ code: 'POOL_ACQUIRE_CANCELLED' });
+    await proxy.pass();
+  });
+
+  it('initialized twice at the same time opens one pool, and destroyed twice closes once', async () => {
+    const dataSource = await start({ startup: 'off', applicationName: 'twice' });
+    await Promise.all([dataSource.initialize(), dataSource.initialize()]);
+    await dataSource.destroy();
+    await dataSource.destroy();
+    expect(await database.sql(`SELECT 1 FROM pg_stat_activity WHERE application_name = 'twice'`)).toEqual([]);
+  });
+
   it('can be destroyed and initialized again', async () => {
     const dataSource = await start();
     await dataSource.destroy();

@@ -295,6 +295,18 @@ describe('traps below the data source', () => {
     });
   });
 
+  it('an undefined statement beside a running one is an error of its own and ends nothing else', async () => {
+    await open();
+    const runner = dataSource.createQueryRunner();
+    const [slow, none, last] = await Promise.allSettled([
+      runner.query('SELECT pg_sleep(0.1)'),
+      runner.query(undefined as never),
+      runner.query('SELECT 3 AS three'),
+    ]);
+    expect([slow.status, none.status, last.status]).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    await runner.release();
+  });
+
   it('session state set by one borrower is gone for the next', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
