@@ -76,6 +76,12 @@ export interface PoolSettings {
    */
   overflowIdleMs?: number;
   /**
+   * Ask an idle connection this often whether it is alive. It keeps a database awake that would else sleep and cost nothing
+   * (Neon). Milliseconds, 0 is off, else at least 1 s; TCP keepalive is on in any case.
+   * @defaultValue 0
+   */
+  keepaliveMs?: number;
+  /**
    * What is done to a connection that comes back. `smart`: roll back what is open, clear the session if it was seen to
    * change. `rollback`: the first alone. `discard`: DISCARD ALL each time. `none`: nothing.
    * @defaultValue smart
@@ -272,6 +278,17 @@ export interface ResolvedDatabaseOptions {
   readonly origins: Readonly<Record<string, SettingOrigin>>;
   /** What is allowed and suspicious, to be logged at start: a timeout of 30 ms, a misspelt key. */
   readonly warnings: readonly string[];
+}
+
+/** The settings in force, as an app may see and print them. */
+export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'password' | 'ssl'> {
+  readonly ssl: {
+    readonly mode: SslMode;
+    /** Whether a certificate authority is given. */
+    readonly ca: boolean;
+    /** Whether the client has a certificate of its own. */
+    readonly cert: boolean;
+  };
 }
 
 /** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */

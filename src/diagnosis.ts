@@ -78,6 +78,11 @@ const BY_CODE: Record<string, Row> = {
     "the server's certificate is for another host name",
     'Connect by a name that is in the certificate, or have one issued for this name.',
   ],
+  CHANNEL_BINDING_MISSING: [
+    'CHANNEL_BINDING_MISSING',
+    'the server offers no login that is bound to the TLS connection',
+    'Turn TLS and scram-sha-256 on at the server, or take channel_binding=require out of DB_URL.',
+  ],
   '28P01': ['PASSWORD_WRONG', 'the password was refused', 'Correct user and password in DB_URL.'],
   '28000': [
     'LOGIN_REFUSED',

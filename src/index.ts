@@ -23,6 +23,7 @@ export type { DatabaseModuleExtras } from './database.module-definition.js';
 export type {
   ConnectRetrySettings,
   DatabaseModuleOptions,
+  DatabaseOptionsView,
   DatabaseOptionsFactory,
   DatabaseProfile,
   DatabaseSettings,

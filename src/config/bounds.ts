@@ -21,6 +21,7 @@ export const BOUNDS = {
     reclaimAfterMs: { min: 2 * SECOND, max: LONGEST_TIMER, off: true },
     minIdle: { min: 0, max: 100 },
     maxWaiting: { min: 0, max: 1_000_000 },
+    keepaliveMs: { min: SECOND, max: LONGEST_TIMER, off: true },
     overflowIdleMs: { min: SECOND, max: LONGEST_TIMER },
   },
   timeouts: {

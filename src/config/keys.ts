@@ -81,6 +81,7 @@ export const EXTRA_REPLACED: Readonly<Record<string, string>> = {
   minIdle: 'use pool.minIdle',
   maxWaiting: 'use pool.maxWaiting',
   overflowIdleMs: 'use pool.overflowIdleMs',
+  keepaliveMs: 'use pool.keepaliveMs',
   reset: 'use pool.reset',
   connectTimeoutMs: 'use timeouts.connectMs',
   session: 'use session',

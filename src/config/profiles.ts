@@ -19,6 +19,7 @@ export const DEFAULTS = {
     minIdle: 0,
     maxWaiting: Infinity,
     overflowIdleMs: 10_000,
+    keepaliveMs: 0,
     reset: 'smart',
   } satisfies Required<PoolSettings>,
   timeouts: {

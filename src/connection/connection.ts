@@ -4,6 +4,7 @@ import type { ClientConfig } from 'pg';
 import { ConnectTimeoutError, ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
+import { requireChannelBinding } from './channel-binding.js';
 import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
@@ -36,6 +37,12 @@ export interface ConnectionOptions extends ClientConfig {
    */
   session?: SessionSettings;
   /**
+   * Whether a login that is not bound to its TLS connection is refused, as by libpq's `channel_binding=require`. Wants
+   * `enableChannelBinding` too.
+   * @defaultValue false
+   */
+  requireChannelBinding?: boolean;
+  /**
    * How much longer than the server's `statement_timeout` the client waits before it cancels a statement and then
    * destroys the socket. Milliseconds.
    * @defaultValue 5 000
@@ -67,6 +74,7 @@ export class Connection extends Client {
   #lost: Error | undefined;
   #lastSql: string | undefined;
   #cancelling: Promise<void> | undefined;
+  #refused: Error | undefined;
 
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
@@ -97,6 +105,12 @@ export class Connection extends Client {
       configurable: true,
     });
     this.#listen();
+    const wire = internalsOf(this).connection;
+    if (given.requireChannelBinding && wire)
+      requireChannelBinding(wire, (error) => {
+        this.#refused = error;
+        cutSocket(this, error);
+      });
   }
 
   /** Opens the connection; rejects with a {@link ConnectTimeoutError} at the deadline and leaves no socket. */
@@ -114,7 +128,9 @@ export class Connection extends Client {
       super.connect((error: Error | null) => {
         settled = true;
         clearTimeout(timer);
-        if (error) reject(error);
+        // The server's welcome may have come in the same packet as what we refuse.
+        const failure = this.#refused ?? error;
+        if (failure) reject(failure);
         else resolve(this);
       });
     });

@@ -49,31 +49,14 @@ export function connectionOptions(settings: ResolvedDatabaseOptions): Connection
     // A copy, since `pg` changes what it is given.
     ssl: ssl.tls && { ...ssl.tls },
     enableChannelBinding: channelBinding === 'prefer' || channelBinding === 'require',
+    requireChannelBinding: channelBinding === 'require',
     application_name: settings.applicationName,
     connectTimeoutMs: timeouts.connectMs,
+    // A limit of 0 is not sent: a pooler that refuses them can then be passed, and what the role has stays in force.
     statement_timeout: timeouts.statementMs,
     lock_timeout: timeouts.lockMs,
     idle_in_transaction_session_timeout: timeouts.idleInTransactionMs,
-    session: { ...limitsTurnedOff(settings), ...session },
+    session,
     ...(startupOptions && { options: startupOptions }),
   };
-}
-
-/**
- * `pg` sends no limit of 0, and one that the role or the database has would stay in force. Where somebody has set 0, none
- * shall be.
- */
-function limitsTurnedOff({ timeouts, origins }: ResolvedDatabaseOptions): Record<string, number> {
-  const limits = {
-    statementMs: 'statement_timeout',
-    lockMs: 'lock_timeout',
-    idleInTransactionMs: 'idle_in_transaction_session_timeout',
-  } as const;
-  return Object.fromEntries(
-    Object.entries(limits)
-      .filter(
-        ([key]) => timeouts[key as keyof typeof limits] === 0 && origins[`timeouts.${key}`] !== 'default',
-      )
-      .map(([, setting]) => [setting, 0]),
-  );
 }

@@ -4,7 +4,7 @@ import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
 import { type LeakWarning, leakWarnings, type PoolStats, poolStats } from '../data-source/pool-stats.js';
 import { probe } from '../data-source/probe.js';
-import type { ResolvedDatabaseOptions } from '../database.options.js';
+import type { DatabaseOptionsView } from '../database.options.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
 /** The answer of `checkConnection()`. */
@@ -58,13 +58,18 @@ export class DatabaseMonitor {
   }
 
   /** The settings in force, with the origin of each. No secret in it. */
-  get options(): ResolvedDatabaseOptions {
+  get options(): DatabaseOptionsView {
     return this.optionsOf();
   }
 
   /** `options` of a named data source. */
-  optionsOf(name?: string): ResolvedDatabaseOptions {
-    return managed(this.dataSource(name)).settings;
+  optionsOf(name?: string): DatabaseOptionsView {
+    const { password: _password, ssl, ...shown } = managed(this.dataSource(name)).settings;
+    const { ca, cert } = ssl.tls || {};
+    return Object.freeze({
+      ...shown,
+      ssl: Object.freeze({ mode: ssl.mode, ca: ca !== undefined, cert: cert !== undefined }),
+    });
   }
 
   private dataSource(name?: string): DataSource {

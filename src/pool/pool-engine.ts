@@ -245,6 +245,7 @@ export class PoolEngine<C extends PoolableClient> {
     const idleLimitMs = this.#idleLimit();
     const dueMs = Math.min(
       idleLimitMs,
+      this.#limits.keepaliveMs,
       slot.lifetimeMs === Infinity ? Infinity : slot.lifetimeMs - slot.ageMs,
     );
     if (dueMs !== Infinity) this.#housekeeping.by(this.#clock.now() + dueMs);
@@ -491,14 +492,22 @@ export class PoolEngine<C extends PoolableClient> {
             ? 'overflow'
             : 'idle'
           : undefined;
-      if (reason === undefined) continue;
-      this.#drop(slot, reason);
+      if (reason !== undefined) this.#drop(slot, reason);
+      // Its answer counts as a use, which must not keep open what is to be closed for idleness.
+      else if (slot.idleMs >= this.#limits.keepaliveMs && this.#idleLimit() === Infinity) {
+        this.#idle.splice(this.#idle.indexOf(slot), 1);
+        this.#check(slot);
+      }
     }
     this.#leases.look(this.#voice, (lease, error) => this.takeBack(lease, 'reclaimed', error));
     this.#fill();
     const now = this.#clock.now();
     for (const slot of this.#idle) {
-      const left = Math.min(this.#idleLimit() - slot.idleMs, slot.lifetimeMs - slot.ageMs);
+      const left = Math.min(
+        this.#idleLimit() - slot.idleMs,
+        this.#limits.keepaliveMs - slot.idleMs,
+        slot.lifetimeMs - slot.ageMs,
+      );
       if (left < Infinity) this.#housekeeping.by(now + left);
     }
     for (const lease of this.#leases) {

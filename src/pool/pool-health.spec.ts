@@ -45,6 +45,29 @@ describe('validation', () => {
     expect(server.clients).toHaveLength(1);
   });
 
+  it('asks an idle connection every keepaliveMs, when that is on, and closes one that does not answer', async () => {
+    open({ size: 1, keepaliveMs: 60_000, prePing: false });
+    const client = await pool.acquire();
+    client.release();
+    await clock.pass(59_000);
+    expect(client.checks).toBe(0);
+    await clock.pass(1_000);
+    expect(client.checks).toBe(1);
+    await clock.pass(60_000);
+    expect(client.checks).toBe(2);
+    jest.spyOn(client, 'check').mockRejectedValueOnce(new Error('gone'));
+    await clock.pass(60_000);
+    expect(pool.totalCount).toBe(0);
+  });
+
+  it('asks nothing while idle by default', async () => {
+    open({ size: 1 });
+    const client = await pool.acquire();
+    client.release();
+    await clock.pass(1_000_000);
+    expect(client.checks).toBe(0);
+  });
+
   it('asks nothing with prePing off', async () => {
     open({ prePing: false });
     (await pool.acquire()).release();
@@ -328,6 +351,26 @@ describe('connections that are lost', () => {
     expect(pool.snapshot().counters).toMatchObject({ outages: 1, destroyed: { reset: 1 } });
     await pool.acquire();
     expect(check).toHaveBeenCalledWith(2_000, true);
+  });
+
+  it('stops asking for a primary where the connections opened since are on a standby too', async () => {
+    open({ size: 1 });
+    const stale = await pool.acquire();
+    stale.cleaning = Promise.reject(Object.assign(new Error('standby'), { code: 'CONNECTION_STANDBY' }));
+    stale.release();
+    await settled();
+    const fresh = await pool.acquire();
+    const check = jest
+      .spyOn(fresh, 'check')
+      .mockRejectedValueOnce(Object.assign(new Error('standby'), { code: 'CONNECTION_STANDBY' }));
+    fresh.release();
+    await clock.pass(501);
+    expect(await pool.acquire()).toBe(fresh);
+    expect(pool.snapshot().counters).toMatchObject({ outages: 1, validationFailures: 0 });
+    fresh.release();
+    await clock.pass(501);
+    expect(await pool.acquire()).toBe(fresh);
+    expect(check).toHaveBeenLastCalledWith(2_000, false);
   });
 
   it('destroys what could not be cleaned, and says who left it', async () => {

@@ -51,6 +51,12 @@ export interface PoolLimitsOptions {
    */
   overflowIdleMs?: number;
   /**
+   * Ask an idle connection this often whether it is alive, so that nothing in between forgets it. It keeps a database awake
+   * that would else sleep and cost nothing. Not those above `size`. Milliseconds, 0 is off; TCP keepalive is on in any case.
+   * @defaultValue 0
+   */
+  keepaliveMs?: number;
+  /**
    * Whether a connection that lay idle is asked whether it is alive before it is lent.
    * @defaultValue true
    */
@@ -156,6 +162,7 @@ export interface ResolvedLimits {
   readonly maxLifetimeMs: number;
   readonly idleTimeoutMs: number;
   readonly overflowIdleMs: number;
+  readonly keepaliveMs: number;
   readonly prePing: boolean;
   readonly validateAfterIdleMs: number;
   readonly validationTimeoutMs: number;
@@ -213,6 +220,7 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
       options.idleTimeoutMillis === null ? 0 : read(['idleTimeoutMillis'], max === undefined ? 0 : 10_000),
     ),
     overflowIdleMs: orNever(read(['overflowIdleMs'], 10_000)),
+    keepaliveMs: orNever(read(['keepaliveMs'], 0)),
     prePing: options.prePing ?? true,
     validateAfterIdleMs: read(['validateAfterIdleMs'], 500),
     validationTimeoutMs: read(['validationTimeoutMs'], 2_000, 1),

@@ -363,6 +363,16 @@ describe('the end of a statement', () => {
     expect(connection.usable).toBe(true);
   });
 
+  it('holds for the next borrower when the one before has set another one for his transaction', async () => {
+    const connection = await open({ statement_timeout: 50, statementGraceMs: 50 });
+    for (const statement of ['BEGIN', 'SET LOCAL statement_timeout = 0', 'COMMIT'])
+      await connection.query(statement);
+    expect(connection.restore('smart', 1_000)).toBeUndefined();
+    connection.lent();
+    proxy.freeze();
+    await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
+  });
+
   it('comes from here on a network that stands still: the caller is told, the socket is cut', async () => {
     const connection = await open({ statement_timeout: 50, statementGraceMs: 50 });
     const ended = new Promise((resolve) => connection.once('end', resolve));

@@ -48,6 +48,16 @@ describe('the pool on a real server', () => {
     second.release();
   });
 
+  it.each(['RESET ALL', 'DISCARD ALL', 'RESET search_path'])(
+    'has what onConnect set in force again after a borrower said %s',
+    async (statement) => {
+      open({ max: 1, onConnect: (client) => client.query('SET search_path = tenant_a') });
+      await pool.query(statement);
+      const { rows } = await pool.query('SHOW search_path');
+      expect(rows).toEqual([{ search_path: 'tenant_a' }]);
+    },
+  );
+
   it('rolls a forgotten transaction back before the next borrower, and names the one who forgot it', async () => {
     open({ max: 1 });
     const first = await pool.acquire({ borrower: 'GET /forgotten' });

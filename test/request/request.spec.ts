@@ -21,6 +21,7 @@ import {
   UseInterceptors,
   UsePipes,
 } from '@nestjs/common';
+import { ExternalContextCreator } from '@nestjs/core';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -271,6 +272,16 @@ describe('a query runner for each request', () => {
 
   it('sees in an exception filter what was rolled back as gone', async () => {
     expect((await post('/notes/filter')).body).toEqual({ notes: 0 });
+  });
+
+  it('leaves handlers of another transport alone that call themselves http', async () => {
+    const handler = http.app
+      .get(ExternalContextCreator)
+      .create({ run: () => 'ran' }, () => 'ran', 'run') as unknown as (
+      ...given: unknown[]
+    ) => Promise<unknown>;
+    expect(await handler(undefined)).toBe('ran');
+    expect(await handler('job-1')).toBe('ran');
   });
 
   it('serves many more requests than there are connections', async () => {

@@ -97,6 +97,25 @@ describe('TLS', () => {
     expect(await start({ url, ssl: { mode: 'verify-ca', ca: caFile } })).toBe(true);
   });
 
+  describe('channel_binding=require in the URL', () => {
+    const url = (target: PostgresServer) =>
+      `${target.url}?sslmode=verify-full&sslrootcert=${caFile}&channel_binding=require`;
+
+    it('binds the login to the TLS connection', async () => {
+      expect(await start({ url: url(server) })).toBe(true);
+    });
+
+    it.each(['password', 'trust'])(
+      'refuses a server that asks by %s, before the password is sent',
+      async (method) => {
+        const { cert, key } = await authority.issueServer({ hosts: ['127.0.0.1'] });
+        const other = await startPostgres({ tls: { cert, key }, hba: [`hostssl all app all ${method}`] });
+        await expect(start({ url: url(other) })).rejects.toMatchObject({ code: 'CHANNEL_BINDING_MISSING' });
+        await other.dispose();
+      },
+    );
+  });
+
   it('encrypts without verification only when told so in code, and warns', async () => {
     expect(await start({ url: server.url, ssl: { rejectUnauthorized: false } })).toBe(true);
     expect(logger.text).toMatch(/warn .*not verified/);

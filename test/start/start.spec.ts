@@ -116,12 +116,13 @@ describe('a data source', () => {
       await Promise.all(runners.map((runner) => runner.release()));
     });
 
-    it('no limit where 0 says so, even when the role has one', async () => {
-      await database.sql(`ALTER ROLE app IN DATABASE ${database.name} SET statement_timeout = '1234ms'`);
+    it('no limit where 0 says so; one that the role has stays', async () => {
+      await database.sql(`ALTER ROLE app IN DATABASE ${database.name} SET lock_timeout = '1234ms'`);
       const dataSource = await start({ timeouts: { statementMs: 0, idleInTransactionMs: 0 } });
-      await database.sql(`ALTER ROLE app IN DATABASE ${database.name} RESET statement_timeout`);
+      await database.sql(`ALTER ROLE app IN DATABASE ${database.name} RESET lock_timeout`);
       expect(await show(dataSource, 'statement_timeout')).toBe('0');
       expect(await show(dataSource, 'idle_in_transaction_session_timeout')).toBe('0');
+      expect(await show(dataSource, 'lock_timeout')).toBe('1234ms');
     });
   });
 
