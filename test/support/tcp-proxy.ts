@@ -178,7 +178,9 @@ export class ProxiedConnection {
     client.setNoDelay();
     client.on('error', () => undefined);
     // A reset of a socket whose other side has just gone ends in 'error' alone: Node emits no 'close' then.
-    this.closed = new Promise((resolve) => client.once('close', () => resolve()).once('error', () => resolve()));
+    this.closed = new Promise((resolve) =>
+      client.once('close', () => resolve()).once('error', () => resolve()),
+    );
     this.setFlow(flow);
   }
 
