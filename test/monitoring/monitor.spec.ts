@@ -3,6 +3,7 @@ import { inspect } from 'node:util';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { DatabaseModule, type DatabaseModuleOptions, DatabaseMonitor } from 'nestjs-database';
 import { DataSource, type QueryRunner } from 'typeorm';
+import { leakWarnings } from '../../src/data-source/pool-stats.js';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 
@@ -98,6 +99,18 @@ describe('DatabaseMonitor', () => {
     ]);
     await giveBack(runners);
     expect(monitor.connectionLeaks()).toEqual([]);
+  });
+
+  it('warns when overflow has been in use for a minute, and no longer when it is gone', async () => {
+    await start();
+    const dataSource = module.get(DataSource);
+    const runners = await borrow(3);
+    const codes = (now: number) => leakWarnings(dataSource, now).map(({ code }) => code);
+    expect(codes(Date.now())).toEqual(['POOL_USAGE_HIGH']);
+    expect(codes(Date.now() + 61_000)).toEqual(['POOL_USAGE_HIGH', 'POOL_OVERFLOW_LASTING']);
+    await giveBack(runners);
+    await dataSource.destroy();
+    expect(codes(Date.now() + 61_000)).toEqual([]);
   });
 
   it('shows the options in force with their origins, and no password', async () => {
