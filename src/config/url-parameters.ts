@@ -96,8 +96,9 @@ export function readParameters(query: string, problems: string[], warnings: stri
   given.delete('fallback_application_name');
   for (const name of given.keys()) {
     const instead = ELSEWHERE[name];
-    // A name that is none may be the rest of a password with a ? in it.
-    const shown = /^[a-z][a-z_]{2,40}$/i.test(name) ? `the parameter ${name}` : 'a parameter';
+    // A name that is none, or an @ behind it, may be the rest of a password with a ? in it.
+    const isName = /^[a-z][a-z_]{2,40}$/.test(name) && !given.get(name)?.includes('@');
+    const shown = isName ? `the parameter ${name}` : 'a parameter';
     warnings.push(`${shown} has no effect here${instead ? `; ${instead}` : ''}`);
   }
   return found;
