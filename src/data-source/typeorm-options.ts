@@ -1,14 +1,13 @@
 import pg from 'pg';
 import type { DataSourceOptions, EntitySchema, MixedList } from 'typeorm';
-import type { EchoSettings, ResolvedDatabaseOptions } from '../database.options.js';
+import { DEFAULTS } from '../config/profiles.js';
+import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { type DatabaseLoggers, TypeOrmLogger } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
 
 /** An entity class or schema, as TypeORM's `entities` takes them. */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- TypeORM's own type of a class
 export type EntityTarget = Function | string | EntitySchema;
-
-const DEFAULT_LIMITS: Required<EchoSettings> = { parameters: false, maxLength: 2000 };
 
 /**
  * TypeORM's view of our options. URL and password are not in it, since `DataSource.options` is public and gets
@@ -24,7 +23,7 @@ export function typeOrmOptions(
   return {
     // The pool tells of lost connections itself, once.
     poolErrorHandler: () => undefined,
-    logger: new TypeOrmLogger(loggers, options.echo || DEFAULT_LIMITS, typeorm.logging),
+    logger: new TypeOrmLogger(loggers, options.echo || DEFAULTS.echo, typeorm.logging),
     ...typeorm,
     // TypeORM 0.3 has it as `dataSource.name`, from which `@nestjs/typeorm` makes tokens.
     ...{ name: options.name },

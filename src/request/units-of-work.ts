@@ -73,11 +73,13 @@ export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicat
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     if (context.getType() !== 'http') return next.handle();
     const http = context.switchToHttp();
+    const request: unknown = http.getRequest();
+    const response = responseOf(http.getResponse());
     // Modules with a transport of their own call themselves 'http' too, with arguments of any kind.
-    if (!isHttp(http.getRequest()) || !isResponse(http.getResponse())) return next.handle();
-    const state = this.stateOf(messageOf(http.getRequest<HttpRequest>()));
+    if (!isHttp(request) || !response) return next.handle();
+    const state = this.stateOf(messageOf(request));
     // Fastify's inject() runs without a server, which would have told the response.
-    this.watch(state, responseOf(http.getResponse<object>()));
+    this.watch(state, response);
     state.handlerRuns = true;
     for (const unit of state.units.values()) unit.handlerStarted();
     return inUnit(state, next).pipe(
@@ -131,21 +133,15 @@ function isHttp(request: unknown): request is HttpRequest {
   return typeof http?.method === 'string' && typeof http.headers === 'object';
 }
 
-function isResponse(response: unknown): response is object {
-  return typeof (response as Partial<ServerResponse> | undefined)?.on === 'function' || hasRaw(response);
-}
-
-/** Fastify's reply is no emitter; the response in it is. */
-function hasRaw(response: unknown): boolean {
-  return typeof (response as { raw?: Partial<ServerResponse> } | undefined)?.raw?.on === 'function';
-}
-
 function messageOf(request: HttpRequest): IncomingMessage {
   return request.raw ?? (request as IncomingMessage);
 }
 
-function responseOf(response: object): ServerResponse {
-  return (response as { raw?: ServerResponse }).raw ?? (response as ServerResponse);
+/** Express' response is Node's own, Fastify's has it as `raw`; undefined for what is none. */
+function responseOf(given: unknown): ServerResponse | undefined {
+  const response =
+    (given as { raw?: ServerResponse } | undefined)?.raw ?? (given as ServerResponse | undefined);
+  return typeof response?.on === 'function' ? response : undefined;
 }
 
 /** `GET /users/:id`: the route and not the URL, which may hold secrets and would be a label of its own per request. */
