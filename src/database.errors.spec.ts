@@ -5,7 +5,7 @@ import {
   DatabaseConnectionError,
   DatabaseError,
   redact,
-  withoutSecrets,
+  plainCause,
 } from './database.errors.js';
 
 const problems = [
@@ -73,9 +73,9 @@ describe('errors', () => {
       code: 'ERR_INVALID_URL',
       input: 'postgres://a:b@c',
     });
-    const copy = withoutSecrets(error);
+    const copy = plainCause(error);
     expect(copy).toMatchObject({ name: 'TypeError', message: 'Invalid URL', code: 'ERR_INVALID_URL' });
     expect(inspect(copy)).not.toContain('a:b');
-    expect(withoutSecrets('just a text').message).toBe('just a text');
+    expect(plainCause('just a text').message).toBe('just a text');
   });
 });

@@ -241,7 +241,7 @@ export function redact(text: string): string {
  * A stranger's error as a cause of ours: its text, stack and code, and none of its further properties, which get
  * printed too (`new URL()` puts the whole URL into `input`).
  */
-export function withoutSecrets(error: unknown): Error {
+export function plainCause(error: unknown): Error {
   const { name, message, stack, code } = error as Partial<Error> & { code?: unknown };
   const copy = new Error(redact(String(message ?? error)));
   if (name) copy.name = name;

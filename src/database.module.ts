@@ -1,6 +1,6 @@
 import { type DynamicModule, type FactoryProvider, Module, type Provider } from '@nestjs/common';
 import { processEnvironment, readEnvironment } from './config/environment.js';
-import { DatabaseConfigError, redact, withoutSecrets } from './database.errors.js';
+import { DatabaseConfigError, redact, plainCause } from './database.errors.js';
 import {
   type ASYNC_OPTIONS_TYPE,
   ConfigurableModuleClass,
@@ -102,7 +102,7 @@ function guarded(provider: Provider): Provider {
               message: `the factory of the options failed: ${redact(String(error))}`,
             },
           ],
-          { cause: withoutSecrets(error) },
+          { cause: plainCause(error) },
         );
       }
     },
