@@ -5,8 +5,8 @@ export default {
   testRunnerNodeArgs: ['--experimental-vm-modules'],
   jest: { configFile: 'jest.mutation.config.mjs' },
   mutate: [
-    'src/pool/{pool-engine,waiters,units,deadlock,lease-book,slot,dial,clock,linked-list,figures}.ts',
-    'src/connection/{session-state,session-settings,disconnect,statement-limit}.ts',
+    'src/pool/{pool-engine,supply,waiters,units,deadlock,lease-book,slot,dial,clock,linked-list,figures}.ts',
+    'src/connection/{session-state,session-settings,disconnect,statement-limit,deadline}.ts',
   ],
   coverageAnalysis: 'perTest',
   concurrency: 2,
