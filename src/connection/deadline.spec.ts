@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { createServer, connect } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { after } from './deadline.js';
 
 describe('a deadline', () => {
@@ -39,6 +39,14 @@ describe('a deadline', () => {
     socket.destroy();
     server.close();
     expect(order).toEqual(['answer', 'deadline']);
+  });
+
+  it('holds the process until then, unless it is told not to', () => {
+    const timers = jest.spyOn(globalThis, 'setTimeout');
+    const cancels = [after(1_000, () => undefined), after(1_000, () => undefined, false)];
+    expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).toEqual([true, false]);
+    timers.mockRestore();
+    for (const cancel of cancels) cancel();
   });
 
   it('is taken back at any moment, the turn between timer and ring included', async () => {

@@ -25,10 +25,12 @@ class Limited {
 
 let client: Limited;
 
-/** Lets time pass, and the turn of the event loop in which what has come in is read. */
+/** Lets time pass; often enough the event loop has a turn, in which what has come in is read. */
 async function pass(ms: number): Promise<void> {
-  jest.advanceTimersByTime(ms);
-  await new Promise((resolve) => setImmediate(resolve));
+  for (let left = ms; left >= 0; left -= 100) {
+    jest.advanceTimersByTime(Math.min(left, 100));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
 }
 
 beforeEach(() => {
@@ -106,6 +108,25 @@ describe('the limit of a statement', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
+  it('is nothing for a client that cannot tell what was sent ahead', () => {
+    const limit = new StatementLimit(client, 1_000);
+    Object.assign(client, { _sentQueryQueue: undefined });
+    limit.stop();
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('keeps no process alive', async () => {
+    const timers = jest.spyOn(globalThis, 'setTimeout');
+    const limit = new StatementLimit(client, 1_000);
+    client.plain();
+    limit.start();
+    await pass(1_000);
+    expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).toEqual([
+      false,
+      false,
+    ]);
+  });
+
   it('begins anew for a statement that was sent ahead', async () => {
     const limit = new StatementLimit(client, 1_000);
     client.plain();
@@ -139,6 +160,8 @@ describe('the limit of a statement', () => {
     limit.resume();
     limit.start();
     expect(jest.getTimerCount()).toBe(1);
+    limit.suspend();
+    expect(jest.getTimerCount()).toBe(0);
   });
 
   describe('whose reader takes its time', () => {
@@ -183,6 +206,21 @@ describe('the limit of a statement', () => {
       await pass(1_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
       await pass(1_000);
+      expect(client.cancelRunning).toHaveBeenCalledTimes(1);
+    });
+
+    it('does not come while nothing was sent since the last answer, whatever had been sent before', async () => {
+      const limit = new StatementLimit(client, 1_000);
+      client._activeQuery = {};
+      limit.start();
+      await pass(10_000);
+      expect(client.cancelRunning).not.toHaveBeenCalled();
+      client.stream.bytesWritten += 5;
+      limit.answered();
+      await pass(10_000);
+      expect(client.cancelRunning).not.toHaveBeenCalled();
+      client.stream.bytesWritten += 5;
+      await pass(2_000);
       expect(client.cancelRunning).toHaveBeenCalledTimes(1);
     });
 

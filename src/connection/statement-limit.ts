@@ -34,9 +34,7 @@ export class StatementLimit {
   /** A statement goes out. */
   start(): void {
     if (this.limitMs <= 0 || this.#suspended || this.#cancel) return;
-    const stream = internalsOf(this.client).connection?.stream;
-    this.#read = stream?.bytesRead ?? 0;
-    this.#answered = stream?.bytesWritten ?? 0;
+    this.answered();
     this.#unanswered = false;
     this.#arm();
   }

@@ -175,6 +175,30 @@ describe('the process', () => {
     expect(await pool.acquire()).toBe(client);
   });
 
+  it('is held by those who wait and by a drain, and by no dial, no housekeeping and no leak detection', async () => {
+    open({ size: 2, maxOverflow: 1, minIdle: 1, leakThresholdMs: 1_000, overflowIdleMs: 1_000 });
+    server.slow = true;
+    server.clients[0]?.answer();
+    const client = await pool.acquire();
+    expect(clock.timers).toBeGreaterThan(1);
+    expect(clock.holding).toBe(0);
+    server.clients[1]?.answer(new Error('refused'));
+    await settled();
+    expect(clock.holding).toBe(0);
+    const asked = watch(pool.acquire());
+    expect(clock.holding).toBe(1);
+    await clock.pass(10);
+    for (const dialled of server.clients) dialled.answer();
+    await settled();
+    expect([asked.client !== undefined, clock.holding]).toEqual([true, 0]);
+    const drained = pool.drain({ timeoutMs: 5_000 });
+    expect(clock.holding).toBe(1);
+    client.release();
+    asked.client?.release();
+    await drained;
+    expect(clock.timers).toBe(0);
+  });
+
   it('drains no longer than until the last waiter has given up', async () => {
     open({ acquireTimeoutMs: 1_000, connectTimeoutMs: 0 });
     server.slow = true;

@@ -64,9 +64,9 @@ describe('validation', () => {
     open({ size: 1, maxOverflow: 1, keepaliveMs: 1_000, overflowIdleMs: 5_000 });
     for (const client of await fake.acquireAll(2)) client.release();
     const { after } = clock;
-    const timers = jest.spyOn(clock, 'after').mockImplementation((ms, ring) => {
+    const timers = jest.spyOn(clock, 'after').mockImplementation((ms, ring, holds) => {
       if (timers.mock.calls.length > 100) throw new Error('the alarm rings on and on');
-      return after(ms, ring);
+      return after(ms, ring, holds);
     });
     await clock.pass(4_999);
     expect(server.clients.map(({ checks }) => checks)).toEqual([0, 0]);
