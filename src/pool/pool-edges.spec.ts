@@ -47,6 +47,29 @@ describe('between two states', () => {
     expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
   });
 
+  it('a connection goes to the next one when its waiter gives up while it is asked or cleaned', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [cleaned, asked] = (await fake.acquireAll(2)) as [Fake, Fake];
+    asked.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const { done } = cleaning(cleaned);
+    cleaned.release();
+    const abort = new AbortController();
+    const givenUp = [1, 2].map(() => watch(pool.acquire({ signal: abort.signal })));
+    const next = [watch(pool.acquire()), watch(pool.acquire())];
+    abort.abort();
+    done(false);
+    asked.answerCheck();
+    await settled();
+    expect(givenUp.map(({ error }) => error?.code)).toEqual([
+      'POOL_ACQUIRE_CANCELLED',
+      'POOL_ACQUIRE_CANCELLED',
+    ]);
+    expect(next.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
+    expect(server.clients).toHaveLength(2);
+  });
+
   it('an older connection that comes back after an outage is asked before the waiter gets it', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [lost, other] = (await fake.acquireAll(2)) as [Fake, Fake];

@@ -227,6 +227,26 @@ describe('deadlines and signals', () => {
     expect(pool.snapshot().counters.timeouts).toBe(1);
   });
 
+  it('bounds the whole by the deadline of the acquire: the dial, the hooks after it, and the queue', async () => {
+    for (const options of [
+      { slow: true },
+      { onConnect: () => new Promise(() => undefined) },
+      { verify: () => undefined },
+    ]) {
+      open({ connectTimeoutMs: 5_000, acquireTimeoutMs: 1_000, ...options });
+      server.slow = 'slow' in options;
+      const asked = [watch(pool.acquire()), watch(pool.acquire({ deadlineMs: 300 }))];
+      await clock.pass(299);
+      expect(asked.map(({ error }) => error)).toEqual([undefined, undefined]);
+      await clock.pass(1);
+      expect(asked.map(({ error }) => error?.code)).toEqual([undefined, 'POOL_ACQUIRE_TIMEOUT']);
+      await clock.pass(700);
+      expect(asked[0]?.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+      await fake.close();
+    }
+    open();
+  });
+
   it('takes a deadline of its own for each acquire, whatever their order', async () => {
     open({ max: 1 });
     await pool.acquire();

@@ -139,7 +139,7 @@ export interface PoolOptions<C extends PoolableClient = Connection>
   onConnect?: (client: C) => unknown;
   /** As `onConnect`, by callback, after it. */
   verify?: (client: Leased<C>, done: (error?: Error | null) => void) => void;
-  /** What the pool does, in words, for debugging. */
+  /** Hears in words what the pool does with its connections, for debugging: opening, opened, validating, closing and why. */
   log?: (message: string, ...details: unknown[]) => void;
   /**
    * Hears what an operator should know: leaks, open transactions, lost connections. `false` is for nobody.

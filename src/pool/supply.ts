@@ -237,6 +237,7 @@ export class Supply<C extends PoolableClient> {
     } catch (thrown) {
       return this.#dialFailed(bornAt, thrown as Error);
     }
+    this.clientOptions.log?.('opening a connection');
     const slot = new Slot(client, linkOf(client), this.generation, this.clock);
     if (maxLifetimeMs !== Infinity) slot.lifetimeMs = maxLifetimeMs * (1 - Math.random() * LIFETIME_JITTER);
     client.on('error', (error: Error) => this.#lose(slot, error));
@@ -248,6 +249,7 @@ export class Supply<C extends PoolableClient> {
         this.dialling -= 1;
         this.#backoff.succeeded();
         this.counters.created += 1;
+        this.clientOptions.log?.('opened a connection');
         this.voice.announce('connect', client);
         slot.link.finishSetup?.();
         this.#park(slot);
@@ -279,6 +281,7 @@ export class Supply<C extends PoolableClient> {
 
   #check(slot: Slot<C>): void {
     slot.state = 'checking';
+    this.clientOptions.log?.('validating a connection');
     this.checking += 1;
     this.counters.validations += 1;
     const { generation } = this;
