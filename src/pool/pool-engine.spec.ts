@@ -111,6 +111,25 @@ describe('size and overflow', () => {
   });
 });
 
+describe('minIdle', () => {
+  it('is seen to after a dial that failed, although who waited for it was served otherwise', async () => {
+    open({ size: 2, maxOverflow: 0, minIdle: 1 });
+    await settled();
+    server.slow = true;
+    const lent = await pool.acquire();
+    const waiting = watch(pool.acquire());
+    expect(server.clients).toHaveLength(2);
+    server.clients[1]?.answer(new Error('refused'));
+    await settled();
+    lent.release();
+    await settled();
+    expect(waiting.client).toBe(lent);
+    server.slow = false;
+    await clock.pass(10);
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 1 });
+  });
+});
+
 describe('demand', () => {
   it('starts no dial that nobody needs any more', async () => {
     open({ size: 5, maxOverflow: 10 });

@@ -224,7 +224,8 @@ export class Supply<C extends PoolableClient> {
     if (at <= this.clock.now()) return true;
     if (at === Infinity) return false;
     if (this.demand.waiting > 0) this.demand.wakeBy(at);
-    else this.#housekeeping.by(at);
+    // By an alarm of its own: who waits may be gone by then, and nobody would be woken.
+    if (this.limits.minIdle > 0) this.#housekeeping.by(at);
     return false;
   }
 
