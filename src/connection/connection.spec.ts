@@ -58,7 +58,9 @@ describe('the deadline of the dial', () => {
 
   it('ends a dial that nobody answers', async () => {
     server.silent = true;
-    await expect(make({ connectTimeoutMs: 20 }).connect()).rejects.toMatchObject({ code: 'HANDSHAKE_TIMEOUT' });
+    await expect(make({ connectTimeoutMs: 20 }).connect()).rejects.toMatchObject({
+      code: 'HANDSHAKE_TIMEOUT',
+    });
     expect(server.destroyed).toBe(true);
   });
 });
