@@ -1,5 +1,6 @@
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Query } from 'pg';
 import { ScriptedServer } from '../../test/support/scripted-server.js';
 import { Connection } from './connection.js';
 import type { ConnectionOptions } from './connection.js';
@@ -303,6 +304,62 @@ describe('the end', () => {
   it('of what is quiet needs no cancel', async () => {
     const connection = await open();
     expect(await connection.cancelRunning()).toBeUndefined();
+  });
+});
+
+describe('a login', () => {
+  it('is refused when what answers does not speak as PostgreSQL does', async () => {
+    server.silent = true;
+    const connected = make().connect();
+    setImmediate(() => server.push('HTTP/1.1 400 Bad Request'));
+    await expect(connected).rejects.toMatchObject({ code: 'NOT_POSTGRESQL' });
+    expect(server.destroyed).toBe(true);
+  });
+
+  it('that is not bound to its TLS connection is refused where it has to be', async () => {
+    await expect(make({ requireChannelBinding: true }).connect()).rejects.toMatchObject({
+      code: 'CHANNEL_BINDING_MISSING',
+    });
+    server = new ScriptedServer();
+    await make({ requireChannelBinding: false }).connect();
+  });
+});
+
+describe('statements that wait for the one before them', () => {
+  it('are sent in order, in each form of query, and one that cannot be sent holds nobody up', async () => {
+    const connection = await open();
+    const query = connection.query.bind(connection) as (...request: unknown[]) => unknown;
+    const done: string[] = [];
+    const note = (name: string) => () => void done.push(name);
+    query('first', note('first'));
+    query('by callback', note('by callback'));
+    query({ text: 'by config', callback: note('by config') });
+    const submittable = new Query('submitted', note('submitted') as never);
+    expect(query(submittable)).toBe(submittable);
+    query({ text: 'odd', values: 'no list', callback: note('odd') });
+    const last = query('by promise') as Promise<unknown>;
+    expect(() => query(undefined)).toThrow('null or undefined query');
+    expect(() => query(null)).toThrow(TypeError);
+    await last;
+    expect(server.statements.filter((text) => text !== 'odd')).toEqual([
+      'first',
+      'by callback',
+      'by config',
+      'submitted',
+      'by promise',
+    ]);
+    expect(done.filter((name) => name !== 'odd')).toEqual(['first', 'by callback', 'by config', 'submitted']);
+  });
+
+  it('are told when the connection ends meanwhile', async () => {
+    const connection = await open();
+    server.answer = () => undefined;
+    const waiting = [1, 2, 3].map(() => connection.query('SELECT 1'));
+    const reason = new Error('taken back');
+    connection.destroy(reason);
+    const ended = await Promise.allSettled(waiting);
+    expect(ended.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(ended[2]).toMatchObject({ reason });
   });
 });
 
