@@ -5,6 +5,7 @@ import { ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
 import { requireChannelBinding } from './channel-binding.js';
+import { after } from './deadline.js';
 import { dialTimeout } from './dial-timeout.js';
 import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
@@ -123,15 +124,10 @@ export class Connection extends Client {
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
     const opened = new Promise<Client>((resolve, reject) => {
       const ms = this.#connectTimeoutMs;
-      let settled = false;
-      const expire = () => {
-        // After a blocked event loop the timer fires before the answer that lies in the buffer is seen.
-        if (!settled) cutSocket(this, dialTimeout(this, ms));
-      };
-      const timer = ms > 0 ? setTimeout(() => setImmediate(expire), ms) : undefined;
+      const expire = () => cutSocket(this, dialTimeout(this, ms));
+      const cancel = ms > 0 ? after(ms, expire) : undefined;
       super.connect((error: Error | null) => {
-        settled = true;
-        clearTimeout(timer);
+        cancel?.();
         // The server's welcome may have come in the same packet as what we refuse.
         const failure = this.#refused ?? error;
         if (failure) reject(failure);

@@ -1,5 +1,6 @@
 import { Query } from 'pg';
 import { QueryTimeoutError } from '../database.errors.js';
+import { after } from './deadline.js';
 import { internalsOf, isQuiet } from './pg-internals.js';
 
 /** What the limit does to a connection whose statement has run out of time. */
@@ -16,7 +17,8 @@ const CANCEL_GRACE_MS = 1_000;
  * network that has frozen, where the server's word never arrives and every caller would hang for ever.
  */
 export class StatementLimit {
-  #timer: NodeJS.Timeout | undefined;
+  /** Takes the time back that runs. */
+  #cancel: (() => void) | undefined;
   #suspended = false;
   // For statements that live as long as their reader wants (cursors, COPY), as of the last look:
   #read = 0;
@@ -31,10 +33,8 @@ export class StatementLimit {
 
   /** A statement goes out. */
   start(): void {
-    if (this.limitMs <= 0 || this.#suspended || this.#timer) return;
-    const stream = internalsOf(this.client).connection?.stream;
-    this.#read = stream?.bytesRead ?? 0;
-    this.#answered = stream?.bytesWritten ?? 0;
+    if (this.limitMs <= 0 || this.#suspended || this.#cancel) return;
+    this.answered();
     this.#unanswered = false;
     this.#arm();
   }
@@ -46,16 +46,16 @@ export class StatementLimit {
 
   /** The server is ready again; with statements sent ahead, the next one's time begins. */
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
     if (internalsOf(this.client)._sentQueryQueue?.length) this.start();
   }
 
   /** The borrower sets its own limit on the server: ours would cut a migration that asked for an hour. */
   suspend(): void {
     this.#suspended = true;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 
   /** The borrower's settings are gone again. */
@@ -64,11 +64,11 @@ export class StatementLimit {
   }
 
   #arm(): void {
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+    const ring = () => {
+      this.#cancel = undefined;
       this.#expire();
-    }, this.limitMs);
-    this.#timer.unref();
+    };
+    this.#cancel = after(this.limitMs, ring, false);
   }
 
   #expire(): void {
@@ -84,11 +84,11 @@ export class StatementLimit {
       callback(error);
     }
     void this.client.cancelRunning(CANCEL_GRACE_MS);
-    const cut = setTimeout(() => {
+    const cut = () => {
       if (internalsOf(this.client)._activeQuery === active && !isQuiet(this.client))
         this.client.destroy(error);
-    }, CANCEL_GRACE_MS);
-    cut.unref();
+    };
+    after(CANCEL_GRACE_MS, cut, false);
   }
 
   /**

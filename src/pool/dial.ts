@@ -67,7 +67,6 @@ export class DialBackoff {
 
   succeeded(): void {
     this.#failures = 0;
-    this.#until = -Infinity;
     this.lastError = undefined;
   }
 
