@@ -8,6 +8,12 @@ export type DatabaseProfile = 'production' | 'development' | 'serverless';
 export type StartupMode = 'verify' | 'lazy' | 'off';
 
 /**
+ * What stands between the app and the server: nothing, or a pooler such as PgBouncer, which lends out its own connections
+ * to the server for a client's whole life, for a transaction, or for a statement.
+ */
+export type PoolerMode = 'none' | 'session' | 'transaction' | 'statement';
+
+/**
  * How a connection is encrypted and whom it trusts. `require` verifies chain and host name, as `pg` 8 does (libpq's
  * `require` does not); `verify-ca` verifies the chain against `ca` and not the host name.
  */
@@ -191,6 +197,17 @@ export interface DatabaseSettings {
   /** A number stands for `{ retries }`. */
   connectRetry?: number | ConnectRetrySettings;
   /**
+   * The mode of the pooler (PgBouncer, Neon's `-pooler` host) in between. Variable `DB_POOLER`.
+   * @defaultValue detected; one that is found is taken to be in transaction mode, which is right for all three
+   */
+  pooler?: PoolerMode;
+  /**
+   * How many processes of the app run at the same time; each opens up to `pool.size + pool.maxOverflow` connections. The
+   * start warns when the server has not that many left. Variable `DB_INSTANCES`, 1 to 10 000.
+   * @defaultValue 1
+   */
+  instances?: number;
+  /**
    * `application_name`, shown in `pg_stat_activity`. 1 to 63 bytes. Variable `DB_APPLICATION_NAME`.
    * @defaultValue the name in the app's package.json
    */
@@ -274,6 +291,9 @@ export interface ResolvedDatabaseOptions {
   readonly session: Readonly<Record<string, string>>;
   readonly startup: StartupMode;
   readonly connectRetry: Readonly<Required<ConnectRetrySettings>>;
+  /** Undefined: to be detected. */
+  readonly pooler: PoolerMode | undefined;
+  readonly instances: number;
   readonly toRetry: ((error: unknown) => boolean) | undefined;
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;

@@ -150,6 +150,11 @@ function settings(
       ['default', DEFAULTS.startup],
     ])!,
     connectRetry: retries(given, origins, problems),
+    pooler: origins.choose('pooler', [['options', given.pooler]]),
+    instances: origins.choose('instances', [
+      ['options', given.instances],
+      ['default', DEFAULTS.instances],
+    ])!,
     applicationName: origins.choose('applicationName', [
       ['options', given.applicationName],
       ['url', ofUrl.data],

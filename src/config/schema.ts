@@ -8,6 +8,7 @@ import { SSL_MODES } from './ssl.js';
 export const PROFILE_NAMES = ['production', 'development', 'serverless'] as const;
 export const RESET_MODES = ['smart', 'rollback', 'discard', 'none'] as const;
 export const STARTUP_MODES = ['verify', 'lazy', 'off'] as const;
+export const POOLER_MODES = ['none', 'session', 'transaction', 'statement'] as const;
 
 interface Refused {
   readonly input?: unknown;
@@ -148,6 +149,8 @@ export const SETTINGS = {
   ssl,
   session,
   connectRetry,
+  pooler: oneOf(POOLER_MODES),
+  instances: whole(BOUNDS.instances),
   echo,
 } as const;
 

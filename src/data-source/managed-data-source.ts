@@ -4,9 +4,10 @@ import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLoggers } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
+import { describeStart } from './describe-start.js';
 import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
-import { connectWithRetry, describeStart, type ServerFacts } from './start.js';
 import { directPool, pastPooler } from './past-pooler.js';
+import { connectWithRetry, type ServerFacts } from './start.js';
 import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
 
 /** TypeORM's `DataSource` on our pool: it verifies its start, waits at its end, and all its query runners are ours. */
@@ -145,14 +146,15 @@ export class ManagedDataSource extends DataSource {
   private async verify(): Promise<void> {
     // A query of a lazy data source has its own deadline; the next one tries again.
     const retries = this.settings.startup === 'lazy' ? 0 : this.settings.connectRetry.retries;
-    const facts = await connectWithRetry(
-      this.holder.pool as DataSourcePool,
-      this.settings,
-      this.loggers.module,
-      retries,
-    );
+    const pool = this.holder.pool as DataSourcePool;
+    const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries);
     this.know(facts);
-    this.loggers.module.log(describeStart(this.settings, facts));
+    const { plan } = pool;
+    plan.learn({ ...facts, backendPid: facts.pid, settings: facts.settings ?? {} });
+    const { line, warnings, details } = describeStart(this.settings, facts, plan);
+    this.loggers.module.log(line);
+    for (const warning of warnings) this.loggers.module.warn(warning);
+    for (const detail of details) this.loggers.module.debug(detail);
   }
 
   private know(facts: ServerFacts): void {
