@@ -110,12 +110,16 @@ export class ConnectionResetError extends ConnectionError {
 export class QueryTimeoutError extends ConnectionError {
   static override readonly family: string = 'QueryTimeoutError';
 
-  constructor(limitMs: number, sql?: string) {
+  constructor(
+    limitMs: number,
+    sql?: string,
+    hint = 'The limit is statement_timeout plus statementGraceMs, or query_timeout.',
+  ) {
     super(
       `Query read timeout: no answer within ${limitMs} ms${sql ? `, SQL ${shortSql(sql)}` : ''}; it was cancelled.`,
       {
         code: 'QUERY_TIMEOUT',
-        hint: 'The limit is statement_timeout plus statementGraceMs, or query_timeout.',
+        hint,
       },
     );
   }

@@ -12,9 +12,14 @@ export interface Limited {
 /** How long the server has for its answer to a cancel before the socket is cut. */
 const CANCEL_GRACE_MS = 1_000;
 
+const HINT_ALONE =
+  'The limit is timeouts.statementMs (DB_STATEMENT_TIMEOUT), kept by the client: behind a pooler the server keeps none.';
+
 /**
  * The client's half of a statement's time limit. The server's `statement_timeout` comes first; this one is for a
- * network that has frozen, where the server's word never arrives and every caller would hang for ever.
+ * network that has frozen, where the server's word never arrives and every caller would hang for ever. Where the server
+ * keeps no limit, since a pooler let none pass, the client keeps it alone, and the caller hears the server's own word for
+ * a cancelled statement.
  */
 export class StatementLimit {
   /** Takes the time back that runs. */
@@ -25,15 +30,22 @@ export class StatementLimit {
   #unanswered = false;
   /** Bytes that had been sent when the last answer was complete. */
   #answered = 0;
+  /** The running statement was cancelled by the limit that the client keeps alone. */
+  #cancelledAlone = false;
 
+  /**
+   * @param limitMs where the server's limit comes first
+   * @param aloneMs where there is none at the server; 0 while there is
+   */
   constructor(
     private readonly client: object & Limited,
     private readonly limitMs: number,
+    private readonly aloneMs: () => number = () => 0,
   ) {}
 
   /** A statement goes out. */
   start(): void {
-    if (this.limitMs <= 0 || this.#suspended || this.#cancel) return;
+    if (this.#suspended || this.#cancel || this.#limit() <= 0) return;
     this.answered();
     this.#unanswered = false;
     this.#arm();
@@ -48,7 +60,22 @@ export class StatementLimit {
   stop(): void {
     this.#cancel?.();
     this.#cancel = undefined;
+    this.#cancelledAlone = false;
     if (internalsOf(this.client)._sentQueryQueue?.length) this.start();
+  }
+
+  /** Says in the server's answer to a cancelled statement whose limit it was; the server knows only of a "user request". */
+  explain(error: Error & { code?: string; hint?: string }): void {
+    if (this.#cancelledAlone && error.code === '57014') error.hint ??= HINT_ALONE;
+  }
+
+  #limit(): number {
+    const alone = this.aloneMs();
+    return this.#isAlone(alone) ? alone : this.limitMs;
+  }
+
+  #isAlone(alone: number): boolean {
+    return alone > 0 && (this.limitMs <= 0 || alone < this.limitMs);
   }
 
   /** The borrower sets its own limit on the server: ours would cut a migration that asked for an hour. */
@@ -64,21 +91,25 @@ export class StatementLimit {
   }
 
   #arm(): void {
+    const limit = this.#limit();
+    if (limit <= 0) return;
     const ring = () => {
       this.#cancel = undefined;
-      this.#expire();
+      this.#expire(limit);
     };
-    this.#cancel = after(this.limitMs, ring, false);
+    this.#cancel = after(limit, ring, false);
   }
 
-  #expire(): void {
+  #expire(limitMs: number): void {
     if (isQuiet(this.client)) return;
     const active = internalsOf(this.client)._activeQuery;
     const plain = active instanceof Query;
     if (!plain && !this.#stalled()) return this.#arm();
-    const error = new QueryTimeoutError(this.limitMs, active?.text);
-    // The caller learns of it now; what the server still says to this statement is for nobody.
-    if (plain && active.callback) {
+    this.#cancelledAlone = this.#isAlone(limitMs);
+    const error = new QueryTimeoutError(limitMs, active?.text, this.#cancelledAlone ? HINT_ALONE : undefined);
+    // The caller learns of it now; what the server still says to this statement is for nobody. Where no other limit came
+    // before this one, the network is likely to be well, and the server's word is on its way.
+    if (plain && active.callback && !this.#cancelledAlone) {
       const callback = active.callback;
       active.callback = () => undefined;
       callback(error);

@@ -135,6 +135,13 @@ export interface PoolOptions<C extends PoolableClient = Connection>
     Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'> {
   /** The class of the connections. @defaultValue `Connection` */
   Client?: new (options: never) => C;
+  /** Further options of the client, asked for at each dial: what an earlier dial has taught can change them. */
+  dialOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
+  /**
+   * Asked when a dial has failed: whether the failure has changed `dialOptions`, so that another dial is to follow at once.
+   * Then it counts as no failure.
+   */
+  redial?: (error: Error) => boolean;
   /** Prepares a new connection; a rejection fails the dial, and the dial's deadline bounds it. */
   onConnect?: (client: C) => unknown;
   /** As `onConnect`, by callback, after it. */

@@ -139,12 +139,13 @@ export class Supply<C extends PoolableClient> {
     slot.state = 'returning';
     this.returning += 1;
     cleaning.then(
-      ({ rolledBack, cleared }) => {
+      ({ rolledBack, cleared, left }) => {
         if (rolledBack) {
           this.counters.rollbacks += 1;
           this.voice.leftOpen(lease);
         }
         if (cleared) this.counters.resets += 1;
+        if (left !== undefined) this.voice.stateLeft(lease, left);
         if (slot.state !== 'returning') return;
         this.returning -= 1;
         this.#park(slot);
@@ -234,7 +235,7 @@ export class Supply<C extends PoolableClient> {
     const bornAt = this.clock.now();
     let client: C;
     try {
-      client = new this.Client(this.clientOptions as never);
+      client = new this.Client({ ...this.clientOptions, ...this.clientOptions.dialOptions?.() } as never);
     } catch (thrown) {
       return this.#dialFailed(bornAt, thrown as Error);
     }
@@ -260,7 +261,8 @@ export class Supply<C extends PoolableClient> {
         this.dialling -= 1;
         slot.state = 'gone';
         this.#slots.delete(slot);
-        this.#dialFailed(bornAt, error);
+        if (!this.ending && this.clientOptions.redial?.(error)) this.pump();
+        else this.#dialFailed(bornAt, error);
         this.#noteClosed();
       },
     );
