@@ -88,9 +88,10 @@ export class ConnectionError extends DatabaseError {
 export class ConnectTimeoutError extends ConnectionError {
   static override readonly family: string = 'ConnectTimeoutError';
 
-  constructor(server: string, timeoutMs: number) {
-    super(`Connection timeout: ${server} did not let us in within ${timeoutMs} ms.`, {
-      code: 'CONNECT_TIMEOUT',
+  constructor(server: string, timeoutMs: number, reached = false) {
+    const what = reached ? 'took the connection and did not let us in' : 'did not answer';
+    super(`Connection timeout: ${server} ${what} within ${timeoutMs} ms.`, {
+      code: reached ? 'HANDSHAKE_TIMEOUT' : 'CONNECT_TIMEOUT',
       hint: 'Check host, port and firewall; connectTimeoutMs (pg: connectionTimeoutMillis) bounds the dial.',
     });
   }

@@ -165,6 +165,11 @@ export interface ConnectRetrySettings {
 export interface DatabaseSettings {
   /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`. */
   url?: string | SecretText;
+  /**
+   * The same database past the pooler, for migrations. Variable `DB_DIRECT_URL`.
+   * @defaultValue none; of a pooled host of Neon, the same without `-pooler`
+   */
+  directUrl?: string | SecretText;
   /** In place of `url`. */
   host?: string;
   /** @defaultValue 5432 */
@@ -277,6 +282,8 @@ export interface ResolvedDatabaseOptions {
   readonly pool: Readonly<Required<PoolSettings>>;
   readonly timeouts: Readonly<Required<TimeoutSettings>>;
   readonly ssl: ResolvedSsl;
+  /** The way past the pooler, for migrations; undefined where there is none of its own. */
+  readonly direct: DirectServer | undefined;
   /** `channel_binding` of the URL: whether the login is bound to the TLS connection; `require` is never given up. */
   readonly channelBinding: 'disable' | 'prefer' | 'require' | undefined;
   /** `options` of the URL, for the startup packet as they are: `-c geqo=off`, `endpoint=…`. */
@@ -301,7 +308,9 @@ export interface ResolvedDatabaseOptions {
 }
 
 /** The settings in force, as an app may see and print them. */
-export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'password' | 'ssl'> {
+export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'password' | 'ssl' | 'direct'> {
+  /** Where migrations go, past the pooler. */
+  readonly direct: ServerAddress | undefined;
   readonly ssl: {
     readonly mode: SslMode;
     /** Whether a certificate authority is given. */
@@ -310,6 +319,12 @@ export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'pass
     readonly cert: boolean;
   };
 }
+
+/** What differs on the way past the pooler. */
+export type DirectServer = Pick<
+  ResolvedDatabaseOptions,
+  'server' | 'password' | 'ssl' | 'channelBinding' | 'startupOptions'
+>;
 
 /** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
 export interface ResolvedSsl {

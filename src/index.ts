@@ -28,6 +28,7 @@ export type {
   DatabaseProfile,
   DatabaseSettings,
   EchoSettings,
+  PoolerMode,
   PoolSettings,
   ResetMode,
   ResolvedDatabaseOptions,
@@ -51,6 +52,7 @@ export {
   InjectRepository,
   InjectUnitOfWork,
 } from './database.tokens.js';
+export { type Diagnosis, diagnose } from './diagnosis.js';
 export type { UnitOfWork } from './request/unit-of-work.js';
 export { ManagedDataSource } from './data-source/managed-data-source.js';
 export type { LeakWarning, PoolStats } from './data-source/pool-stats.js';

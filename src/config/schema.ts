@@ -130,6 +130,7 @@ const applicationName = z
 /** Short forms (`ssl: true`, `connectRetry: 3`, `echo: true`) are taken out before a group gets here. */
 export const SETTINGS = {
   url: secret('a URL: postgres://user:password@host:5432/database'),
+  directUrl: secret('a URL: postgres://user:password@host:5432/database'),
   host: filled('the name of a host, or the folder of a socket'),
   port: whole(BOUNDS.port),
   username: filled('the name of a user'),

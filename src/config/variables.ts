@@ -33,6 +33,14 @@ export const VARIABLES: readonly Variable[] = [
     example: 'postgres://user:password@localhost:5432/app',
   },
   {
+    name: 'DB_DIRECT_URL',
+    path: 'directUrl',
+    parser: url,
+    description: 'The database past a pooler, for migrations; a URL as DB_URL.',
+    defaultText: 'none; of a pooled host of Neon, the same without -pooler',
+    example: 'postgres://user:password@localhost:5432/app',
+  },
+  {
     name: 'DB_PROFILE',
     path: 'profile',
     parser: oneOf(PROFILE_NAMES),

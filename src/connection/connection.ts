@@ -1,11 +1,14 @@
 import { inspect } from 'node:util';
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
-import { ConnectTimeoutError, ConnectionResetError } from '../database.errors.js';
+import { ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
 import { requireChannelBinding } from './channel-binding.js';
+import { after } from './deadline.js';
+import { dialTimeout } from './dial-timeout.js';
 import { isFatal, isReadOnlyRefusal } from './disconnect.js';
+import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
@@ -123,29 +126,26 @@ export class Connection extends Client {
       configurable: true,
     });
     this.#listen();
-    const wire = internalsOf(this).connection;
-    if (given.requireChannelBinding && wire)
-      requireChannelBinding(wire, (error) => {
-        this.#refused = error;
-        cutSocket(this, error);
-      });
+    const { connection: wire, ssl, sslNegotiation } = internalsOf(this);
+    if (!wire) return;
+    const refuse = (error: Error) => {
+      this.#refused = error;
+      cutSocket(this, error);
+    };
+    expectPostgres(wire.stream, !ssl ? 'startup' : sslNegotiation === 'direct' ? 'tls' : 'ssl', refuse);
+    if (given.requireChannelBinding) requireChannelBinding(wire, refuse);
   }
 
-  /** Opens the connection; rejects with a {@link ConnectTimeoutError} at the deadline and leaves no socket. */
+  /** Opens the connection; rejects with a ConnectTimeoutError at the deadline and leaves no socket. */
   override connect(): Promise<Client>;
   override connect(callback: ((error: Error) => void) | ((error: null, client: Client) => void)): void;
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
     const opened = new Promise<Client>((resolve, reject) => {
       const ms = this.#connectTimeoutMs;
-      let settled = false;
-      const expire = () => {
-        // After a blocked event loop the timer fires before the answer that lies in the buffer is seen.
-        if (!settled) cutSocket(this, new ConnectTimeoutError(`${this.host}:${this.port}`, ms));
-      };
-      const timer = ms > 0 ? setTimeout(() => setImmediate(expire), ms) : undefined;
+      const expire = () => cutSocket(this, dialTimeout(this, ms));
+      const cancel = ms > 0 ? after(ms, expire) : undefined;
       super.connect((error: Error | null) => {
-        settled = true;
-        clearTimeout(timer);
+        cancel?.();
         // The server's welcome may have come in the same packet as what we refuse.
         const failure = this.#refused ?? error;
         if (failure) reject(failure);

@@ -1,5 +1,6 @@
 import { Query } from 'pg';
 import { QueryTimeoutError } from '../database.errors.js';
+import { after } from './deadline.js';
 import { internalsOf, isQuiet } from './pg-internals.js';
 
 /** What the limit does to a connection whose statement has run out of time. */
@@ -21,7 +22,8 @@ const HINT_ALONE =
  * a cancelled statement.
  */
 export class StatementLimit {
-  #timer: NodeJS.Timeout | undefined;
+  /** Takes the time back that runs. */
+  #cancel: (() => void) | undefined;
   #suspended = false;
   // For statements that live as long as their reader wants (cursors, COPY), as of the last look:
   #read = 0;
@@ -43,10 +45,8 @@ export class StatementLimit {
 
   /** A statement goes out. */
   start(): void {
-    if (this.#suspended || this.#timer || this.#limit() <= 0) return;
-    const stream = internalsOf(this.client).connection?.stream;
-    this.#read = stream?.bytesRead ?? 0;
-    this.#answered = stream?.bytesWritten ?? 0;
+    if (this.#suspended || this.#cancel || this.#limit() <= 0) return;
+    this.answered();
     this.#unanswered = false;
     this.#arm();
   }
@@ -58,15 +58,17 @@ export class StatementLimit {
 
   /** The server is ready again; with statements sent ahead, the next one's time begins. */
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
     this.#cancelledAlone = false;
     if (internalsOf(this.client)._sentQueryQueue?.length) this.start();
   }
 
-  /** Says in the server's answer to a cancelled statement whose limit it was; the server knows only of a "user request". */
+  /** Has the server's answer to a cancelled statement say what it says at a limit of its own; it knows of a cancel only. */
   explain(error: Error & { code?: string; hint?: string }): void {
-    if (this.#cancelledAlone && error.code === '57014') error.hint ??= HINT_ALONE;
+    if (!this.#cancelledAlone || error.code !== '57014') return;
+    error.message = 'canceling statement due to statement timeout';
+    error.hint ??= HINT_ALONE;
   }
 
   #limit(): number {
@@ -81,8 +83,8 @@ export class StatementLimit {
   /** The borrower sets its own limit on the server: ours would cut a migration that asked for an hour. */
   suspend(): void {
     this.#suspended = true;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 
   /** The borrower's settings are gone again. */
@@ -93,11 +95,11 @@ export class StatementLimit {
   #arm(): void {
     const limit = this.#limit();
     if (limit <= 0) return;
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
+    const ring = () => {
+      this.#cancel = undefined;
       this.#expire(limit);
-    }, limit);
-    this.#timer.unref();
+    };
+    this.#cancel = after(limit, ring, false);
   }
 
   #expire(limitMs: number): void {
@@ -115,11 +117,11 @@ export class StatementLimit {
       callback(error);
     }
     void this.client.cancelRunning(CANCEL_GRACE_MS);
-    const cut = setTimeout(() => {
+    const cut = () => {
       if (internalsOf(this.client)._activeQuery === active && !isQuiet(this.client))
         this.client.destroy(error);
-    }, CANCEL_GRACE_MS);
-    cut.unref();
+    };
+    after(CANCEL_GRACE_MS, cut, false);
   }
 
   /**

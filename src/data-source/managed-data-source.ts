@@ -1,4 +1,4 @@
-import { CannotExecuteNotConnectedError, DataSource, type ReplicationMode } from 'typeorm';
+import { CannotExecuteNotConnectedError, DataSource, type Migration, type ReplicationMode } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
@@ -6,6 +6,7 @@ import type { DatabaseLoggers } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
 import { describeStart } from './describe-start.js';
 import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
+import { directPool, pastPooler } from './past-pooler.js';
 import { connectWithRetry, type ServerFacts } from './start.js';
 import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
 
@@ -112,9 +113,26 @@ export class ManagedDataSource extends DataSource {
     return this.createRunner('master', borrower);
   }
 
+  override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
+    return this.pastPooler(() => super.runMigrations(...options));
+  }
+
+  override undoLastMigration(...options: Parameters<DataSource['undoLastMigration']>): Promise<void> {
+    return this.pastPooler(() => super.undoLastMigration(...options));
+  }
+
+  override showMigrations(): Promise<boolean> {
+    return this.pastPooler(() => super.showMigrations());
+  }
+
+  private pastPooler<T>(work: () => Promise<T>): Promise<T> {
+    return pastPooler(this.settings, this.loggers.pool, work);
+  }
+
   private createRunner(mode: ReplicationMode, borrower?: Borrower): ManagedQueryRunner {
+    const direct = directPool();
     const runner = new ManagedQueryRunner(this.driver as PostgresDriver, mode, {
-      pool: () => this.readyPool(),
+      pool: () => direct ?? this.readyPool(),
       echo: this.settings.echo,
       loggers: this.loggers,
       tracing: this.settings.pool.leakThresholdMs > 0,

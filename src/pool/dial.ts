@@ -1,4 +1,4 @@
-import { ConnectTimeoutError } from '../database.errors.js';
+import { dialTimeout } from '../connection/dial-timeout.js';
 import type { Clock } from './clock.js';
 import type { Leased, Link, PoolableClient } from './link.js';
 import type { PoolOptions } from './pool.options.js';
@@ -23,17 +23,12 @@ export function dial<C extends PoolableClient>(
     const cancel =
       timeoutMs === Infinity
         ? undefined
-        : clock.after(timeoutMs, () => fail(new ConnectTimeoutError(addressOf(client), timeoutMs)), false);
+        : clock.after(timeoutMs, () => fail(dialTimeout(client, timeoutMs)), false);
     open(client, hooks).then(() => {
       cancel?.();
       resolve();
     }, fail);
   });
-}
-
-function addressOf(client: object): string {
-  const { host, port } = client as { host?: unknown; port?: unknown };
-  return typeof host === 'string' ? `${host}:${String(port)}` : 'the server';
 }
 
 async function open<C extends PoolableClient>(
@@ -72,7 +67,6 @@ export class DialBackoff {
 
   succeeded(): void {
     this.#failures = 0;
-    this.#until = -Infinity;
     this.lastError = undefined;
   }
 

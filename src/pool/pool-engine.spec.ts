@@ -111,6 +111,25 @@ describe('size and overflow', () => {
   });
 });
 
+describe('minIdle', () => {
+  it('is seen to after a dial that failed, although who waited for it was served otherwise', async () => {
+    open({ size: 2, maxOverflow: 0, minIdle: 1 });
+    await settled();
+    server.slow = true;
+    const lent = await pool.acquire();
+    const waiting = watch(pool.acquire());
+    expect(server.clients).toHaveLength(2);
+    server.clients[1]?.answer(new Error('refused'));
+    await settled();
+    lent.release();
+    await settled();
+    expect(waiting.client).toBe(lent);
+    server.slow = false;
+    await clock.pass(10);
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 1 });
+  });
+});
+
 describe('demand', () => {
   it('starts no dial that nobody needs any more', async () => {
     open({ size: 5, maxOverflow: 10 });
@@ -225,6 +244,26 @@ describe('deadlines and signals', () => {
     });
     expect(asked.error?.stack).toContain('pool-engine.spec');
     expect(pool.snapshot().counters.timeouts).toBe(1);
+  });
+
+  it('bounds the whole by the deadline of the acquire: the dial, the hooks after it, and the queue', async () => {
+    for (const options of [
+      { slow: true },
+      { onConnect: () => new Promise(() => undefined) },
+      { verify: () => undefined },
+    ]) {
+      open({ connectTimeoutMs: 5_000, acquireTimeoutMs: 1_000, ...options });
+      server.slow = 'slow' in options;
+      const asked = [watch(pool.acquire()), watch(pool.acquire({ deadlineMs: 300 }))];
+      await clock.pass(299);
+      expect(asked.map(({ error }) => error)).toEqual([undefined, undefined]);
+      await clock.pass(1);
+      expect(asked.map(({ error }) => error?.code)).toEqual([undefined, 'POOL_ACQUIRE_TIMEOUT']);
+      await clock.pass(700);
+      expect(asked[0]?.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+      await fake.close();
+    }
+    open();
   });
 
   it('takes a deadline of its own for each acquire, whatever their order', async () => {

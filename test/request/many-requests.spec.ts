@@ -3,6 +3,9 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { BadRequestException, Body, Controller, Get, Param } from '@nestjs/common';
+import type { AbstractHttpAdapter } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
 import {
   DatabaseModule,
   DatabaseMonitor,
@@ -58,81 +61,93 @@ class MixedController {
   }
 }
 
-describe('ten thousand requests of all kinds, many of whose clients leave', () => {
-  let database: TestDatabase;
-  let http: HttpApp;
-  const agent = new Agent({ keepAlive: true, maxSockets: 40 });
+const adapters: [string, () => AbstractHttpAdapter][] = [
+  ['Express', () => new ExpressAdapter()],
+  ['Fastify', () => new FastifyAdapter()],
+];
 
-  /** One request; `leave` says after how many milliseconds its client goes, if it does. */
-  const request = (kind: string, leave: number | undefined) =>
-    new Promise<string>((resolve) => {
-      const sent = get(`${http.url}/${kind}`, { agent }, (response) => {
-        let text = '';
-        response.on('data', (chunk: Buffer) => (text += chunk.toString()));
-        response.on('end', () => resolve(text));
+describe.each(adapters)(
+  'ten thousand requests of all kinds on %s, many of whose clients leave',
+  (_name, adapter) => {
+    let database: TestDatabase;
+    let http: HttpApp;
+    const agent = new Agent({ keepAlive: true, maxSockets: 40 });
+
+    /** One request; `leave` says after how many milliseconds its client goes, if it does. */
+    const request = (kind: string, leave: number | undefined) =>
+      new Promise<string>((resolve) => {
+        const sent = get(`${http.url}/${kind}`, { agent }, (response) => {
+          let text = '';
+          response.on('data', (chunk: Buffer) => (text += chunk.toString()));
+          response.on('end', () => resolve(text));
+        });
+        sent.on('error', () => resolve('left'));
+        if (leave !== undefined) setTimeout(() => sent.destroy(), leave);
       });
-      sent.on('error', () => resolve('left'));
-      if (leave !== undefined) setTimeout(() => sent.destroy(), leave);
-    });
-  const serve = async (count: number) => {
-    const strangers: string[] = [];
-    let next = 0;
-    const worker = async () => {
-      while (next < count) {
-        const i = next++;
-        const answer = await request(KINDS[i % KINDS.length]!, i % 5 === 0 ? (i / 5) % 12 : undefined);
-        if (answer.includes('mine')) strangers.push(answer);
-      }
+    const serve = async (count: number) => {
+      const strangers: string[] = [];
+      let next = 0;
+      const worker = async () => {
+        while (next < count) {
+          const i = next++;
+          const answer = await request(KINDS[i % KINDS.length]!, i % 5 === 0 ? (i / 5) % 12 : undefined);
+          if (answer.includes('mine')) strangers.push(answer);
+        }
+      };
+      await Promise.all(Array.from({ length: 40 }, worker));
+      return strangers;
     };
-    await Promise.all(Array.from({ length: 40 }, worker));
-    return strangers;
-  };
-  const memory = () => {
-    setFlagsFromString('--expose-gc');
-    (runInNewContext('gc') as () => void)();
-    return process.memoryUsage().heapUsed;
-  };
+    const memory = () => {
+      setFlagsFromString('--expose-gc');
+      (runInNewContext('gc') as () => void)();
+      return process.memoryUsage().heapUsed;
+    };
 
-  beforeAll(async () => {
-    database = await createTestDatabase();
-    await database.sql('CREATE TABLE counted (kind text)');
-    await database.sql('ALTER TABLE counted OWNER TO app');
-    http = await startHttpApp({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          applicationName: 'mixed',
-          pool: { size: 5, maxOverflow: 3, acquireTimeoutMs: 20_000, leakThresholdMs: 0 },
-        }),
-      ],
-      controllers: [MixedController],
+    beforeAll(async () => {
+      database = await createTestDatabase();
+      await database.sql('CREATE TABLE counted (kind text)');
+      await database.sql('ALTER TABLE counted OWNER TO app');
+      http = await startHttpApp(
+        {
+          imports: [
+            DatabaseModule.forRoot({
+              url: database.url,
+              applicationName: 'mixed',
+              pool: { size: 5, maxOverflow: 3, acquireTimeoutMs: 20_000, leakThresholdMs: 0 },
+            }),
+          ],
+          controllers: [MixedController],
+        },
+        undefined,
+        adapter(),
+      );
+      // Each forgotten transaction is a warning, kept in memory by this logger.
+      http.logger.keepNothing();
     });
-    // Each forgotten transaction is a warning, kept in memory by this logger.
-    http.logger.keepNothing();
-  });
-  afterAll(async () => {
-    agent.destroy();
-    await http?.close();
-    await database.drop();
-  });
+    afterAll(async () => {
+      agent.destroy();
+      await http?.close();
+      await database.drop();
+    });
 
-  it('leave nothing checked out, nothing in a transaction, nothing of one in another, and no memory', async () => {
-    const strangers = await serve(3000);
-    const before = memory();
-    strangers.push(...(await serve(7000)));
-    expect(strangers).toEqual([]);
-    const monitor = http.app.get(DatabaseMonitor);
-    while (monitor.poolStats().checkedOut > 0) await new Promise(setImmediate);
-    expect(monitor.poolStats().waiting).toBe(0);
-    expect(
-      await database.sql(
-        `SELECT state FROM pg_stat_activity WHERE application_name = 'mixed' AND state LIKE 'idle in%'`,
-      ),
-    ).toEqual([]);
-    const kinds = await database.sql<{ kind: string }>('SELECT DISTINCT kind FROM counted');
-    expect(kinds).toEqual([{ kind: 'write' }]);
-    // A runner or a request that is kept would be kilobytes for each of the 7 000.
-    const growth = memory() - before;
-    expect(growth).toBeLessThan(5_000_000);
-  }, 120_000);
-});
+    it('leave nothing checked out, nothing in a transaction, nothing of one in another, and no memory', async () => {
+      const strangers = await serve(3000);
+      const before = memory();
+      strangers.push(...(await serve(7000)));
+      expect(strangers).toEqual([]);
+      const monitor = http.app.get(DatabaseMonitor);
+      while (monitor.poolStats().checkedOut > 0) await new Promise(setImmediate);
+      expect(monitor.poolStats().waiting).toBe(0);
+      expect(
+        await database.sql(
+          `SELECT state FROM pg_stat_activity WHERE application_name = 'mixed' AND state LIKE 'idle in%'`,
+        ),
+      ).toEqual([]);
+      const kinds = await database.sql<{ kind: string }>('SELECT DISTINCT kind FROM counted');
+      expect(kinds).toEqual([{ kind: 'write' }]);
+      // A runner or a request that is kept would be kilobytes for each of the 7 000.
+      const growth = memory() - before;
+      expect(growth).toBeLessThan(5_000_000);
+    }, 120_000);
+  },
+);

@@ -1,5 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import type { INestApplication, ModuleMetadata } from '@nestjs/common';
+import type { AbstractHttpAdapter } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { CapturingLogger } from './capturing-logger.js';
 
@@ -12,14 +14,15 @@ export interface HttpApp {
   close(): Promise<void>;
 }
 
-/** A Nest app on Express and a free port of 127.0.0.1. */
+/** A Nest app on a free port of 127.0.0.1, on Express unless another adapter is given. */
 export async function startHttpApp(
   metadata: ModuleMetadata,
   configure: (app: INestApplication) => void = () => {},
+  adapter: AbstractHttpAdapter = new ExpressAdapter(),
 ): Promise<HttpApp> {
   const logger = new CapturingLogger();
   const module = await Test.createTestingModule(metadata).setLogger(logger).compile();
-  const app = module.createNestApplication();
+  const app = module.createNestApplication(adapter);
   configure(app);
   await app.listen(0, '127.0.0.1');
   const { port } = (app.getHttpServer() as { address(): AddressInfo }).address();
