@@ -5,7 +5,7 @@ import type { PoolerMode, ResolvedDatabaseOptions } from '../database.options.js
 import { type Between, type FoundSettings, wantedSettings } from './self-check.js';
 
 /** PgBouncer's words, and those of Amazon's RDS Proxy. The parameter's name is in the first only. */
-const REFUSAL = /unsupported startup parameter(?: in options)?: (\w+)|(command-line options)/i;
+const REFUSAL = /unsupported startup parameter(?: in options)?: ([\w.$]+)|(command-line options)/i;
 /** What the startup packet holds: all; not our settings; not the `options` of the URL either. */
 const PACKETS = ['all', 'without ours', 'bare'] as const;
 /** How much later than the server's limit the client's comes: as `statementGraceMs` of a connection. */
