@@ -4,12 +4,8 @@ import { DatabaseModule, type DatabaseModuleOptions, type ManagedDataSource } fr
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import {
-  describeWithPgBouncer,
-  type PgBouncer,
-  type PoolMode,
-  startPgBouncer,
-} from '../support/pgbouncer.js';
+import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
+import { type PgBouncer, type PoolMode, startPgBouncer } from '../support/pgbouncer.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
 
 describeWithPgBouncer('behind PgBouncer', () => {

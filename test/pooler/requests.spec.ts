@@ -4,7 +4,8 @@ import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-datab
 import type { QueryRunner } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { type HttpApp, startHttpApp } from '../support/http-app.js';
-import { describeWithPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
+import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
+import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
 
 @Controller()
 class OrdersController {
