@@ -8,7 +8,8 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { run } from '../../src/cli/commands.js';
 import { type CertificateAuthority, createAuthority } from '../support/certificates.js';
-import { describeWithPgBouncer, startPgBouncer } from '../support/pgbouncer.js';
+import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
+import { startPgBouncer } from '../support/pgbouncer.js';
 import { freePort } from '../support/ports.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
 
