@@ -1,9 +1,16 @@
-import { CannotExecuteNotConnectedError, DataSource, type ReplicationMode } from 'typeorm';
+import {
+  CannotExecuteNotConnectedError,
+  DataSource,
+  type EntityManager,
+  type QueryRunner,
+  type ReplicationMode,
+} from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLoggers } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
+import { ManagedEntityManager } from './managed-entity-manager.js';
 import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
 import { connectWithRetry, describeStart, type ServerFacts } from './start.js';
 import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
@@ -100,6 +107,10 @@ export class ManagedDataSource extends DataSource {
   override async destroy(): Promise<void> {
     if (!this.isInitialized && !this.closing) return this.closedBefore ? undefined : super.destroy();
     return (this.closing ??= this.shutDown().finally(() => (this.closing = undefined)));
+  }
+
+  override createEntityManager(queryRunner?: QueryRunner): EntityManager {
+    return new ManagedEntityManager(this, queryRunner);
   }
 
   override createQueryRunner(mode: ReplicationMode = 'master'): ManagedQueryRunner {

@@ -12,7 +12,7 @@ import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { finalize, Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
-import { runInUnit } from '../data-source/unit-of-work.context.js';
+import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
 import { type Answer, HttpResponses } from './http-responses.js';
 import { UnitOfWork } from './unit-of-work.js';
@@ -49,6 +49,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
 
   onModuleInit(): void {
     const { httpAdapter } = this.adapterHost as { httpAdapter: AbstractHttpAdapter | undefined };
+    if (httpAdapter) trackTransactions();
     this.responses.hearOfInjected(httpAdapter, (request, response) => {
       // Of a middleware that has run before.
       const state = this.states.get(request);
