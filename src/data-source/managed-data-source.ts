@@ -84,7 +84,7 @@ export class ManagedDataSource extends DataSource {
   }
 
   /**
-   * The app is about to stop: health checks say so from now on, and `timeouts.shutdownMs` from now the data source closes,
+   * @internal The app is about to stop: health checks say so from now on, and `timeouts.shutdownMs` from now the data source closes,
    * whether or not `destroy()` has been called. An HTTP server that waits for a request with a hanging statement would
    * else never get there.
    */
@@ -117,7 +117,7 @@ export class ManagedDataSource extends DataSource {
     return this.createRunner(mode);
   }
 
-  /** A runner that names its borrower in logs and errors. */
+  /** @internal A runner that names its borrower in logs and errors. */
   createRunnerFor(borrower: Borrower): ManagedQueryRunner {
     return this.createRunner('master', borrower);
   }
