@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type TestDatabase, createTestDatabase } from '../support/database.js';
 import { Consumer } from './consumer.js';
@@ -53,6 +55,17 @@ describe('the packed package', () => {
     expect(
       library.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
     ).toEqual(scripts.filter((file) => file.startsWith('dist/cjs/')));
+  });
+
+  it('shows in its types nothing that is for the package itself', () => {
+    const declared = (file: string) => readFileSync(join(consumer.installed, file), 'utf8');
+    const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
+    expect(types.filter((file) => declared(file).includes('@internal'))).toEqual([]);
+    for (const build of ['esm', 'cjs']) {
+      const unit = declared(`dist/${build}/request/unit-of-work.d.ts`);
+      expect(unit).toContain('createQueryRunner()');
+      expect(unit).not.toMatch(/handlerStarted|handlerSettled|responseClosed/);
+    }
   });
 
   it('holds every file that its manifest names', () => {
