@@ -56,7 +56,8 @@ function explain(error: unknown, options: ResolvedDatabaseOptions) {
   // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said.
   const cause = error instanceof PoolError ? (error.cause ?? error) : error;
   const { message } = cause as { message?: unknown };
-  const detail = typeof message === 'string' && message ? ` (${message})` : '';
+  // OpenSSL ends its messages with a new line.
+  const detail = typeof message === 'string' && message ? ` (${message.trim()})` : '';
   return {
     transient,
     error: new DatabaseConnectionError(
