@@ -80,33 +80,40 @@ async function burst(pool, count, useMs) {
   return { median: median(waits), p95: percentile(waits, 0.95) };
 }
 
-/** 50 acquires at once; `out` connections are open and in use, and come back after `useMs` like the others. */
-async function bursts(out, useMs) {
-  const Client = clientClass(300);
+/**
+ * `count` acquires at once on a pool of 15. `open` connections are there and in use, and come back after `useMs` like the
+ * others. Which pool goes first changes from round to round.
+ */
+async function bursts({ count = 50, dialMs = 300, open, useMs }) {
+  const Client = clientClass(dialMs);
+  const make = {
+    ours: () => new ConnectionPool({ size: 5, maxOverflow: 10, onWarning: false }, Client),
+    theirs: () => new Pool({ max: 15, Client }),
+  };
   const seen = { ours: [], theirs: [] };
-  for (let round = 0; round < 5; round += 1) {
-    const pools = {
-      ours: new ConnectionPool({ size: 5, maxOverflow: 10, onWarning: false }, Client),
-      theirs: new Pool({ max: 15, Client }),
-    };
-    for (const [name, pool] of Object.entries(pools)) {
-      const clients = await Promise.all(Array.from({ length: out }, () => pool.connect()));
+  for (let round = 0; round < 6; round += 1)
+    for (const name of round % 2 === 0 ? ['ours', 'theirs'] : ['theirs', 'ours']) {
+      const pool = make[name]();
+      const clients = await Promise.all(Array.from({ length: open }, () => pool.connect()));
       for (const client of clients) setTimeout(() => client.release(), useMs);
-      seen[name].push(await burst(pool, 50, useMs));
+      seen[name].push(await burst(pool, count, useMs));
       await pool.end();
     }
-  }
   const figure = (part) => {
     const [ours, theirs] = ['ours', 'theirs'].map((name) => median(seen[name].map((result) => result[part])));
     return `${part} ours ${ours.toFixed(0)} ms, pg-pool ${theirs.toFixed(0)} ms, ratio ${(theirs / ours).toFixed(2)}`;
   };
   console.log(
-    `burst of 50, dial 300 ms, ${out} of 15 open and in use, back after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
+    `burst of ${count}, dial ${dialMs} ms, ${open} of 15 open and in use, back after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
   );
 }
 
 await idleAndFresh();
-await bursts(0, 20);
-await bursts(5, 20);
-await bursts(5, 2);
-await bursts(1, 2);
+await bursts({ open: 0, useMs: 20 });
+await bursts({ open: 1, useMs: 20 });
+await bursts({ open: 1, useMs: 2 });
+await bursts({ open: 5, useMs: 20 });
+await bursts({ open: 5, useMs: 2 });
+// Dials that take longer than what they are for; and a burst that is small enough for each to have a dial of its own.
+await bursts({ dialMs: 1_000, open: 5, useMs: 20 });
+await bursts({ dialMs: 1_000, open: 5, useMs: 20, count: 10 });

@@ -88,9 +88,10 @@ export class ConnectionError extends DatabaseError {
 export class ConnectTimeoutError extends ConnectionError {
   static override readonly family: string = 'ConnectTimeoutError';
 
-  constructor(server: string, timeoutMs: number) {
-    super(`Connection timeout: ${server} did not let us in within ${timeoutMs} ms.`, {
-      code: 'CONNECT_TIMEOUT',
+  constructor(server: string, timeoutMs: number, reached = false) {
+    const what = reached ? 'took the connection and did not let us in' : 'did not answer';
+    super(`Connection timeout: ${server} ${what} within ${timeoutMs} ms.`, {
+      code: reached ? 'HANDSHAKE_TIMEOUT' : 'CONNECT_TIMEOUT',
       hint: 'Check host, port and firewall; connectTimeoutMs (pg: connectionTimeoutMillis) bounds the dial.',
     });
   }
@@ -109,12 +110,16 @@ export class ConnectionResetError extends ConnectionError {
 export class QueryTimeoutError extends ConnectionError {
   static override readonly family: string = 'QueryTimeoutError';
 
-  constructor(limitMs: number, sql?: string) {
+  constructor(
+    limitMs: number,
+    sql?: string,
+    hint = 'The limit is statement_timeout plus statementGraceMs, or query_timeout.',
+  ) {
     super(
       `Query read timeout: no answer within ${limitMs} ms${sql ? `, SQL ${shortSql(sql)}` : ''}; it was cancelled.`,
       {
         code: 'QUERY_TIMEOUT',
-        hint: 'The limit is statement_timeout plus statementGraceMs, or query_timeout.',
+        hint,
       },
     );
   }

@@ -8,6 +8,12 @@ export type DatabaseProfile = 'production' | 'development' | 'serverless';
 export type StartupMode = 'verify' | 'lazy' | 'off';
 
 /**
+ * What stands between the app and the server: nothing, or a pooler such as PgBouncer, which lends out its own connections
+ * to the server for a client's whole life, for a transaction, or for a statement.
+ */
+export type PoolerMode = 'none' | 'session' | 'transaction' | 'statement';
+
+/**
  * How a connection is encrypted and whom it trusts. `require` verifies chain and host name, as `pg` 8 does (libpq's
  * `require` does not); `verify-ca` verifies the chain against `ca` and not the host name.
  */
@@ -159,6 +165,11 @@ export interface ConnectRetrySettings {
 export interface DatabaseSettings {
   /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`. */
   url?: string | SecretText;
+  /**
+   * The same database past the pooler, for migrations. Variable `DB_DIRECT_URL`.
+   * @defaultValue none; of a pooled host of Neon, the same without `-pooler`
+   */
+  directUrl?: string | SecretText;
   /** In place of `url`. */
   host?: string;
   /** @defaultValue 5432 */
@@ -185,6 +196,17 @@ export interface DatabaseSettings {
   startup?: StartupMode;
   /** A number stands for `{ retries }`. */
   connectRetry?: number | ConnectRetrySettings;
+  /**
+   * The mode of the pooler (PgBouncer, Neon's `-pooler` host) in between. Variable `DB_POOLER`.
+   * @defaultValue detected; one that is found is taken to be in transaction mode, which is right for all three
+   */
+  pooler?: PoolerMode;
+  /**
+   * How many processes of the app run at the same time; each opens up to `pool.size + pool.maxOverflow` connections. The
+   * start warns when the server has not that many left. Variable `DB_INSTANCES`, 1 to 10 000.
+   * @defaultValue 1
+   */
+  instances?: number;
   /**
    * `application_name`, shown in `pg_stat_activity`. 1 to 63 bytes. Variable `DB_APPLICATION_NAME`.
    * @defaultValue the name in the app's package.json
@@ -260,6 +282,8 @@ export interface ResolvedDatabaseOptions {
   readonly pool: Readonly<Required<PoolSettings>>;
   readonly timeouts: Readonly<Required<TimeoutSettings>>;
   readonly ssl: ResolvedSsl;
+  /** The way past the pooler, for migrations; undefined where there is none of its own. */
+  readonly direct: DirectServer | undefined;
   /** `channel_binding` of the URL: whether the login is bound to the TLS connection; `require` is never given up. */
   readonly channelBinding: 'disable' | 'prefer' | 'require' | undefined;
   /** `options` of the URL, for the startup packet as they are: `-c geqo=off`, `endpoint=…`. */
@@ -267,6 +291,9 @@ export interface ResolvedDatabaseOptions {
   readonly session: Readonly<Record<string, string>>;
   readonly startup: StartupMode;
   readonly connectRetry: Readonly<Required<ConnectRetrySettings>>;
+  /** Undefined: to be detected. */
+  readonly pooler: PoolerMode | undefined;
+  readonly instances: number;
   readonly toRetry: ((error: unknown) => boolean) | undefined;
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;
@@ -281,7 +308,9 @@ export interface ResolvedDatabaseOptions {
 }
 
 /** The settings in force, as an app may see and print them. */
-export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'password' | 'ssl'> {
+export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'password' | 'ssl' | 'direct'> {
+  /** Where migrations go, past the pooler. */
+  readonly direct: ServerAddress | undefined;
   readonly ssl: {
     readonly mode: SslMode;
     /** Whether a certificate authority is given. */
@@ -290,6 +319,12 @@ export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'pass
     readonly cert: boolean;
   };
 }
+
+/** What differs on the way past the pooler. */
+export type DirectServer = Pick<
+  ResolvedDatabaseOptions,
+  'server' | 'password' | 'ssl' | 'channelBinding' | 'startupOptions'
+>;
 
 /** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
 export interface ResolvedSsl {

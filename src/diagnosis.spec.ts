@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { PoolAcquireTimeoutError, PoolDialError } from './database.errors.js';
 import { diagnose } from './diagnosis.js';
+import { FAILURES } from './failures.js';
 
 const withCode = (code: string, message = 'something') => Object.assign(new Error(message), { code });
 
@@ -30,6 +31,35 @@ describe('diagnose', () => {
     ['SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string', 'PASSWORD_MISSING'],
   ])('knows "%s" by its words', (message, code) => {
     expect(diagnose(new Error(message)).code).toBe(code);
+  });
+
+  it('does not take the words of a statement for those of a connection', () => {
+    const raised = withCode('P0001', 'timeout exceeded; Connection terminated; endpoint not found');
+    expect(diagnose(raised).code).toBe('CONNECTION_FAILED');
+  });
+
+  const signs = FAILURES.flatMap((failure) => failure.signs.map((sign) => ({ failure, sign })));
+
+  it('finds every row of its table by each of its signs', () => {
+    for (const { failure, sign } of signs) {
+      const shown =
+        typeof sign === 'string'
+          ? [withCode(sign)]
+          : (sign.codes ?? []).length > 0
+            ? sign.codes!.map((code) => withCode(code, sign.example))
+            : [new Error(sign.example)];
+      for (const error of shown)
+        expect({ sign, ...diagnose(error) }).toMatchObject({
+          sign,
+          code: failure.code,
+          meaning: failure.meaning,
+        });
+    }
+  });
+
+  it('knows each code by one row', () => {
+    const codes = signs.flatMap(({ sign }) => (typeof sign === 'string' ? [sign] : []));
+    expect(codes).toEqual([...new Set(codes)]);
   });
 
   it('looks through causes and the errors of several addresses', () => {

@@ -35,6 +35,7 @@ export const BOUNDS = {
     retries: { min: 0, max: 100 },
     delayMs: { min: 0, max: 300 * SECOND },
   },
+  instances: { min: 1, max: 10_000 },
   echoLength: { min: 10, max: 1_000_000 },
   port: { min: 1, max: 65_535 },
   applicationNameBytes: 63,

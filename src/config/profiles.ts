@@ -36,6 +36,7 @@ export const DEFAULTS = {
   } satisfies Required<ConnectRetrySettings>,
   echo: { parameters: false, maxLength: 2_000 },
   startup: 'verify' as StartupMode,
+  instances: 1,
   port: 5432,
 } as const;
 

@@ -17,6 +17,7 @@ import {
 } from './environment.js';
 import { checkOptions, type CheckedSettings } from './options-check.js';
 import { Origins, originsIn } from './origins.js';
+import { resolveDirect } from './direct.js';
 import { Problems } from './problems.js';
 import { DEFAULTS, PROFILES } from './profiles.js';
 import { SETTINGS } from './schema.js';
@@ -80,6 +81,7 @@ export function resolveDatabaseOptions(
     password: server.password,
     ...settings(options, given, server, env, origins, problems),
     ssl: { mode: ssl.mode, tls: ssl.tls },
+    direct: resolveDirect(given, server, origins, problems),
     toRetry: given.toRetry,
     typeorm: passedOn(options),
     origins: origins.chosen,
@@ -112,7 +114,7 @@ function chooseSslOrigins(
 
 type Settled = Omit<
   ResolvedDatabaseOptions,
-  'name' | 'server' | 'password' | 'ssl' | 'toRetry' | 'typeorm' | 'origins' | 'warnings'
+  'name' | 'server' | 'password' | 'ssl' | 'direct' | 'toRetry' | 'typeorm' | 'origins' | 'warnings'
 >;
 
 function settings(
@@ -148,6 +150,11 @@ function settings(
       ['default', DEFAULTS.startup],
     ])!,
     connectRetry: retries(given, origins, problems),
+    pooler: origins.choose('pooler', [['options', given.pooler]]),
+    instances: origins.choose('instances', [
+      ['options', given.instances],
+      ['default', DEFAULTS.instances],
+    ])!,
     applicationName: origins.choose('applicationName', [
       ['options', given.applicationName],
       ['url', ofUrl.data],

@@ -8,6 +8,7 @@ import { SSL_MODES } from './ssl.js';
 export const PROFILE_NAMES = ['production', 'development', 'serverless'] as const;
 export const RESET_MODES = ['smart', 'rollback', 'discard', 'none'] as const;
 export const STARTUP_MODES = ['verify', 'lazy', 'off'] as const;
+export const POOLER_MODES = ['none', 'session', 'transaction', 'statement'] as const;
 
 interface Refused {
   readonly input?: unknown;
@@ -129,6 +130,7 @@ const applicationName = z
 /** Short forms (`ssl: true`, `connectRetry: 3`, `echo: true`) are taken out before a group gets here. */
 export const SETTINGS = {
   url: secret('a URL: postgres://user:password@host:5432/database'),
+  directUrl: secret('a URL: postgres://user:password@host:5432/database'),
   host: filled('the name of a host, or the folder of a socket'),
   port: whole(BOUNDS.port),
   username: filled('the name of a user'),
@@ -147,6 +149,8 @@ export const SETTINGS = {
   ssl,
   session,
   connectRetry,
+  pooler: oneOf(POOLER_MODES),
+  instances: whole(BOUNDS.instances),
   echo,
 } as const;
 

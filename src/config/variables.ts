@@ -1,6 +1,6 @@
 import { BOUNDS } from './bounds.js';
 import { applicationName, duration, flag, oneOf, pem, url, wholeNumber, type Parser } from './parsers.js';
-import { PROFILE_NAMES, STARTUP_MODES } from './schema.js';
+import { POOLER_MODES, PROFILE_NAMES, STARTUP_MODES } from './schema.js';
 import { SSL_MODES } from './ssl.js';
 
 /** One environment variable: how it is called, what it sets and how its text is read. */
@@ -30,6 +30,14 @@ export const VARIABLES: readonly Variable[] = [
     description:
       'The database, as a URL; percent-encode @ / ? # % in the password. Else DATABASE_URL is read.',
     defaultText: 'none: it is required',
+    example: 'postgres://user:password@localhost:5432/app',
+  },
+  {
+    name: 'DB_DIRECT_URL',
+    path: 'directUrl',
+    parser: url,
+    description: 'The database past a pooler, for migrations; a URL as DB_URL.',
+    defaultText: 'none; of a pooled host of Neon, the same without -pooler',
     example: 'postgres://user:password@localhost:5432/app',
   },
   {
@@ -177,6 +185,22 @@ export const VARIABLES: readonly Variable[] = [
     description: 'The key of DB_SSL_CERT.',
     defaultText: 'none',
     example: '/etc/ssl/private/client.key',
+  },
+  {
+    name: 'DB_POOLER',
+    path: 'pooler',
+    parser: oneOf(POOLER_MODES),
+    description: 'The mode of the pooler (PgBouncer) between the app and the server.',
+    defaultText: 'detected',
+    example: 'transaction',
+  },
+  {
+    name: 'DB_INSTANCES',
+    path: 'instances',
+    parser: wholeNumber(BOUNDS.instances),
+    description: 'Processes of the app at the same time, for the warning of too few connections.',
+    defaultText: '1',
+    example: '1',
   },
   {
     name: 'DB_APPLICATION_NAME',

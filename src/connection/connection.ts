@@ -1,11 +1,15 @@
 import { inspect } from 'node:util';
 import { Client } from 'pg';
 import type { ClientConfig } from 'pg';
-import { ConnectTimeoutError, ConnectionResetError } from '../database.errors.js';
+import { ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
 import { requireChannelBinding } from './channel-binding.js';
+import { after } from './deadline.js';
+import { dialTimeout } from './dial-timeout.js';
 import { isFatal, isReadOnlyRefusal } from './disconnect.js';
+import { expectPostgres } from './greeting.js';
+import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
 import { QueryLine } from './query-line.js';
@@ -20,6 +24,8 @@ import {
   textLeavesState,
   textSetsTimeLimit,
 } from './session-state.js';
+import { OWN_SESSION, unnamed } from './session-terms.js';
+import type { SessionTerms } from './session-terms.js';
 import { StatementLimit } from './statement-limit.js';
 
 /** What a {@link Connection} takes beside everything that `pg.Client` takes. */
@@ -53,6 +59,11 @@ export interface ConnectionOptions extends ClientConfig {
    * @defaultValue `statement_timeout` and the grace, or `query_timeout` when that is shorter
    */
   statementLimitMs?: number;
+  /**
+   * What the connection does itself because of a pooler in between.
+   * @defaultValue nothing: the session is its own
+   */
+  terms?: SessionTerms;
 }
 
 /** Longest wait for the server's goodbye; `pg`'s `end()` waits for ever on a frozen network. */
@@ -64,12 +75,15 @@ const CLOSE_TIMEOUT_MS = 1_000;
  */
 export class Connection extends Client {
   readonly #connectTimeoutMs: number;
+  readonly #terms: SessionTerms;
   readonly #limit: StatementLimit;
+  readonly #idle: IdleLimit;
   readonly #line: QueryLine;
   readonly #setup: SubmittedQuery[] = [];
   #inSetup = true;
   #setupQueries = new WeakSet<object>();
-  #dirty = false;
+  /** The statement by which the session was seen to change since it was last clean. */
+  #dirtiedBy: string | undefined;
   #suspectStandby = false;
   #lost: Error | undefined;
   #lastSql: string | undefined;
@@ -91,7 +105,13 @@ export class Connection extends Client {
     const parameters = internalsOf(this).connectionParameters ?? {};
     const session = startupOptions(given.session ?? {});
     if (session) parameters.options = [parameters.options, session].filter(Boolean).join(' ');
-    this.#limit = new StatementLimit(this, limitOf(given, parameters));
+    this.#terms = given.terms ?? OWN_SESSION;
+    this.#limit = new StatementLimit(this, limitOf(given, parameters), () => this.#terms.statementLimitMs);
+    this.#idle = new IdleLimit(
+      () => this.#terms.idleInTransactionMs,
+      // The pooler rolls the transaction back when our socket has closed.
+      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql)),
+    );
     // `pg`'s own limit calls back and leaves the statement running on a connection that looks free.
     parameters.query_timeout = 0;
     // `inspect` would walk into the TLS options and the parameters.
@@ -100,34 +120,32 @@ export class Connection extends Client {
     this.#line = new QueryLine(this, super.query.bind(this));
     // On the object and not as a method, which would have to repeat every overload of `pg`.
     Object.defineProperty(this, 'query', {
-      value: (...request: unknown[]) => this.#line.send(request),
+      value: (...request: unknown[]) =>
+        this.#line.send(this.#terms.namedStatements ? request : unnamed(request)),
       writable: true,
       configurable: true,
     });
     this.#listen();
-    const wire = internalsOf(this).connection;
-    if (given.requireChannelBinding && wire)
-      requireChannelBinding(wire, (error) => {
-        this.#refused = error;
-        cutSocket(this, error);
-      });
+    const { connection: wire, ssl, sslNegotiation } = internalsOf(this);
+    if (!wire) return;
+    const refuse = (error: Error) => {
+      this.#refused = error;
+      cutSocket(this, error);
+    };
+    expectPostgres(wire.stream, !ssl ? 'startup' : sslNegotiation === 'direct' ? 'tls' : 'ssl', refuse);
+    if (given.requireChannelBinding) requireChannelBinding(wire, refuse);
   }
 
-  /** Opens the connection; rejects with a {@link ConnectTimeoutError} at the deadline and leaves no socket. */
+  /** Opens the connection; rejects with a ConnectTimeoutError at the deadline and leaves no socket. */
   override connect(): Promise<Client>;
   override connect(callback: ((error: Error) => void) | ((error: null, client: Client) => void)): void;
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
     const opened = new Promise<Client>((resolve, reject) => {
       const ms = this.#connectTimeoutMs;
-      let settled = false;
-      const expire = () => {
-        // After a blocked event loop the timer fires before the answer that lies in the buffer is seen.
-        if (!settled) cutSocket(this, new ConnectTimeoutError(`${this.host}:${this.port}`, ms));
-      };
-      const timer = ms > 0 ? setTimeout(() => setImmediate(expire), ms) : undefined;
+      const expire = () => cutSocket(this, dialTimeout(this, ms));
+      const cancel = ms > 0 ? after(ms, expire) : undefined;
       super.connect((error: Error | null) => {
-        settled = true;
-        clearTimeout(timer);
+        cancel?.();
         // The server's welcome may have come in the same packet as what we refuse.
         const failure = this.#refused ?? error;
         if (failure) reject(failure);
@@ -178,7 +196,7 @@ export class Connection extends Client {
 
   /** Whether the session was seen to change since it was last clean. */
   get dirty(): boolean {
-    return this.#dirty;
+    return this.#dirtiedBy !== undefined;
   }
 
   /** The text of the last statement sent. */
@@ -202,24 +220,30 @@ export class Connection extends Client {
    */
   restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined {
     if (mode === 'none') return undefined;
-    const clear = mode === 'discard' || (mode === 'smart' && this.#dirty);
     const settled = isQuiet(this) && this.transaction === 'I' && !this.#cancelling && !this.#suspectStandby;
-    if (settled && !clear) return undefined;
+    if (settled && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) return undefined;
     return this.#restore(mode, timeoutMs);
   }
 
   async #restore(mode: ResetMode, timeoutMs: number): Promise<Restored> {
     const restored = await restoreSession(this, {
-      clear: () => mode === 'discard' || (mode === 'smart' && this.#dirty),
+      clear: () => this.#clears(mode),
       setup: this.#setup,
       suspectStandby: () => this.#suspectStandby,
       cancelled: this.#cancelling,
       timeoutMs,
     });
-    this.#dirty = false;
+    const left = restored.cleared ? undefined : this.#dirtiedBy;
+    this.#dirtiedBy = undefined;
     this.#suspectStandby = false;
     this.#limit.resume();
-    return restored;
+    return this.#terms.shared && left !== undefined ? { ...restored, left } : restored;
+  }
+
+  /** Behind a pooler never: what was changed is in a session that is somebody else's by now. */
+  #clears(mode: ResetMode): boolean {
+    if (this.#terms.shared) return false;
+    return mode === 'discard' || (mode === 'smart' && this.dirty);
   }
 
   /** Resolves when the server answers within `timeoutMs`; with `primary`, only when it is no standby. */
@@ -314,12 +338,16 @@ export class Connection extends Client {
         // It takes away what the dial's hooks have set, which is not in the startup packet.
         (this.#setup.length > 0 && tagUndoesSetup(tag));
       if (!changed) return;
-      if (!this.#ofSetup(active)) this.#dirty = true;
+      if (!this.#ofSetup(active)) this.#dirtiedBy ??= active?.text ?? tag;
       else if (active && !this.#setup.includes(active)) this.#setup.push(active);
     });
-    wire.on('readyForQuery', () => this.#limit.stop());
+    wire.on('readyForQuery', ({ status }: { status?: string }) => {
+      this.#limit.stop();
+      this.#idle.ready(status);
+    });
     wire.on('portalSuspended', () => this.#limit.answered());
     wire.on('errorMessage', (error: Error) => {
+      this.#limit.explain(error);
       if (isFatal(error)) this.#lost ??= error;
       if (isReadOnlyRefusal(error)) this.#suspectStandby = true;
     });
@@ -328,6 +356,7 @@ export class Connection extends Client {
     });
     wire.on('end', () => {
       this.#limit.stop();
+      this.#idle.stop();
       // After a goodbye of ours it is not lost; `usable` says that it is over.
       if (!internalsOf(this)._ending) this.#lost ??= new Error('Connection terminated unexpectedly');
     });
@@ -335,11 +364,12 @@ export class Connection extends Client {
 
   #sent(text: string): void {
     this.#lastSql = text;
+    this.#idle.sent();
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();
     // At once and not when it completes: an advisory lock stays when its statement fails afterwards.
-    if (!this.#dirty && textLeavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
-      this.#dirty = true;
+    if (!this.dirty && textLeavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
+      this.#dirtiedBy = text;
   }
 
   #ofSetup(query: SubmittedQuery | null | undefined): boolean {

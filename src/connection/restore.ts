@@ -14,6 +14,8 @@ export type ResetMode = 'smart' | 'rollback' | 'discard' | 'none';
 export interface Restored {
   readonly rolledBack: boolean;
   readonly cleared: boolean;
+  /** The statement that changed a session which is not ours to clear. */
+  readonly left?: string;
 }
 
 /** The client that is restored, and what was learnt about its session. */

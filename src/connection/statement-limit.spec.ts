@@ -24,8 +24,17 @@ class Limited {
 }
 
 let client: Limited;
+
+/** Lets time pass; often enough the event loop has a turn, in which what has come in is read. */
+async function pass(ms: number): Promise<void> {
+  for (let left = ms; left >= 0; left -= 100) {
+    jest.advanceTimersByTime(Math.min(left, 100));
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+}
+
 beforeEach(() => {
-  jest.useFakeTimers();
+  jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate'] });
   client = new Limited();
 });
 afterEach(() => {
@@ -33,76 +42,115 @@ afterEach(() => {
 });
 
 describe('the limit of a statement', () => {
-  it('tells the caller first, cancels, and cuts the socket when even that has no answer', () => {
+  it('tells the caller first, cancels, and cuts the socket when even that has no answer', async () => {
     const limit = new StatementLimit(client, 1_000);
     const callback = jest.fn();
     client.plain(callback);
     limit.start();
-    jest.advanceTimersByTime(999);
+    await pass(999);
     expect(callback).not.toHaveBeenCalled();
-    jest.advanceTimersByTime(1);
+    await pass(1);
     expect(callback).toHaveBeenCalledWith(expect.objectContaining({ code: 'QUERY_TIMEOUT' }));
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
     (client._activeQuery as { callback: () => void }).callback();
     expect(callback).toHaveBeenCalledTimes(1);
-    jest.advanceTimersByTime(999);
+    await pass(999);
     expect(client.destroy).not.toHaveBeenCalled();
-    jest.advanceTimersByTime(1);
+    await pass(1);
     expect(client.destroy).toHaveBeenCalledTimes(1);
   });
 
-  it('does not cut what was cancelled in time, nor the statement after it', () => {
+  it('does not cut what was cancelled in time, nor the statement after it', async () => {
+    const limit = new StatementLimit(client, 1_000);
+    client.plain();
+    limit.start();
+    await pass(1_000);
+    client.plain();
+    await pass(5_000);
+    expect(client.destroy).not.toHaveBeenCalled();
+  });
+
+  it('is not over while the answer lies in the buffer of the socket, after a blocked event loop', async () => {
     const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
     jest.advanceTimersByTime(1_000);
+    client.ready();
+    limit.stop();
+    await pass(10_000);
+    expect(client.cancelRunning).not.toHaveBeenCalled();
+    client.readyForQuery = false;
     client.plain();
-    jest.advanceTimersByTime(5_000);
+    limit.start();
+    await pass(1_000);
+    jest.advanceTimersByTime(1_000);
+    client.ready();
+    await pass(0);
+    expect(client.cancelRunning).toHaveBeenCalledTimes(1);
     expect(client.destroy).not.toHaveBeenCalled();
   });
 
-  it('is over when the server is ready', () => {
+  it('is over when the server is ready', async () => {
     const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
     limit.stop();
-    jest.advanceTimersByTime(10_000);
+    await pass(10_000);
     expect(client.cancelRunning).not.toHaveBeenCalled();
   });
 
-  it('finds nothing to do when the server became ready without a word to it', () => {
+  it('finds nothing to do when the server became ready without a word to it', async () => {
     const limit = new StatementLimit(client, 1_000);
     limit.start();
     client.ready();
-    jest.advanceTimersByTime(1_000);
+    await pass(1_000);
     expect(client.cancelRunning).not.toHaveBeenCalled();
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('begins anew for a statement that was sent ahead', () => {
+  it('is nothing for a client that cannot tell what was sent ahead', () => {
+    const limit = new StatementLimit(client, 1_000);
+    Object.assign(client, { _sentQueryQueue: undefined });
+    limit.stop();
+    expect(jest.getTimerCount()).toBe(0);
+  });
+
+  it('keeps no process alive', async () => {
+    const timers = jest.spyOn(globalThis, 'setTimeout');
     const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
-    jest.advanceTimersByTime(900);
+    await pass(1_000);
+    expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).toEqual([
+      false,
+      false,
+    ]);
+  });
+
+  it('begins anew for a statement that was sent ahead', async () => {
+    const limit = new StatementLimit(client, 1_000);
+    client.plain();
+    limit.start();
+    await pass(900);
     client._sentQueryQueue.push({});
     limit.stop();
-    jest.advanceTimersByTime(900);
+    await pass(900);
     expect(client.cancelRunning).not.toHaveBeenCalled();
-    jest.advanceTimersByTime(100);
+    await pass(100);
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
   });
 
-  it('counts from the first of several that are sent at once', () => {
+  it('counts from the first of several that are sent at once', async () => {
     const limit = new StatementLimit(client, 1_000);
     client.plain();
     limit.start();
-    jest.advanceTimersByTime(600);
+    await pass(600);
     limit.start();
-    jest.advanceTimersByTime(400);
+    await pass(400);
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
   });
 
-  it('sets no timer when it is off or left to the borrower', () => {
+  it('sets no timer when it is off or left to the borrower', async () => {
     new StatementLimit(client, 0).start();
     const limit = new StatementLimit(client, 1_000);
     limit.start();
@@ -112,60 +160,77 @@ describe('the limit of a statement', () => {
     limit.resume();
     limit.start();
     expect(jest.getTimerCount()).toBe(1);
+    limit.suspend();
+    expect(jest.getTimerCount()).toBe(0);
   });
 
   describe('whose reader takes its time', () => {
-    it('does not come while all that was sent is answered', () => {
+    it('does not come while all that was sent is answered', async () => {
       const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
       client.stream.bytesRead += 5;
       limit.answered();
-      jest.advanceTimersByTime(10_000);
+      await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
 
-    it('does not come while bytes arrive', () => {
+    it('does not come while bytes arrive', async () => {
       const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
       for (let round = 0; round < 5; round += 1) {
         client.stream.bytesRead += 5;
-        jest.advanceTimersByTime(1_000);
+        await pass(1_000);
       }
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
 
-    it('does not come while the reader has stopped the socket', () => {
+    it('does not come while the reader has stopped the socket', async () => {
       const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
       client.stream.isPaused = () => true;
-      jest.advanceTimersByTime(10_000);
+      await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
 
-    it('comes when something was sent and nothing came back for a whole limit', () => {
+    it('comes when something was sent and nothing came back for a whole limit', async () => {
       const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       client.stream.bytesWritten += 5;
-      jest.advanceTimersByTime(1_000);
+      await pass(1_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
-      jest.advanceTimersByTime(1_000);
+      await pass(1_000);
       expect(client.cancelRunning).toHaveBeenCalledTimes(1);
     });
 
-    it('does not come for a client whose socket cannot be seen', () => {
+    it('does not come while nothing was sent since the last answer, whatever had been sent before', async () => {
+      const limit = new StatementLimit(client, 1_000);
+      client._activeQuery = {};
+      limit.start();
+      await pass(10_000);
+      expect(client.cancelRunning).not.toHaveBeenCalled();
+      client.stream.bytesWritten += 5;
+      limit.answered();
+      await pass(10_000);
+      expect(client.cancelRunning).not.toHaveBeenCalled();
+      client.stream.bytesWritten += 5;
+      await pass(2_000);
+      expect(client.cancelRunning).toHaveBeenCalledTimes(1);
+    });
+
+    it('does not come for a client whose socket cannot be seen', async () => {
       client.connection = undefined;
       const limit = new StatementLimit(client, 1_000);
       client._activeQuery = {};
       limit.start();
       limit.answered();
-      jest.advanceTimersByTime(10_000);
+      await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
   });

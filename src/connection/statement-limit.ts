@@ -1,5 +1,6 @@
 import { Query } from 'pg';
 import { QueryTimeoutError } from '../database.errors.js';
+import { after } from './deadline.js';
 import { internalsOf, isQuiet } from './pg-internals.js';
 
 /** What the limit does to a connection whose statement has run out of time. */
@@ -11,27 +12,40 @@ export interface Limited {
 /** How long the server has for its answer to a cancel before the socket is cut. */
 const CANCEL_GRACE_MS = 1_000;
 
+const HINT_ALONE =
+  'The limit is timeouts.statementMs (DB_STATEMENT_TIMEOUT), kept by the client: behind a pooler the server keeps none.';
+
 /**
  * The client's half of a statement's time limit. The server's `statement_timeout` comes first; this one is for a
- * network that has frozen, where the server's word never arrives and every caller would hang for ever.
+ * network that has frozen, where the server's word never arrives and every caller would hang for ever. Where the server
+ * keeps no limit, since a pooler let none pass, the client keeps it alone, and the caller hears the server's own word for
+ * a cancelled statement.
  */
 export class StatementLimit {
-  #timer: NodeJS.Timeout | undefined;
+  /** Takes the time back that runs. */
+  #cancel: (() => void) | undefined;
   #suspended = false;
   // For statements that live as long as their reader wants (cursors, COPY), as of the last look:
   #read = 0;
   #unanswered = false;
   /** Bytes that had been sent when the last answer was complete. */
   #answered = 0;
+  /** The running statement was cancelled by the limit that the client keeps alone. */
+  #cancelledAlone = false;
 
+  /**
+   * @param limitMs where the server's limit comes first
+   * @param aloneMs where there is none at the server; 0 while there is
+   */
   constructor(
     private readonly client: object & Limited,
     private readonly limitMs: number,
+    private readonly aloneMs: () => number = () => 0,
   ) {}
 
   /** A statement goes out. */
   start(): void {
-    if (this.limitMs <= 0 || this.#suspended || this.#timer) return;
+    if (this.#suspended || this.#cancel || this.#limit() <= 0) return;
     const stream = internalsOf(this.client).connection?.stream;
     this.#read = stream?.bytesRead ?? 0;
     this.#answered = stream?.bytesWritten ?? 0;
@@ -46,16 +60,31 @@ export class StatementLimit {
 
   /** The server is ready again; with statements sent ahead, the next one's time begins. */
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
+    this.#cancelledAlone = false;
     if (internalsOf(this.client)._sentQueryQueue?.length) this.start();
+  }
+
+  /** Says in the server's answer to a cancelled statement whose limit it was; the server knows only of a "user request". */
+  explain(error: Error & { code?: string; hint?: string }): void {
+    if (this.#cancelledAlone && error.code === '57014') error.hint ??= HINT_ALONE;
+  }
+
+  #limit(): number {
+    const alone = this.aloneMs();
+    return this.#isAlone(alone) ? alone : this.limitMs;
+  }
+
+  #isAlone(alone: number): boolean {
+    return alone > 0 && (this.limitMs <= 0 || alone < this.limitMs);
   }
 
   /** The borrower sets its own limit on the server: ours would cut a migration that asked for an hour. */
   suspend(): void {
     this.#suspended = true;
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
+    this.#cancel?.();
+    this.#cancel = undefined;
   }
 
   /** The borrower's settings are gone again. */
@@ -64,31 +93,35 @@ export class StatementLimit {
   }
 
   #arm(): void {
-    this.#timer = setTimeout(() => {
-      this.#timer = undefined;
-      this.#expire();
-    }, this.limitMs);
-    this.#timer.unref();
+    const limit = this.#limit();
+    if (limit <= 0) return;
+    const ring = () => {
+      this.#cancel = undefined;
+      this.#expire(limit);
+    };
+    this.#cancel = after(limit, ring, false);
   }
 
-  #expire(): void {
+  #expire(limitMs: number): void {
     if (isQuiet(this.client)) return;
     const active = internalsOf(this.client)._activeQuery;
     const plain = active instanceof Query;
     if (!plain && !this.#stalled()) return this.#arm();
-    const error = new QueryTimeoutError(this.limitMs, active?.text);
-    // The caller learns of it now; what the server still says to this statement is for nobody.
-    if (plain && active.callback) {
+    this.#cancelledAlone = this.#isAlone(limitMs);
+    const error = new QueryTimeoutError(limitMs, active?.text, this.#cancelledAlone ? HINT_ALONE : undefined);
+    // The caller learns of it now; what the server still says to this statement is for nobody. Where no other limit came
+    // before this one, the network is likely to be well, and the server's word is on its way.
+    if (plain && active.callback && !this.#cancelledAlone) {
       const callback = active.callback;
       active.callback = () => undefined;
       callback(error);
     }
     void this.client.cancelRunning(CANCEL_GRACE_MS);
-    const cut = setTimeout(() => {
+    const cut = () => {
       if (internalsOf(this.client)._activeQuery === active && !isQuiet(this.client))
         this.client.destroy(error);
-    }, CANCEL_GRACE_MS);
-    cut.unref();
+    };
+    after(CANCEL_GRACE_MS, cut, false);
   }
 
   /**

@@ -1,20 +1,45 @@
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { ConnectionPool } from '../pool/connection-pool.js';
+import type { PoolOptions } from '../pool/pool.options.js';
 import type { PoolWarning } from '../pool/warnings.js';
 import type { DatabaseLogger } from './database.logger.js';
+import { PoolerPlan } from './pooler.js';
 
 /** The pool of one data source: made from its settings, heard by its logger. The only file that makes one. */
 export class DataSourcePool extends ConnectionPool<Connection> {
   /** Since when there are more than `size` connections without a break; milliseconds of `Date.now()`. */
   overflowSince: number | undefined;
+  /** What is known of a pooler in between. */
+  readonly plan: PoolerPlan;
 
   constructor(settings: ResolvedDatabaseOptions, logger: DatabaseLogger) {
+    const plan = new PoolerPlan(settings);
+    const options = connectionOptions(settings);
+    const { onConnect } = options;
+    const told = new Set<PoolWarning['code']>();
     super({
-      ...connectionOptions(settings),
+      ...options,
       ...settings.pool,
-      onWarning: (warning) => report(warning, logger),
+      dialOptions: () => plan.dialOptions(),
+      redial: (error) => {
+        const again = plan.learnsFrom(error);
+        if (again)
+          logger.debug(`A pooler refused the start of a connection, which is tried again: ${error.message}`);
+        return again;
+      },
+      onConnect: async (connection) => {
+        await plan.setUp(connection);
+        await onConnect?.(connection);
+      },
+      onWarning: (warning) => {
+        // Behind a pooler the same code leaves the same state at each request.
+        const again = warning.code === 'SESSION_STATE_LEFT' && told.has(warning.code);
+        told.add(warning.code);
+        report(again ? { ...warning, level: 'info' } : warning, logger);
+      },
     });
+    this.plan = plan;
     const watch = () => {
       if (this.totalCount <= settings.pool.size) this.overflowSince = undefined;
       else this.overflowSince ??= Date.now();
@@ -31,15 +56,14 @@ function report({ code, level, message, lease }: PoolWarning, logger: DatabaseLo
   else logger.debug(text);
 }
 
-/**
- * What one connection is made from. Timeouts and session settings go into the startup packet: they are in force before
- * the first query, cost no round trip and survive RESET ALL and DISCARD ALL.
- */
-export function connectionOptions(settings: ResolvedDatabaseOptions): ConnectionOptions {
-  const { server, password, timeouts, session, ssl, startupOptions, channelBinding } = settings;
+/** What every connection is made from; the plan adds what a pooler in between allows. */
+export function connectionOptions(
+  settings: ResolvedDatabaseOptions,
+): ConnectionOptions & Pick<PoolOptions, 'onConnect'> {
+  const { server, password, timeouts, ssl, channelBinding } = settings;
   return {
-    // What `pg` takes and this module doesn't know; the settings refuse what would contradict ours.
-    ...(settings.typeorm.extra as ConnectionOptions | undefined),
+    // What `pg` and the pool take and this module doesn't know; the settings refuse what would contradict ours.
+    ...(settings.typeorm.extra as (ConnectionOptions & Pick<PoolOptions, 'onConnect'>) | undefined),
     host: server.host,
     port: server.port,
     database: server.database,
@@ -52,11 +76,5 @@ export function connectionOptions(settings: ResolvedDatabaseOptions): Connection
     requireChannelBinding: channelBinding === 'require',
     application_name: settings.applicationName,
     connectTimeoutMs: timeouts.connectMs,
-    // A limit of 0 is not sent: a pooler that refuses them can then be passed, and what the role has stays in force.
-    statement_timeout: timeouts.statementMs,
-    lock_timeout: timeouts.lockMs,
-    idle_in_transaction_session_timeout: timeouts.idleInTransactionMs,
-    session,
-    ...(startupOptions && { options: startupOptions }),
   };
 }

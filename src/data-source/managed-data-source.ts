@@ -2,6 +2,7 @@ import {
   CannotExecuteNotConnectedError,
   DataSource,
   type EntityManager,
+  type Migration,
   type QueryRunner,
   type ReplicationMode,
 } from 'typeorm';
@@ -10,9 +11,11 @@ import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLoggers } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
+import { describeStart } from './describe-start.js';
 import { ManagedEntityManager } from './managed-entity-manager.js';
 import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
-import { connectWithRetry, describeStart, type ServerFacts } from './start.js';
+import { directPool, pastPooler } from './past-pooler.js';
+import { connectWithRetry, type ServerFacts } from './start.js';
 import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
 
 /** TypeORM's `DataSource` on our pool: it verifies its start, waits at its end, and all its query runners are ours. */
@@ -122,9 +125,26 @@ export class ManagedDataSource extends DataSource {
     return this.createRunner('master', borrower);
   }
 
+  override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
+    return this.pastPooler(() => super.runMigrations(...options));
+  }
+
+  override undoLastMigration(...options: Parameters<DataSource['undoLastMigration']>): Promise<void> {
+    return this.pastPooler(() => super.undoLastMigration(...options));
+  }
+
+  override showMigrations(): Promise<boolean> {
+    return this.pastPooler(() => super.showMigrations());
+  }
+
+  private pastPooler<T>(work: () => Promise<T>): Promise<T> {
+    return pastPooler(this.settings, this.loggers.pool, work);
+  }
+
   private createRunner(mode: ReplicationMode, borrower?: Borrower): ManagedQueryRunner {
+    const direct = directPool();
     const runner = new ManagedQueryRunner(this.driver as PostgresDriver, mode, {
-      pool: () => this.readyPool(),
+      pool: () => direct ?? this.readyPool(),
       echo: this.settings.echo,
       loggers: this.loggers,
       tracing: this.settings.pool.leakThresholdMs > 0,
@@ -138,14 +158,15 @@ export class ManagedDataSource extends DataSource {
   private async verify(): Promise<void> {
     // A query of a lazy data source has its own deadline; the next one tries again.
     const retries = this.settings.startup === 'lazy' ? 0 : this.settings.connectRetry.retries;
-    const facts = await connectWithRetry(
-      this.holder.pool as DataSourcePool,
-      this.settings,
-      this.loggers.module,
-      retries,
-    );
+    const pool = this.holder.pool as DataSourcePool;
+    const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries);
     this.know(facts);
-    this.loggers.module.log(describeStart(this.settings, facts));
+    const { plan } = pool;
+    plan.learn({ ...facts, backendPid: facts.pid, settings: facts.settings ?? {} });
+    const { line, warnings, details } = describeStart(this.settings, facts, plan);
+    this.loggers.module.log(line);
+    for (const warning of warnings) this.loggers.module.warn(warning);
+    for (const detail of details) this.loggers.module.debug(detail);
   }
 
   private know(facts: ServerFacts): void {

@@ -11,6 +11,7 @@ import { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner
 import type { Connection } from '../connection/connection.js';
 import { DatabaseError } from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
+import { diagnose } from '../diagnosis.js';
 import type { Leased } from '../pool/link.js';
 import { type Caller, captureSite, framesOf } from '../pool/lease.js';
 import { type DatabaseLoggers, statementText } from './database.logger.js';
@@ -186,7 +187,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       } catch (error) {
         if (echo)
           loggers.query.error(`failed after ${duration()}: ${statementText(query, parameters, echo)}`);
-        throw lossBehind(error, connection, query, parameters);
+        throw advised(lossBehind(error, connection, query, parameters));
       }
     });
   }
@@ -285,4 +286,14 @@ function lossBehind(
   const { code } = error.driverError as { code?: unknown };
   if (code !== undefined || error.driverError === lostBy) return error;
   return new QueryFailedError(query, Array.isArray(parameters) ? parameters : undefined, lostBy);
+}
+
+/** Says in `hint`, where the server has said nothing there, which setting or person can change it. */
+function advised(error: unknown): unknown {
+  if (!(error instanceof QueryFailedError)) return error;
+  const { driverError } = error as { driverError: { code?: unknown; hint?: unknown } };
+  const { code, cure } = diagnose(driverError);
+  if (driverError.hint !== undefined || code === 'CONNECTION_FAILED') return error;
+  Object.assign(driverError, { hint: cure });
+  return Object.assign(error, { hint: cure });
 }

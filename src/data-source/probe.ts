@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { Connection } from '../connection/connection.js';
 import { DatabaseError } from '../database.errors.js';
+import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { type Diagnosis, diagnose } from '../diagnosis.js';
 import { connectionOptions, type DataSourcePool } from './data-source.pool.js';
 import { ManagedDataSource } from './managed-data-source.js';
@@ -61,7 +62,7 @@ async function askManaged(dataSource: ManagedDataSource, deadline: number): Prom
   const { leased, validating, returning, waiting, max } = pool.snapshot();
   // Behind everybody who waits for a connection, the answer would only tell of the queue.
   const free = waiting === 0 && leased + validating + returning < max;
-  return free ? askOnPool(pool, deadline) : askBesidePool(dataSource, deadline);
+  return free ? askOnPool(pool, deadline) : askBesidePool(dataSource.settings, pool, deadline);
 }
 
 async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
@@ -77,8 +78,16 @@ async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeR
   }
 }
 
-async function askBesidePool({ settings }: ManagedDataSource, deadline: number): Promise<ProbeResult> {
-  const connection = new Connection({ ...connectionOptions(settings), connectTimeoutMs: left(deadline) });
+async function askBesidePool(
+  settings: ResolvedDatabaseOptions,
+  { plan }: DataSourcePool,
+  deadline: number,
+): Promise<ProbeResult> {
+  const connection = new Connection({
+    ...connectionOptions(settings),
+    ...plan.dialOptions(),
+    connectTimeoutMs: left(deadline),
+  });
   // What breaks it is told by the dial or the question.
   connection.on('error', () => undefined);
   try {

@@ -64,10 +64,11 @@ export class DatabaseMonitor {
 
   /** `options` of a named data source. */
   optionsOf(name?: string): DatabaseOptionsView {
-    const { password: _password, ssl, ...shown } = managed(this.dataSource(name)).settings;
+    const { password: _password, ssl, direct, ...shown } = managed(this.dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,
+      direct: direct?.server,
       ssl: Object.freeze({ mode: ssl.mode, ca: ca !== undefined, cert: cert !== undefined }),
     });
   }

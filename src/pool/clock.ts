@@ -1,21 +1,22 @@
+import { after } from '../connection/deadline.js';
+
 /** Where the pool has its time from; tests bring their own. */
 export interface Clock {
   /** Milliseconds that never go back. */
   now(): number;
   /** The time of day. It goes on while a machine sleeps, which `now` does not. */
   wall(): number;
-  /** Calls `ring` once after `ms`; `holdsProcess` keeps the process alive until then. The answer takes it back. */
+  /**
+   * Calls `ring` once after `ms`, when what has come in meanwhile is read: who waits is not failed while his connection
+   * lies in the buffer of a socket. `holdsProcess` keeps the process alive until then. The answer takes it back.
+   */
   after(ms: number, ring: () => void, holdsProcess: boolean): () => void;
 }
 
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  after(ms, ring, holdsProcess) {
-    const timer = setTimeout(ring, ms);
-    if (!holdsProcess) timer.unref();
-    return () => clearTimeout(timer);
-  },
+  after,
 };
 
 /** Above this, `setTimeout` fires at once. */

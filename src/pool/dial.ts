@@ -1,4 +1,5 @@
-import { ConnectTimeoutError } from '../database.errors.js';
+import { dialTimeout } from '../connection/dial-timeout.js';
+import { diagnose } from '../diagnosis.js';
 import type { Clock } from './clock.js';
 import type { Leased, Link, PoolableClient } from './link.js';
 import type { PoolOptions } from './pool.options.js';
@@ -23,17 +24,12 @@ export function dial<C extends PoolableClient>(
     const cancel =
       timeoutMs === Infinity
         ? undefined
-        : clock.after(timeoutMs, () => fail(new ConnectTimeoutError(addressOf(client), timeoutMs)), false);
+        : clock.after(timeoutMs, () => fail(dialTimeout(client, timeoutMs)), false);
     open(client, hooks).then(() => {
       cancel?.();
       resolve();
     }, fail);
   });
-}
-
-function addressOf(client: object): string {
-  const { host, port } = client as { host?: unknown; port?: unknown };
-  return typeof host === 'string' ? `${host}:${String(port)}` : 'the server';
 }
 
 async function open<C extends PoolableClient>(
@@ -50,6 +46,13 @@ async function open<C extends PoolableClient>(
     (client as Leased<C>).release = (error) => (error instanceof Error ? reject(error) : resolve());
     verify(client as Leased<C>, (error) => (error ? reject(error) : resolve()));
   });
+}
+
+/** Failures of a server that is about to serve: PostgreSQL that starts up, a compute of Neon that is woken by the dial. */
+const WAKING = ['SERVER_STARTING', 'NEON_UNAVAILABLE', 'NEON_TOO_MANY_ATTEMPTS'];
+
+export function isWaking(error: Error): boolean {
+  return WAKING.includes(diagnose(error).code);
 }
 
 const FIRST_PAUSE_MS = 10;
@@ -72,7 +75,6 @@ export class DialBackoff {
 
   succeeded(): void {
     this.#failures = 0;
-    this.#until = -Infinity;
     this.lastError = undefined;
   }
 

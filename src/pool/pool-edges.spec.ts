@@ -47,6 +47,29 @@ describe('between two states', () => {
     expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
   });
 
+  it('a connection goes to the next one when its waiter gives up while it is asked or cleaned', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [cleaned, asked] = (await fake.acquireAll(2)) as [Fake, Fake];
+    asked.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const { done } = cleaning(cleaned);
+    cleaned.release();
+    const abort = new AbortController();
+    const givenUp = [1, 2].map(() => watch(pool.acquire({ signal: abort.signal })));
+    const next = [watch(pool.acquire()), watch(pool.acquire())];
+    abort.abort();
+    done(false);
+    asked.answerCheck();
+    await settled();
+    expect(givenUp.map(({ error }) => error?.code)).toEqual([
+      'POOL_ACQUIRE_CANCELLED',
+      'POOL_ACQUIRE_CANCELLED',
+    ]);
+    expect(next.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
+    expect(server.clients).toHaveLength(2);
+  });
+
   it('an older connection that comes back after an outage is asked before the waiter gets it', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [lost, other] = (await fake.acquireAll(2)) as [Fake, Fake];
@@ -173,6 +196,30 @@ describe('the process', () => {
     Object.assign(client, { ref: undefined, unref: undefined });
     client.release();
     expect(await pool.acquire()).toBe(client);
+  });
+
+  it('is held by those who wait and by a drain, and by no dial, no housekeeping and no leak detection', async () => {
+    open({ size: 2, maxOverflow: 1, minIdle: 1, leakThresholdMs: 1_000, overflowIdleMs: 1_000 });
+    server.slow = true;
+    server.clients[0]?.answer();
+    const client = await pool.acquire();
+    expect(clock.timers).toBeGreaterThan(1);
+    expect(clock.holding).toBe(0);
+    server.clients[1]?.answer(new Error('refused'));
+    await settled();
+    expect(clock.holding).toBe(0);
+    const asked = watch(pool.acquire());
+    expect(clock.holding).toBe(1);
+    await clock.pass(10);
+    for (const dialled of server.clients) dialled.answer();
+    await settled();
+    expect([asked.client !== undefined, clock.holding]).toEqual([true, 0]);
+    const drained = pool.drain({ timeoutMs: 5_000 });
+    expect(clock.holding).toBe(1);
+    client.release();
+    asked.client?.release();
+    await drained;
+    expect(clock.timers).toBe(0);
   });
 
   it('drains no longer than until the last waiter has given up', async () => {

@@ -21,6 +21,37 @@ const acquireAll = (count: number): Promise<Fake[]> => fake.acquireAll(count);
 
 afterEach(() => fake.close());
 
+describe('a server that wakes up', () => {
+  const waking = () => Object.assign(new Error('the database system is starting up'), { code: '57P03' });
+
+  it('is waited for, within the deadline, and costs the caller no error', async () => {
+    open();
+    server.dialError = waking();
+    const asked = watch(pool.acquire({ deadlineMs: 5_000 }));
+    await clock.pass(3_000);
+    expect(asked).toEqual({});
+    expect(pool.snapshot().counters.dialFailures).toBeGreaterThan(3);
+    server.dialError = undefined;
+    await clock.pass(1_000);
+    expect(asked.client).toBeDefined();
+    asked.client?.release();
+  });
+
+  it('that does not in time fails the acquire at its deadline, with what it said', async () => {
+    open();
+    server.dialError = waking();
+    const asked = watch(pool.acquire({ deadlineMs: 2_000 }));
+    await clock.pass(2_000);
+    expect(asked.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '57P03' } });
+  });
+
+  it.each([{ failFast: true }, { deadlineMs: Infinity }])('is not waited for with %p', async (how) => {
+    open();
+    server.dialError = waking();
+    await expect(pool.acquire(how)).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+  });
+});
+
 describe('size and overflow', () => {
   it('opens nothing before it is asked', () => {
     open();
@@ -108,6 +139,25 @@ describe('size and overflow', () => {
     server.dialError = undefined;
     await clock.pass(1_500);
     expect(pool.idleCount).toBe(1);
+  });
+});
+
+describe('minIdle', () => {
+  it('is seen to after a dial that failed, although who waited for it was served otherwise', async () => {
+    open({ size: 2, maxOverflow: 0, minIdle: 1 });
+    await settled();
+    server.slow = true;
+    const lent = await pool.acquire();
+    const waiting = watch(pool.acquire());
+    expect(server.clients).toHaveLength(2);
+    server.clients[1]?.answer(new Error('refused'));
+    await settled();
+    lent.release();
+    await settled();
+    expect(waiting.client).toBe(lent);
+    server.slow = false;
+    await clock.pass(10);
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 1 });
   });
 });
 
@@ -225,6 +275,26 @@ describe('deadlines and signals', () => {
     });
     expect(asked.error?.stack).toContain('pool-engine.spec');
     expect(pool.snapshot().counters.timeouts).toBe(1);
+  });
+
+  it('bounds the whole by the deadline of the acquire: the dial, the hooks after it, and the queue', async () => {
+    for (const options of [
+      { slow: true },
+      { onConnect: () => new Promise(() => undefined) },
+      { verify: () => undefined },
+    ]) {
+      open({ connectTimeoutMs: 5_000, acquireTimeoutMs: 1_000, ...options });
+      server.slow = 'slow' in options;
+      const asked = [watch(pool.acquire()), watch(pool.acquire({ deadlineMs: 300 }))];
+      await clock.pass(299);
+      expect(asked.map(({ error }) => error)).toEqual([undefined, undefined]);
+      await clock.pass(1);
+      expect(asked.map(({ error }) => error?.code)).toEqual([undefined, 'POOL_ACQUIRE_TIMEOUT']);
+      await clock.pass(700);
+      expect(asked[0]?.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+      await fake.close();
+    }
+    open();
   });
 
   it('takes a deadline of its own for each acquire, whatever their order', async () => {

@@ -60,6 +60,21 @@ describe('validation', () => {
     expect(pool.totalCount).toBe(0);
   });
 
+  it('leaves one unasked that is to be closed for idleness soon, and does not look at it again and again', async () => {
+    open({ size: 1, maxOverflow: 1, keepaliveMs: 1_000, overflowIdleMs: 5_000 });
+    for (const client of await fake.acquireAll(2)) client.release();
+    const { after } = clock;
+    const timers = jest.spyOn(clock, 'after').mockImplementation((ms, ring, holds) => {
+      if (timers.mock.calls.length > 100) throw new Error('the alarm rings on and on');
+      return after(ms, ring, holds);
+    });
+    await clock.pass(4_999);
+    expect(server.clients.map(({ checks }) => checks)).toEqual([0, 0]);
+    await clock.pass(1);
+    expect(pool.totalCount).toBe(1);
+    timers.mockRestore();
+  });
+
   it('asks nothing while idle by default', async () => {
     open({ size: 1 });
     const client = await pool.acquire();

@@ -439,6 +439,29 @@ describe('figures and words', () => {
     expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0 });
   });
 
+  it('tells log in words what it does with connections, and nothing of what it lends', async () => {
+    const log = jest.fn();
+    open({ log });
+    const client = await pool.acquire();
+    expect(log.mock.calls).toEqual([['opening a connection'], ['opened a connection']]);
+    client.release();
+    await clock.pass(501);
+    log.mockClear();
+    (await pool.acquire()).release(true);
+    expect(log.mock.calls).toEqual([
+      ['validating a connection'],
+      ['closing a connection', 'released-with-error'],
+    ]);
+  });
+
+  it('takes no timer and asks nobody for a snapshot', async () => {
+    open({ minIdle: 1 });
+    await settled();
+    const timers = clock.timers;
+    for (let round = 0; round < 100; round += 1) pool.snapshot();
+    expect([clock.timers, server.clients.map(({ checks }) => checks)]).toEqual([timers, [0]]);
+  });
+
   it('unrefs idle connections and refs lent ones under allowExitOnIdle', async () => {
     open({ allowExitOnIdle: true });
     const client = await pool.acquire();

@@ -135,11 +135,18 @@ export interface PoolOptions<C extends PoolableClient = Connection>
     Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'> {
   /** The class of the connections. @defaultValue `Connection` */
   Client?: new (options: never) => C;
+  /** Further options of the client, asked for at each dial: what an earlier dial has taught can change them. */
+  dialOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
+  /**
+   * Asked when a dial has failed: whether the failure has changed `dialOptions`, so that another dial is to follow at once.
+   * Then it counts as no failure.
+   */
+  redial?: (error: Error) => boolean;
   /** Prepares a new connection; a rejection fails the dial, and the dial's deadline bounds it. */
   onConnect?: (client: C) => unknown;
   /** As `onConnect`, by callback, after it. */
   verify?: (client: Leased<C>, done: (error?: Error | null) => void) => void;
-  /** What the pool does, in words, for debugging. */
+  /** Hears in words what the pool does with its connections, for debugging: opening, opened, validating, closing and why. */
   log?: (message: string, ...details: unknown[]) => void;
   /**
    * Hears what an operator should know: leaks, open transactions, lost connections. `false` is for nobody.
@@ -179,24 +186,29 @@ const RESET_MODES: readonly ResetMode[] = ['smart', 'rollback', 'discard', 'none
 /** Applies the defaults; throws a `DatabaseConfigError` that names every wrong value. */
 export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): ResolvedLimits {
   const problems: ConfigProblem[] = [];
-  const read = (names: (keyof (PoolLimitsOptions & PgPoolNames))[], fallback: number, least = 0): number => {
-    const name = names.find((candidate) => options[candidate] !== undefined && options[candidate] !== null);
-    if (name === undefined) return fallback;
-    const value = Number(options[name]);
+  const read = <F>(name: keyof (PoolLimitsOptions & PgPoolNames), fallback: F, least = 0): number | F => {
+    const given = options[name];
+    if (given === undefined || given === null) return fallback;
+    const value = Number(given);
     if (Number.isNaN(value) || value < least)
-      problems.push({ setting: name, message: `is ${String(options[name])}; at least ${least} is allowed` });
+      problems.push({ setting: name, message: `is ${String(given)}; at least ${least} is allowed` });
+    return value;
+  };
+  const readCount = <F>(name: keyof (PoolLimitsOptions & PgPoolNames), fallback: F): number | F => {
+    const value = read(name, fallback);
+    if (typeof value === 'number' && Number.isFinite(value) && !Number.isInteger(value))
+      problems.push({ setting: name, message: `is ${value}; a whole number is wanted` });
     return value;
   };
   const orNever = (ms: number): number => (ms > 0 ? ms : Infinity);
   // `pg-pool` takes 0 for "not given".
-  const max = options.max || options.poolSize || undefined;
-  const size = read(['size'], max ?? 5);
-  const overflow = read(['maxOverflow'], max === undefined ? 10 : Math.max(0, max - size));
+  const max = readCount('max', undefined) || readCount('poolSize', undefined) || undefined;
+  const size = readCount('size', max ?? 5);
+  const overflow = readCount('maxOverflow', max === undefined ? 10 : Math.max(0, max - size));
+  const timeoutMs = read('connectionTimeoutMillis', undefined);
   const reset = options.reset ?? 'smart';
   if (size + overflow < 1)
     problems.push({ setting: 'size', message: 'and maxOverflow are both 0; no connection could be opened' });
-  if (max !== undefined && !(max >= 1))
-    problems.push({ setting: 'max', message: `is ${String(max)}; at least 1 is allowed` });
   if (!RESET_MODES.includes(reset))
     problems.push({
       setting: 'reset',
@@ -205,30 +217,30 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
   const limits: ResolvedLimits = {
     size,
     max: size + overflow,
-    min: read(['min'], 0),
-    minIdle: Math.min(read(['minIdle'], 0), size),
-    acquireTimeoutMs: orNever(read(['acquireTimeoutMs', 'connectionTimeoutMillis'], 30_000)),
-    maxWaiting: read(['maxWaiting'], Infinity),
-    connectTimeoutMs: orNever(read(['connectTimeoutMs'], options.connectionTimeoutMillis || 10_000)),
+    min: readCount('min', 0),
+    minIdle: Math.min(readCount('minIdle', 0), size),
+    acquireTimeoutMs: orNever(read('acquireTimeoutMs', timeoutMs ?? 30_000)),
+    maxWaiting: readCount('maxWaiting', Infinity),
+    connectTimeoutMs: orNever(read('connectTimeoutMs', timeoutMs || 10_000)),
     maxLifetimeMs: orNever(
       options.maxLifetimeMs === undefined && options.maxLifetimeSeconds !== undefined
-        ? read(['maxLifetimeSeconds'], 0) * 1_000
-        : read(['maxLifetimeMs'], 1_800_000),
+        ? read('maxLifetimeSeconds', 0) * 1_000
+        : read('maxLifetimeMs', 1_800_000),
     ),
     // `pg-pool` takes null, like 0, for "never".
     idleTimeoutMs: orNever(
-      options.idleTimeoutMillis === null ? 0 : read(['idleTimeoutMillis'], max === undefined ? 0 : 10_000),
+      options.idleTimeoutMillis === null ? 0 : read('idleTimeoutMillis', max === undefined ? 0 : 10_000),
     ),
-    overflowIdleMs: orNever(read(['overflowIdleMs'], 10_000)),
-    keepaliveMs: orNever(read(['keepaliveMs'], 0)),
+    overflowIdleMs: orNever(read('overflowIdleMs', 10_000)),
+    keepaliveMs: orNever(read('keepaliveMs', 0)),
     prePing: options.prePing ?? true,
-    validateAfterIdleMs: read(['validateAfterIdleMs'], 500),
-    validationTimeoutMs: read(['validationTimeoutMs'], 2_000, 1),
+    validateAfterIdleMs: read('validateAfterIdleMs', 500),
+    validationTimeoutMs: read('validationTimeoutMs', 2_000, 1),
     reset,
-    resetTimeoutMs: read(['resetTimeoutMs'], 5_000, 1),
-    leakThresholdMs: orNever(read(['leakThresholdMs'], 0)),
-    reclaimAfterMs: orNever(read(['reclaimAfterMs'], 0)),
-    maxUses: orNever(read(['maxUses'], 0)),
+    resetTimeoutMs: read('resetTimeoutMs', 5_000, 1),
+    leakThresholdMs: orNever(read('leakThresholdMs', 0)),
+    reclaimAfterMs: orNever(read('reclaimAfterMs', 0)),
+    maxUses: orNever(readCount('maxUses', 0)),
     allowExitOnIdle: options.allowExitOnIdle ?? false,
   };
   if (problems.length > 0) throw new DatabaseConfigError(problems);

@@ -1,7 +1,7 @@
 import type { Clock } from './clock.js';
 import type { Link, PoolableClient } from './link.js';
 
-/** Where a connection is; the head of `pool-engine.ts` draws the ways between them. */
+/** Where a connection is; the head of `supply.ts` draws the ways between them. */
 export type SlotState = 'dialling' | 'idle' | 'checking' | 'leased' | 'returning' | 'gone';
 
 /** A place in the pool with its connection. */

@@ -3,31 +3,32 @@
  * that waits, none will come back.
  */
 export class UnitLedger {
-  readonly #units = new Map<object, { leases: number; waiters: number }>();
+  readonly #units = new Map<object | undefined, { leases: number; waiters: number }>();
   /** Connections held by units that wait. */
   blocked = 0;
 
   holds(unit: object | undefined): boolean {
-    return unit !== undefined && (this.#units.get(unit)?.leases ?? 0) > 0;
+    return (this.#units.get(unit)?.leases ?? 0) > 0;
   }
 
   leased(unit: object | undefined): void {
-    if (unit) this.#change(unit, 1, 0);
+    this.#change(unit, 1, 0);
   }
 
   returned(unit: object | undefined): void {
-    if (unit) this.#change(unit, -1, 0);
+    this.#change(unit, -1, 0);
   }
 
   waiting(unit: object | undefined): void {
-    if (unit) this.#change(unit, 0, 1);
+    this.#change(unit, 0, 1);
   }
 
   settled(unit: object | undefined): void {
-    if (unit) this.#change(unit, 0, -1);
+    this.#change(unit, 0, -1);
   }
 
-  #change(unit: object, leases: number, waiters: number): void {
+  #change(unit: object | undefined, leases: number, waiters: number): void {
+    if (!unit) return;
     const entry = this.#units.get(unit) ?? { leases: 0, waiters: 0 };
     if (entry.waiters > 0) this.blocked -= entry.leases;
     entry.leases += leases;

@@ -62,6 +62,11 @@ export class Voice {
     this.#warn('TRANSACTION_LEFT_OPEN', 'warn', message, { lease });
   }
 
+  stateLeft(lease: LeaseInfo, sql: string): void {
+    const message = `A statement has changed the session of a connection that a pooler shares; others may see it, and nothing takes it back: ${errors.shortSql(sql)}. The connection was held by ${describeLease(lease)}.`;
+    this.#warn('SESSION_STATE_LEFT', 'warn', message, { lease });
+  }
+
   resetFailed(lease: LeaseInfo, error: Error): void {
     const message = `A connection could not be cleaned and was closed: ${error.message} It was held by ${describeLease(lease)}.`;
     this.#warn('CONNECTION_RESET_FAILED', 'warn', message, { lease, error });

@@ -11,6 +11,7 @@ export interface PoolWarning {
     | 'CONNECTION_RESET_FAILED'
     | 'CONNECTION_VALIDATION_FAILED'
     | 'TRANSACTION_LEFT_OPEN'
+    | 'SESSION_STATE_LEFT'
     | 'SELF_DEADLOCK'
     | 'OUTAGE';
   readonly level: 'warn' | 'info';

@@ -108,7 +108,7 @@ describe('the dial', () => {
     const connection = make({ connectTimeoutMs: 100 });
     await expect(connection.connect()).rejects.toMatchObject({
       name: 'ConnectTimeoutError',
-      code: 'CONNECT_TIMEOUT',
+      code: 'HANDSHAKE_TIMEOUT',
       message: expect.stringContaining(`127.0.0.1:${proxy.port}`),
     });
     expect(connection.connection.stream.destroyed).toBe(true);
@@ -126,7 +126,7 @@ describe('the dial', () => {
       connectionTimeoutMillis: 200,
     });
     const failed = new Promise((resolve) => connection.connect(resolve as never));
-    expect(await failed).toMatchObject({ code: 'CONNECT_TIMEOUT' });
+    expect(await failed).toMatchObject({ code: 'HANDSHAKE_TIMEOUT' });
   });
 
   it('fails with the error of the server, or of the socket', async () => {

@@ -9,7 +9,7 @@ import { spaced } from '../../src/config/shape.js';
 import { parseDatabaseUrl } from '../../src/config/url.js';
 import { VARIABLES } from '../../src/config/variables.js';
 import * as errors from '../../src/database.errors.js';
-import { diagnose } from '../../src/diagnosis.js';
+import { FAILURES, type Sign } from '../../src/failures.js';
 import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
 
 const CONFIGURATION = 'docs/configuration.md';
@@ -125,35 +125,23 @@ it('an error of the settings reads as the README shows it', () => {
 });
 
 describe('the table of codes', () => {
-  const HEADER = ['code', 'seen as', 'meaning', 'what helps', 'tried again at start'];
-  const rows = tableOf(TROUBLESHOOTING, ...HEADER);
+  const rows = tableOf(TROUBLESHOOTING, 'code', 'seen as', 'meaning', 'what helps', 'tried again at start');
+  const shown = (sign: Sign) => {
+    if (typeof sign === 'string') return code(sign);
+    const { example, codes = [] } = sign;
+    return codes.length > 0 ? `"${example}" (${codes.map(code).join(', ')})` : `"${example}"`;
+  };
 
-  it('says of each failure what the diagnosis says', () => {
-    for (const [name, seen, meaning, cure, again] of rows) {
-      const codes = codesIn(seen!).map((known) => ({ code: known }));
-      const texts = [...seen!.matchAll(/"([^"]+)"/g)].map(([, message]) => ({ message }));
-      expect(codes.length + texts.length).toBeGreaterThan(0);
-      for (const failure of [...codes, ...texts]) {
-        const { code: found, transient, ...words } = diagnose(failure);
-        expect({ ...words, code: code(found), again: transient ? 'yes' : 'no', failure }).toEqual({
-          code: name,
-          meaning,
-          cure,
-          again,
-          failure,
-        });
-      }
-    }
-  });
-
-  it('holds every code of the diagnosis, and every failure that it knows by a code', () => {
-    const source = readFileSync('src/diagnosis.ts', 'utf8');
-    const codes = [...source.matchAll(/(?:\[|code:)\s*'([A-Z_]+)'/g)].map(([, name]) => name!);
-    expect(new Set(rows.map(([cell]) => codesIn(cell!)[0]))).toEqual(new Set(codes));
-    const failures = [...source.matchAll(/^ {2}'?([A-Z0-9_]+)'?: (?:\[|untrusted)/gm)].map(
-      ([, name]) => name!,
+  it('is that of the code', () => {
+    expect(rows).toEqual(
+      FAILURES.map(({ code: name, signs, meaning, cure, transient }) => [
+        code(name),
+        signs.map(shown).join(', '),
+        meaning,
+        cure,
+        transient ? 'yes' : 'no',
+      ]),
     );
-    expect(rows.flatMap(([, seen]) => codesIn(seen!)).sort()).toEqual(failures.sort());
   });
 
   it('holds every code that the symptoms above it name', () => {
@@ -184,7 +172,13 @@ describe('the tables of errors', () => {
 
   it('hold every code that the sources give an error', () => {
     // What these give codes to is no error of ours: meanings of failures, and warnings.
-    const others = ['diagnosis.ts', 'data-source/pool-stats.ts', 'data-source/probe.ts', 'pool/warnings.ts'];
+    const others = [
+      'failures.ts',
+      'diagnosis.ts',
+      'data-source/pool-stats.ts',
+      'data-source/probe.ts',
+      'pool/warnings.ts',
+    ];
     const files = (readdirSync('src', { recursive: true }) as string[]).filter(
       (file) => /(?<!\.spec)\.ts$/.test(file) && !others.includes(file),
     );

@@ -126,6 +126,6 @@ describe('TLS', () => {
   });
 
   it('is off for a local host, and says what the server then demands', async () => {
-    await expect(start({ url: server.url })).rejects.toMatchObject({ code: 'LOGIN_REFUSED' });
+    await expect(start({ url: server.url })).rejects.toMatchObject({ code: 'TLS_REQUIRED' });
   });
 });

@@ -165,8 +165,27 @@ export class PostgresServer {
     }
   }
 
-  /** Starts the server again, on the same port and data, and resolves when it takes connections. */
+  /** Starts the server again, on the same port and data, and resolves when it takes connections, or would as a standby. */
   async start(): Promise<void> {
+    await this.launch();
+    // The file in which pg_ctl looks for the same word: no event tells it.
+    while (!/^(ready|standby)/.test(await this.status())) {
+      if (!this.process) throw new Error(`PostgreSQL did not start:\n${this.log}`);
+      await sleep(10);
+    }
+  }
+
+  /** Starts a server that will not be ready, since something holds its recovery; resolves when it answers so. */
+  async startHeld(): Promise<void> {
+    await this.launch();
+    while (!/^starting/.test(await this.status())) await sleep(10);
+  }
+
+  private async status(): Promise<string> {
+    return (await this.statusFile())[7] ?? '';
+  }
+
+  private async launch(): Promise<void> {
     if (this.process) throw new Error('The server runs already');
     await this.writeOwn(join(this.folder, 'log'), '');
     const child = this.spawnAs('postgres', [
@@ -178,11 +197,6 @@ export class PostgresServer {
       if (this.process === child) this.process = undefined;
     };
     child.once('exit', gone).once('error', gone);
-    // The file in which pg_ctl looks for the same word: no event tells it.
-    while (!(await this.statusFile())[7]?.startsWith('ready')) {
-      if (this.process !== child) throw new Error(`PostgreSQL did not start:\n${this.log}`);
-      await sleep(10);
-    }
   }
 
   private listenAddresses(): string {
@@ -247,6 +261,18 @@ export class PostgresServer {
   async createDatabase(name: string): Promise<string> {
     await this.sql(`CREATE DATABASE ${pg.escapeIdentifier(name)} OWNER app`, [], 'postgres');
     return this.urlFor(name);
+  }
+
+  /** With the next start it is a standby without a primary, or stays in recovery; `undefined` makes it a primary again. */
+  async setRecovery(signal: 'standby' | 'recovery' | undefined): Promise<void> {
+    for (const name of ['standby', 'recovery']) await rm(join(this.data, `${name}.signal`), { force: true });
+    if (signal) await this.writeOwn(join(this.data, `${signal}.signal`), '');
+  }
+
+  /** Changes settings of a server that is down. */
+  async configure(settings: Record<string, string | number | boolean>): Promise<void> {
+    this.settings = { ...this.settings, ...settings };
+    await this.writeConfiguration();
   }
 
   /** Replaces the rules of pg_hba.conf for TCP connections; without lines the default ones are back. */

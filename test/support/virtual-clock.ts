@@ -5,7 +5,7 @@ export class VirtualClock implements Clock {
   #now = 1_000;
   /** What the time of day is ahead of `now`: a machine that slept. */
   skewMs = 0;
-  readonly #timers = new Set<{ due: number; ring: () => void }>();
+  readonly #timers = new Set<{ due: number; ring: () => void; holdsProcess: boolean }>();
 
   now = (): number => this.#now;
   wall = (): number => this.#now + this.skewMs;
@@ -14,8 +14,13 @@ export class VirtualClock implements Clock {
     return this.#timers.size;
   }
 
-  after = (ms: number, ring: () => void): (() => void) => {
-    const timer = { due: this.#now + ms, ring };
+  /** Those for which a process would stay alive. */
+  get holding(): number {
+    return [...this.#timers].filter(({ holdsProcess }) => holdsProcess).length;
+  }
+
+  after = (ms: number, ring: () => void, holdsProcess: boolean): (() => void) => {
+    const timer = { due: this.#now + ms, ring, holdsProcess };
     this.#timers.add(timer);
     return () => void this.#timers.delete(timer);
   };
@@ -25,7 +30,7 @@ export class VirtualClock implements Clock {
     const until = this.#now + ms;
     await settled();
     for (;;) {
-      let next: { due: number; ring: () => void } | undefined;
+      let next: { due: number; ring: () => void; holdsProcess: boolean } | undefined;
       for (const timer of this.#timers)
         if (timer.due <= until && (!next || timer.due < next.due)) next = timer;
       if (!next) break;

@@ -1,0 +1,51 @@
+import { inspect } from 'node:util';
+import { describe, expect, it } from '@jest/globals';
+import type { DatabaseModuleOptions } from '../database.options.js';
+import { resolveDatabaseOptions } from './resolve.js';
+
+const resolve = (options: DatabaseModuleOptions) => resolveDatabaseOptions(options, { env: {} });
+const POOLED = 'postgres://app:s3cret@ep-cool-1-pooler.eu-central-1.aws.neon.tech/orders';
+
+describe('the way past the pooler', () => {
+  it('is none of its own where nothing says so', () => {
+    expect(resolve({ url: 'postgres://app:x@localhost/orders' }).direct).toBeUndefined();
+    expect(resolve({ url: POOLED.replace('-pooler', '') }).direct).toBeUndefined();
+    expect(resolve({ url: POOLED.replace('-pooler', ''), directUrl: '' }).direct).toBeUndefined();
+  });
+
+  it('of a pooled host of Neon is the same without -pooler, with TLS for that name', () => {
+    const { direct, origins } = resolve({ url: `${POOLED}?channel_binding=require` });
+    const host = 'ep-cool-1.eu-central-1.aws.neon.tech';
+    expect(direct).toMatchObject({
+      server: { host, port: 5432, username: 'app', database: 'orders' },
+      ssl: { mode: 'verify-full', tls: { servername: host, rejectUnauthorized: true } },
+      channelBinding: 'require',
+    });
+    expect(direct?.password?.reveal()).toBe('s3cret');
+    expect(origins['directUrl']).toBe('url');
+  });
+
+  it('is directUrl where that is given, with its own parameters, and with the password of url for the same user', () => {
+    const { direct } = resolve({
+      url: POOLED,
+      directUrl: 'postgres://app@db.internal:6000/orders?sslmode=disable&options=-c%20geqo%3Doff',
+    });
+    expect(direct).toMatchObject({
+      server: { host: 'db.internal', port: 6000, username: 'app', database: 'orders' },
+      ssl: { mode: 'disable', tls: false },
+      startupOptions: '-c geqo=off',
+    });
+    expect(direct?.password?.reveal()).toBe('s3cret');
+    expect(
+      resolve({ url: POOLED, directUrl: 'postgres://admin@db.internal/orders' }).direct?.password,
+    ).toBeUndefined();
+  });
+
+  it('names directUrl in what is wrong with it, and shows no secret', () => {
+    expect(() => resolve({ url: POOLED, directUrl: 'mysql://root:hidden@host/x' })).toThrow(
+      'directUrl: it starts with mysql://',
+    );
+    const resolved = resolve({ url: POOLED, directUrl: 'postgres://app:hidden@db.internal/orders' });
+    expect(`${inspect(resolved, { depth: 9 })}${JSON.stringify(resolved)}`).not.toMatch(/hidden|s3cret/);
+  });
+});

@@ -1,0 +1,32 @@
+import type { Socket } from 'node:net';
+import { ConnectionError } from '../database.errors.js';
+
+/** How a server may begin to answer: the first byte, by what it was sent. */
+const FIRST_BYTES = {
+  /** Authentication, error, notice, negotiation of the protocol's version. */
+  startup: 'RENv',
+  /** Yes, no, error; https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
+  ssl: 'SNE',
+  /** A record of TLS: handshake or alert. */
+  tls: '\x16\x15',
+} as const;
+
+/**
+ * Calls `refuse` when what answers does not begin as PostgreSQL does: a web server, MySQL, SSH. `pg` would read it as the
+ * length of a message and wait for the rest until the deadline.
+ */
+export function expectPostgres(
+  stream: Socket,
+  sent: keyof typeof FIRST_BYTES,
+  refuse: (error: Error) => void,
+): void {
+  stream.prependOnceListener('data', (bytes: Uint8Array) => {
+    if (FIRST_BYTES[sent].includes(String.fromCharCode(bytes[0] ?? 0))) return;
+    refuse(
+      new ConnectionError('What answers at this address is not PostgreSQL.', {
+        code: 'NOT_POSTGRESQL',
+        hint: 'Correct host and port in DB_URL.',
+      }),
+    );
+  });
+}

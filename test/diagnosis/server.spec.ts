@@ -1,0 +1,167 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Test, type TestingModule } from '@nestjs/testing';
+import { DatabaseModule, type DatabaseModuleOptions, diagnose } from 'nestjs-database';
+import pg from 'pg';
+import { DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
+import { CapturingLogger } from '../support/capturing-logger.js';
+import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+
+/** What a server says while it is no ordinary primary, and what it does to connections and statements. */
+describe('a server', () => {
+  let server: PostgresServer;
+  let module: TestingModule | undefined;
+
+  const start = async (options: DatabaseModuleOptions = {}) => {
+    module = await Test.createTestingModule({
+      imports: [DatabaseModule.forRoot({ url: server.url, connectRetry: 0, ...options })],
+    })
+      .setLogger(new CapturingLogger())
+      .compile();
+    return module.get(DataSource);
+  };
+  const reasonOf = async (failing: Promise<unknown>): Promise<Error> => {
+    const reason: unknown = await failing.then(
+      () => undefined,
+      (error: unknown) => error,
+    );
+    expect(reason).toBeInstanceOf(Error);
+    return reason as Error;
+  };
+
+  beforeAll(async () => {
+    server = await startPostgres();
+  });
+  afterEach(async () => {
+    await module?.close();
+    module = undefined;
+  });
+  afterAll(() => server.dispose());
+
+  describe('that takes no ordinary connection', () => {
+    afterEach(async () => {
+      await server.stop('immediate');
+      await server.setRecovery(undefined);
+      await server.configure({ restore_command: '', hot_standby: true });
+      await server.start();
+    });
+
+    it('since it is starting up', async () => {
+      await server.stop();
+      await server.setRecovery('recovery');
+      // The recovery asks for a file that takes as long as the test.
+      await server.configure({ restore_command: 'sleep 600' });
+      await server.startHeld();
+      await expect(start()).rejects.toMatchObject({ code: 'SERVER_STARTING' });
+    });
+
+    it('since it is a standby that admits nobody', async () => {
+      await server.stop();
+      await server.setRecovery('standby');
+      await server.configure({ hot_standby: false });
+      await server.start();
+      await expect(start()).rejects.toMatchObject({
+        code: 'SERVER_RECOVERING',
+        message: expect.stringContaining(`127.0.0.1:${server.port}`),
+      });
+    });
+
+    it('since it is a standby, where only reading works', async () => {
+      await server.stop();
+      await server.setRecovery('standby');
+      await server.start();
+      const dataSource = await start();
+      const reason = await reasonOf(dataSource.query('CREATE TABLE t (id int)'));
+      expect(diagnose(reason)).toMatchObject({ code: 'SERVER_READ_ONLY', transient: false });
+    });
+
+    it('since it is shutting down and waits for its clients', async () => {
+      const client = new pg.Client({ connectionString: server.url });
+      await client.connect();
+      const stopping = server.stop('smart');
+      // What it has logged is what it says to the next client.
+      while (!server.log.includes('received smart shutdown request')) await new Promise(setImmediate);
+      await expect(start()).rejects.toMatchObject({ code: 'SERVER_SHUTTING_DOWN' });
+      await client.end();
+      await stopping;
+    });
+  });
+
+  describe('that ends statements and connections says so in an error with a hint:', () => {
+    let dataSource: DataSource;
+    let runner: QueryRunner;
+
+    beforeEach(async () => {
+      dataSource = await start({
+        timeouts: { statementMs: 300, lockMs: 100, idleInTransactionMs: 200 },
+      });
+      runner = dataSource.createQueryRunner();
+    });
+    afterEach(() => runner.release());
+    const expectDiagnosis = (reason: Error, code: string, setting: string, sqlState: string) => {
+      expect(diagnose(reason)).toMatchObject({ code, cure: expect.stringContaining(setting) });
+      expect(reason).toBeInstanceOf(QueryFailedError);
+      expect(reason).toMatchObject({ code: sqlState, hint: expect.stringContaining(setting) });
+    };
+
+    it('a statement timeout', async () => {
+      const reason = await reasonOf(runner.query('SELECT pg_sleep(5)'));
+      expectDiagnosis(reason, 'STATEMENT_TIMEOUT', 'DB_STATEMENT_TIMEOUT', '57014');
+    });
+
+    it('a statement that somebody cancelled', async () => {
+      const [{ pid }] = (await runner.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
+      const failing = reasonOf(runner.query('SELECT pg_sleep(5)'));
+      await server.sql('SELECT pg_cancel_backend($1)', [pid]);
+      expect(diagnose(await failing).code).toBe('STATEMENT_CANCELLED');
+    });
+
+    it('a lock timeout', async () => {
+      await runner.query('CREATE TABLE IF NOT EXISTS locked (id int)');
+      await runner.startTransaction();
+      await runner.query('LOCK TABLE locked');
+      const reason = await reasonOf(dataSource.query('SELECT * FROM locked'));
+      expectDiagnosis(reason, 'LOCK_TIMEOUT', 'DB_LOCK_TIMEOUT', '55P03');
+    });
+
+    it('an idle transaction', async () => {
+      await runner.startTransaction();
+      const connection = (await runner.connect()) as pg.Client;
+      await new Promise((ended) => connection.once('end', ended));
+      const reason = await reasonOf(runner.query('SELECT 1'));
+      expectDiagnosis(reason, 'IDLE_IN_TRANSACTION_TIMEOUT', 'DB_IDLE_IN_TRANSACTION_TIMEOUT', '25P03');
+    });
+
+    it('a connection that an administrator ended', async () => {
+      const [{ pid }] = (await runner.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
+      const failing = reasonOf(runner.query('SELECT pg_sleep(5)'));
+      await server.sql('SELECT pg_terminate_backend($1)', [pid]);
+      expectDiagnosis(await failing, 'CONNECTION_KILLED', 'next connection', '57P01');
+    });
+
+    it('a privilege that is missing', async () => {
+      await server.sql('CREATE TABLE IF NOT EXISTS secret (id int)');
+      const reason = await reasonOf(runner.query('SELECT * FROM secret'));
+      expectDiagnosis(reason, 'PERMISSION_DENIED', 'GRANT', '42501');
+    });
+
+    it('nothing where the server has a hint of its own, or the failure is of the statement alone', async () => {
+      const own = await reasonOf(runner.query('SELECT * FROM pg_clas'));
+      expect(own).toMatchObject({ code: '42P01' });
+      expect((own as Error & { hint?: string }).hint).toBeUndefined();
+      const hinted = await reasonOf(runner.query('SELECT lenght(1)'));
+      expect(hinted).toMatchObject({ code: '42883', hint: expect.stringContaining('No function matches') });
+    });
+  });
+
+  it('whose pool is exhausted is told from one that does not answer', async () => {
+    const dataSource = await start({ pool: { size: 1, maxOverflow: 0, acquireTimeoutMs: 1000 } });
+    const runner = dataSource.createQueryRunner();
+    await runner.connect();
+    const reason = await reasonOf(dataSource.query('SELECT 1'));
+    await runner.release();
+    expect(diagnose(reason)).toMatchObject({
+      code: 'POOL_ACQUIRE_TIMEOUT',
+      cure: expect.stringContaining('DB_POOL_SIZE'),
+    });
+  });
+});
