@@ -28,6 +28,7 @@ export type {
   DatabaseProfile,
   DatabaseSettings,
   EchoSettings,
+  PoolerMode,
   PoolSettings,
   ResetMode,
   ResolvedDatabaseOptions,

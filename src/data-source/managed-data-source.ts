@@ -15,7 +15,8 @@ import { describeStart } from './describe-start.js';
 import { ManagedEntityManager } from './managed-entity-manager.js';
 import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
 import { directPool, pastPooler } from './past-pooler.js';
-import { connectWithRetry, type ServerFacts } from './start.js';
+import type { ServerFacts } from './server-facts.js';
+import { connectWithRetry } from './start.js';
 import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
 
 /** TypeORM's `DataSource` on our pool: it verifies its start, waits at its end, and all its query runners are ours. */

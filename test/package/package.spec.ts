@@ -50,8 +50,10 @@ describe('the packed package', () => {
     const scripts = consumer.files.filter((file) => file.endsWith('.js'));
     const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
     expect(types).toEqual(scripts.map((file) => file.replace(/\.js$/, '.d.ts')));
+    // The program is ESM alone.
+    const library = scripts.filter((file) => !file.startsWith('dist/esm/cli/'));
     expect(
-      scripts.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
+      library.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
     ).toEqual(scripts.filter((file) => file.startsWith('dist/cjs/')));
   });
 
@@ -72,6 +74,13 @@ describe('the packed package', () => {
       path.replace(/^\.\//, ''),
     );
     expect(named.filter((path) => !consumer.files.includes(path))).toEqual([]);
+  });
+
+  it('brings the doctor', () => {
+    expect(consumer.program(['doctor', '--json'], { DB_URL: database.url })).toMatchObject({
+      healthy: true,
+      exitCode: 0,
+    });
   });
 
   it('is imported as ESM', () => {
