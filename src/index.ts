@@ -33,6 +33,7 @@ export type {
   LoginMethod,
   PasswordFunction,
   PasswordSource,
+  PoolerMode,
   PoolSettings,
   ResetMode,
   ResolvedDatabaseOptions,

@@ -23,9 +23,13 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       ...settings.pool,
       dialOptions: () => plan.dialOptions(),
       redial: (error) => {
+        const { mode } = plan;
         const again = plan.learnsFrom(error);
+        // Once for an operator: several dials may hear the same at the same time.
         if (again)
-          logger.debug(`A pooler refused the start of a connection, which is tried again: ${error.message}`);
+          logger[plan.mode === mode ? 'debug' : 'log'](
+            `A pooler is in between; connections are opened without the settings that it refuses: ${error.message}`,
+          );
         return again;
       },
       onConnect: async (connection) => {

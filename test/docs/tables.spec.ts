@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
+import { EXIT } from '../../src/cli/exit-codes.js';
 import { EXTRA_REPLACED, REPLACED } from '../../src/config/keys.js';
 import { milliseconds } from '../../src/config/parsers.js';
 import { DEFAULTS, PROFILES } from '../../src/config/profiles.js';
@@ -176,6 +177,14 @@ describe('the table of codes', () => {
     ])
       for (const [cell] of tableOf(TROUBLESHOOTING, ...table)) expect(known).toContain(codesIn(cell!)[0]);
   });
+});
+
+it('the table of exit codes is that of the code', () => {
+  const rows = tableOf('docs/doctor.md', 'code', 'class').map(([exit, words]) => [
+    words!.split(':')[0],
+    Number(exit),
+  ]);
+  expect(Object.fromEntries(rows)).toEqual(EXIT);
 });
 
 describe('the tables of errors', () => {

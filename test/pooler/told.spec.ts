@@ -9,7 +9,8 @@ import {
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { describeWithPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
+import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
+import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
 
 describeWithPgBouncer('a pooler', () => {
   let database: TestDatabase;
