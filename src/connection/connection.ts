@@ -107,8 +107,7 @@ export class Connection extends Client {
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
     const opened = new Promise<Client>((resolve, reject) => {
       const ms = this.#connectTimeoutMs;
-      const expire = () => cutSocket(this, dialTimeout(this, ms));
-      const cancel = ms > 0 ? after(ms, expire) : undefined;
+      const cancel = ms > 0 ? after(ms, () => cutSocket(this, dialTimeout(this, ms))) : undefined;
       const settle = (error: Error | null) => {
         cancel?.();
         if (error) reject(error);
