@@ -187,7 +187,7 @@ export interface SslSettings extends Omit<
 export interface ConnectRetrySettings {
   /**
    * Tries after the first. Variable `DB_CONNECT_RETRIES`, 0 to 100.
-   * @defaultValue 9, about 30 s in all
+   * @defaultValue 10, at least 30 s in all
    */
   retries?: number;
   /** Pause before the first of them; each further one is twice as long, with jitter. Milliseconds. @defaultValue 200 */

@@ -49,7 +49,7 @@ describe('defaults', () => {
       ssl: { mode: 'disable', tls: false },
       session: {},
       startup: 'verify',
-      connectRetry: { retries: 9, initialDelayMs: 200, maxDelayMs: 5_000 },
+      connectRetry: { retries: 10, initialDelayMs: 200, maxDelayMs: 5_000 },
       echo: false,
       autoLoadEntities: true,
       typeorm: {},

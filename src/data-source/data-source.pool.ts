@@ -4,6 +4,7 @@ import { ConnectionPool } from '../pool/connection-pool.js';
 import type { PoolOptions } from '../pool/pool.options.js';
 import type { PoolWarning } from '../pool/warnings.js';
 import type { DatabaseLogger } from './database.logger.js';
+import { explain } from './explain.js';
 import { PoolerPlan } from './pooler.js';
 
 /** The pool of one data source: made from its settings, heard by its logger. The only file that makes one. */
@@ -22,6 +23,10 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       ...options,
       ...settings.pool,
       dialOptions: () => plan.dialOptions(),
+      explain: (cause) => {
+        const { target, reason, cure: hint } = explain(cause, settings);
+        return { message: `${target}: ${reason}`, hint };
+      },
       redial: (error) => {
         const { mode } = plan;
         const again = plan.learnsFrom(error);

@@ -1,10 +1,9 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { DatabaseConnectionError, PoolError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
-import { diagnose } from '../diagnosis.js';
-import { isLocalHost } from '../config/local-host.js';
 import type { DatabaseLogger } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
+import { explain } from './explain.js';
 import { askServer, type ServerFacts } from './server-facts.js';
 
 /**
@@ -22,7 +21,7 @@ export async function connectWithRetry(
     try {
       return await ask(pool, options, logger);
     } catch (error) {
-      const failure = explain(error, options);
+      const failure = failureOf(error, options);
       const again = options.toRetry ? options.toRetry(error) : failure.transient;
       if (!again || attempt >= retries) throw failure.error;
       const delay = jitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs));
@@ -50,24 +49,22 @@ async function ask(
   }
 }
 
-function explain(error: unknown, options: ResolvedDatabaseOptions) {
-  const { server, name } = options;
-  const { code, meaning, cure, transient } = diagnose(error, { localHost: isLocalHost(server.host) });
+function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
   // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said.
   const cause = error instanceof PoolError ? (error.cause ?? error) : error;
-  const { message } = cause as { message?: unknown };
-  // OpenSSL ends its messages with a new line.
-  const detail = typeof message === 'string' && message ? ` (${message.trim()})` : '';
+  const { code, cure, transient, target, reason } = explain(cause, options);
   return {
     transient,
-    error: new DatabaseConnectionError(
-      `Cannot connect to database "${server.database}" at ${server.host}:${server.port} as "${server.username}": ${meaning}${detail}. ${cure}`,
-      { code, hint: cure, cause, dataSource: name },
-    ),
+    error: new DatabaseConnectionError(`Cannot connect to ${target}: ${reason}. ${cure}`, {
+      code,
+      hint: cure,
+      cause,
+      dataSource: options.name,
+    }),
   };
 }
 
-/** Up to 20 % shorter or longer, so that the instances of one app don't knock all at once. */
+/** Up to 20 % longer, so that the instances of one app don't knock all at once. */
 function jitter(delayMs: number): number {
-  return delayMs * (0.8 + Math.random() * 0.4);
+  return delayMs * (1 + Math.random() * 0.2);
 }
