@@ -69,7 +69,7 @@ async function ask(
   options: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
 ): Promise<ServerFacts> {
-  const connection = await pool.acquire({ borrower: 'start' });
+  const connection = await pool.acquire({ borrower: 'start', failFast: true });
   try {
     const row = await factsOf(connection, options, logger);
     const { processID, connection: wire } = internalsOf(connection);

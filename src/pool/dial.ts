@@ -1,4 +1,5 @@
 import { dialTimeout } from '../connection/dial-timeout.js';
+import { diagnose } from '../diagnosis.js';
 import type { Clock } from './clock.js';
 import type { Leased, Link, PoolableClient } from './link.js';
 import type { PoolOptions } from './pool.options.js';
@@ -45,6 +46,13 @@ async function open<C extends PoolableClient>(
     (client as Leased<C>).release = (error) => (error instanceof Error ? reject(error) : resolve());
     verify(client as Leased<C>, (error) => (error ? reject(error) : resolve()));
   });
+}
+
+/** Failures of a server that is about to serve: PostgreSQL that starts up, a compute of Neon that is woken by the dial. */
+const WAKING = ['SERVER_STARTING', 'NEON_UNAVAILABLE', 'NEON_TOO_MANY_ATTEMPTS'];
+
+export function isWaking(error: Error): boolean {
+  return WAKING.includes(diagnose(error).code);
 }
 
 const FIRST_PAUSE_MS = 10;

@@ -21,6 +21,37 @@ const acquireAll = (count: number): Promise<Fake[]> => fake.acquireAll(count);
 
 afterEach(() => fake.close());
 
+describe('a server that wakes up', () => {
+  const waking = () => Object.assign(new Error('the database system is starting up'), { code: '57P03' });
+
+  it('is waited for, within the deadline, and costs the caller no error', async () => {
+    open();
+    server.dialError = waking();
+    const asked = watch(pool.acquire({ deadlineMs: 5_000 }));
+    await clock.pass(3_000);
+    expect(asked).toEqual({});
+    expect(pool.snapshot().counters.dialFailures).toBeGreaterThan(3);
+    server.dialError = undefined;
+    await clock.pass(1_000);
+    expect(asked.client).toBeDefined();
+    asked.client?.release();
+  });
+
+  it('that does not in time fails the acquire at its deadline, with what it said', async () => {
+    open();
+    server.dialError = waking();
+    const asked = watch(pool.acquire({ deadlineMs: 2_000 }));
+    await clock.pass(2_000);
+    expect(asked.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '57P03' } });
+  });
+
+  it.each([{ failFast: true }, { deadlineMs: Infinity }])('is not waited for with %p', async (how) => {
+    open();
+    server.dialError = waking();
+    await expect(pool.acquire(how)).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+  });
+});
+
 describe('size and overflow', () => {
   it('opens nothing before it is asked', () => {
     open();

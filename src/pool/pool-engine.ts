@@ -5,6 +5,7 @@ import type { Clock } from './clock.js';
 import { findDeadlock } from './deadlock.js';
 import { drain } from './drain.js';
 import type { DrainReport } from './drain.js';
+import { isWaking } from './dial.js';
 import { DurationHistogram, newCounters } from './figures.js';
 import { captureSite } from './lease.js';
 import type { Caller, Lease } from './lease.js';
@@ -226,8 +227,10 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
 
   /** A waiter fails with a dial's error when the dial began after it had asked: then every error is fresh. */
   unserved(bornAt: number, cause: Error): void {
+    const waking = isWaking(cause);
     for (const waiter of this.#waiters) {
       if (waiter.since > bornAt) break;
+      if (waking && waiter.deadline !== Infinity && !waiter.request.failFast) continue;
       this.counters.failedByDial += 1;
       this.#settle(waiter, this.#voice.dialError(cause, waiter.site));
     }

@@ -20,6 +20,12 @@ export interface AcquireOptions {
   deadlineMs?: number;
   /** Who asks, for warnings and errors: `GET /users/:id`. */
   borrower?: string;
+  /**
+   * Whether the first dial that fails is the end, also when the server says that it is only waking up or starting; else
+   * that is waited for, up to the deadline.
+   * @defaultValue false
+   */
+  failFast?: boolean;
   /** The unit of work that asks, an object compared by identity: it recognises who waits for itself. */
   unit?: object;
 }

@@ -6,7 +6,7 @@ import {
   type DatabaseModuleOptions,
   type ManagedDataSource,
 } from 'nestjs-database';
-import { DataSource } from 'typeorm';
+import { DataSource, type QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
@@ -113,6 +113,25 @@ describeWithPgBouncer('a pooler', () => {
     expect(started()).toContain('pooler in transaction mode');
     expect(started()).toContain('statement_timeout 30 s by the client');
     expect(bouncer.log).not.toContain('unsupported');
+  });
+
+  it('told of is not looked for on the way past it: migrations have their settings from the server', async () => {
+    bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
+    const seen: unknown[] = [];
+    class Look1700000000000 {
+      async up(runner: QueryRunner) {
+        seen.push(await runner.query(`SELECT current_setting('lock_timeout') AS value`));
+      }
+      async down() {}
+    }
+    await start({
+      pooler: 'transaction',
+      directUrl: database.url,
+      timeouts: { lockMs: 4_321 },
+      migrations: [Look1700000000000],
+      migrationsRun: true,
+    });
+    expect(seen).toEqual([[{ value: '4321ms' }]]);
   });
 
   it('that is denied by DB_POOLER fails the start at once with what it says', async () => {
