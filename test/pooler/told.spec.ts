@@ -148,6 +148,24 @@ describeWithPgBouncer('a pooler', () => {
     expect(warnings()).toEqual([expect.stringContaining('options of the URL')]);
   });
 
+  it('with no connection left keeps nobody waiting for longer than a statement may take', async () => {
+    bouncer = await startPgBouncer({
+      url: database.url,
+      mode: 'transaction',
+      settings: { default_pool_size: 1 },
+    });
+    const dataSource = await start({ timeouts: { statementMs: 300 } });
+    const runner = dataSource.createQueryRunner();
+    await runner.startTransaction();
+    await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({
+      driverError: { code: 'QUERY_TIMEOUT', hint: expect.stringContaining('DB_STATEMENT_TIMEOUT') },
+    });
+    expect(await runner.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await runner.commitTransaction();
+    await runner.release();
+    expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+  });
+
   it('is learnt of once: eight dials at the same time are all repeated without the settings', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const dataSource = await start({ startup: 'off', pool: { size: 8, minIdle: 8 }, connectRetry: 0 });
