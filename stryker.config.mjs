@@ -4,10 +4,7 @@ export default {
   testRunner: 'jest',
   testRunnerNodeArgs: ['--experimental-vm-modules'],
   jest: { configFile: 'jest.mutation.config.mjs' },
-  mutate: [
-    'src/pool/{pool-engine,supply,waiters,units,deadlock,lease-book,slot,dial,clock,linked-list,figures}.ts',
-    'src/connection/{session-state,session-settings,disconnect,statement-limit,deadline}.ts',
-  ],
+  mutate: ['src/{pool,connection}/*.ts', '!**/*.spec.ts'],
   coverageAnalysis: 'perTest',
   concurrency: 2,
   timeoutMS: 6_000,

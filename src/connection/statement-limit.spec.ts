@@ -151,7 +151,9 @@ describe('the limit of a statement', () => {
   });
 
   it('sets no timer when it is off or left to the borrower', async () => {
-    new StatementLimit(client, 0).start();
+    const off = new StatementLimit(client, 0);
+    off.start();
+    off.suspend();
     const limit = new StatementLimit(client, 1_000);
     limit.start();
     limit.suspend();

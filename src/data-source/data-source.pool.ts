@@ -73,11 +73,17 @@ export function connectionOptions(
     database: server.database,
     user: server.username,
     // A function, since without a value `pg` takes PGPASSWORD from the environment, which is none of our settings.
-    password: () => password?.reveal() ?? '',
+    ...(password && 'ask' in password
+      ? { passwords: password }
+      : { password: () => password?.reveal() ?? '' }),
     // A copy, since `pg` changes what it is given.
     ssl: ssl.tls && { ...ssl.tls },
     enableChannelBinding: channelBinding === 'prefer' || channelBinding === 'require',
     requireChannelBinding: channelBinding === 'require',
+    requireAuth: settings.requireAuth,
+    serverKind: settings.serverKind,
+    // Always said, since `pg` takes PGSSLNEGOTIATION from the environment otherwise.
+    sslnegotiation: ssl.negotiation,
     application_name: settings.applicationName,
     connectTimeoutMs: timeouts.connectMs,
   };

@@ -1,41 +1,11 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { TLSSocket } from 'node:tls';
 import { DatabaseConnectionError, PoolError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import { isLocalHost } from '../config/local-host.js';
-import type { Connection } from '../connection/connection.js';
-import { internalsOf } from '../connection/pg-internals.js';
-import { BUDGET, type ConnectionBudget } from './budget.js';
 import type { DatabaseLogger } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
-import { type FoundSettings, wantedSettings } from './self-check.js';
-
-/** What the server says of itself. */
-export interface ServerFacts {
-  /** `18.4` */
-  version: string;
-  database: string;
-  schema: string;
-  /** `TLSv1.3`, or undefined for plain text. */
-  tls: string | undefined;
-  /** `pg_backend_pid()` */
-  pid: number;
-  /** The process id that came with the key for cancels: another one when something stands in between. */
-  announcedPid: number | null | undefined;
-  /** Of those that are configured; undefined when they could not be asked for, null when there are none. */
-  settings: FoundSettings | null | undefined;
-  budget: ConnectionBudget | undefined;
-}
-
-type Row = Omit<ServerFacts, 'tls' | 'announcedPid'>;
-
-const FACTS = `current_setting('server_version') AS version, current_database() AS database, current_schema() AS schema, pg_backend_pid() AS pid`;
-
-/** All names that are asked for are answered for, known or not. */
-const SETTINGS = `(
-  SELECT json_object_agg(asked.name, json_build_object('value', current_setting(asked.name, true), 'raw', s.setting, 'source', s.source))
-  FROM unnest($1::text[]) AS asked(name) LEFT JOIN pg_catalog.pg_settings s ON lower(s.name) = lower(asked.name))`;
+import { askServer, type ServerFacts } from './server-facts.js';
 
 /**
  * Connects and asks, and does so again while the failure is one that passes.
@@ -71,43 +41,12 @@ async function ask(
 ): Promise<ServerFacts> {
   const connection = await pool.acquire({ borrower: 'start', failFast: true });
   try {
-    const row = await factsOf(connection, options, logger);
-    const { processID, connection: wire } = internalsOf(connection);
-    const facts = {
-      ...row,
-      version: /^[\d.]+/.exec(row.version)?.[0] ?? row.version,
-      tls: (wire?.stream as Partial<TLSSocket> | undefined)?.getProtocol?.() ?? undefined,
-      announcedPid: processID,
-    };
+    const facts = await askServer(connection, options, (reason) => logger.debug(reason));
     connection.release();
     return facts;
   } catch (error) {
     connection.release(error as Error);
     throw error;
-  }
-}
-
-/**
- * All in one round trip. What only the self-check and the budget need may be kept from a role, or be missing where
- * something else speaks PostgreSQL's protocol: then the start does without.
- */
-async function factsOf(
-  connection: Connection,
-  options: ResolvedDatabaseOptions,
-  logger: DatabaseLogger,
-): Promise<Row> {
-  const asked = [Object.keys(wantedSettings(options))];
-  try {
-    const { rows } = await connection.query<Row>(
-      `SELECT ${FACTS}, ${SETTINGS} AS settings, ${BUDGET} AS budget`,
-      asked,
-    );
-    return rows[0]!;
-  } catch (error) {
-    if (!connection.usable) throw error;
-    logger.debug(`The settings in force and the connection budget can't be asked for: ${String(error)}`);
-    const { rows } = await connection.query<Row>(`SELECT ${FACTS}`);
-    return { ...rows[0]!, settings: undefined, budget: undefined };
   }
 }
 
@@ -117,7 +56,8 @@ function explain(error: unknown, options: ResolvedDatabaseOptions) {
   // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said.
   const cause = error instanceof PoolError ? (error.cause ?? error) : error;
   const { message } = cause as { message?: unknown };
-  const detail = typeof message === 'string' && message ? ` (${message})` : '';
+  // OpenSSL ends its messages with a new line.
+  const detail = typeof message === 'string' && message ? ` (${message.trim()})` : '';
   return {
     transient,
     error: new DatabaseConnectionError(

@@ -132,6 +132,40 @@ describe('between two states', () => {
     expect(client.closed).toBe(true);
   });
 
+  it('an error of a connection that is being opened, or is closed already, is no outage', async () => {
+    open();
+    server.slow = true;
+    const asked = watch(pool.acquire());
+    server.clients[0]?.emit('error', new Error('while it is opened'));
+    expect(pool.snapshot()).toMatchObject({ dialling: 1, generation: 0 });
+    server.clients[0]?.answer();
+    await settled();
+    asked.client?.release(true);
+    server.clients[0]?.emit('error', new Error('after its end'));
+    expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { outages: 0 } });
+    expect(fake.codes()).toEqual([]);
+  });
+
+  it('a connection that is lost while it is asked or cleaned is nobody’s: no event, no word but of the outage', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const failed = jest.fn();
+    pool.on('error', failed);
+    const [cleaned, asked] = (await fake.acquireAll(2)) as [Fake, Fake];
+    asked.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    cleaning(cleaned);
+    cleaned.release();
+    const waiting = [watch(pool.acquire()), watch(pool.acquire())];
+    expect(pool.snapshot()).toMatchObject({ validating: 1, returning: 1 });
+    cleaned.lose();
+    asked.lose();
+    await settled();
+    expect(failed).not.toHaveBeenCalled();
+    expect(fake.codes()).toEqual(['OUTAGE']);
+    expect(waiting.every(({ client }) => client)).toBe(true);
+  });
+
   it('an error of a lent connection is remembered although it would take statements still', async () => {
     open();
     const client = await pool.acquire();
@@ -142,6 +176,53 @@ describe('between two states', () => {
       generation: 1,
       counters: { destroyed: { broken: 1 } },
     });
+  });
+});
+
+describe('the end of connections', () => {
+  it('is waited for: the pool has ended when the last of them is closed, and tells of each but of unopened ones', async () => {
+    open();
+    const removed = jest.fn();
+    const ended = jest.fn();
+    pool.on('remove', removed);
+    const [first, second] = (await fake.acquireAll(2)) as [Fake, Fake];
+    server.slow = true;
+    const asked = watch(pool.acquire());
+    const close = () => {
+      let closed!: () => void;
+      const closing = new Promise<void>((resolve) => (closed = resolve));
+      return { closing, closed };
+    };
+    const [one, two] = [close(), close()];
+    jest.spyOn(first, 'close').mockReturnValue(one.closing);
+    jest.spyOn(second, 'close').mockReturnValue(two.closing);
+    first.release();
+    second.release();
+    await settled();
+    asked.client?.release();
+    void pool.end().then(ended);
+    await settled();
+    expect([pool.totalCount, pool.ended, removed.mock.calls]).toEqual([0, false, []]);
+    one.closed();
+    await settled();
+    expect([pool.ended, removed.mock.calls]).toEqual([false, [[first]]]);
+    two.closed();
+    await settled();
+    expect([pool.ended, removed.mock.calls]).toEqual([true, [[first], [second]]]);
+    expect(ended).toHaveBeenCalledTimes(1);
+    expect(server.clients[2]?.destroyedBy).toMatchObject({ code: 'POOL_CLOSED' });
+    expect(pool.snapshot()).toMatchObject({ dialling: 0, total: 0 });
+    first.destroy();
+    second.destroy();
+  });
+
+  it('is by force when a goodbye fails', async () => {
+    open();
+    const client = await pool.acquire();
+    jest.spyOn(client, 'close').mockRejectedValue(new Error('no goodbye'));
+    client.release();
+    await pool.end();
+    expect(client.closed).toBe(true);
   });
 });
 

@@ -101,6 +101,20 @@ describe('size and overflow', () => {
     expect(second.closed).toBe(false);
   });
 
+  it('closes each of them in its own time', async () => {
+    open({ size: 1, maxOverflow: 2, overflowIdleMs: 1_000 });
+    const [first, second] = (await acquireAll(3)) as [Fake, Fake, Fake];
+    first.release();
+    await clock.pass(400);
+    second.release();
+    await clock.pass(600);
+    expect(pool.totalCount).toBe(2);
+    await clock.pass(399);
+    expect(pool.totalCount).toBe(2);
+    await clock.pass(1);
+    expect(pool.totalCount).toBe(1);
+  });
+
   it('with the names of pg-pool closes idle connections down to min', async () => {
     open({ max: 4, min: 1, idleTimeoutMillis: 500 });
     for (const client of await acquireAll(4)) client.release();

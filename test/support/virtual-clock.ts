@@ -29,7 +29,8 @@ export class VirtualClock implements Clock {
   async pass(ms: number): Promise<void> {
     const until = this.#now + ms;
     await settled();
-    for (;;) {
+    for (let rings = 0; ; rings += 1) {
+      if (rings > 10_000) throw new Error('Timers ring on and on.');
       let next: { due: number; ring: () => void; holdsProcess: boolean } | undefined;
       for (const timer of this.#timers)
         if (timer.due <= until && (!next || timer.due < next.due)) next = timer;

@@ -1,0 +1,417 @@
+import { inspect } from 'node:util';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Query } from 'pg';
+import { ScriptedServer } from '../../test/support/scripted-server.js';
+import { Connection } from './connection.js';
+import type { ConnectionOptions } from './connection.js';
+
+let server: ScriptedServer;
+beforeEach(() => {
+  server = new ScriptedServer();
+});
+afterEach(() => {
+  jest.restoreAllMocks();
+  server.destroy();
+});
+
+function make(options: ConnectionOptions = {}): Connection {
+  const connection = new Connection({
+    user: 'u',
+    database: 'd',
+    host: 'h',
+    ...options,
+    stream: () => server,
+  });
+  connection.on('error', () => undefined);
+  return connection;
+}
+
+async function open(options: ConnectionOptions = {}): Promise<Connection> {
+  const connection = make(options);
+  await connection.connect();
+  connection.finishSetup();
+  return connection;
+}
+
+/** The times that were set for a timer while `work` ran. */
+async function timersOf(work: () => unknown): Promise<number[]> {
+  const timers = jest.spyOn(globalThis, 'setTimeout');
+  const pending = work();
+  await Promise.resolve();
+  const times = timers.mock.calls.map(([, ms]) => ms ?? 0);
+  timers.mockRestore();
+  await pending;
+  return times;
+}
+
+describe('the deadline of the dial', () => {
+  it.each<[ConnectionOptions, number[]]>([
+    [{}, [10_000]],
+    [{ connectTimeoutMs: 70 }, [70]],
+    [{ connectTimeoutMs: 70, connectionTimeoutMillis: 80 }, [70]],
+    [{ connectionTimeoutMillis: 80 }, [80]],
+    [{ connectionTimeoutMillis: 0 }, [10_000]],
+    [{ connectTimeoutMs: 0 }, []],
+  ])('of %j is set once', async (options, expected) => {
+    const connection = make(options);
+    expect(await timersOf(() => connection.connect())).toEqual(expected);
+  });
+
+  it('ends a dial that nobody answers', async () => {
+    server.silent = true;
+    await expect(make({ connectTimeoutMs: 20 }).connect()).rejects.toMatchObject({
+      code: 'HANDSHAKE_TIMEOUT',
+    });
+    expect(server.destroyed).toBe(true);
+  });
+});
+
+describe('the limit of a statement', () => {
+  it.each<[ConnectionOptions, number[]]>([
+    [{}, []],
+    [{ statement_timeout: 1_000 }, [6_000]],
+    [{ statement_timeout: 1_000, statementGraceMs: 50 }, [1_050]],
+    [{ statement_timeout: 1_000, statementLimitMs: 30_000 }, [30_000]],
+    [{ statement_timeout: 1_000, statementLimitMs: 0 }, []],
+    [{ statementLimitMs: 30_000 }, [30_000]],
+    [{ query_timeout: 700 }, [700]],
+    [{ query_timeout: 700, statement_timeout: 1_000 }, [700]],
+    [{ query_timeout: 70_000, statement_timeout: 1_000 }, [6_000]],
+  ])('of %j', async (options, expected) => {
+    const connection = await open(options);
+    expect(await timersOf(() => connection.query('SELECT 1'))).toEqual(expected);
+    expect(await timersOf(() => connection.query('SELECT $1', [1]))).toEqual(expected);
+  });
+
+  it('is left to the borrower from the statement on that speaks of it, until the next borrower', async () => {
+    const connection = await open({ statementLimitMs: 30_000 });
+    await connection.query("SET LOCAL statement_timeout = '1h'");
+    expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([]);
+    connection.lent();
+    expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([30_000]);
+  });
+});
+
+describe('what is known of a session', () => {
+  it.each([
+    ['SELECT 1', 'SELECT 1', false],
+    ["SET app.x = '1'", 'SET', true],
+    ['SET LOCAL app.x = 1', 'SET', false],
+    ["SELECT set_config('app.x', '1', false)", 'SELECT 1', true],
+    ['LISTEN x', 'LISTEN', true],
+  ])('after %s, answered %s: dirty is %s', async (text, tag, dirty) => {
+    const connection = await open();
+    server.answer = () => ({ tag });
+    await connection.query(text);
+    expect([connection.dirty, connection.lastSql]).toEqual([dirty, text]);
+    connection.lent();
+    expect(connection.lastSql).toBeUndefined();
+  });
+
+  it('is dirty as soon as the statement is sent, when its text says so', async () => {
+    const connection = await open();
+    server.answer = () => undefined;
+    void connection.query('SELECT pg_advisory_lock(1)').catch(() => undefined);
+    expect(connection.dirty).toBe(true);
+    server = new ScriptedServer();
+    const other = await open();
+    server.answer = () => undefined;
+    void other.query('SET search_path = a').catch(() => undefined);
+    expect(other.dirty).toBe(false);
+  });
+
+  it('what is sent before the hooks are done is sent again after DISCARD ALL, once and in order', async () => {
+    const connection = make();
+    await connection.connect();
+    server.answer = (text) => ({ tag: text.split(' ')[0] ?? '' });
+    await connection.query("SET app.a = '1'");
+    await connection.query('SELECT 1');
+    const late = connection.query("SET app.b = '2'");
+    connection.finishSetup();
+    await late;
+    expect(connection.dirty).toBe(false);
+    await connection.query('RESET ALL');
+    expect(connection.dirty).toBe(true);
+    server.statements.length = 0;
+    expect(await connection.restore('smart', 1_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(server.statements).toEqual(['DISCARD ALL', "SET app.a = '1'", "SET app.b = '2'"]);
+    expect(connection.dirty).toBe(false);
+  });
+
+  it('RESET alone dirties nothing where no hook has set anything', async () => {
+    const connection = await open();
+    server.answer = () => ({ tag: 'RESET' });
+    await connection.query('RESET ALL');
+    expect(connection.dirty).toBe(false);
+  });
+
+  it('named statements are forgotten with the tags that drop them', async () => {
+    for (const tag of ['DISCARD ALL', 'DEALLOCATE ALL', 'SELECT 1']) {
+      const connection = await open();
+      const wire = (connection as unknown as { connection: Record<string, unknown> }).connection;
+      wire.parsedStatements = { a: 'SELECT 1' };
+      wire.submittedNamedStatements = { a: 'SELECT 1' };
+      server.answer = () => ({ tag });
+      await connection.query(tag);
+      const kept = tag === 'SELECT 1' ? { a: 'SELECT 1' } : {};
+      expect([wire.parsedStatements, wire.submittedNamedStatements]).toEqual([kept, kept]);
+      server = new ScriptedServer();
+    }
+  });
+});
+
+describe('the return', () => {
+  it('is nothing for a session that is clean, and by mode for one that is not', async () => {
+    const connection = await open();
+    for (const mode of ['smart', 'rollback', 'none'] as const)
+      expect(connection.restore(mode, 1_000)).toBeUndefined();
+    server.answer = () => ({ tag: 'SET' });
+    await connection.query("SET app.x = '1'");
+    for (const mode of ['rollback', 'none'] as const) expect(connection.restore(mode, 1_000)).toBeUndefined();
+    server.statements.length = 0;
+    expect(await connection.restore('discard', 1_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(server.statements).toEqual(['DISCARD ALL']);
+  });
+
+  it.each(['T', 'E'] as const)('rolls back in status %s', async (status) => {
+    const connection = await open();
+    server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? status : 'I' });
+    await connection.query('BEGIN');
+    expect(connection.transaction).toBe(status);
+    expect(await connection.restore('rollback', 1_000)).toEqual({ rolledBack: true, cleared: false });
+    expect(connection.transaction).toBe('I');
+  });
+
+  it('asks for a standby once after a write that was refused as read-only', async () => {
+    const connection = await open();
+    server.answer = () => ({ error: { severity: 'ERROR', code: '25006' } });
+    await expect(connection.query('INSERT')).rejects.toMatchObject({ code: '25006' });
+    server.statements.length = 0;
+    server.answer = () => ({ tag: 'SELECT 0' });
+    await connection.restore('smart', 1_000);
+    expect(server.statements).toEqual(['SELECT pg_is_in_recovery() AS standby']);
+    expect(connection.restore('smart', 1_000)).toBeUndefined();
+  });
+
+  it('is bounded', async () => {
+    const connection = await open();
+    server.answer = () => undefined;
+    void connection.query('SELECT 1').catch(() => undefined);
+    await expect(connection.restore('smart', 20)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+  });
+
+  it('check asks, with primary for a primary, and is bounded', async () => {
+    const connection = await open();
+    await connection.check(1_000);
+    await connection.check(1_000, true);
+    expect(server.statements).toEqual(['SELECT 1', 'SELECT pg_is_in_recovery() AS standby']);
+    server.answer = () => undefined;
+    await expect(connection.check(20)).rejects.toMatchObject({
+      code: 'CONNECTION_SILENT',
+      message: expect.stringContaining('20 ms'),
+    });
+  });
+});
+
+describe('the end', () => {
+  it('is known from a FATAL answer on, with its error, and not from others', async () => {
+    const connection = await open();
+    server.answer = () => ({ error: { severity: 'ERROR', code: '08006' } });
+    await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '08006' });
+    expect([connection.usable, connection.lostBy]).toEqual([true, undefined]);
+    server.answer = () => ({ error: { severity: 'FATAL', code: '57P01' } });
+    await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '57P01' });
+    expect([connection.usable, connection.lostBy]).toEqual([
+      false,
+      expect.objectContaining({ code: '57P01' }),
+    ]);
+  });
+
+  it('is known when the socket fails or ends against our will, and no loss after a goodbye of ours', async () => {
+    const failed = await open();
+    const error = new Error('read ECONNRESET');
+    server.destroy(error);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([failed.usable, failed.lostBy]).toEqual([false, error]);
+    server = new ScriptedServer();
+    const ended = await open();
+    server.destroy();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(ended.lostBy?.message).toBe('Connection terminated unexpectedly');
+    server = new ScriptedServer();
+    const closed = await open();
+    await closed.close();
+    expect([closed.usable, closed.lostBy]).toEqual([false, undefined]);
+  });
+
+  it('comes at the deadline of a goodbye that nobody answers', async () => {
+    const connection = await open();
+    jest.spyOn(server, 'push').mockReturnValue(true);
+    const closed = connection.close(20);
+    expect(server.destroyed).toBe(false);
+    await closed;
+    expect(server.destroyed).toBe(true);
+  });
+
+  it('with a reason fails every later statement by it, in each form of query', async () => {
+    const connection = await open();
+    const reason = new Error('taken back');
+    connection.destroy(reason);
+    connection.destroy(new Error('a second reason'));
+    expect(connection.lostBy).toBe(reason);
+    await expect(connection.query('SELECT 1')).rejects.toBe(reason);
+    await expect(connection.query({ text: 'SELECT 1' })).rejects.toBe(reason);
+    const query = connection.query.bind(connection) as (...request: unknown[]) => unknown;
+    const called: unknown[] = [];
+    expect(query('SELECT 1', (error: Error) => called.push(error))).toBeUndefined();
+    query('SELECT 1', [], (error: Error) => called.push(error));
+    query({ text: 'SELECT 1', callback: (error: Error) => called.push(error) });
+    const submittable = { submit: () => undefined, handleError: (error: Error) => called.push(error) };
+    expect(query(submittable)).toBe(submittable);
+    query({ submit: () => undefined });
+    expect(called).toEqual([]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(called).toEqual([reason, reason, reason, reason]);
+    expect(server.statements).toEqual([]);
+  });
+
+  it('without a reason leaves the words to pg', async () => {
+    const connection = await open();
+    connection.destroy();
+    expect(server.destroyed).toBe(true);
+    await expect(connection.query('SELECT 1')).rejects.toThrow();
+  });
+
+  it('cuts a quiet connection without a cancel, and one that runs something after it', async () => {
+    const quiet = await open();
+    const cancel = jest.spyOn(quiet, 'cancelRunning');
+    await quiet.terminate(new Error('over'));
+    expect(cancel).not.toHaveBeenCalled();
+    expect(server.destroyed).toBe(true);
+    server = new ScriptedServer();
+    const busy = await open();
+    server.answer = () => undefined;
+    void busy.query('SELECT 1').catch(() => undefined);
+    const told = jest.spyOn(busy, 'cancelRunning').mockImplementation(async () => {
+      expect(server.destroyed).toBe(false);
+      await expect(busy.query('SELECT 2')).rejects.toThrow('over');
+    });
+    await busy.terminate(new Error('over'));
+    expect(told).toHaveBeenCalledTimes(1);
+    expect(server.destroyed).toBe(true);
+  });
+
+  it('of what is quiet needs no cancel', async () => {
+    const connection = await open();
+    expect(await connection.cancelRunning()).toBeUndefined();
+  });
+});
+
+describe('a login', () => {
+  it('is refused when what answers does not speak as PostgreSQL does', async () => {
+    server.silent = true;
+    const connected = make().connect();
+    setImmediate(() => server.push('HTTP/1.1 400 Bad Request'));
+    await expect(connected).rejects.toMatchObject({ code: 'NOT_POSTGRESQL' });
+    expect(server.destroyed).toBe(true);
+  });
+
+  it('that is not bound to its TLS connection is refused where it has to be', async () => {
+    await expect(make({ requireChannelBinding: true }).connect()).rejects.toMatchObject({
+      code: 'CHANNEL_BINDING_MISSING',
+    });
+    server = new ScriptedServer();
+    await make({ requireChannelBinding: false }).connect();
+  });
+});
+
+describe('statements that wait for the one before them', () => {
+  it('are sent in order, in each form of query, and one that cannot be sent holds nobody up', async () => {
+    const connection = await open();
+    const query = connection.query.bind(connection) as (...request: unknown[]) => unknown;
+    const done: string[] = [];
+    const note = (name: string) => () => void done.push(name);
+    query('first', note('first'));
+    query('by callback', note('by callback'));
+    query({ text: 'by config', callback: note('by config') });
+    const submittable = new Query('submitted', note('submitted') as never);
+    expect(query(submittable)).toBe(submittable);
+    query({ text: 'odd', values: 'no list', callback: note('odd') });
+    const last = query('by promise') as Promise<unknown>;
+    expect(() => query(undefined)).toThrow('null or undefined query');
+    expect(() => query(null)).toThrow(TypeError);
+    await last;
+    expect(server.statements.filter((text) => text !== 'odd')).toEqual([
+      'first',
+      'by callback',
+      'by config',
+      'submitted',
+      'by promise',
+    ]);
+    expect(done.filter((name) => name !== 'odd')).toEqual(['first', 'by callback', 'by config', 'submitted']);
+  });
+
+  it('are told when the connection ends meanwhile', async () => {
+    const connection = await open();
+    server.answer = () => undefined;
+    const waiting = [1, 2, 3].map(() => connection.query('SELECT 1'));
+    const reason = new Error('taken back');
+    connection.destroy(reason);
+    const ended = await Promise.allSettled(waiting);
+    expect(ended.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
+    expect(ended[2]).toMatchObject({ reason });
+  });
+});
+
+describe('what is given and what is shown', () => {
+  it('sends the settings of the session in the startup packet, beside options that were given', async () => {
+    await open({ session: { search_path: 'app' }, options: '-c geqo=off' });
+    expect(server.startup).toContain('options\0-c geqo=off -c search_path=app\0');
+    server = new ScriptedServer();
+    await open({ session: { search_path: 'app' } });
+    expect(server.startup).toContain('options\0-c search_path=app\0');
+    server = new ScriptedServer();
+    await open();
+    expect(server.startup).not.toContain('options\0');
+  });
+
+  it('shows its address and neither password nor TLS, and copies the TLS options', async () => {
+    const ssl = { key: 's3cret' };
+    const connection = make({ password: 's3cret', ssl });
+    expect((connection as unknown as { ssl: object }).ssl).not.toBe(ssl);
+    expect(connection.toJSON()).toEqual({ host: 'h', port: 5432, database: 'd', processID: null });
+    expect(inspect(connection)).toMatch(/^Connection \{ host: 'h', port: 5432/);
+    expect(JSON.stringify({ ...connection })).not.toContain('s3cret');
+    expect(Object.keys(connection)).not.toEqual(
+      expect.arrayContaining([expect.stringMatching(/^(ssl|connection|connectionParameters)$/)]),
+    );
+    expect(ssl).toEqual({ key: 's3cret' });
+  });
+
+  it('takes a connection string alone', () => {
+    expect(new Connection('postgres://u@somewhere:6543/d').toJSON()).toMatchObject({
+      host: 'somewhere',
+      port: 6543,
+    });
+  });
+
+  it('connects by callback, never synchronously', async () => {
+    const connection = make();
+    const seen = await new Promise<unknown[]>((resolve) => {
+      expect(connection.connect((...args: unknown[]) => resolve(args))).toBeUndefined();
+    });
+    expect(seen).toEqual([null, connection]);
+    server = new ScriptedServer();
+    server.silent = true;
+    const error = await new Promise((resolve) => make({ connectTimeoutMs: 10 }).connect(resolve));
+    expect(error).toMatchObject({ code: 'HANDSHAKE_TIMEOUT' });
+  });
+
+  it('tells how many statements wait', async () => {
+    const connection = await open();
+    server.answer = () => undefined;
+    expect(connection.queuedStatements).toBe(0);
+    for (let i = 0; i < 3; i += 1) void connection.query('SELECT 1').catch(() => undefined);
+    expect([connection.queuedStatements, connection.quiet]).toEqual([2, false]);
+  });
+});
