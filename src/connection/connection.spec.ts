@@ -126,6 +126,7 @@ describe('what is known of a session', () => {
     server.answer = (text) => ({ tag: text.split(' ')[0] ?? '' });
     await connection.query("SET app.a = '1'");
     await connection.query('SELECT 1');
+    await connection.query("SELECT set_config('app.c', '3', false)");
     const late = connection.query("SET app.b = '2'");
     connection.finishSetup();
     await late;
@@ -134,8 +135,22 @@ describe('what is known of a session', () => {
     expect(connection.dirty).toBe(true);
     server.statements.length = 0;
     expect(await connection.restore('smart', 1_000)).toEqual({ rolledBack: false, cleared: true });
-    expect(server.statements).toEqual(['DISCARD ALL', "SET app.a = '1'", "SET app.b = '2'"]);
+    expect(server.statements).toEqual([
+      'DISCARD ALL',
+      "SET app.a = '1'",
+      "SELECT set_config('app.c', '3', false)",
+      "SET app.b = '2'",
+    ]);
     expect(connection.dirty).toBe(false);
+  });
+
+  it('the text of a named statement is known too when only its name is sent', async () => {
+    const connection = await open();
+    for (let round = 0; round < 2; round += 1) {
+      await connection.query({ name: 'a', text: 'SELECT $1', values: [1] });
+      expect(connection.lastSql).toBe('SELECT $1');
+      connection.lent();
+    }
   });
 
   it('RESET alone dirties nothing where no hook has set anything', async () => {
@@ -178,6 +193,7 @@ describe('the return', () => {
     server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? status : 'I' });
     await connection.query('BEGIN');
     expect(connection.transaction).toBe(status);
+    expect(connection.restore('none', 1_000)).toBeUndefined();
     expect(await connection.restore('rollback', 1_000)).toEqual({ rolledBack: true, cleared: false });
     expect(connection.transaction).toBe('I');
   });
@@ -219,6 +235,7 @@ describe('the end', () => {
     server.answer = () => ({ error: { severity: 'ERROR', code: '08006' } });
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '08006' });
     expect([connection.usable, connection.lostBy]).toEqual([true, undefined]);
+    expect(connection.restore('smart', 1_000)).toBeUndefined();
     server.answer = () => ({ error: { severity: 'FATAL', code: '57P01' } });
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '57P01' });
     expect([connection.usable, connection.lostBy]).toEqual([

@@ -50,8 +50,12 @@ export class ScriptedServer extends Duplex {
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.bytesWritten += chunk.length;
-    if (this.startup === '') this.#welcome(chunk);
-    else for (let at = 0; at < chunk.length; at += 1 + chunk.readInt32BE(at + 1)) this.#hear(chunk, at);
+    // Never in the same turn: no server's answer is there when the call that asks for it returns.
+    setImmediate(() => {
+      if (this.destroyed) return;
+      if (this.startup === '') this.#welcome(chunk);
+      else for (let at = 0; at < chunk.length; at += 1 + chunk.readInt32BE(at + 1)) this.#hear(chunk, at);
+    });
     done();
   }
 
@@ -77,7 +81,12 @@ export class ScriptedServer extends Duplex {
     const type = String.fromCharCode(chunk[at] ?? 0);
     const body = chunk.subarray(at + 5, at + 1 + chunk.readInt32BE(at + 1));
     if (type === 'Q') this.#reply(body.toString('utf8', 0, body.indexOf(0)));
-    if (type === 'P') this.#parsed = body.toString('utf8').split('\0')[1] ?? '';
+    if (type === 'P') {
+      this.#parsed = body.toString('utf8').split('\0')[1] ?? '';
+      this.say('1');
+    }
+    if (type === 'B') this.say('2');
+    if (type === 'D') this.say('n');
     if (type === 'S') this.#reply(this.#parsed);
     if (type === 'X') this.push(null);
   }
