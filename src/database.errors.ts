@@ -97,6 +97,22 @@ export class ConnectTimeoutError extends ConnectionError {
   }
 }
 
+/** The function that gives the password failed or took too long, or gave what is none. */
+export class PasswordError extends ConnectionError {
+  static override readonly family: string = 'PasswordError';
+
+  constructor(message: string, options: Partial<DatabaseErrorOptions> = {}) {
+    super(message, { code: 'PASSWORD_UNAVAILABLE', ...options });
+  }
+
+  /** After `timeoutMs` milliseconds, of a call or of a dial that waited for it. */
+  static late(timeoutMs: number): PasswordError {
+    return new PasswordError(`The password function did not answer within ${timeoutMs} ms.`, {
+      hint: 'timeouts.connectMs (DB_CONNECT_TIMEOUT) bounds it.',
+    });
+  }
+}
+
 /** A connection did not answer, or could not be cleaned; it is destroyed. */
 export class ConnectionResetError extends ConnectionError {
   static override readonly family: string = 'ConnectionResetError';

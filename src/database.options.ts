@@ -19,10 +19,40 @@ export type PoolerMode = 'none' | 'session' | 'transaction' | 'statement';
  */
 export type SslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 
+/** How TLS begins: by a question in plain text, or at once, which PostgreSQL knows from version 17 on. */
+export type SslNegotiation = 'postgres' | 'direct';
+
+/** How a server may ask who one is; `none` is not at all. */
+export type LoginMethod = 'none' | 'password' | 'md5' | 'scram-sha-256';
+
+/** What a server has to be, as `target_session_attrs` of libpq names it. */
+export type ServerKind = 'read-write' | 'read-only' | 'primary' | 'standby';
+
 /** A text that no log, `inspect` or JSON output shows. */
 export interface SecretText {
   /** The text itself. */
   reveal(): string;
+}
+
+/** What a {@link PasswordFunction} may give: a password, and until when it may be used again. */
+export interface IssuedPassword {
+  password: string;
+  /** A date or milliseconds since 1970. @defaultValue it is used once */
+  expiresAt?: Date | number;
+}
+
+/**
+ * Gives the password when a server asks for it: a token of IAM, a secret that is rotated. Called at each dial, once for
+ * all dials at a time, and not again before `expiresAt`, unless the server refuses it. `timeouts.connectMs` bounds it.
+ */
+export type PasswordFunction = () => string | IssuedPassword | Promise<string | IssuedPassword>;
+
+/** Where connections have a password from that changes. */
+export interface PasswordSource {
+  /** The password that holds now. */
+  ask(): Promise<string>;
+  /** The server did not take this one. */
+  refused(password: string): void;
 }
 
 /** How many connections there are, how long one waits for them and how long they live. */
@@ -140,6 +170,11 @@ export interface SslSettings extends Omit<
    * `disable` for a local host (a socket, a loopback or private address, a single label, `.local`, `.internal`, `.svc`)
    */
   mode?: SslMode;
+  /**
+   * `direct` begins TLS with the first byte, and saves a round trip: for PostgreSQL 17 and later, or a proxy that wants it.
+   * @defaultValue the URL's `sslnegotiation`; else `postgres`
+   */
+  negotiation?: SslNegotiation;
   /** Certificates to trust: PEM (a text or what `readFileSync` gives) or the path of a file. Variable `DB_SSL_CA`. */
   ca?: string | Uint8Array;
   /** The client's own certificate: PEM or the path of a file. Variable `DB_SSL_CERT`. */
@@ -152,7 +187,7 @@ export interface SslSettings extends Omit<
 export interface ConnectRetrySettings {
   /**
    * Tries after the first. Variable `DB_CONNECT_RETRIES`, 0 to 100.
-   * @defaultValue 9, about 30 s in all
+   * @defaultValue 10, at least 30 s in all
    */
   retries?: number;
   /** Pause before the first of them; each further one is twice as long, with jitter. Milliseconds. @defaultValue 200 */
@@ -175,7 +210,8 @@ export interface DatabaseSettings {
   /** @defaultValue 5432 */
   port?: number;
   username?: string;
-  password?: string | SecretText;
+  /** Also a function that gives it, for one that changes. */
+  password?: string | SecretText | PasswordFunction;
   database?: string;
   /**
    * Variable `DB_PROFILE`.
@@ -278,7 +314,7 @@ export interface ResolvedDatabaseOptions {
   readonly name: string;
   readonly profile: DatabaseProfile;
   readonly server: ServerAddress;
-  readonly password: SecretText | undefined;
+  readonly password: SecretText | PasswordSource | undefined;
   readonly pool: Readonly<Required<PoolSettings>>;
   readonly timeouts: Readonly<Required<TimeoutSettings>>;
   readonly ssl: ResolvedSsl;
@@ -286,6 +322,10 @@ export interface ResolvedDatabaseOptions {
   readonly direct: DirectServer | undefined;
   /** `channel_binding` of the URL: whether the login is bound to the TLS connection; `require` is never given up. */
   readonly channelBinding: 'disable' | 'prefer' | 'require' | undefined;
+  /** `require_auth` of the URL: the only methods by which the server may ask for a login. */
+  readonly requireAuth: readonly LoginMethod[] | undefined;
+  /** `target_session_attrs` of the URL: a connection to a server of another kind is refused. */
+  readonly serverKind: ServerKind | undefined;
   /** `options` of the URL, for the startup packet as they are: `-c geqo=off`, `endpoint=…`. */
   readonly startupOptions: string | undefined;
   readonly session: Readonly<Record<string, string>>;
@@ -323,12 +363,13 @@ export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'pass
 /** What differs on the way past the pooler. */
 export type DirectServer = Pick<
   ResolvedDatabaseOptions,
-  'server' | 'password' | 'ssl' | 'channelBinding' | 'startupOptions'
+  'server' | 'password' | 'ssl' | 'channelBinding' | 'requireAuth' | 'serverKind' | 'startupOptions'
 >;
 
 /** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
 export interface ResolvedSsl {
   readonly mode: SslMode;
+  readonly negotiation: SslNegotiation;
   /** It holds the key, which only a copy shows. Frozen: hand `pg` a copy (`{ ...tls }`), since it changes what it gets. */
   readonly tls: TlsOptions | false;
 }

@@ -172,9 +172,41 @@ export const FAILURES: readonly Failure[] = [
     'ERR_TLS_CERT_ALTNAME_INVALID',
   ),
   lasting(
+    'TLS_CERTIFICATE_REVOKED',
+    "the server's certificate has been revoked",
+    'Have another one issued for the server.',
+    'CERT_REVOKED',
+  ),
+  lasting(
+    'TLS_REVOCATION_UNKNOWN',
+    "there is no list in force that says whether the server's certificate was revoked",
+    'Give a new list of its authority, and one of each authority above it, in ssl.crl or sslcrl.',
+    'UNABLE_TO_GET_CRL',
+    'CRL_HAS_EXPIRED',
+    'CRL_NOT_YET_VALID',
+  ),
+  lasting(
+    'TLS_TAMPERED',
+    'TLS was promised, and something else came',
+    'See what stands between here and the server: a proxy that knows no TLS, or somebody who wants to read along.',
+    'TLS_TAMPERED',
+    says('wrong version number', /wrong version number/, 'EPROTO'),
+    'ERR_SSL_WRONG_VERSION_NUMBER',
+  ),
+  lasting(
+    'TLS_DIRECT_REFUSED',
+    'the other side does not take TLS that begins at once',
+    'Take sslnegotiation=direct out of DB_URL: PostgreSQL knows it from version 17 on, and a proxy must pass it on.',
+    'TLS_DIRECT_REFUSED',
+    says('tlsv1 alert no application protocol', /no application protocol/, 'EPROTO'),
+    'ERR_SSL_TLSV1_ALERT_NO_APPLICATION_PROTOCOL',
+  ),
+  lasting(
     'TLS_VERSION_UNSUPPORTED',
     'the two sides have no version of TLS in common',
     'Turn TLS 1.2 or newer on at the server (ssl_max_protocol_version).',
+    // What ends the handshake shows as EPROTO, since the start-up packet waits to be sent.
+    says('tlsv1 alert protocol version', /alert protocol version|unsupported protocol/, 'EPROTO'),
     'ERR_SSL_UNSUPPORTED_PROTOCOL',
     'ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION',
   ),
@@ -188,12 +220,18 @@ export const FAILURES: readonly Failure[] = [
       '28000',
       '08P01',
     ),
+    says('tlsv13 alert certificate required', /alert certificate required/, 'EPROTO'),
     'ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED',
   ),
   lasting(
     'TLS_CLIENT_CERTIFICATE_REFUSED',
     'the server does not accept the certificate of the client',
     "Have DB_SSL_CERT issued by an authority that the server trusts (ssl_ca_file), for this role's name.",
+    says(
+      'tlsv1 alert unknown ca',
+      /alert (unknown ca|bad certificate|unsupported certificate|certificate (revoked|expired|unknown))/,
+      'EPROTO',
+    ),
     'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
     'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE',
     'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED',
@@ -206,10 +244,23 @@ export const FAILURES: readonly Failure[] = [
     ),
   ),
   lasting(
+    'TLS_FAILED',
+    'the TLS handshake failed',
+    'See its message and the log of the server; ciphers, curves or keys of the two sides may not fit.',
+    'EPROTO',
+    'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE',
+  ),
+  lasting(
     'CHANNEL_BINDING_MISSING',
     'the server offers no login that is bound to the TLS connection',
     'Turn TLS and scram-sha-256 on at the server, or take channel_binding=require out of DB_URL.',
     'CHANNEL_BINDING_MISSING',
+  ),
+  lasting(
+    'LOGIN_METHOD_REFUSED',
+    'the server asks for the login in a way that require_auth does not allow',
+    'Have the server ask in one that it allows (pg_hba.conf), or change require_auth in DB_URL.',
+    'LOGIN_METHOD_REFUSED',
   ),
 
   // Neon
@@ -326,6 +377,18 @@ export const FAILURES: readonly Failure[] = [
       '08P01',
       '28000',
     ),
+  ),
+  passing(
+    'PASSWORD_UNAVAILABLE',
+    'the password function failed, or did not answer in time',
+    'See its error; DB_CONNECT_TIMEOUT bounds it.',
+    'PASSWORD_UNAVAILABLE',
+  ),
+  lasting(
+    'PASSWORD_INVALID',
+    'the password function gave something that is no password',
+    'Have it return a text, or { password, expiresAt }.',
+    'PASSWORD_INVALID',
   ),
   lasting(
     'PASSWORD_MISSING',
@@ -444,6 +507,12 @@ export const FAILURES: readonly Failure[] = [
     'Name the primary in DB_URL; or see default_transaction_read_only of the role.',
     '25006',
     'CONNECTION_STANDBY',
+  ),
+  passing(
+    'SERVER_KIND_REFUSED',
+    'the server is not of the kind that target_session_attrs asks for',
+    'Name another server in DB_URL; during a failover it passes.',
+    'SERVER_KIND_REFUSED',
   ),
   passing(
     'SERVER_OVERLOADED',

@@ -9,6 +9,7 @@ export {
   ConnectionResetError,
   DatabaseConfigError,
   DatabaseError,
+  PasswordError,
   PoolAcquireCancelledError,
   PoolAcquireTimeoutError,
   PoolClosedError,

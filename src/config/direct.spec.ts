@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import type { DatabaseModuleOptions } from '../database.options.js';
+import type { DatabaseModuleOptions, SecretText } from '../database.options.js';
 import { resolveDatabaseOptions } from './resolve.js';
 
 const resolve = (options: DatabaseModuleOptions) => resolveDatabaseOptions(options, { env: {} });
@@ -21,7 +21,7 @@ describe('the way past the pooler', () => {
       ssl: { mode: 'verify-full', tls: { servername: host, rejectUnauthorized: true } },
       channelBinding: 'require',
     });
-    expect(direct?.password?.reveal()).toBe('s3cret');
+    expect((direct?.password as SecretText).reveal()).toBe('s3cret');
     expect(origins['directUrl']).toBe('url');
   });
 
@@ -35,7 +35,7 @@ describe('the way past the pooler', () => {
       ssl: { mode: 'disable', tls: false },
       startupOptions: '-c geqo=off',
     });
-    expect(direct?.password?.reveal()).toBe('s3cret');
+    expect((direct?.password as SecretText).reveal()).toBe('s3cret');
     expect(
       resolve({ url: POOLED, directUrl: 'postgres://admin@db.internal/orders' }).direct?.password,
     ).toBeUndefined();
@@ -47,5 +47,25 @@ describe('the way past the pooler', () => {
     );
     const resolved = resolve({ url: POOLED, directUrl: 'postgres://app:hidden@db.internal/orders' });
     expect(`${inspect(resolved, { depth: 9 })}${JSON.stringify(resolved)}`).not.toMatch(/hidden|s3cret/);
+  });
+
+  it('asks the same function for the password, as the same user', () => {
+    const url = 'postgres://app@localhost:6432/orders';
+    const of = (user: string) =>
+      resolve({ url, directUrl: `postgres://${user}@localhost/orders`, password: () => 'token' });
+    const { password, direct } = of('app');
+    expect(direct?.password).toBe(password);
+    expect(of('owner').direct?.password).toBeUndefined();
+  });
+
+  it('has the demands of its own URL', () => {
+    const url = 'postgres://app:x@localhost:6432/orders?require_auth=password';
+    const directUrl =
+      'postgres://localhost/orders?target_session_attrs=primary&sslmode=require&sslnegotiation=direct';
+    expect(resolve({ url, directUrl, username: 'app' }).direct).toMatchObject({
+      requireAuth: undefined,
+      serverKind: 'primary',
+      ssl: { mode: 'require', negotiation: 'direct' },
+    });
   });
 });

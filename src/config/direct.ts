@@ -1,4 +1,4 @@
-import type { DirectServer } from '../database.options.js';
+import type { DirectServer, PasswordSource, SecretText } from '../database.options.js';
 import { neonHost } from './neon.js';
 import type { CheckedSettings } from './options-check.js';
 import { Origins } from './origins.js';
@@ -10,7 +10,7 @@ import { resolveSsl } from './ssl.js';
 /** The way past the pooler: `directUrl`, else that of a pooled host of Neon; undefined where there is none of its own. */
 export function resolveDirect(
   given: CheckedSettings,
-  server: Server,
+  server: Server<SecretText | PasswordSource>,
   origins: Origins,
   problems: Problems,
 ): DirectServer | undefined {
@@ -42,20 +42,26 @@ export function resolveDirect(
   return {
     server: address,
     password,
-    ssl: { mode: ssl.mode, tls: ssl.tls },
+    ssl: { mode: ssl.mode, negotiation: ssl.negotiation, tls: ssl.tls },
     channelBinding: url?.parameters.channelBinding,
+    requireAuth: url?.parameters.requireAuth,
+    serverKind: url?.parameters.serverKind,
     startupOptions: url?.parameters.startupOptions,
   };
 }
 
-function directOf(given: CheckedSettings, server: Server, problems: Problems): Server | undefined {
+function directOf(
+  given: CheckedSettings,
+  server: Server<SecretText | PasswordSource>,
+  problems: Problems,
+): Server<SecretText | PasswordSource> | undefined {
   const { address, password } = server;
   // `directUrl: process.env.X ?? ''` is no URL.
   if (given.directUrl !== undefined && Secret.from(given.directUrl).reveal().trim() !== '') {
     const direct = resolveServer({ url: given.directUrl }, undefined, new Origins(undefined), problems);
     // A URL without a password means the same user's.
     const shared = direct.address.username === address.username ? password : undefined;
-    return { ...direct, password: direct.password ?? shared };
+    return { ...direct, password: direct.url?.password ?? shared };
   }
   const neon = neonHost(address.host);
   return neon?.pooled ? { ...server, address: { ...address, host: neon.direct } } : undefined;

@@ -1,15 +1,17 @@
 import { readFileSync } from 'node:fs';
 
 /** What a file or text has to hold. */
-export type PemKind = 'certificate' | 'key';
+export type PemKind = 'certificate' | 'key' | 'revocation list';
 
 const BEGINS: Readonly<Record<PemKind, RegExp>> = {
   certificate: /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----/,
   key: /-----BEGIN (?:[A-Z]+ )?PRIVATE KEY-----/,
+  'revocation list': /-----BEGIN X509 CRL-----/,
 };
 const WANTED: Readonly<Record<PemKind, string>> = {
   certificate: 'a PEM certificate (-----BEGIN CERTIFICATE-----)',
   key: 'a PEM private key (-----BEGIN PRIVATE KEY-----)',
+  'revocation list': 'a PEM revocation list (-----BEGIN X509 CRL-----)',
 };
 
 /**
@@ -40,7 +42,7 @@ export function readPem(given: string | Uint8Array, kind: PemKind): { pem: strin
 
 function looksLikePath(text: string): boolean {
   if (text.length > 255) return false;
-  return /^(?:\/|\.{1,2}\/|~|[A-Za-z]:\\)/.test(text) || /\.(?:pem|crt|cer|cert|key|p8|ca)$/i.test(text);
+  return /^(?:\/|\.{1,2}\/|~|[A-Za-z]:\\)/.test(text) || /\.(?:pem|crt|cer|cert|key|p8|ca|crl)$/i.test(text);
 }
 
 function reason(error: unknown): string {

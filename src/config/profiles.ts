@@ -30,7 +30,7 @@ export const DEFAULTS = {
     shutdownMs: 10_000,
   } satisfies Required<TimeoutSettings>,
   connectRetry: {
-    retries: 9,
+    retries: 10,
     initialDelayMs: 200,
     maxDelayMs: 5_000,
   } satisfies Required<ConnectRetrySettings>,

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { DatabaseConfigError } from '../database.errors.js';
-import type { DatabaseModuleOptions } from '../database.options.js';
+import type { DatabaseModuleOptions, PasswordSource } from '../database.options.js';
 import { readEnvironment, type Environment } from './environment.js';
 import { resolveDatabaseOptions } from './resolve.js';
 import { Secret } from './secret.js';
@@ -21,6 +21,9 @@ const problemsOf = (options: unknown, env: Environment = {}): string[] => {
   }
   return [];
 };
+
+/** The text of a password that no function gives. */
+const revealed = (password: unknown) => (Secret.is(password) ? password.reveal() : undefined);
 
 describe('defaults', () => {
   it('are those of production', () => {
@@ -46,7 +49,7 @@ describe('defaults', () => {
       ssl: { mode: 'disable', tls: false },
       session: {},
       startup: 'verify',
-      connectRetry: { retries: 9, initialDelayMs: 200, maxDelayMs: 5_000 },
+      connectRetry: { retries: 10, initialDelayMs: 200, maxDelayMs: 5_000 },
       echo: false,
       autoLoadEntities: true,
       typeorm: {},
@@ -140,7 +143,7 @@ describe('the server', () => {
       { env: {} },
     );
     expect(server).toEqual({ host: 'db.local', port: 5433, username: 'me', database: 'app' });
-    expect(password?.reveal()).toBe('p');
+    expect(revealed(password)).toBe('p');
     expect(origins).toMatchObject({ host: 'options', port: 'options' });
   });
 
@@ -150,7 +153,20 @@ describe('the server', () => {
       { env: {} },
     );
     expect(server).toEqual({ host: 'localhost', port: 5432, username: 'me', database: 'me' });
-    expect(password?.reveal()).toBe('p');
+    expect(revealed(password)).toBe('p');
+  });
+
+  it('takes a function for the password, beside a URL of the environment that has none', async () => {
+    const give = () => 'token';
+    const { password, origins } = resolve({
+      ...readEnvironment({ DB_URL: 'postgres://me@localhost/app' }),
+      password: give,
+    });
+    expect(await (password as PasswordSource).ask()).toBe('token');
+    expect(origins).toMatchObject({ password: 'options', url: 'environment DB_URL' });
+    expect(() => resolve({ url: 'postgres://me:p@localhost/app', password: give })).toThrow(
+      'password: contradicts url; give one of them',
+    );
   });
 
   it('is not contradicted by what says the same', () => {
@@ -403,7 +419,7 @@ describe('the result', () => {
     expect(inspect(resolved, { depth: 9, showHidden: true }) + JSON.stringify(resolved)).not.toContain(
       'hunter2',
     );
-    expect(resolved.password?.reveal()).toBe('hunter2');
+    expect(revealed(resolved.password)).toBe('hunter2');
   });
 
   it('hands on what the URL says for the startup packet', () => {

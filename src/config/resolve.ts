@@ -18,6 +18,7 @@ import {
 import { checkOptions, type CheckedSettings } from './options-check.js';
 import { Origins, originsIn } from './origins.js';
 import { resolveDirect } from './direct.js';
+import { RotatingPassword } from './password.js';
 import { Problems } from './problems.js';
 import { DEFAULTS, PROFILES } from './profiles.js';
 import { SETTINGS } from './schema.js';
@@ -75,13 +76,18 @@ export function resolveDatabaseOptions(
     problems,
   );
   chooseSslOrigins(given, ssl, server, origins);
+  const settled = settings(options, given, server, env, origins, problems);
+  const password =
+    typeof server.password === 'function'
+      ? new RotatingPassword(server.password, settled.timeouts.connectMs)
+      : server.password;
   const resolved: ResolvedDatabaseOptions = {
     name,
     server: server.address,
-    password: server.password,
-    ...settings(options, given, server, env, origins, problems),
-    ssl: { mode: ssl.mode, tls: ssl.tls },
-    direct: resolveDirect(given, server, origins, problems),
+    password,
+    ...settled,
+    ssl: { mode: ssl.mode, negotiation: ssl.negotiation, tls: ssl.tls },
+    direct: resolveDirect(given, { ...server, password }, origins, problems),
     toRetry: given.toRetry,
     typeorm: passedOn(options),
     origins: origins.chosen,
@@ -105,6 +111,7 @@ function chooseSslOrigins(
     ['ca', url?.parameters.sslCa],
     ['cert', url?.parameters.sslCert],
     ['key', url?.parameters.sslKey],
+    ['negotiation', url?.parameters.sslNegotiation],
   ] as const)
     origins.choose<unknown>(`ssl.${part}`, [
       ['options', ssl[part]],
@@ -143,6 +150,8 @@ function settings(
       ['url', parameters?.timeouts],
     ]),
     channelBinding: origins.choose('channelBinding', [['url', parameters?.channelBinding]]),
+    requireAuth: origins.choose('requireAuth', [['url', parameters?.requireAuth]]),
+    serverKind: origins.choose('serverKind', [['url', parameters?.serverKind]]),
     startupOptions: origins.choose('startupOptions', [['url', parameters?.startupOptions]]),
     session: sessionOf(given, origins),
     startup: origins.choose('startup', [

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { SecretText } from '../database.options.js';
+import type { PasswordFunction, SecretText } from '../database.options.js';
 import { BOUNDS, within, type Bounds } from './bounds.js';
 import { Secret } from './secret.js';
 import { kindOf, shapeOf, spaced } from './shape.js';
@@ -44,6 +44,11 @@ const oneOf = <const T extends readonly [string, ...string[]]>(values: T) =>
 const filled = (what: string) => z.string(notEven(what)).min(1, notEven(what));
 const secret = (what: string) =>
   z.custom<string | SecretText>((value) => typeof value === 'string' || Secret.is(value), notEven(what));
+const PASSWORD = notEven('a password, or a function that gives it');
+const password = z.custom<string | SecretText | PasswordFunction>(
+  (value) => typeof value === 'string' || typeof value === 'function' || Secret.is(value),
+  PASSWORD,
+);
 const isPem = (value: unknown) => (typeof value === 'string' && value !== '') || value instanceof Uint8Array;
 const PEM = notEven('PEM text, a buffer with it, or the path of a PEM file');
 const pem = z.custom<string | Uint8Array>(isPem, PEM);
@@ -98,6 +103,7 @@ const echo = z.strictObject(
 const ssl = z.looseObject(
   {
     mode: oneOf(SSL_MODES).optional(),
+    negotiation: oneOf(['postgres', 'direct']).optional(),
     ca: pem.optional(),
     cert: pem.optional(),
     key: secretPem.optional(),
@@ -134,7 +140,7 @@ export const SETTINGS = {
   host: filled('the name of a host, or the folder of a socket'),
   port: whole(BOUNDS.port),
   username: filled('the name of a user'),
-  password: secret('a password'),
+  password,
   database: filled('the name of a database'),
   profile: oneOf(PROFILE_NAMES),
   startup: oneOf(STARTUP_MODES),

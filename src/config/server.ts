@@ -1,5 +1,5 @@
 import { userInfo } from 'node:os';
-import type { SecretText, ServerAddress } from '../database.options.js';
+import type { PasswordFunction, SecretText, ServerAddress } from '../database.options.js';
 import type { CheckedSettings } from './options-check.js';
 import type { Origins } from './origins.js';
 import type { Problems } from './problems.js';
@@ -8,9 +8,9 @@ import { Secret } from './secret.js';
 import { hostName, parseDatabaseUrl, type ParsedUrl } from './url.js';
 
 /** Where to connect and as whom, from the URL, the single options, or both where they don't contradict. */
-export interface Server {
+export interface Server<Password = SecretText | PasswordFunction> {
   readonly address: ServerAddress;
-  readonly password: SecretText | undefined;
+  readonly password: Password | undefined;
   readonly url: ParsedUrl | undefined;
   /** What messages call the URL. */
   readonly urlName: string;
@@ -56,8 +56,8 @@ export function resolveServer(
       url ? urlName : 'username',
       'the user is missing; expected is postgres://user:password@host/database',
     );
-  const password = origins.choose('password', [
-    ['options', secretOrNone(given.password)],
+  const password = origins.choose<SecretText | PasswordFunction>('password', [
+    ['options', passwordIn(given)],
     ['url', url?.password],
   ]);
   const address: ServerAddress = {
@@ -85,8 +85,8 @@ export function resolveServer(
 }
 
 /** `password: process.env.X ?? ''` is no password. */
-function secretOrNone(password: string | SecretText | undefined): SecretText | undefined {
-  if (password === undefined) return undefined;
+function passwordIn({ password }: CheckedSettings): SecretText | PasswordFunction | undefined {
+  if (password === undefined || typeof password === 'function') return password;
   const secret = Secret.from(password);
   return secret.reveal() === '' ? undefined : secret;
 }
@@ -102,7 +102,9 @@ function checkContradictions(
   for (const part of ['host', 'port', 'username', 'database'] as const)
     if (differs(given[part], url[part]))
       problems.add(origins.nameOf(part, given[part]), `contradicts ${urlName}; give one of them`);
-  if (differs(secretOrNone(given.password)?.reveal(), url.password?.reveal()))
+  const password = passwordIn(given);
+  // What a function will give is not known yet; one of the two would never be used.
+  if (differs(typeof password === 'function' ? password : password?.reveal(), url.password?.reveal()))
     problems.add('password', `contradicts ${urlName}; give one of them`);
 }
 

@@ -1,3 +1,4 @@
+import { createPrivateKey } from 'node:crypto';
 import { inspect } from 'node:util';
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { createAuthority, type IssuedCertificate } from '../../test/support/certificates.js';
@@ -24,10 +25,12 @@ function ssl(settings: boolean | SslSettings | undefined, query = '', host = PUB
 let ca: string;
 let client: IssuedCertificate;
 let other: IssuedCertificate;
+let revoked: string;
 beforeAll(async () => {
   const authority = await createAuthority();
   ca = authority.cert;
   client = await authority.issueClient({ commonName: 'app' });
+  revoked = await authority.revoke(client.cert);
   other = await authority.issueClient({ commonName: 'other' });
 });
 
@@ -35,6 +38,11 @@ describe('the mode', () => {
   it.each<[string, string, boolean | SslSettings | undefined, string, string]>([
     ['verify-full', 'for a public host', undefined, '', PUBLIC],
     ['disable', 'for a local host', undefined, '', 'db'],
+    ['verify-full', 'for a local host with sslrootcert=system', undefined, 'sslrootcert=system', 'db'],
+    ['verify-full', 'for a local host with sslnegotiation=direct', undefined, 'sslnegotiation=direct', 'db'],
+    ['verify-full', 'for a local host with a direct negotiation', { negotiation: 'direct' }, '', 'db'],
+    ['disable', 'for a local host with sslnegotiation=postgres', undefined, 'sslnegotiation=postgres', 'db'],
+    ['require', 'for requiressl=1', undefined, 'requiressl=1', 'db'],
     ['disable', 'for a socket', undefined, '', '/var/run/postgresql'],
     ['disable', 'for a local host with an empty group', {}, '', 'db'],
     ['verify-full', 'for a local host with TLS options', { rejectUnauthorized: true }, '', 'db'],
@@ -85,6 +93,15 @@ describe('the mode', () => {
     ]);
     expect(ssl({ ca }, 'sslmode=disable').problems).toEqual([
       expect.stringMatching(/DB_URL: sslmode is disable, but ssl\.ca is given/),
+    ]);
+  });
+
+  it('contradicts a direct negotiation when it is disable', () => {
+    expect(ssl({ mode: 'disable', negotiation: 'direct' }).problems).toEqual([
+      expect.stringMatching(/^ssl\.negotiation: is direct, which needs TLS, but the mode is disable/),
+    ]);
+    expect(ssl(undefined, 'sslmode=disable&sslnegotiation=direct').problems).toEqual([
+      expect.stringMatching(/^DB_URL \(sslnegotiation\): is direct/),
     ]);
   });
 
@@ -174,6 +191,52 @@ describe('what is verified', () => {
     expect(ssl({ secureProtocol: 'TLSv1_method' }).problems).toHaveLength(1);
     expect(ssl({ minVersion: undefined }).tls).toMatchObject({ minVersion: 'TLSv1.2' });
     expect(ssl({ minVersion: 'TLSv1.3' }).tls).toMatchObject({ minVersion: 'TLSv1.3' });
+  });
+});
+
+describe('parameters of the URL', () => {
+  it('set the versions of TLS, where the code does not', () => {
+    const query = 'ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.3';
+    expect(ssl(undefined, query).tls).toMatchObject({ minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' });
+    expect(ssl({ minVersion: 'TLSv1.2' }, query).tls).toMatchObject({ minVersion: 'TLSv1.2' });
+  });
+
+  it('refuse versions below 1.2, and a highest one below the least', () => {
+    expect(ssl(undefined, 'ssl_min_protocol_version=TLSv1.1').problems).toEqual([
+      expect.stringMatching(/^DB_URL \(ssl_min_protocol_version\): is none of TLSv1\.2, TLSv1\.3/),
+    ]);
+    expect(ssl({ minVersion: 'TLSv1.3' }, 'ssl_max_protocol_version=TLSv1.2').problems).toEqual([
+      expect.stringMatching(/^ssl\.maxVersion: is below the least version/),
+    ]);
+  });
+
+  it('unlock a key by sslpassword, which no problem shows', () => {
+    const locked = createPrivateKey(client.key)
+      .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' })
+      .toString();
+    const given = { cert: client.cert, key: locked };
+    expect(ssl(given, 'sslpassword=hunter2')).toMatchObject({ problems: [], tls: { passphrase: 'hunter2' } });
+    expect(ssl(given, 'sslpassword=hunter3').problems).toEqual([
+      expect.stringMatching(/^ssl\.key: the key cannot be read(?!.*hunter)/),
+    ]);
+    expect(ssl(given).problems).toEqual([
+      expect.stringMatching(/encrypted; give ssl\.passphrase.*sslpassword/),
+    ]);
+  });
+
+  it('name a revocation list, which is read and judged', () => {
+    expect(ssl({ crl: revoked })).toMatchObject({ problems: [], tls: { crl: revoked.trim() } });
+    expect(ssl(undefined, `sslcrl=${encodeURIComponent(revoked)}`)).toMatchObject({
+      problems: [],
+      tls: { crl: revoked.trim() },
+    });
+    expect(ssl(undefined, 'sslcrl=/nowhere/list.crl').problems).toEqual([
+      expect.stringMatching(/DB_URL \(sslcrl\): the file \/nowhere\/list\.crl does not exist/),
+    ]);
+    expect(ssl({ crl: revoked.replace(/\n[^-]{20}/, '\n') }).problems).toEqual([
+      expect.stringMatching(/^ssl\.crl: the revocation list cannot be read/),
+    ]);
+    expect(ssl({ crl: client.cert }).problems).toEqual([expect.stringMatching(/not a PEM revocation list/)]);
   });
 });
 

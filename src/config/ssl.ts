@@ -1,28 +1,20 @@
-import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { isIP } from 'node:net';
 import { checkServerIdentity, type ConnectionOptions as TlsOptions } from 'node:tls';
-import type { ResolvedSsl, SslMode, SslSettings } from '../database.options.js';
+import type { ResolvedSsl, SslMode, SslNegotiation, SslSettings } from '../database.options.js';
 import { isLocalHost, isSocket, isThisMachine } from './local-host.js';
-import { readPem, type PemKind } from './pem.js';
 import type { Problems } from './problems.js';
-import { Secret } from './secret.js';
-import type { UrlParameters } from './url-parameters.js';
+import { readSslFiles, type SslFiles, type SslFileSources } from './ssl-files.js';
 
 export const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const satisfies SslMode[];
 const MODES = SSL_MODES.join(', ');
 /** What is encrypted but trusts anybody; a URL may ask for it, the code has to confirm it. */
 const UNVERIFIED = 'no-verify';
-const MODERN = ['TLSv1.2', 'TLSv1.3'];
+const MODERN = ['TLSv1.2', 'TLSv1.3'] as const;
 
 /** Everything that has a say in how a connection is encrypted. */
-export interface SslSources {
+export interface SslSources extends SslFileSources {
   readonly settings: boolean | SslSettings | undefined;
-  readonly url: UrlParameters | undefined;
-  /** Where the URL came from, for messages: `DB_URL` or `url`. */
-  readonly urlName: string;
   readonly host: string;
-  /** What a message calls the setting. */
-  readonly nameOf: (path: string, value: unknown) => string;
 }
 
 interface Choice {
@@ -34,10 +26,17 @@ interface Choice {
 export function resolveSsl(sources: SslSources, problems: Problems): ResolvedSsl & Choice {
   const { settings, host } = sources;
   const given: SslSettings = typeof settings === 'object' ? settings : {};
-  const { mode: _, ca: _ca, cert: _cert, key: _key, ...passed } = given;
-  const choice = chooseMode(sources, given, passed, problems);
-  const pems = readPems(sources, given, passed, problems);
+  const { mode: _, ca: _ca, cert: _cert, key: _key, negotiation: _negotiation, ...rest } = given;
+  const passed = withVersions(sources, rest, problems);
+  const negotiation: SslNegotiation = given.negotiation ?? sources.url?.sslNegotiation ?? 'postgres';
+  const choice = { ...chooseMode(sources, given, passed, problems), negotiation };
+  const files = readSslFiles(sources, given, problems);
   if (choice.mode === 'disable') {
+    if (negotiation === 'direct')
+      problems.add(
+        given.negotiation === undefined ? `${sources.urlName} (sslnegotiation)` : 'ssl.negotiation',
+        'is direct, which needs TLS, but the mode is disable; leave out one of them',
+      );
     const unused = ['ca', 'cert', 'key'].filter((key) => given[key as 'ca'] !== undefined);
     if (unused.length > 0)
       problems.add(
@@ -57,23 +56,22 @@ export function resolveSsl(sources: SslSources, problems: Problems): ResolvedSsl
       'ssl.mode',
       `is ${choice.mode}, but PostgreSQL does not encrypt a socket; use disable, or a host`,
     );
-  if (choice.mode === 'verify-ca' && pems.ca === undefined && passed.secureContext === undefined)
+  if (choice.mode === 'verify-ca' && files.ca === undefined && passed.secureContext === undefined)
     problems.add(
       sources.nameOf('ssl.ca', given.ca),
       'verify-ca demands a CA (DB_SSL_CA, ssl.ca or sslrootcert): PEM text or the path of a PEM file',
     );
-  checkProtocol(passed, problems);
-  return { ...choice, tls: tlsOptions(choice.mode, host, passed, pems) };
+  return { ...choice, tls: tlsOptions(choice.mode, host, passed, files) };
 }
 
-function tlsOptions(mode: SslMode, host: string, passed: TlsOptions, pems: Pems): TlsOptions {
+function tlsOptions(mode: SslMode, host: string, passed: TlsOptions, files: SslFiles): TlsOptions {
   const name = passed.servername ?? (isIP(host) === 0 ? host : undefined);
   const tls: TlsOptions = {
     minVersion: 'TLSv1.2',
     rejectUnauthorized: true,
     ...defined(passed),
     ...(name !== undefined && { servername: name }),
-    ...pems,
+    ...files,
   };
   if (mode === 'verify-ca') tls.checkServerIdentity = () => undefined;
   // `pg` puts the host in the place of a servername that differs from it; the identity is still to be this one's.
@@ -123,9 +121,13 @@ function chooseMode(
   // `require` for what is not verified: `verify-full` would be a lie in logs.
   if (trustsAnybody) return { mode: 'require', from: 'default' };
   const wanted =
-    [given.ca, given.cert, given.key, url?.sslCa, url?.sslCert, url?.sslKey].some(
+    [given.ca, given.cert, given.key, url?.sslCa, url?.sslCert, url?.sslKey, url?.sslCrl].some(
       (one) => one !== undefined,
-    ) || Object.values(passed).some((one) => one !== undefined);
+    ) ||
+    Object.values(passed).some((one) => one !== undefined) ||
+    // As in libpq, where both demand TLS by themselves.
+    url?.sslSystemCa === true ||
+    (given.negotiation ?? url?.sslNegotiation) === 'direct';
   return { mode: wanted || !isLocalHost(host) ? 'verify-full' : 'disable', from: 'default' };
 }
 
@@ -137,66 +139,31 @@ function refusedMode(mode: string): string {
   return `sslmode is none of ${MODES}`;
 }
 
-type Pems = Pick<TlsOptions, 'ca' | 'cert' | 'key'>;
-type Pem = 'ca' | 'cert' | 'key';
-
-const PARAMETERS = { ca: 'sslrootcert', cert: 'sslcert', key: 'sslkey' } as const;
-const FROM_URL = { ca: 'sslCa', cert: 'sslCert', key: 'sslKey' } as const;
-
-function readPems(sources: SslSources, given: SslSettings, passed: TlsOptions, problems: Problems): Pems {
-  const { url, urlName } = sources;
-  const found: Pems = {};
-  const names: Partial<Record<Pem, string>> = {};
-  for (const part of ['ca', 'cert', 'key'] as const) {
-    const value = given[part] ?? url?.[FROM_URL[part]];
-    if (value === undefined) continue;
+/** The versions of TLS, from the code or else from the URL; below 1.2 none is taken. */
+function withVersions(
+  { url, urlName, nameOf }: SslSources,
+  passed: TlsOptions,
+  problems: Problems,
+): TlsOptions {
+  const versions: TlsOptions = {};
+  for (const [key, parameter, ofUrl] of [
+    ['minVersion', 'ssl_min_protocol_version', url?.sslMinVersion],
+    ['maxVersion', 'ssl_max_protocol_version', url?.sslMaxVersion],
+  ] as const) {
+    const version = passed[key] ?? ofUrl;
+    if (version === undefined) continue;
     const setting =
-      given[part] === undefined
-        ? `${urlName} (${PARAMETERS[part]})`
-        : sources.nameOf(`ssl.${part}`, given[part]);
-    const kind: PemKind = part === 'key' ? 'key' : 'certificate';
-    const read = readPem(Secret.is(value) ? value.reveal() : value, kind);
-    const wrong = 'problem' in read ? read.problem : unusable(read.pem, kind, passed.passphrase);
-    if (wrong !== undefined) problems.add(setting, wrong);
-    else if ('pem' in read) found[part] = read.pem;
-    names[part] = setting;
+      passed[key] === undefined ? `${urlName} (${parameter})` : nameOf(`ssl.${key}`, passed[key]);
+    const known = MODERN.find((modern) => modern === version);
+    if (known === undefined)
+      problems.add(setting, `is none of ${MODERN.join(', ')}; older versions are broken`);
+    else versions[key] = known;
   }
-  if (names.cert && !names.key && !passed.pfx)
-    problems.add(names.cert, 'is given without its key (DB_SSL_KEY, ssl.key or sslkey)');
-  if (names.key && !names.cert && !passed.pfx)
-    problems.add(names.key, 'is given without its certificate (DB_SSL_CERT, ssl.cert or sslcert)');
-  if (names.key && found.cert && found.key && !belongTogether(found, passed.passphrase))
-    problems.add(names.key, `is not the key of the certificate in ${names.cert}`);
-  return found;
-}
-
-function unusable(pem: string, kind: PemKind, passphrase: string | undefined): string | undefined {
-  try {
-    if (kind === 'certificate') new X509Certificate(pem);
-    else createPrivateKey({ key: pem, ...(passphrase !== undefined && { passphrase }) });
-    return undefined;
-  } catch (error) {
-    const code = (error as NodeJS.ErrnoException).code;
-    if (code === 'ERR_MISSING_PASSPHRASE') return 'the key is encrypted; give ssl.passphrase in code';
-    // OpenSSL's words hold no content of the file.
-    return `the ${kind} cannot be read${code ? ` (${code})` : ''}; it is cut off, damaged or needs another passphrase`;
-  }
-}
-
-function belongTogether({ cert, key }: Pems, passphrase: string | undefined): boolean {
-  const secret = createPrivateKey({
-    key: key as string,
-    ...(passphrase !== undefined && { passphrase }),
-  });
-  return new X509Certificate(cert as string).checkPrivateKey(secret);
-}
-
-function checkProtocol(passed: TlsOptions, problems: Problems): void {
-  for (const key of ['minVersion', 'maxVersion'] as const)
-    if (passed[key] !== undefined && !MODERN.includes(passed[key]))
-      problems.add(`ssl.${key}`, `is none of ${MODERN.join(', ')}; older versions are broken`);
+  if (versions.minVersion === 'TLSv1.3' && versions.maxVersion === 'TLSv1.2')
+    problems.add('ssl.maxVersion', 'is below the least version that is asked for; leave out one of them');
   if (passed.secureProtocol !== undefined)
     problems.add('ssl.secureProtocol', 'is deprecated and can switch off TLS 1.3; use ssl.minVersion');
+  return { ...passed, ...versions };
 }
 
 /** Whoever prints the resolved options doesn't print the key. Not enumerable, so that a copy is plain TLS options. */

@@ -1,6 +1,14 @@
-import type { SecretText, TimeoutSettings } from '../database.options.js';
+import type {
+  LoginMethod,
+  SecretText,
+  ServerKind,
+  SslNegotiation,
+  TimeoutSettings,
+} from '../database.options.js';
 import { BOUNDS, within } from './bounds.js';
+import { loginMethods } from './login-methods.js';
 import { Secret } from './secret.js';
+import { judgeUnsupported } from './unsupported-parameters.js';
 
 /** Whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS). */
 export type ChannelBinding = 'disable' | 'prefer' | 'require';
@@ -14,17 +22,31 @@ export interface UrlParameters {
   readonly dbname: string | undefined;
   /** As it was written; `config/ssl` judges it. */
   readonly sslMode: string | undefined;
+  readonly sslNegotiation: SslNegotiation | undefined;
   readonly sslCa: string | undefined;
+  /** `sslrootcert=system`: the authorities that Node.js brings along, which is what an absent CA means. */
+  readonly sslSystemCa: boolean;
   readonly sslCert: string | undefined;
   readonly sslKey: string | undefined;
+  readonly sslPassphrase: SecretText | undefined;
+  readonly sslCrl: string | undefined;
+  /** As they were written; `config/ssl` judges them. */
+  readonly sslMinVersion: string | undefined;
+  readonly sslMaxVersion: string | undefined;
   readonly channelBinding: ChannelBinding | undefined;
+  readonly requireAuth: readonly LoginMethod[] | undefined;
+  readonly serverKind: ServerKind | undefined;
   readonly applicationName: string | undefined;
   /** `options` of the startup packet: `-c geqo=off`, `endpoint=…`. */
   readonly startupOptions: string | undefined;
   readonly timeouts: Readonly<TimeoutSettings>;
 }
 
-const CHANNEL_BINDINGS: readonly string[] = ['disable', 'prefer', 'require'] satisfies ChannelBinding[];
+const CHANNEL_BINDINGS: readonly ChannelBinding[] = ['disable', 'prefer', 'require'];
+const NEGOTIATIONS: readonly SslNegotiation[] = ['postgres', 'direct'];
+/** With one host `prefer-standby` takes what there is. */
+const ANY_SERVER = ['any', 'prefer-standby'] as const;
+const SERVER_KINDS: readonly ServerKind[] = ['read-write', 'read-only', 'primary', 'standby'];
 
 /** PostgreSQL's own names for what `timeouts` sets; `pg` takes them in a URL, as milliseconds. */
 const TIMEOUTS = {
@@ -32,19 +54,6 @@ const TIMEOUTS = {
   lock_timeout: 'lockMs',
   idle_in_transaction_session_timeout: 'idleInTransactionMs',
 } as const satisfies Record<string, keyof TimeoutSettings>;
-
-/** Parameters that other libraries read, and what says the same here. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
-  uselibpqcompat: 'sslmode=require always verifies here',
-  sslnegotiation: 'give ssl options in code',
-  sslpassword: 'give ssl.passphrase in code',
-  connection_limit: 'use pool.size and pool.maxOverflow',
-  pool_timeout: 'use pool.acquireTimeoutMs',
-  max_connections: 'use pool.size and pool.maxOverflow',
-  schema: "use session: { search_path: '…' }",
-  search_path: "use session: { search_path: '…' }",
-  client_encoding: 'it is always UTF8',
-};
 
 /** Reads the part behind the `?`. No value goes into a message: any of them may be a secret in the wrong place. */
 export function readParameters(query: string, problems: string[], warnings: string[]): UrlParameters {
@@ -69,13 +78,15 @@ export function readParameters(query: string, problems: string[], warnings: stri
   const port = text('port');
   if (port !== undefined && !within(/^\d+$/.test(port) ? Number(port) : Number.NaN, BOUNDS.port))
     problems.push('the parameter port is not a whole number from 1 to 65535');
-  const target = text('target_session_attrs');
-  if (target !== undefined && target !== 'any')
-    problems.push('target_session_attrs is not supported, other than "any"; name the primary as the host');
-  const binding = text('channel_binding');
-  if (binding !== undefined && !CHANNEL_BINDINGS.includes(binding))
-    problems.push('channel_binding is none of disable, prefer, require');
+  const oneOf = <T extends string>(name: string, values: readonly T[]): T | undefined => {
+    const value = text(name);
+    const known = values.find((one) => one === value);
+    if (value !== undefined && known === undefined) problems.push(`${name} is none of ${values.join(', ')}`);
+    return known;
+  };
+  const server = oneOf('target_session_attrs', [...ANY_SERVER, ...SERVER_KINDS]);
   const password = text('password');
+  const passphrase = text('sslpassword');
   const rootCert = text('sslrootcert');
   const found: UrlParameters = {
     host,
@@ -83,34 +94,43 @@ export function readParameters(query: string, problems: string[], warnings: stri
     user: text('user'),
     password: password === undefined ? undefined : new Secret(password),
     dbname: text('dbname'),
-    sslMode: sslMode(text('sslmode'), text('ssl'), problems),
-    // The authorities that Node brings along, which is what an absent CA means.
+    sslMode: sslMode(text('sslmode'), text('ssl'), text('requiressl'), problems),
+    sslNegotiation: oneOf('sslnegotiation', NEGOTIATIONS),
     sslCa: rootCert === 'system' ? undefined : rootCert,
+    sslSystemCa: rootCert === 'system',
     sslCert: text('sslcert'),
     sslKey: text('sslkey'),
-    channelBinding: binding as ChannelBinding | undefined,
+    sslPassphrase: passphrase === undefined ? undefined : new Secret(passphrase),
+    sslCrl: text('sslcrl'),
+    sslMinVersion: text('ssl_min_protocol_version'),
+    sslMaxVersion: text('ssl_max_protocol_version'),
+    channelBinding: oneOf('channel_binding', CHANNEL_BINDINGS),
+    requireAuth: loginMethods(text('require_auth'), problems),
+    serverKind: SERVER_KINDS.find((kind) => kind === server),
     applicationName: text('application_name') ?? text('fallback_application_name'),
     startupOptions: text('options'),
     timeouts: timeouts(text, problems),
   };
   given.delete('fallback_application_name');
-  for (const name of given.keys()) {
-    const instead = ELSEWHERE[name];
-    // A name that is none, or an @ behind it, may be the rest of a password with a ? in it.
-    const isName = /^[a-z][a-z_]{2,40}$/.test(name) && !given.get(name)?.includes('@');
-    const shown = isName ? `the parameter ${name}` : 'a parameter';
-    warnings.push(`${shown} has no effect here${instead ? `; ${instead}` : ''}`);
-  }
+  judgeUnsupported(given, problems, warnings);
   return found;
 }
 
-/** `ssl=true` is JDBC's and old pg's way to say it. */
-function sslMode(mode: string | undefined, ssl: string | undefined, problems: string[]): string | undefined {
-  if (mode !== undefined || ssl === undefined) return mode;
+/** `ssl=true` is JDBC's and old pg's way to say it, `requiressl=1` old libpq's. */
+function sslMode(
+  mode: string | undefined,
+  ssl: string | undefined,
+  requireSsl: string | undefined,
+  problems: string[],
+): string | undefined {
+  if (mode !== undefined) return mode;
   if (ssl === 'true' || ssl === '1') return 'require';
   if (ssl === 'false' || ssl === '0') return 'disable';
   if (ssl === 'no-verify') return ssl;
-  problems.push('the parameter ssl is neither true nor false; use sslmode');
+  if (ssl !== undefined) problems.push('the parameter ssl is neither true nor false; use sslmode');
+  else if (requireSsl === '1') return 'require';
+  else if (requireSsl !== undefined)
+    problems.push('the parameter requiressl is not 1, which alone demands TLS; use sslmode');
   return undefined;
 }
 

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
+import { Secret } from './secret.js';
 import { parseDatabaseUrl } from './url.js';
 
 const parts = (text: string) => {
@@ -89,7 +90,7 @@ describe('a URL', () => {
     ['postgres://me:p%00w@host/app', /zero character/],
     ['postgres://me:pw@host/app/more', /second \//],
     ['postgres://me:pw@host/app?host=a,b', /neither the name of one host/],
-    ['postgres://me:pw@host/app?target_session_attrs=read-write', /target_session_attrs is not supported/],
+    ['postgres://me:pw@host/app?target_session_attrs=master', /target_session_attrs is none of any, /],
   ])('%p is refused', (text, message) => {
     const { problems } = parts(text);
     expect(problems).toHaveLength(1);
@@ -158,6 +159,69 @@ describe('a URL', () => {
   });
 });
 
+/**
+ * Every parameter of libpq 18 (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS) and two that
+ * older ones have, with a value that is not its default. `host` and the like are told apart from the rest of the URL above.
+ */
+const LIBPQ: Record<string, string> = {
+  host: 'other',
+  hostaddr: '10.0.0.1',
+  port: '6543',
+  dbname: 'other',
+  user: 'other',
+  password: 'pw',
+  passfile: '/home/me/.pgpass',
+  require_auth: 'scram-sha-256',
+  channel_binding: 'require',
+  connect_timeout: '7',
+  client_encoding: 'LATIN1',
+  options: '-c geqo=off',
+  application_name: 'a',
+  fallback_application_name: 'a',
+  keepalives: '0',
+  keepalives_idle: '7',
+  keepalives_interval: '7',
+  keepalives_count: '7',
+  tcp_user_timeout: '7',
+  replication: 'database',
+  gssencmode: 'prefer',
+  sslmode: 'verify-full',
+  requiressl: '1',
+  sslnegotiation: 'direct',
+  sslcompression: '1',
+  sslcert: '/c.pem',
+  sslkey: '/k.pem',
+  sslkeylogfile: '/keys',
+  sslpassword: 'pw',
+  sslcertmode: 'require',
+  sslrootcert: 'system',
+  sslcrl: '/crl.pem',
+  sslcrldir: '/crls',
+  sslsni: '0',
+  requirepeer: 'postgres',
+  ssl_min_protocol_version: 'TLSv1.3',
+  ssl_max_protocol_version: 'TLSv1.2',
+  min_protocol_version: '3.2',
+  max_protocol_version: '2.0',
+  krbsrvname: 'postgres',
+  gsslib: 'gssapi',
+  gssdelegation: '1',
+  scram_client_key: 'a',
+  scram_server_key: 'a',
+  service: 'a',
+  servicefile: '/service.conf',
+  target_session_attrs: 'read-write',
+  load_balance_hosts: 'random',
+  oauth_issuer: 'https://a',
+  oauth_client_id: 'a',
+  oauth_client_secret: 'a',
+  oauth_scope: 'a',
+};
+
+/** What would print, with the secrets in it. */
+const bare = (parameters: object) =>
+  Object.entries(parameters).map(([key, value]) => [key, Secret.is(value) ? value.reveal() : value]);
+
 describe('the parameters of a URL', () => {
   const read = (query: string) => parseDatabaseUrl(`postgres://me@host/app?${query}`);
 
@@ -193,7 +257,7 @@ describe('the parameters of a URL', () => {
     expect(read('sslrootcert=system').parameters.sslCa).toBeUndefined();
   });
 
-  it.each(['foo=1', 'pool_timeout=3', 'schema=x', 'uselibpqcompat=true', 'keepalives=1'])(
+  it.each(['foo=1', 'pool_timeout=3', 'schema=x', 'uselibpqcompat=true', 'keepalives=0'])(
     '%p has no effect, and a warning says so by name',
     (query) => {
       const { warnings, problems } = read(query);
@@ -204,7 +268,45 @@ describe('the parameters of a URL', () => {
     },
   );
 
+  it.each(Object.entries(LIBPQ))(
+    'that libpq knows: %s is honoured, refused or warned of by its name',
+    (name, value) => {
+      const { parameters, problems, warnings } = read(`${name}=${encodeURIComponent(value)}`);
+      const { parameters: nothing } = read('');
+      const honoured = JSON.stringify(bare(parameters)) !== JSON.stringify(bare(nothing));
+      const told = [...problems, ...warnings];
+      expect({ name, honoured: honoured || told.length > 0, told }).toEqual({
+        name,
+        honoured: true,
+        told: honoured ? [] : [expect.stringContaining(name)],
+      });
+    },
+  );
+
+  it('says nothing of a parameter that asks for what is the case anyway', () => {
+    for (const query of [
+      'gssencmode=disable&sslcompression=0&sslsni=1&sslcertmode=allow&client_encoding=UTF-8&keepalives=1',
+      'load_balance_hosts=disable&replication=off&min_protocol_version=3.0&max_protocol_version=latest',
+      'target_session_attrs=any&sslkeylogfile=&gssdelegation=0',
+    ])
+      expect(read(query)).toMatchObject({ problems: [], warnings: [] });
+  });
+
+  it('require_auth names the methods that are allowed, or those that are not', () => {
+    expect(read('require_auth=scram-sha-256').parameters.requireAuth).toEqual(['scram-sha-256']);
+    expect(read('require_auth=md5,scram-sha-256').parameters.requireAuth).toEqual(['md5', 'scram-sha-256']);
+    expect(read('require_auth=!password,!none').parameters.requireAuth).toEqual(['md5', 'scram-sha-256']);
+    expect(read('require_auth=gss').parameters.requireAuth).toEqual([]);
+    for (const wrong of ['scram', '!none,md5', 'md5,'])
+      expect(read(`require_auth=${wrong}`).problems).toEqual([
+        expect.stringMatching(/^require_auth is no list/),
+      ]);
+  });
+
   it.each([
+    ['requiressl=0', /requiressl is not 1/],
+    ['sslnegotiation=maybe', /sslnegotiation is none of postgres, direct/],
+    ['gssencmode=require', /the parameter gssencmode is not supported; GSSAPI/],
     ['connect_timeout=0', /connect_timeout is not a whole number of seconds from 1 to 120/],
     ['connect_timeout=abc', /connect_timeout/],
     ['statement_timeout=1s', /statement_timeout is not a whole number of milliseconds/],

@@ -150,8 +150,8 @@ export const VARIABLES: readonly Variable[] = [
     path: 'connectRetry.retries',
     parser: wholeNumber(connectRetry.retries),
     description: 'Tries after the first at start, where the failure is one that passes.',
-    defaultText: '9, about 30 s in all',
-    example: '9',
+    defaultText: '10, at least 30 s in all',
+    example: '10',
   },
   {
     name: 'DB_SSL_MODE',

@@ -1,13 +1,13 @@
 import { Connection as Wire } from 'pg';
 import type { ConnectionConfig } from 'pg';
 import { internalsOf } from './pg-internals.js';
+import { beginTls, type TlsWire } from './tls-begin.js';
 
-interface CancelWire {
+interface CancelWire extends TlsWire {
   stream: { destroy(): void; unref?(): void };
   connect(port: number | string, host?: string): void;
   requestSsl(): void;
   cancel(processId: number, secretKey: number): void;
-  on(event: string, listener: () => void): unknown;
 }
 
 /**
@@ -29,6 +29,7 @@ export function sendCancel(client: object, timeoutMs: number): Promise<void> {
     // A cancel that fails changes nothing: who asked for it destroys the socket after its grace.
     wire.on('error', () => wire.stream.destroy());
     wire.on('end', done);
+    beginTls(wire, () => wire.stream.destroy());
     wire.on('connect', () => {
       if (!ssl) wire.cancel(processID, secretKey);
       else if (sslNegotiation !== 'direct') wire.requestSsl();

@@ -1,7 +1,7 @@
 import { ConnectionError } from '../database.errors.js';
 
 /** What tells of the login, message by message. */
-interface LoginMessages {
+export interface LoginMessages {
   on(event: string, listener: (message: never) => void): unknown;
 }
 
@@ -12,19 +12,23 @@ interface LoginMessages {
  */
 export function requireChannelBinding(wire: LoginMessages, refuse: (error: Error) => void): void {
   let bound = false;
-  const refuseUnbound = () => {
-    if (bound) return;
+  let proven = false;
+  const refuseUnbound = () =>
     refuse(
       new ConnectionError('The server offers no login that is bound to the TLS connection.', {
         code: 'CHANNEL_BINDING_MISSING',
         hint: 'Turn TLS and scram-sha-256 on at the server, or take channel_binding=require out of DB_URL.',
       }),
     );
-  };
   wire.on('authenticationSASL', ({ mechanisms }: { mechanisms: string[] }) => {
     bound = mechanisms.includes('SCRAM-SHA-256-PLUS');
-    refuseUnbound();
+    if (!bound) refuseUnbound();
   });
-  for (const unbound of ['authenticationCleartextPassword', 'authenticationMD5Password', 'authenticationOk'])
-    wire.on(unbound, refuseUnbound);
+  wire.on('authenticationSASLFinal', () => (proven = bound));
+  // Also after an offer that is bound: whoever makes it without knowing the password asks for it in plain next.
+  wire.on('authenticationCleartextPassword', refuseUnbound);
+  wire.on('authenticationMD5Password', refuseUnbound);
+  wire.on('authenticationOk', () => {
+    if (!proven) refuseUnbound();
+  });
 }

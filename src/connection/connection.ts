@@ -1,11 +1,11 @@
 import { inspect } from 'node:util';
 import { Client } from 'pg';
-import type { ClientConfig } from 'pg';
 import { ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
-import { requireChannelBinding } from './channel-binding.js';
 import { after } from './deadline.js';
+import type { ConnectionOptions } from './connection.options.js';
+import { demandOf, type Demands } from './demands.js';
 import { dialTimeout } from './dial-timeout.js';
 import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
@@ -16,7 +16,6 @@ import { QueryLine } from './query-line.js';
 import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { startupOptions } from './session-settings.js';
-import type { SessionSettings } from './session-settings.js';
 import {
   tagDropsStatements,
   tagUndoesSetup,
@@ -28,43 +27,7 @@ import { OWN_SESSION, unnamed } from './session-terms.js';
 import type { SessionTerms } from './session-terms.js';
 import { StatementLimit } from './statement-limit.js';
 
-/** What a {@link Connection} takes beside everything that `pg.Client` takes. */
-export interface ConnectionOptions extends ClientConfig {
-  /**
-   * Longest dial: name look-up, TCP, TLS, login and session settings. The socket is destroyed at its end. Milliseconds,
-   * 0 is off. `pg`'s `connectionTimeoutMillis` stands in for it.
-   * @defaultValue 10 000
-   */
-  connectTimeoutMs?: number;
-  /**
-   * Settings of PostgreSQL in force before the first query, sent in the startup packet. Poolers such as PgBouncer refuse
-   * them.
-   * @defaultValue none
-   */
-  session?: SessionSettings;
-  /**
-   * Whether a login that is not bound to its TLS connection is refused, as by libpq's `channel_binding=require`. Wants
-   * `enableChannelBinding` too.
-   * @defaultValue false
-   */
-  requireChannelBinding?: boolean;
-  /**
-   * How much longer than the server's `statement_timeout` the client waits before it cancels a statement and then
-   * destroys the socket. Milliseconds.
-   * @defaultValue 5 000
-   */
-  statementGraceMs?: number;
-  /**
-   * The client's own limit for one statement, where the server has none (behind a pooler). Milliseconds, 0 is off.
-   * @defaultValue `statement_timeout` and the grace, or `query_timeout` when that is shorter
-   */
-  statementLimitMs?: number;
-  /**
-   * What the connection does itself because of a pooler in between.
-   * @defaultValue nothing: the session is its own
-   */
-  terms?: SessionTerms;
-}
+export type { ConnectionOptions };
 
 /** Longest wait for the server's goodbye; `pg`'s `end()` waits for ever on a frozen network. */
 const CLOSE_TIMEOUT_MS = 1_000;
@@ -89,6 +52,7 @@ export class Connection extends Client {
   #lastSql: string | undefined;
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
+  #demands: Demands | undefined;
 
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
@@ -129,11 +93,12 @@ export class Connection extends Client {
     const { connection: wire, ssl, sslNegotiation } = internalsOf(this);
     if (!wire) return;
     const refuse = (error: Error) => {
-      this.#refused = error;
+      // The first one: what comes of the cut socket is not the reason.
+      this.#refused ??= error;
       cutSocket(this, error);
     };
     expectPostgres(wire.stream, !ssl ? 'startup' : sslNegotiation === 'direct' ? 'tls' : 'ssl', refuse);
-    if (given.requireChannelBinding) requireChannelBinding(wire, refuse);
+    this.#demands = demandOf(this, wire, given, refuse);
   }
 
   /** Opens the connection; rejects with a ConnectTimeoutError at the deadline and leaves no socket. */
@@ -143,12 +108,29 @@ export class Connection extends Client {
     const opened = new Promise<Client>((resolve, reject) => {
       const ms = this.#connectTimeoutMs;
       const cancel = ms > 0 ? after(ms, () => cutSocket(this, dialTimeout(this, ms))) : undefined;
-      super.connect((error: Error | null) => {
+      const settle = (error: Error | null) => {
         cancel?.();
+        if (error) reject(error);
+        else resolve(this);
+      };
+      super.connect((error: Error | null) => {
         // The server's welcome may have come in the same packet as what we refuse.
         const failure = this.#refused ?? error;
-        if (failure) reject(failure);
-        else resolve(this);
+        if (failure) {
+          this.#demands?.failed(failure);
+          // A password that did not come leaves the server waiting.
+          cutSocket(this);
+          return settle(failure);
+        }
+        const judged = this.#demands?.met();
+        if (!judged) return settle(null);
+        judged.then(
+          () => settle(null),
+          (reason: Error) => {
+            void this.close();
+            settle(reason);
+          },
+        );
       });
     });
     if (!callback) return opened;

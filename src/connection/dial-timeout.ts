@@ -1,8 +1,13 @@
-import { ConnectTimeoutError } from '../database.errors.js';
+import { type ConnectionError, ConnectTimeoutError, PasswordError } from '../database.errors.js';
+import { waitsForPassword } from './password.js';
 import { internalsOf } from './pg-internals.js';
 
-/** The error of a dial that took too long; it tells a server that is not reached from one that keeps silent. */
-export function dialTimeout(client: object, timeoutMs: number): ConnectTimeoutError {
+/**
+ * The error of a dial that took too long; it tells a server that is not reached from one that keeps silent, and both from a
+ * password that did not come.
+ */
+export function dialTimeout(client: object, timeoutMs: number): ConnectionError {
+  if (waitsForPassword(client)) return PasswordError.late(timeoutMs);
   const { host, port, connection } = internalsOf(client);
   const server = typeof host === 'string' ? `${host}:${String(port)}` : 'the server';
   // A fake or a stream of one's own may not tell.

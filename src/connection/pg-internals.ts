@@ -12,6 +12,9 @@ export interface SubmittedQuery {
 /** The protocol half of a `pg.Client`. */
 export interface PgWire {
   stream: Socket;
+  ssl?: unknown;
+  sslNegotiation?: string;
+  upgradeToSSL?(host: string | undefined, report: (error: Error) => void): void;
   parsedStatements: Record<string, string>;
   submittedNamedStatements?: Record<string, string>;
   query(text: string): void;
@@ -33,6 +36,8 @@ export interface PgInternals {
     statement_timeout?: number | string | false;
   };
   readyForQuery?: boolean;
+  /** `pg` calls a function when the server asks. */
+  password?: string | null | (() => Promise<string>);
   processID?: number | null;
   secretKey?: number | null;
   host?: string;

@@ -290,3 +290,85 @@ describe('the limit of a statement', () => {
     });
   });
 });
+
+describe('the limit of a statement that the client keeps alone', () => {
+  const cancelled = () =>
+    Object.assign(new Error('canceling statement due to user request'), { code: '57014', hint: undefined });
+
+  it('comes at its own time, where the other one is later or there is none', async () => {
+    for (const other of [0, 6_000]) {
+      client = new Limited();
+      const limit = new StatementLimit(client, other, () => 1_000);
+      client.plain();
+      limit.start();
+      await pass(999);
+      expect(client.cancelRunning).not.toHaveBeenCalled();
+      await pass(1);
+      expect(client.cancelRunning).toHaveBeenCalledTimes(1);
+    }
+  });
+
+  it("leaves the answer to the server, in the words of the server's own limit", async () => {
+    const limit = new StatementLimit(client, 0, () => 1_000);
+    const callback = jest.fn();
+    client.plain(callback);
+    limit.start();
+    await pass(1_000);
+    expect(callback).not.toHaveBeenCalled();
+    const error = cancelled();
+    limit.explain(error);
+    expect(error).toMatchObject({
+      message: 'canceling statement due to statement timeout',
+      hint: expect.stringContaining('DB_STATEMENT_TIMEOUT'),
+    });
+    client.ready();
+    limit.stop();
+    await pass(1_000);
+    expect(client.destroy).not.toHaveBeenCalled();
+  });
+
+  it('cuts the socket when the server keeps silent, with an error that names the setting', async () => {
+    const limit = new StatementLimit(client, 0, () => 1_000);
+    client.plain(jest.fn());
+    limit.start();
+    await pass(2_000);
+    expect(client.destroy).toHaveBeenCalledWith(
+      expect.objectContaining({
+        code: 'QUERY_TIMEOUT',
+        hint: expect.stringContaining('DB_STATEMENT_TIMEOUT'),
+      }),
+    );
+  });
+
+  it('explains nothing that it has not cancelled itself', async () => {
+    const limit = new StatementLimit(client, 0, () => 1_000);
+    client.plain();
+    limit.start();
+    const early = cancelled();
+    limit.explain(early);
+    expect(early.message).toBe('canceling statement due to user request');
+    await pass(1_000);
+    const other = Object.assign(new Error('division by zero'), { code: '22012' });
+    limit.explain(other);
+    expect(other.message).toBe('division by zero');
+    client.ready();
+    limit.stop();
+    const late = cancelled();
+    limit.explain(late);
+    expect(late.hint).toBeUndefined();
+  });
+
+  it('is asked for anew with each statement, since a pooler may be found meanwhile', async () => {
+    let alone = 0;
+    const limit = new StatementLimit(client, 0, () => alone);
+    client.plain();
+    limit.start();
+    await pass(5_000);
+    expect(client.cancelRunning).not.toHaveBeenCalled();
+    limit.stop();
+    alone = 1_000;
+    limit.start();
+    await pass(1_000);
+    expect(client.cancelRunning).toHaveBeenCalledTimes(1);
+  });
+});

@@ -64,9 +64,11 @@ export class StatementLimit {
     if (internalsOf(this.client)._sentQueryQueue?.length) this.start();
   }
 
-  /** Says in the server's answer to a cancelled statement whose limit it was; the server knows only of a "user request". */
+  /** Has the server's answer to a cancelled statement say what it says at a limit of its own; it knows of a cancel only. */
   explain(error: Error & { code?: string; hint?: string }): void {
-    if (this.#cancelledAlone && error.code === '57014') error.hint ??= HINT_ALONE;
+    if (!this.#cancelledAlone || error.code !== '57014') return;
+    error.message = 'canceling statement due to statement timeout';
+    error.hint ??= HINT_ALONE;
   }
 
   #limit(): number {

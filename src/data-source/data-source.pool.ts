@@ -4,6 +4,7 @@ import { ConnectionPool } from '../pool/connection-pool.js';
 import type { PoolOptions } from '../pool/pool.options.js';
 import type { PoolWarning } from '../pool/warnings.js';
 import type { DatabaseLogger } from './database.logger.js';
+import { explain } from './explain.js';
 import { PoolerPlan } from './pooler.js';
 
 /** The pool of one data source: made from its settings, heard by its logger. The only file that makes one. */
@@ -22,10 +23,18 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       ...options,
       ...settings.pool,
       dialOptions: () => plan.dialOptions(),
+      explain: (cause) => {
+        const { target, reason, cure: hint } = explain(cause, settings);
+        return { message: `${target}: ${reason}`, hint };
+      },
       redial: (error) => {
+        const { mode } = plan;
         const again = plan.learnsFrom(error);
+        // Once for an operator: several dials may hear the same at the same time.
         if (again)
-          logger.debug(`A pooler refused the start of a connection, which is tried again: ${error.message}`);
+          logger[plan.mode === mode ? 'debug' : 'log'](
+            `A pooler is in between; connections are opened without the settings that it refuses: ${error.message}`,
+          );
         return again;
       },
       onConnect: async (connection) => {
@@ -69,11 +78,17 @@ export function connectionOptions(
     database: server.database,
     user: server.username,
     // A function, since without a value `pg` takes PGPASSWORD from the environment, which is none of our settings.
-    password: () => password?.reveal() ?? '',
+    ...(password && 'ask' in password
+      ? { passwords: password }
+      : { password: () => password?.reveal() ?? '' }),
     // A copy, since `pg` changes what it is given.
     ssl: ssl.tls && { ...ssl.tls },
     enableChannelBinding: channelBinding === 'prefer' || channelBinding === 'require',
     requireChannelBinding: channelBinding === 'require',
+    requireAuth: settings.requireAuth,
+    serverKind: settings.serverKind,
+    // Always said, since `pg` takes PGSSLNEGOTIATION from the environment otherwise.
+    sslnegotiation: ssl.negotiation,
     application_name: settings.applicationName,
     connectTimeoutMs: timeouts.connectMs,
   };

@@ -1,8 +1,8 @@
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { checkBudget } from './budget.js';
 import type { PoolerPlan } from './pooler.js';
-import { checkSettings, describeKept, describeMissing } from './self-check.js';
-import type { ServerFacts } from './start.js';
+import { checkSettings, describeKept, describeMissing, type SettingCheck } from './self-check.js';
+import type { ServerFacts } from './server-facts.js';
 
 /** What a start says: its one line, and what is to be warned of. No secret, no user. */
 export function describeStart(
@@ -12,12 +12,37 @@ export function describeStart(
 ): { line: string; warnings: string[]; details: string[] } {
   const { server, pool, profile, ssl } = settings;
   const tls = facts.tls ? `${facts.tls} (${ssl.mode})` : 'no TLS';
+  const inForce = settingsInForce(settings, facts, plan);
+  const budget = budgetOf(settings, facts, plan);
+  const kept = describeKept(inForce.checks);
+  const pooler = plan.mode === 'none' ? '' : `${describePooler(plan)}, `;
+  const line =
+    `Connected to database "${facts.database}" at ${server.host}:${server.port}, ${describeServer(facts)}, ${tls}, ` +
+    `${pooler}pool ${pool.size} + ${pool.maxOverflow}, profile ${profile}${kept && `; in force: ${kept}`}`;
+  return { line, warnings: [...inForce.warnings, ...budget.warnings], details: budget.details };
+}
+
+/** `PostgreSQL 18.4` */
+function describeServer({ version, standby }: ServerFacts): string {
+  return `PostgreSQL ${version}${standby ? ' (standby)' : ''}`;
+}
+
+/** What stands in between. */
+export function describePooler({ mode, told }: PoolerPlan): string {
+  if (mode === 'none') return 'no pooler';
+  return told ? `pooler in ${mode} mode` : 'pooler (detected, taken to be in transaction mode)';
+}
+
+/** Each configured setting as it is in force, and what is wrong with them. */
+export function settingsInForce(
+  settings: ResolvedDatabaseOptions,
+  facts: ServerFacts,
+  plan: PoolerPlan,
+): { checks: SettingCheck[]; warnings: string[] } {
   const checks = facts.settings ? checkSettings(settings, facts.settings, plan) : [];
-  const kept = describeKept(checks);
   const warnings = describeMissing(checks, plan);
-  const details: string[] = [];
   if (plan.dropsUrlOptions) warnings.push('options of the URL are not in force: the pooler refuses them.');
-  if (plan.shared && pool.reset === 'discard')
+  if (plan.shared && settings.pool.reset === 'discard')
     warnings.push(
       "pool.reset discard has no effect: DISCARD ALL would clear a session that is somebody else's.",
     );
@@ -25,16 +50,19 @@ export function describeStart(
     warnings.push(
       `DB_POOLER says ${plan.mode}, but there is no pooler in between; without it the server would keep the limits itself.`,
     );
-  if (plan.mode !== 'none')
-    details.push('The connection budget is not compared: the pooler has its own limits.');
-  else if (facts.budget) warnings.push(...checkBudget(settings, facts.budget));
-  const line =
-    `Connected to database "${facts.database}" at ${server.host}:${server.port}, PostgreSQL ${facts.version}, ${tls}, ` +
-    `${describePooler(plan)}pool ${pool.size} + ${pool.maxOverflow}, profile ${profile}${kept && `; in force: ${kept}`}`;
-  return { line, warnings, details };
+  return { checks, warnings };
 }
 
-function describePooler({ mode, told }: PoolerPlan): string {
-  if (mode === 'none') return '';
-  return told ? `pooler in ${mode} mode, ` : 'pooler (detected, taken to be in transaction mode), ';
+/** Whether the connections of all instances fit. */
+export function budgetOf(
+  settings: ResolvedDatabaseOptions,
+  { budget }: ServerFacts,
+  { mode }: PoolerPlan,
+): { warnings: string[]; details: string[] } {
+  if (mode !== 'none')
+    return {
+      warnings: [],
+      details: ['The connection budget is not compared: the pooler has its own limits.'],
+    };
+  return { warnings: budget ? checkBudget(settings, budget) : [], details: [] };
 }

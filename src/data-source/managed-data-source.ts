@@ -1,13 +1,22 @@
-import { CannotExecuteNotConnectedError, DataSource, type Migration, type ReplicationMode } from 'typeorm';
+import {
+  CannotExecuteNotConnectedError,
+  DataSource,
+  type EntityManager,
+  type Migration,
+  type QueryRunner,
+  type ReplicationMode,
+} from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLoggers } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
 import { describeStart } from './describe-start.js';
+import { ManagedEntityManager } from './managed-entity-manager.js';
 import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
 import { directPool, pastPooler } from './past-pooler.js';
-import { connectWithRetry, type ServerFacts } from './start.js';
+import type { ServerFacts } from './server-facts.js';
+import { connectWithRetry } from './start.js';
 import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
 
 /** TypeORM's `DataSource` on our pool: it verifies its start, waits at its end, and all its query runners are ours. */
@@ -79,7 +88,7 @@ export class ManagedDataSource extends DataSource {
   }
 
   /**
-   * The app is about to stop: health checks say so from now on, and `timeouts.shutdownMs` from now the data source closes,
+   * @internal The app is about to stop: health checks say so from now on, and `timeouts.shutdownMs` from now the data source closes,
    * whether or not `destroy()` has been called. An HTTP server that waits for a request with a hanging statement would
    * else never get there.
    */
@@ -104,11 +113,15 @@ export class ManagedDataSource extends DataSource {
     return (this.closing ??= this.shutDown().finally(() => (this.closing = undefined)));
   }
 
+  override createEntityManager(queryRunner?: QueryRunner): EntityManager {
+    return new ManagedEntityManager(this, queryRunner);
+  }
+
   override createQueryRunner(mode: ReplicationMode = 'master'): ManagedQueryRunner {
     return this.createRunner(mode);
   }
 
-  /** A runner that names its borrower in logs and errors. */
+  /** @internal A runner that names its borrower in logs and errors. */
   createRunnerFor(borrower: Borrower): ManagedQueryRunner {
     return this.createRunner('master', borrower);
   }

@@ -85,18 +85,18 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     await lease.giveBack();
   }
 
-  /** `giveBack()`, as soon as no stream reads from the connection any more. */
+  /** @internal `giveBack()`, as soon as no stream reads from the connection any more. */
   async giveBackAfterStreams(): Promise<void> {
     for (const stream of this.streams) stream.once('close', () => void this.giveBackAfterStreams());
     if (this.streams.size === 0) await this.giveBack();
   }
 
-  /** Who waits for a connection fails; one that is there stays. */
+  /** @internal Who waits for a connection fails; one that is there stays. */
   stopWaiting(reason = 'the query runner was given back'): void {
     this.lease?.stopWaiting(reason);
   }
 
-  /** Asks the server to stop what this runner runs. */
+  /** @internal Asks the server to stop what this runner runs. */
   async cancelRunning(): Promise<void> {
     await this.lease?.connection?.cancelRunning();
   }

@@ -32,5 +32,6 @@ export async function pastPooler<T>(
 
 function directSettings(settings: ResolvedDatabaseOptions, direct: DirectServer): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
-  return { ...settings, ...direct, pool };
+  // What was told of the pooler does not hold past it.
+  return { ...settings, ...direct, pooler: undefined, pool };
 }

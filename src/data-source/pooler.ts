@@ -1,11 +1,11 @@
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
-import type { SessionTerms } from '../connection/session-terms.js';
 import { neonHost } from '../config/neon.js';
+import type { SessionTerms } from '../connection/session-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../database.options.js';
 import { type Between, type FoundSettings, wantedSettings } from './self-check.js';
 
 /** PgBouncer's words, and those of Amazon's RDS Proxy. The parameter's name is in the first only. */
-const REFUSAL = /unsupported startup parameter(?: in options)?: (\w+)|(command-line options)/i;
+const REFUSAL = /unsupported startup parameter(?: in options)?: ([\w.$]+)|(command-line options)/i;
 /** What the startup packet holds: all; not our settings; not the `options` of the URL either. */
 const PACKETS = ['all', 'without ours', 'bare'] as const;
 /** How much later than the server's limit the client's comes: as `statementGraceMs` of a connection. */
@@ -28,6 +28,8 @@ export interface SessionFacts {
  */
 export class PoolerPlan implements SessionTerms, Between {
   readonly #settings: ResolvedDatabaseOptions;
+  /** PgBouncer in transaction mode that keeps prepared statements: https://neon.com/docs/connect/connection-pooling */
+  readonly #neon: boolean;
   #found: boolean;
   #packet: (typeof PACKETS)[number];
   /** How many dials may still be refused for what the packet has held until lately. */
@@ -36,7 +38,8 @@ export class PoolerPlan implements SessionTerms, Between {
   constructor(settings: ResolvedDatabaseOptions) {
     this.#settings = settings;
     const { pooler, server } = settings;
-    this.#found = pooler === undefined && neonHost(server.host)?.pooled === true;
+    this.#neon = neonHost(server.host)?.pooled === true;
+    this.#found = pooler === undefined && this.#neon;
     this.#packet = this.#found || (pooler !== undefined && pooler !== 'none') ? 'without ours' : 'all';
   }
 
@@ -54,8 +57,7 @@ export class PoolerPlan implements SessionTerms, Between {
   }
 
   get namedStatements(): boolean {
-    // That of Neon is PgBouncer in transaction mode, and knows named statements.
-    return !this.shared || neonHost(this.#settings.server.host)?.pooled === true;
+    return !this.shared || this.#neon;
   }
 
   get statementLimitMs(): number {

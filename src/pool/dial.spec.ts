@@ -150,10 +150,11 @@ describe('the pauses between dials that fail', () => {
     expect(backoff.lastError?.message).toBe('failure 8');
   });
 
-  it('let one dial be under way at a time', () => {
+  it('let one dial be under way at a time, and a further one for each second that it hangs', () => {
     const backoff = new DialBackoff(clock);
     backoff.failed(new Error('refused'));
-    expect(backoff.nextDial(1)).toBe(Infinity);
+    backoff.started();
+    expect(backoff.nextDial(1)).toBe(clock.now() + 1_000);
     expect(backoff.nextDial(0)).toBe(clock.now() + 10);
   });
 

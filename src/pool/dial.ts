@@ -59,10 +59,11 @@ const FIRST_PAUSE_MS = 10;
 /** Short enough that service is back within two seconds of the database. */
 const LONGEST_PAUSE_MS = 1_000;
 
-/** Doubling pauses between dials that fail, one dial at a time until one succeeds. */
+/** Doubling pauses between dials that fail, and one dial at a time, or one a second, until one succeeds. */
 export class DialBackoff {
   #failures = 0;
   #until = -Infinity;
+  #startedAt = -Infinity;
   lastError: Error | undefined;
 
   constructor(private readonly clock: Clock) {}
@@ -78,9 +79,13 @@ export class DialBackoff {
     this.lastError = undefined;
   }
 
-  /** When the next dial may start, with so many under way. */
+  started(): void {
+    this.#startedAt = this.clock.now();
+  }
+
+  /** When the next dial may start, with so many under way. One that hangs holds the others up no longer than a pause. */
   nextDial(dialling: number): number {
     if (this.#failures === 0) return -Infinity;
-    return dialling > 0 ? Infinity : this.#until;
+    return dialling > 0 ? Math.max(this.#until, this.#startedAt + LONGEST_PAUSE_MS) : this.#until;
   }
 }

@@ -45,6 +45,20 @@ describe('a server that wakes up', () => {
     expect(asked.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '57P03' } });
   });
 
+  it('is told in the words of who made the pool', async () => {
+    open({ explain: ({ message }) => ({ message: `at home: ${message}`, hint: 'Wait.' }) });
+    server.dialError = waking();
+    const [failed, late] = [{ failFast: true }, { deadlineMs: 1_000 }].map((how) => watch(pool.acquire(how)));
+    await clock.pass(1_000);
+    expect(failed!.error).toMatchObject({
+      hint: 'Wait.',
+      message: expect.stringMatching(
+        /^Could not open a connection: at home: the database system is starting up: \d/,
+      ),
+    });
+    expect(late!.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', hint: 'Wait.' });
+  });
+
   it.each([{ failFast: true }, { deadlineMs: Infinity }])('is not waited for with %p', async (how) => {
     open();
     server.dialError = waking();

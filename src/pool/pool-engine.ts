@@ -51,7 +51,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     this.#clock = options.clock ?? systemClock;
     this.#quiescence = new Moment(this.#clock);
     this.leases = new LeaseBook(() => this.#clock.now(), this.#limits, this.counters);
-    this.#voice = new Voice(emitter, () => this.snapshot(), this.leases, options.onWarning);
+    this.#voice = new Voice(emitter, () => this.snapshot(), this.leases, options.onWarning, options.explain);
     this.#waiters = new WaiterQueue((waiter, reason) => this.#cancel(waiter, reason));
     this.#waiterAlarm = new Alarm(this.#clock, () => this.#lookAtWaiters(), true);
     this.#leaseAlarm = new Alarm(this.#clock, () => this.#lookAtLeases(), false);

@@ -142,6 +142,11 @@ export interface PoolOptions<C extends PoolableClient = Connection>
    * Then it counts as no failure.
    */
   redial?: (error: Error) => boolean;
+  /**
+   * What the errors of the pool say of a failed dial: in place of its own words, and as their `hint`.
+   * @defaultValue the message of the failure, and no hint
+   */
+  explain?: (cause: Error) => { message: string; hint?: string };
   /** Prepares a new connection; a rejection fails the dial, and the dial's deadline bounds it. */
   onConnect?: (client: C) => unknown;
   /** As `onConnect`, by callback, after it. */

@@ -223,7 +223,6 @@ export class Supply<C extends PoolableClient> {
     if (this.ending || this.#slots.size >= limit) return false;
     const at = this.#backoff.nextDial(this.dialling);
     if (at <= this.clock.now()) return true;
-    if (at === Infinity) return false;
     if (this.demand.waiting > 0) this.demand.wakeBy(at);
     // By an alarm of its own: who waits may be gone by then, and nobody would be woken.
     if (this.limits.minIdle > 0) this.#housekeeping.by(at);
@@ -245,6 +244,7 @@ export class Supply<C extends PoolableClient> {
     client.on('error', (error: Error) => this.#lose(slot, error));
     this.#slots.add(slot);
     this.dialling += 1;
+    this.#backoff.started();
     dial(client, slot.link, this.clientOptions, this.clock, connectTimeoutMs).then(
       () => {
         if (slot.state !== 'dialling') return;

@@ -14,6 +14,12 @@ interface Site {
   stack?: string;
 }
 
+/** A dial's failure in the words of who made the pool. */
+export interface Advice {
+  message: string;
+  hint?: string;
+}
+
 /** Everything that the pool says: its events, its warnings, and errors that tell its state. */
 export class Voice {
   constructor(
@@ -21,6 +27,7 @@ export class Voice {
     private readonly snapshot: () => PoolSnapshot,
     private readonly leases: Iterable<{ info(): LeaseInfo }>,
     private readonly onWarning: ((warning: PoolWarning) => void) | false = warnByProcess,
+    private readonly explain: (cause: Error) => Advice = ({ message }) => ({ message }),
   ) {}
 
   heard(event: string): boolean {
@@ -89,7 +96,7 @@ export class Voice {
   }
 
   dialFailed(error: Error): void {
-    const message = `Could not open a connection: ${error.message}`;
+    const message = `Could not open a connection: ${this.explain(error).message}`;
     this.#warn('CONNECTION_DIAL_FAILED', 'info', message, { error });
   }
 
@@ -110,14 +117,19 @@ export class Voice {
 
   timeoutError(afterMs: number, site: Site, cause: Error | undefined): errors.PoolAcquireTimeoutError {
     const message = `Connection timeout: no connection within ${duration(afterMs)} (timeout exceeded when trying to connect)`;
-    const hint = 'Look at who holds the connections; then at size, maxOverflow and acquireTimeoutMs.';
+    const held = 'Look at who holds the connections; then at size, maxOverflow and acquireTimeoutMs.';
+    const hint = (cause && this.explain(cause).hint) ?? held;
     return this.#error(errors.PoolAcquireTimeoutError, message, site, { cause, hint });
   }
 
   dialError(cause: Error, site: Site): errors.PoolDialError {
     const code = cause instanceof errors.ConnectTimeoutError ? 'POOL_DIAL_TIMEOUT' : 'POOL_DIAL_FAILED';
-    const message = `Could not open a connection: ${cause.message}`;
-    return this.#error(errors.PoolDialError, message, site, { code, cause });
+    const { message, hint } = this.explain(cause);
+    return this.#error(errors.PoolDialError, `Could not open a connection: ${message}`, site, {
+      code,
+      cause,
+      hint,
+    });
   }
 
   deadlockError(asks: string | undefined, held: LeaseInfo, site: Site): errors.PoolSelfDeadlockError {

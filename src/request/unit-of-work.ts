@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import type { QueryRunner } from 'typeorm';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
 import type { ManagedQueryRunner } from '../data-source/managed-query-runner.js';
@@ -47,17 +46,17 @@ export class UnitOfWork {
   }
 
   /** @internal */
-  handlerSettled(response: ServerResponse | undefined): void {
+  handlerSettled(responseClosed: boolean): void {
     this.handlerRuns = false;
-    if (!response || response.closed) this.end();
+    if (responseClosed) this.end();
     else for (const runner of this.runners) void runner.giveBackAfterStreams();
   }
 
-  /** @internal `finished`: the whole response was sent; else its reader has gone away. */
-  responseClosed(finished: boolean): void {
+  /** @internal `answered`: the whole response was given; else its reader has gone away before. */
+  responseClosed(answered: boolean): void {
     // A handler goes on after its client left; its statements must not lose their connection halfway.
     if (!this.handlerRuns) return this.end();
-    if (finished) return;
+    if (answered) return;
     for (const runner of this.runners) {
       runner.stopWaiting('the client has closed the connection');
       if (this.dataSource.settings.cancelOnDisconnect) void runner.cancelRunning();

@@ -6,14 +6,15 @@ import {
   type NestInterceptor,
   type OnApplicationShutdown,
   type OnModuleDestroy,
+  type OnModuleInit,
 } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
+import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { finalize, Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
-import { runInUnit } from '../data-source/unit-of-work.context.js';
+import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
-import { HttpResponses } from './http-responses.js';
+import { type Answer, HttpResponses } from './http-responses.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 /** A request as Nest hands it out: Express' is Node's own, Fastify's has it as `raw`. */
@@ -30,19 +31,30 @@ interface HttpRequest {
 /** One request's units of work, by data source. */
 interface RequestState {
   readonly units: Map<DataSource, UnitOfWork>;
-  response: ServerResponse | undefined;
+  answer: Answer | undefined;
+  closed: boolean;
   handlerRuns: boolean;
 }
 
 /** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
-export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicationShutdown {
+export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private readonly responses = new HttpResponses();
   // Weak: a request that nobody holds any more takes its state along.
   private readonly states = new WeakMap<IncomingMessage, RequestState>();
 
   constructor(private readonly adapterHost: HttpAdapterHost) {
     this.responses.start();
+  }
+
+  onModuleInit(): void {
+    const { httpAdapter } = this.adapterHost as { httpAdapter: AbstractHttpAdapter | undefined };
+    if (httpAdapter) trackTransactions();
+    this.responses.hearOfInjected(httpAdapter, (request, response) => {
+      // Of a middleware that has run before.
+      const state = this.states.get(request);
+      if (state) this.watch(state, response);
+    });
   }
 
   onModuleDestroy(): void {
@@ -64,7 +76,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicat
     if (!unit) {
       unit = new UnitOfWork(managed(dataSource), nameOf(http), state);
       if (state.handlerRuns) unit.handlerStarted();
-      else if (state.response?.closed) unit.responseClosed(true);
+      else if (state.closed) unit.responseClosed(true);
       state.units.set(dataSource, unit);
     }
     return unit;
@@ -78,14 +90,14 @@ export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicat
     // Modules with a transport of their own call themselves 'http' too, with arguments of any kind.
     if (!isHttp(request) || !response) return next.handle();
     const state = this.stateOf(messageOf(request));
-    // Fastify's inject() runs without a server, which would have told the response.
+    // In case the platform is another one than the two whose requests lead to their responses.
     this.watch(state, response);
     state.handlerRuns = true;
     for (const unit of state.units.values()) unit.handlerStarted();
     return inUnit(state, next).pipe(
       finalize(() => {
         state.handlerRuns = false;
-        for (const unit of state.units.values()) unit.handlerSettled(state.response);
+        for (const unit of state.units.values()) unit.handlerSettled(state.closed);
       }),
     );
   }
@@ -93,23 +105,29 @@ export class UnitsOfWork implements NestInterceptor, OnModuleDestroy, OnApplicat
   private stateOf(message: IncomingMessage): RequestState {
     let state = this.states.get(message);
     if (!state) {
-      state = { units: new Map(), response: undefined, handlerRuns: false };
+      state = { units: new Map(), answer: undefined, closed: false, handlerRuns: false };
       this.states.set(message, state);
       this.watch(state, this.responses.of(message));
     }
     return state;
   }
 
-  private watch(state: RequestState, response: ServerResponse | undefined): void {
-    if (!response || state.response) return;
-    state.response = response;
+  private watch(state: RequestState, answer: Answer | undefined): void {
+    if (!answer || state.answer) return;
+    state.answer = answer;
     const closed = () => {
-      for (const unit of state.units.values()) unit.responseClosed(response.writableFinished);
+      state.closed = true;
+      for (const unit of state.units.values()) unit.responseClosed(isComplete(answer));
     };
     // 'close' comes after every response, finished or cut off by the client.
-    if (response.closed) queueMicrotask(closed);
-    else response.once('close', closed);
+    if (answer.closed || answer.destroyed) queueMicrotask(closed);
+    else answer.once('close', closed);
   }
+}
+
+/** Whether the app has answered; else the client has left before. A stream of HTTP/2 that is cut off gets ended too. */
+function isComplete(answer: Answer): boolean {
+  return answer.writableEnded && !('aborted' in answer && answer.aborted);
 }
 
 /**

@@ -153,6 +153,20 @@ describe('a server', () => {
     });
   });
 
+  it('that is gone is named with its database by the query that finds it so', async () => {
+    const dataSource = await start({ pool: { prePing: false } });
+    await server.stop();
+    const gone = await reasonOf(dataSource.query('SELECT 1'));
+    const refused = gone instanceof QueryFailedError ? await reasonOf(dataSource.query('SELECT 1')) : gone;
+    await server.start();
+    expect(refused).toMatchObject({
+      code: 'POOL_DIAL_FAILED',
+      hint: expect.stringContaining('DB_URL'),
+      message: expect.stringContaining(`database "app" at 127.0.0.1:${server.port}`),
+      cause: { code: 'ECONNREFUSED' },
+    });
+  });
+
   it('whose pool is exhausted is told from one that does not answer', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0, acquireTimeoutMs: 1000 } });
     const runner = dataSource.createQueryRunner();

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { DatabaseHealthModule, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
 import { DataSource, type QueryRunner } from 'typeorm';
+import { run } from '../../src/cli/commands.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { type HttpApp, startHttpApp } from '../support/http-app.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
@@ -86,6 +87,21 @@ describe('what the documentation shows', () => {
     expectShown('connectionLeaks', monitor.connectionLeaks());
     await borrow();
     expectShown('exhausted', (await http.fetch('/health/db')).body);
+  });
+
+  it('is what the doctor prints', async () => {
+    const masked = (text: string) =>
+      text
+        .trimEnd()
+        .replace(/database "\w+" at/, 'database')
+        .replace(/profile \w+/, 'profile')
+        .replace(/ +[\d.]+ ms/g, ' # ms')
+        .replace(/[\d.]+/g, '#');
+    let printed = '';
+    const out = { write: (text: string) => (printed += text) };
+    await run(['doctor', database.url], out, out);
+    const [shown] = blocksOf('docs/doctor.md', 'text');
+    expect(masked(shown!.text)).toBe(masked(printed));
   });
 
   it('is the line of the start', () => {

@@ -1,11 +1,13 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
+import { EXIT } from '../../src/cli/exit-codes.js';
 import { EXTRA_REPLACED, REPLACED } from '../../src/config/keys.js';
 import { milliseconds } from '../../src/config/parsers.js';
 import { DEFAULTS, PROFILES } from '../../src/config/profiles.js';
 import { SETTINGS } from '../../src/config/schema.js';
 import { readEnvironment } from '../../src/config/environment.js';
 import { spaced } from '../../src/config/shape.js';
+import { UNSUPPORTED } from '../../src/config/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url.js';
 import { VARIABLES } from '../../src/config/variables.js';
 import * as errors from '../../src/database.errors.js';
@@ -109,6 +111,29 @@ describe('parameters of the URL', () => {
         `the parameter ${codesIn(cell!)[0]} has no effect here; ${instead}`,
       ]);
   });
+
+  const REFUSED = ['parameter', 'allowed', 'what holds, or says the same'];
+  it('that are said to be refused are, unless they say what is allowed', () => {
+    for (const [cell, allowed, instead] of tableOf(CONFIGURATION, ...REFUSED)) {
+      const name = codesIn(cell!)[0]!;
+      expect(reading(name, '5').problems).toEqual([`the parameter ${name} is not supported; ${instead}`]);
+      for (const value of codesIn(allowed!)) expect(reading(name, value).problems).toEqual([]);
+    }
+  });
+
+  it('are all that the code knows', () => {
+    const inTable = (...header: string[]) =>
+      tableOf(CONFIGURATION, ...header).map(([cell]) => codesIn(cell!));
+    expect([...inTable(...REFUSED), ...inTable('parameter', 'in its place')].flat().sort()).toEqual(
+      Object.keys(UNSUPPORTED).sort(),
+    );
+    const source = readFileSync('src/config/url-parameters.ts', 'utf8');
+    const read = [
+      ...source.matchAll(/\b(?:text|oneOf)\('(\w+)'/g),
+      ...source.matchAll(/^ {2}(\w+): '\w+Ms'/gm),
+    ];
+    expect(inTable('parameter', 'what it sets').flat().sort()).toEqual(read.map(([, name]) => name!).sort());
+  });
 });
 
 it('the table of refused options is that of the code', () => {
@@ -152,6 +177,14 @@ describe('the table of codes', () => {
     ])
       for (const [cell] of tableOf(TROUBLESHOOTING, ...table)) expect(known).toContain(codesIn(cell!)[0]);
   });
+});
+
+it('the table of exit codes is that of the code', () => {
+  const rows = tableOf('docs/doctor.md', 'code', 'class').map(([exit, words]) => [
+    words!.split(':')[0],
+    Number(exit),
+  ]);
+  expect(Object.fromEntries(rows)).toEqual(EXIT);
 });
 
 describe('the tables of errors', () => {

@@ -150,7 +150,7 @@ describe('GET /health/db', () => {
       proxy.freeze();
       const { status, body } = await http.fetch('/health/db');
       expect(status).toBe(503);
-      expect(body.error.db).toMatchObject({ code: 'CONNECT_TIMEOUT', pool: { status: 'exhausted' } });
+      expect(body.error.db).toMatchObject({ code: 'HANDSHAKE_TIMEOUT', pool: { status: 'exhausted' } });
       await proxy.pass();
       await runner.release();
     });

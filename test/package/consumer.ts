@@ -97,6 +97,14 @@ export class Consumer {
     return JSON.parse(stdout) as Answer;
   }
 
+  /** Runs the package's program, as npm's link to it does; the answer is what it printed, as JSON. */
+  program<Answer = unknown>(args: string[], environment: Record<string, string>): Answer {
+    const script = join(this.installed, (this.manifest.bin as Record<string, string>)['nestjs-database']!);
+    if (!readFileSync(script, 'utf8').startsWith('#!/usr/bin/env node\n')) throw new Error('not a program');
+    const env = { PATH: process.env.PATH, ...environment };
+    return JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: 'utf8', env })) as Answer;
+  }
+
   /** What the compiler has to say, a line each. */
   compile(): string[] {
     const { stdout } = spawnSync(

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type TestDatabase, createTestDatabase } from '../support/database.js';
 import { Consumer } from './consumer.js';
@@ -48,9 +50,22 @@ describe('the packed package', () => {
     const scripts = consumer.files.filter((file) => file.endsWith('.js'));
     const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
     expect(types).toEqual(scripts.map((file) => file.replace(/\.js$/, '.d.ts')));
+    // The program is ESM alone.
+    const library = scripts.filter((file) => !file.startsWith('dist/esm/cli/'));
     expect(
-      scripts.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
+      library.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
     ).toEqual(scripts.filter((file) => file.startsWith('dist/cjs/')));
+  });
+
+  it('shows in its types nothing that is for the package itself', () => {
+    const declared = (file: string) => readFileSync(join(consumer.installed, file), 'utf8');
+    const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
+    expect(types.filter((file) => declared(file).includes('@internal'))).toEqual([]);
+    for (const build of ['esm', 'cjs']) {
+      const unit = declared(`dist/${build}/request/unit-of-work.d.ts`);
+      expect(unit).toContain('createQueryRunner()');
+      expect(unit).not.toMatch(/handlerStarted|handlerSettled|responseClosed/);
+    }
   });
 
   it('holds every file that its manifest names', () => {
@@ -59,6 +74,13 @@ describe('the packed package', () => {
       path.replace(/^\.\//, ''),
     );
     expect(named.filter((path) => !consumer.files.includes(path))).toEqual([]);
+  });
+
+  it('brings the doctor', () => {
+    expect(consumer.program(['doctor', '--json'], { DB_URL: database.url })).toMatchObject({
+      healthy: true,
+      exitCode: 0,
+    });
   });
 
   it('is imported as ESM', () => {

@@ -1,5 +1,4 @@
 import { once } from 'node:events';
-import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionPool } from '../../src/pool.js';
 import type { PoolOptions, PoolWarning } from '../../src/pool.js';
@@ -247,14 +246,7 @@ describe('a primary that has become a standby', () => {
   it('is left at the first refused write, and connections to it are not lent again', async () => {
     const standby = await startPostgres();
     try {
-      await standby.stop();
-      // With this file in its folder the server comes up in recovery and stays there.
-      const files = standby as unknown as {
-        data: string;
-        writeOwn(path: string, text: string): Promise<void>;
-      };
-      await files.writeOwn(join(files.data, 'standby.signal'), '');
-      await standby.start();
+      await standby.becomeStandby();
       open({ connectionString: standby.url, size: 2 });
       const [one, two] = await Promise.all([pool.connect(), pool.connect()]);
       two.release();

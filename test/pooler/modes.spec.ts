@@ -4,12 +4,8 @@ import { DatabaseModule, type DatabaseModuleOptions, type ManagedDataSource } fr
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import {
-  describeWithPgBouncer,
-  type PgBouncer,
-  type PoolMode,
-  startPgBouncer,
-} from '../support/pgbouncer.js';
+import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
+import { type PgBouncer, type PoolMode, startPgBouncer } from '../support/pgbouncer.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
 
 describeWithPgBouncer('behind PgBouncer', () => {
@@ -93,6 +89,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       const failing = dataSource.query(`SELECT 'over the limit', pg_sleep(60)`);
       await expect(failing).rejects.toMatchObject({
         code: '57014',
+        message: 'canceling statement due to statement timeout',
         hint: expect.stringContaining('DB_STATEMENT_TIMEOUT'),
       });
       expect(await running('over the limit')).toBe(0);
@@ -202,6 +199,16 @@ describeWithPgBouncer('behind PgBouncer', () => {
       while ((await running('still at work')) > 0);
       expect(dataSource.isInitialized).toBe(false);
     });
+  });
+
+  it('in statement mode says that there are no transactions, and goes on', async () => {
+    bouncer = bouncers.get('statement')!;
+    const dataSource = await start();
+    const failing = dataSource.transaction((manager) => manager.query('INSERT INTO ledger VALUES (1)'));
+    await expect(failing).rejects.toThrow('transaction blocks not allowed in statement pooling mode');
+    expect(await dataSource.query('SELECT * FROM ledger')).toEqual([]);
+    await dataSource.query('INSERT INTO ledger VALUES (2)');
+    expect(await dataSource.query('SELECT * FROM ledger')).toEqual([{ id: 2 }]);
   });
 
   describe.each(['transaction', 'session'] as const)('in %s mode, not told', (mode) => {

@@ -6,10 +6,11 @@ import {
   type DatabaseModuleOptions,
   type ManagedDataSource,
 } from 'nestjs-database';
-import { DataSource } from 'typeorm';
+import { DataSource, type QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { describeWithPgBouncer, type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
+import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
+import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
 
 describeWithPgBouncer('a pooler', () => {
   let database: TestDatabase;
@@ -114,6 +115,25 @@ describeWithPgBouncer('a pooler', () => {
     expect(bouncer.log).not.toContain('unsupported');
   });
 
+  it('told of is not looked for on the way past it: migrations have their settings from the server', async () => {
+    bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
+    const seen: unknown[] = [];
+    class Look1700000000000 {
+      async up(runner: QueryRunner) {
+        seen.push(await runner.query(`SELECT current_setting('lock_timeout') AS value`));
+      }
+      async down() {}
+    }
+    await start({
+      pooler: 'transaction',
+      directUrl: database.url,
+      timeouts: { lockMs: 4_321 },
+      migrations: [Look1700000000000],
+      migrationsRun: true,
+    });
+    expect(seen).toEqual([[{ value: '4321ms' }]]);
+  });
+
   it('that is denied by DB_POOLER fails the start at once with what it says', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const failing = start({ pooler: 'none' });
@@ -126,6 +146,24 @@ describeWithPgBouncer('a pooler', () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     await start({ url: `${bouncer.url}?options=-c%20geqo%3Doff`, connectRetry: 0 });
     expect(warnings()).toEqual([expect.stringContaining('options of the URL')]);
+  });
+
+  it('with no connection left keeps nobody waiting for longer than a statement may take', async () => {
+    bouncer = await startPgBouncer({
+      url: database.url,
+      mode: 'transaction',
+      settings: { default_pool_size: 1 },
+    });
+    const dataSource = await start({ timeouts: { statementMs: 300 } });
+    const runner = dataSource.createQueryRunner();
+    await runner.startTransaction();
+    await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({
+      driverError: { code: 'QUERY_TIMEOUT', hint: expect.stringContaining('DB_STATEMENT_TIMEOUT') },
+    });
+    expect(await runner.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await runner.commitTransaction();
+    await runner.release();
+    expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
   it('is learnt of once: eight dials at the same time are all repeated without the settings', async () => {

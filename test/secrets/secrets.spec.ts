@@ -18,6 +18,18 @@ function around(text: string, secret: string): string | undefined {
   return at < 0 ? undefined : `${text.slice(Math.max(0, at - 300), at)}<HERE>`;
 }
 
+/** As loggers make it of objects with circles. */
+function jsonOf(thing: object): string {
+  const seen = new Set<unknown>();
+  return JSON.stringify(thing, (_key, value: unknown) => {
+    if (typeof value === 'bigint') return String(value);
+    if (typeof value !== 'object' || value === null) return value;
+    if (seen.has(value)) return undefined;
+    seen.add(value);
+    return value;
+  });
+}
+
 /**
  * Passwords as people have them: each with what a URL, a shell, a regular expression or a JSON text takes for its own. By
  * a name of their own, since Jest's state, with the names of tests in it, is within reach of `inspect`.
@@ -88,6 +100,9 @@ describe.each(Object.keys(PASSWORDS))('a password with signs: %s', (signs) => {
       expectHidden(JSON.stringify(thing));
     }
     expectHidden(inspect(dataSource, { depth: 12 }));
+    expectHidden(inspect(dataSource.options, { depth: 12 }));
+    expectHidden(jsonOf(dataSource));
+    expectHidden(jsonOf(dataSource.options));
     expectHidden(inspect(runner, { depth: 12 }));
     expect(options).not.toHaveProperty('password');
     expectHidden(logger.text);

@@ -154,6 +154,24 @@ describe('a data source', () => {
       expect(logger.text).not.toContain('Trying again');
     });
 
+    it.each<[string, string, () => DatabaseModuleOptions]>([
+      ['a wrong password', 'PASSWORD_WRONG', () => ({ url: changed((url) => (url.password = 'wrong')) })],
+      [
+        'an unknown database',
+        'DATABASE_UNKNOWN',
+        () => ({ url: changed((url) => (url.pathname = '/none')) }),
+      ],
+      ['TLS that is not offered', 'TLS_NOT_OFFERED', () => ({ url: database.url, ssl: { mode: 'require' } })],
+    ])(
+      'ends within two seconds by %s, with the retries that there are by default',
+      async (_what, code, options) => {
+        const since = performance.now();
+        expect((await failing(options())).code).toBe(code);
+        expect(performance.now() - since).toBeLessThan(2000);
+        expect(logger.text).not.toContain('Trying again');
+      },
+    );
+
     it('fails at once when the server wants a password and there is none', async () => {
       const error = await failing({ url: changed((url) => (url.password = '')) });
       expect(error.code).toBe('PASSWORD_MISSING');
@@ -175,8 +193,10 @@ describe('a data source', () => {
 
       it('fails at once when it is a public one', async () => {
         unknown();
+        const since = performance.now();
         const error = await failing({ url: 'postgres://app:x@db.example.com/app' });
         expect(error.code).toBe('HOST_NOT_FOUND');
+        expect(performance.now() - since).toBeLessThan(2000);
         expect(error.message).toContain('db.example.com');
         expect(logger.text).not.toContain('Trying again');
       });

@@ -29,6 +29,8 @@ export interface CertificateAuthority {
   readonly cert: string;
   issueServer(request?: Partial<CertificateRequest>): Promise<IssuedCertificate>;
   issueClient(request: CertificateRequest): Promise<IssuedCertificate>;
+  /** A list (PEM) of certificates that count no more, what `sslcrl` wants. */
+  revoke(...certificates: string[]): Promise<string>;
   /** An authority below this one: its certificate is signed by this one. */
   createIntermediate(name: string): Promise<CertificateAuthority>;
 }
@@ -66,6 +68,21 @@ class Authority implements CertificateAuthority {
 
   async issueClient(request: CertificateRequest): Promise<IssuedCertificate> {
     return this.issue({ hosts: [], ...request }, x509.ExtendedKeyUsage.clientAuth);
+  }
+
+  async revoke(...certificates: string[]): Promise<string> {
+    const list = await x509.X509CrlGenerator.create({
+      issuer: this.certificate.subject,
+      signingKey: this.keys.privateKey,
+      signingAlgorithm: algorithm,
+      thisUpdate: new Date(Date.now() - day),
+      nextUpdate: new Date(Date.now() + day),
+      entries: certificates.map((certificate) => ({
+        serialNumber: new x509.X509Certificate(certificate).serialNumber,
+        revocationDate: new Date(Date.now() - day),
+      })),
+    });
+    return x509.PemConverter.encode(list.rawData, 'X509 CRL');
   }
 
   async createIntermediate(name: string): Promise<CertificateAuthority> {
@@ -106,6 +123,21 @@ class Authority implements CertificateAuthority {
       extensions,
     });
   }
+}
+
+/** A server's certificate that nobody but the server itself has signed. */
+export async function selfSigned(host: string): Promise<IssuedCertificate> {
+  const keys = await generateKeys();
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `CN=${host}`,
+    keys,
+    signingAlgorithm: algorithm,
+    ...validity(30),
+    extensions: [
+      new x509.SubjectAlternativeNameExtension([{ type: isAddress(host) ? 'ip' : 'dns', value: host }]),
+    ],
+  });
+  return { cert: certificate.toString('pem'), key: await toPem(keys.privateKey) };
 }
 
 function authorityExtensions(): x509.Extension[] {

@@ -44,7 +44,7 @@ export class FakeClient extends EventEmitter implements Link {
   destroyedBy: Error | undefined;
   refs: ('ref' | 'unref')[] = [];
   /** What `restore` gives; by default the session is clean. */
-  cleaning: Promise<{ rolledBack: boolean; cleared: boolean }> | undefined;
+  cleaning: Promise<{ rolledBack: boolean; cleared: boolean; left?: string }> | undefined;
   #dialled: ((error?: Error | null) => void) | undefined;
   #checked: { resolve(): void; reject(error: Error): void } | undefined;
 

@@ -4,7 +4,6 @@ import { chownSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync }
 import { chmod, chown, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, it } from '@jest/globals';
 import { freePort } from './ports.js';
 import { type Account, accountForServer, reachableTemporaryFolder } from './postgres-binaries.js';
 import { Watchdog } from './watchdog.js';
@@ -23,18 +22,6 @@ export interface PgBouncerOptions {
 export function pgBouncerBinary(): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders.map((folder) => join(folder, 'pgbouncer')).find((path) => existsSync(path));
-}
-
-/** Specs that need PgBouncer. Where it is missing they say so, loudly; where everything has to be tested they fail. */
-export function describeWithPgBouncer(name: string, specs: () => void): void {
-  if (pgBouncerBinary() !== undefined) return describe(name, specs);
-  describe(name, () => {
-    it('needs PgBouncer', () => {
-      const message = `NOT TESTED: "${name}". PgBouncer is not installed; scripts/install-test-tools.sh installs it.`;
-      if (process.env.CI) throw new Error(message);
-      console.warn(message);
-    });
-  });
 }
 
 /** A real PgBouncer in a temporary folder, on 127.0.0.1, before one server. It ends with this process at the latest. */

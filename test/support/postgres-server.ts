@@ -75,8 +75,7 @@ export class PostgresServer {
   ) {
     this.settings = {
       ...settingsOfEveryServer,
-      ...(options.tls && { ssl: true, ssl_cert_file: 'server.crt', ssl_key_file: 'server.key' }),
-      ...(options.tls?.ca && { ssl_ca_file: 'ca.crt' }),
+      ...(options.tls && certificateSettings(options.tls)),
       ...options.settings,
     };
   }
@@ -136,12 +135,7 @@ export class PostgresServer {
       ...['--encoding=UTF8', '--locale=C', '--no-sync', '--auth-local=trust', '--auth-host=scram-sha-256'],
     ]);
     await rm(passwordFile);
-    const { tls } = this.options;
-    if (tls) {
-      await this.writeOwn(join(this.data, 'server.crt'), tls.cert);
-      await this.writeOwn(join(this.data, 'server.key'), tls.key);
-      if (tls.ca) await this.writeOwn(join(this.data, 'ca.crt'), tls.ca);
-    }
+    await this.writeCertificates();
     const main = join(this.data, 'postgresql.conf');
     await writeFile(main, `${await readFile(main, 'utf8')}\ninclude 'test.conf'\n`);
     await this.writeConfiguration();
@@ -222,6 +216,13 @@ export class PostgresServer {
     await this.start();
   }
 
+  /** Starts again in recovery, and stays there until it is promoted. */
+  async becomeStandby(): Promise<void> {
+    await this.stop();
+    await this.writeOwn(join(this.data, 'standby.signal'), '');
+    await this.start();
+  }
+
   /** The whole server at once, as by a power cut or the kernel's out-of-memory killer: clients see their sockets close. */
   async kill(): Promise<void> {
     const running = this.process;
@@ -291,6 +292,21 @@ export class PostgresServer {
     while ((await this.configurationLoaded()) === before) await sleep(5);
   }
 
+  /** Other certificates for connections from now on; with `ca`, clients' certificates are verified against it. */
+  async certificates(tls: NonNullable<PostgresServerOptions['tls']>): Promise<void> {
+    this.options = { ...this.options, tls };
+    await this.writeCertificates();
+    await this.reload(certificateSettings(tls));
+  }
+
+  private async writeCertificates(): Promise<void> {
+    const { tls } = this.options;
+    if (!tls) return;
+    await this.writeOwn(join(this.data, 'server.crt'), tls.cert);
+    await this.writeOwn(join(this.data, 'server.key'), tls.key);
+    if (tls.ca) await this.writeOwn(join(this.data, 'ca.crt'), tls.ca);
+  }
+
   private async configurationLoaded(): Promise<string | undefined> {
     return (await this.sql<{ at: string }>('SELECT pg_conf_load_time()::text AS at', [], 'postgres'))[0]?.at;
   }
@@ -346,6 +362,13 @@ export class PostgresServer {
     return child;
   }
 }
+
+const certificateSettings = ({ ca }: { ca?: string }) => ({
+  ssl: true,
+  ssl_cert_file: 'server.crt',
+  ssl_key_file: 'server.key',
+  ssl_ca_file: ca ? 'ca.crt' : '',
+});
 
 /** A server keeps no process alive; waiting for its end does. */
 async function exited(child: ChildProcess): Promise<unknown> {

@@ -1,7 +1,7 @@
 import { DatabaseModule, type DatabaseModuleOptions, type ManagedDataSource } from 'nestjs-database';
 import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
 import { User } from '../src/entities';
-import { emptyTable, failure, Gate, sql, start, type Started } from './support';
+import { emptyTable, failure, Gate, sql, start, type Started, url } from './support';
 
 class CreateBooks1700000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
@@ -20,7 +20,7 @@ class Fails1700000000001 implements MigrationInterface {
   async down(): Promise<void> {}
 }
 
-/** What goes wrong with TypeORM 0.3 and `pg` alone. */
+/** What goes wrong with TypeORM 0.3 and `pg` alone; the numbers are those of the same tests on TypeORM 1. */
 describe('traps of TypeORM 0.3', () => {
   const gate = new Gate();
   let started: Started | undefined;
@@ -60,7 +60,7 @@ describe('traps of TypeORM 0.3', () => {
   });
   afterAll(() => gate.close());
 
-  it('a transaction left open at release is not committed by the next borrower', async () => {
+  it('1: a transaction left open at release is not committed by the next borrower', async () => {
     await open();
     const first = dataSource.createQueryRunner();
     await first.startTransaction();
@@ -72,7 +72,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await count()).toBe(0);
   });
 
-  it('a runner released while it waits for a connection costs no slot, and the data source can be destroyed', async () => {
+  it('2: a runner released while it waits for a connection costs no slot, and the data source can be destroyed', async () => {
     await open();
     const holder = dataSource.createQueryRunner();
     await holder.connect();
@@ -85,7 +85,7 @@ describe('traps of TypeORM 0.3', () => {
     await dataSource.destroy();
   });
 
-  it('await using, which TypeORM 0.3 has no method for, rolls back what is open and releases the runner', async () => {
+  it('3: await using, which TypeORM 0.3 has no method for, rolls back what is open and releases the runner', async () => {
     await open();
     await failure(
       (async () => {
@@ -100,7 +100,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('a killed backend surfaces with its SQLSTATE, while busy and while idle in a transaction', async () => {
+  it('4: a killed backend surfaces with its SQLSTATE, while busy and while idle in a transaction', async () => {
     await open();
     const busy = dataSource.createQueryRunner();
     const answer = failure(busy.query('SELECT pg_sleep(20)'));
@@ -123,7 +123,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('a failed startTransaction leaves no transaction, neither believed nor real', async () => {
+  it('5b: a failed startTransaction leaves no transaction, neither believed nor real', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await failure(runner.startTransaction('NONSENSE' as never));
@@ -134,7 +134,7 @@ describe('traps of TypeORM 0.3', () => {
     await runner.release();
   });
 
-  it('a runner whose connect() failed works when the database is back', async () => {
+  it('5a: a runner whose connect() failed works when the database is back', async () => {
     await open({ url: gate.url });
     const pool = (dataSource as ManagedDataSource).pool as NodeJS.EventEmitter;
     const noticed = new Promise((resolve) => pool.once('remove', resolve));
@@ -181,7 +181,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await sql('SELECT name FROM users')).toEqual([{ name: 'kept' }]);
   });
 
-  it('a failing ROLLBACK does not return a connection with an open transaction', async () => {
+  it('9: a failing ROLLBACK does not return a connection with an open transaction', async () => {
     await open();
     await failure(
       dataSource.transaction(async (manager) => {
@@ -199,12 +199,50 @@ describe('traps of TypeORM 0.3', () => {
     expect(await count()).toBe(0);
   });
 
-  it('queries at the same time on one runner are sent one after the other, in order', async () => {
+  it('12: queries at the same time on one runner are sent one after the other, in order', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
-    const answers = await Promise.all([1, 2, 3, 4, 5].map((n) => runner.query('SELECT $1::int AS n', [n])));
-    expect(answers.flat()).toEqual([1, 2, 3, 4, 5].map((n) => ({ n })));
+    const connection = await runner.connect();
+    const answers = Promise.all([1, 2, 3, 4, 5].map((n) => runner.query('SELECT $1::int AS n', [n])));
+    // Where pg would warn, and pg 9 refuse.
+    let queuedByPg = 0;
+    connection.on('drain', () => (queuedByPg += connection._queryQueue.length));
+    await new Promise(setImmediate);
+    queuedByPg += connection._queryQueue.length;
+    expect((await answers).flat()).toEqual([1, 2, 3, 4, 5].map((n) => ({ n })));
+    expect(queuedByPg).toBe(0);
     await runner.release();
+  });
+
+  it('6: a statement that ran into its limit is stopped on the server, and its connection does not come back busy', async () => {
+    await open({ timeouts: { statementMs: 300, shutdownMs: 1000 } });
+    await failure(dataSource.query('SELECT pg_sleep(20)'));
+    expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    expect(
+      await sql(
+        `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(20)%' AND state = 'active' AND datname = current_database()`,
+      ),
+    ).toEqual([]);
+  });
+
+  it('11: sslmode=disable in a URL and a demand for TLS in code stay a demand for TLS', async () => {
+    const plain = new URL(url);
+    plain.searchParams.set('sslmode', 'disable');
+    expect(await failure(open({ url: plain.href, ssl: { mode: 'require' } }))).toMatchObject({
+      code: 'TLS_NOT_OFFERED',
+    });
+  });
+
+  it('21: a failed transaction is not taken for none because its error came before its status', async () => {
+    await open();
+    const runner = dataSource.createQueryRunner();
+    const connection = await runner.connect();
+    // Both in one message: the error's callback comes before ReadyForQuery says that the transaction has failed.
+    await failure(connection.query('BEGIN; SELECT 1 / 0'));
+    await runner.release();
+    expect(await dataSource.query('SELECT now() = statement_timestamp() AS outside')).toEqual([
+      { outside: true },
+    ]);
   });
 
   it('session state set by one borrower is gone for the next', async () => {
@@ -250,7 +288,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('destroy() lets running queries finish, and the data source can be initialized again', async () => {
+  it('7: destroy() lets running queries finish, and the data source can be initialized again', async () => {
     await open();
     const statement = `SELECT pg_sleep(0.3), 'done' AS state`;
     const answer = dataSource.query(statement);

@@ -1,0 +1,225 @@
+import { isIP } from 'node:net';
+import { isSocket } from '../config/local-host.js';
+import { Connection } from '../connection/connection.js';
+import { type DialStage, type TlsFacts, watchDial } from '../connection/dial-stages.js';
+import { connectionOptions } from '../data-source/data-source.pool.js';
+import { budgetOf, describePooler, settingsInForce } from '../data-source/describe-start.js';
+import { PoolerPlan } from '../data-source/pooler.js';
+import { askServer, type ServerFacts } from '../data-source/server-facts.js';
+import { DatabaseConfigError } from '../database.errors.js';
+import type { ResolvedDatabaseOptions } from '../database.options.js';
+import { diagnose } from '../diagnosis.js';
+import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
+import type { Check, CheckName } from './report.js';
+
+const ROUND_TRIPS = 10;
+/** A certificate that ends sooner is warned of. */
+const SOON_MS = 14 * 86_400_000;
+
+const STAGES = { name: 'name resolution', tcp: 'TCP', tls: 'TLS' } as const;
+
+type Found = Pick<Check, 'summary'> & Partial<Pick<Check, 'warnings' | 'facts'>>;
+
+/**
+ * Checks a database from the settings to the round trip, with the code that the module connects by, and tells each check as
+ * it comes out. Ends at the first failure; what was opened is closed again.
+ */
+export async function examine(
+  read: () => ResolvedDatabaseOptions,
+  tell: (check: Check) => void,
+): Promise<ExitCode> {
+  const examination = new Examination(tell);
+  let settings: ResolvedDatabaseOptions;
+  try {
+    settings = read();
+  } catch (error) {
+    if (!(error instanceof DatabaseConfigError)) throw error;
+    const problems = error.problems.map(({ setting, message }) => `${setting}: ${message}`);
+    examination.fail('settings', problems.join('; '), { code: error.code, cure: error.hint ?? '' });
+    return EXIT.settings;
+  }
+  examination.pass('settings', describeSettings(settings));
+  const plan = new PoolerPlan(settings);
+  const dialled = await dial(settings, plan, examination);
+  if (!(dialled instanceof Connection)) return dialled;
+  try {
+    await question(dialled, settings, plan, examination);
+    return EXIT.healthy;
+  } catch (error) {
+    return examination.failBy(examination.next, error);
+  } finally {
+    await dialled.close().catch(() => dialled.destroy());
+  }
+}
+
+/** Tells checks, with the time since the last one. */
+class Examination {
+  /** The check that is under way. */
+  next: CheckName = 'settings';
+  #since = performance.now();
+
+  constructor(private readonly tell: (check: Check) => void) {}
+
+  pass(name: CheckName, { summary, warnings = [], facts }: Found): void {
+    const status = warnings.length > 0 ? 'warning' : 'ok';
+    this.tell({ name, status, ms: this.#lap(), summary, warnings, ...(facts && { facts }) });
+  }
+
+  fail(name: CheckName, summary: string, diagnosis: NonNullable<Check['diagnosis']>): void {
+    this.tell({ name, status: 'failed', ms: this.#lap(), summary, warnings: [], diagnosis });
+  }
+
+  failBy(name: CheckName, error: unknown): ExitCode {
+    const { code, meaning, cure } = diagnose(error);
+    const { message } = error as Partial<Error>;
+    this.fail(name, `${meaning}${message ? ` (${message})` : ''}`, { code, cure });
+    return exitCodeOf(code);
+  }
+
+  #lap(): number {
+    const now = performance.now();
+    const ms = Math.round((now - this.#since) * 10) / 10;
+    this.#since = now;
+    return ms;
+  }
+}
+
+function describeSettings(settings: ResolvedDatabaseOptions): Found {
+  const { server, profile, pool, ssl, timeouts, instances, warnings } = settings;
+  return {
+    summary:
+      `database "${server.database}" at ${server.host}:${server.port} as "${server.username}", profile ${profile}, ` +
+      `TLS ${ssl.mode}, pool ${pool.size} + ${pool.maxOverflow}`,
+    warnings,
+    facts: { ...server, profile, sslMode: ssl.mode, pool, timeouts, instances },
+  };
+}
+
+/** One dial, told stage by stage; a second one when a pooler refuses what the first has said. */
+async function dial(
+  settings: ResolvedDatabaseOptions,
+  plan: PoolerPlan,
+  examination: Examination,
+): Promise<Connection | ExitCode> {
+  const { host } = settings.server;
+  const stages: CheckName[] = [
+    ...(isSocket(host) || isIP(host) !== 0 ? [] : ['name resolution' as const]),
+    'TCP',
+    ...(settings.ssl.tls ? ['TLS' as const] : []),
+    'login',
+  ];
+  for (;;) {
+    const connection = new Connection({ ...connectionOptions(settings), ...plan.dialOptions() });
+    // What breaks it is told by the dial or the question.
+    connection.on('error', () => undefined);
+    watchDial(connection, (reached) => {
+      const name = STAGES[reached.stage];
+      // Of a second dial the way there is known.
+      if (stages[0] !== name) return;
+      stages.shift();
+      examination.pass(name, describeStage(reached, settings));
+    });
+    try {
+      await connection.connect();
+      await plan.setUp(connection);
+      connection.finishSetup();
+      examination.pass('login', { summary: `as "${settings.server.username}"` });
+      return connection;
+    } catch (error) {
+      connection.destroy();
+      if (!plan.learnsFrom(error)) return examination.failBy(stages[0]!, error);
+    }
+  }
+}
+
+function describeStage(reached: DialStage, settings: ResolvedDatabaseOptions): Found {
+  if (reached.stage === 'name')
+    return {
+      summary: `${settings.server.host} is ${reached.addresses.join(', ')}`,
+      facts: { addresses: reached.addresses },
+    };
+  if (reached.stage === 'tcp') return { summary: reached.address, facts: { address: reached.address } };
+  return describeTls(reached, settings);
+}
+
+function describeTls(
+  { protocol, cipher, issuer, subject, validUntil }: TlsFacts,
+  { ssl }: ResolvedDatabaseOptions,
+): Found {
+  const unverified = ssl.tls && ssl.tls.rejectUnauthorized === false;
+  const verified = unverified ? 'nothing' : ssl.mode === 'verify-ca' ? 'chain' : 'chain and host name';
+  const until = validUntil?.toISOString().slice(0, 10);
+  const warnings: string[] = [];
+  if (unverified) warnings.push('The certificate was not verified (ssl.rejectUnauthorized).');
+  if (validUntil && validUntil.getTime() - Date.now() < SOON_MS)
+    warnings.push(`The server's certificate ends on ${until}.`);
+  return {
+    summary: `${protocol}, ${cipher}, certificate of "${subject}" by "${issuer}" until ${until}, verified: ${verified}`,
+    warnings,
+    facts: { protocol, cipher, issuer, subject, validUntil, verified },
+  };
+}
+
+async function question(
+  connection: Connection,
+  settings: ResolvedDatabaseOptions,
+  plan: PoolerPlan,
+  examination: Examination,
+): Promise<void> {
+  examination.next = 'server';
+  const unknown: string[] = [];
+  const facts = await askServer(connection, settings, (reason) => unknown.push(reason));
+  plan.learn({ ...facts, backendPid: facts.pid, settings: facts.settings ?? {} });
+  examination.pass('server', describeFacts(facts, settings, plan, unknown));
+
+  examination.next = 'settings in force';
+  const { checks, warnings } = settingsInForce(settings, facts, plan);
+  const kept = checks.map(({ name, found, keptBy }) =>
+    keptBy === 'server' ? `${name} ${found}` : `${name} ${keptBy ? 'by the client' : 'not in force'}`,
+  );
+  examination.pass('settings in force', {
+    summary: kept.join(', ') || 'none to be checked',
+    warnings,
+    facts: { settings: checks },
+  });
+
+  examination.next = 'round trips';
+  const times: number[] = [];
+  for (let i = 0; i < ROUND_TRIPS; i++) {
+    const started = performance.now();
+    await connection.query('SELECT 1');
+    times.push(Math.round((performance.now() - started) * 100) / 100);
+  }
+  times.sort((a, b) => a - b);
+  const [least, median, most] = [times[0]!, times[ROUND_TRIPS / 2]!, times.at(-1)!];
+  examination.pass('round trips', {
+    summary: `${least} ms at least, ${median} ms in the middle, ${most} ms at most, of ${ROUND_TRIPS}`,
+    facts: { least, median, most, times: ROUND_TRIPS },
+  });
+}
+
+function describeFacts(
+  facts: ServerFacts,
+  settings: ResolvedDatabaseOptions,
+  plan: PoolerPlan,
+  unknown: readonly string[],
+): Found {
+  const { budget, version, standby } = facts;
+  const { pool, instances } = settings;
+  const wanted = (pool.size + pool.maxOverflow) * instances;
+  const left = budget && Math.max(0, budget.maxConnections - budget.reserved - budget.others);
+  const room = budget
+    ? `, max_connections ${budget.maxConnections}: ${budget.others} in use by others, ${left} left; this app may open ${wanted}`
+    : '';
+  return {
+    summary: `PostgreSQL ${version}, ${standby ? 'standby' : 'primary'}, ${describePooler(plan)}${room}`,
+    warnings: [...budgetOf(settings, facts, plan).warnings, ...unknown],
+    facts: {
+      version,
+      standby,
+      pooler: plan.mode,
+      poolerTold: plan.told,
+      connections: budget && { ...budget, left, wanted },
+    },
+  };
+}

@@ -1,0 +1,89 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import { DataSource, EntityManager } from 'typeorm';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { User } from '../support/entities.js';
+import { type HttpApp, startHttpApp } from '../support/http-app.js';
+
+const JOBS = [1, 2, 3, 4, 5];
+
+describe('jobs of an app that serves requests, as many as there are connections', () => {
+  let database: TestDatabase;
+  let http: HttpApp;
+
+  /** Resolves for all when so many have come. */
+  const gathering = (count: number) => {
+    let come = 0;
+    let open = () => {};
+    const all = new Promise<void>((resolve) => (open = resolve));
+    return () => {
+      if (++come === count) open();
+      return all;
+    };
+  };
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    await database.sql('CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)');
+    await database.sql('ALTER TABLE users OWNER TO app');
+  });
+  beforeEach(async () => {
+    await database.sql('TRUNCATE users');
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({
+          url: database.url,
+          entities: [User],
+          pool: { size: 5, maxOverflow: 0, acquireTimeoutMs: 20_000 },
+        }),
+      ],
+    });
+  });
+  afterEach(() => http.close());
+  afterAll(() => database.drop());
+
+  const starts: [string, (job: (manager: EntityManager) => Promise<void>) => Promise<void>][] = [
+    ['dataSource.transaction', (job) => http.app.get(DataSource).transaction(job)],
+    ['transaction of an isolation level', (job) => http.app.get(DataSource).transaction('SERIALIZABLE', job)],
+    ['transaction of an injected manager', (job) => http.app.get(EntityManager).transaction(job)],
+    [
+      "transaction of a repository's manager",
+      (job) => http.app.get(DataSource).getRepository(User).manager.transaction(job),
+    ],
+  ];
+  it.each(starts)(
+    'that ask for a second one within a %s do not stand still: one fails at once, the others go on',
+    async (_name, transaction) => {
+      const everybodyHoldsOne = gathering(JOBS.length);
+      const since = performance.now();
+      const outcomes = await Promise.allSettled(
+        JOBS.map((job) =>
+          transaction(async (manager) => {
+            await manager.query('INSERT INTO users (name) VALUES ($1)', [`job ${job}`]);
+            await everybodyHoldsOne();
+            await http.app.get(DataSource).query('SELECT 1');
+          }),
+        ),
+      );
+      expect(performance.now() - since).toBeLessThan(5000);
+      const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
+      expect(failed.map(({ reason }) => reason.code)).toEqual(['POOL_SELF_DEADLOCK']);
+      expect(await database.sql('SELECT count(*)::int AS count FROM users')).toEqual([{ count: 4 }]);
+      expect(http.app.get(DatabaseMonitor).poolStats()).toMatchObject({ checkedOut: 0, waiting: 0 });
+    },
+  );
+
+  it('that have a transaction each beside one another are no part of each other', async () => {
+    const everybodyHoldsOne = gathering(JOBS.length);
+    // Ten of them for five connections: the second five wait for the first, who need no second one.
+    await Promise.all(
+      [...JOBS, ...JOBS].map((job) =>
+        http.app.get(DataSource).transaction(async (manager) => {
+          await everybodyHoldsOne();
+          await manager.query('INSERT INTO users (name) VALUES ($1)', [`job ${job}`]);
+        }),
+      ),
+    );
+    expect(await database.sql('SELECT count(*)::int AS count FROM users')).toEqual([{ count: 10 }]);
+  });
+});
