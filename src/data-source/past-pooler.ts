@@ -48,5 +48,12 @@ export async function pastPooler<T>(
 function directSettings(settings: ResolvedDatabaseOptions, direct: DirectServer): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
   // What was told of the pooler does not hold past it.
-  return { ...settings, ...direct, pooler: undefined, pool };
+  return {
+    ...settings,
+    ...direct,
+    timeouts: { ...settings.timeouts, ...direct.timeouts },
+    applicationName: direct.applicationName ?? settings.applicationName,
+    pooler: undefined,
+    pool,
+  };
 }

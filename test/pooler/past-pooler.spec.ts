@@ -121,4 +121,18 @@ describe('a migration past the pooler', () => {
       name: new URL(database.url).pathname.slice(1),
     });
   });
+
+  it('has the limits and the name that its URL sets', async () => {
+    const dataSource = await start({
+      directUrl: `${database.url}?statement_timeout=0&application_name=migrate`,
+    });
+    let found: unknown;
+    Working.work = async (runner) => {
+      found = await runner.query(
+        "SELECT current_setting('statement_timeout') AS timeout, current_setting('application_name') AS name",
+      );
+    };
+    await dataSource.runMigrations();
+    expect(found).toEqual([{ timeout: '0', name: 'migrate' }]);
+  });
 });
