@@ -263,7 +263,8 @@ export function redact(text: string): string {
  * printed too (`new URL()` puts the whole URL into `input`).
  */
 export function plainCause(error: unknown): Error {
-  const { name, message, stack, code } = error as Partial<Error> & { code?: unknown };
+  // Anything can be thrown, `undefined` by a bare `Promise.reject()`.
+  const { name, message, stack, code } = (error ?? {}) as Partial<Error> & { code?: unknown };
   const copy = new Error(redact(String(message ?? error)));
   if (name) copy.name = name;
   if (stack) copy.stack = redact(stack);

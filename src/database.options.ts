@@ -364,7 +364,12 @@ export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'pass
 export type DirectServer = Pick<
   ResolvedDatabaseOptions,
   'server' | 'password' | 'ssl' | 'channelBinding' | 'requireAuth' | 'serverKind' | 'startupOptions'
->;
+> & {
+  /** Those that its URL sets. */
+  readonly timeouts: Readonly<TimeoutSettings>;
+  /** That of its URL. */
+  readonly applicationName: string | undefined;
+};
 
 /** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
 export interface ResolvedSsl {

@@ -1,12 +1,13 @@
 import { isIP } from 'node:net';
 import { isSocket } from '../config/local-host.js';
+import { bounded } from '../connection/bounded.js';
 import { Connection } from '../connection/connection.js';
 import { type DialStage, type TlsFacts, watchDial } from '../connection/dial-stages.js';
 import { connectionOptions } from '../data-source/data-source.pool.js';
 import { budgetOf, describePooler, settingsInForce } from '../data-source/describe-start.js';
 import { PoolerPlan } from '../data-source/pooler.js';
 import { askServer, type ServerFacts } from '../data-source/server-facts.js';
-import { DatabaseConfigError } from '../database.errors.js';
+import { ConnectionError, DatabaseConfigError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
@@ -121,7 +122,7 @@ async function dial(
     });
     try {
       await connection.connect();
-      await plan.setUp(connection);
+      await answered(plan.setUp(connection), settings);
       connection.finishSetup();
       examination.pass('login', { summary: `as "${settings.server.username}"` });
       return connection;
@@ -168,7 +169,8 @@ async function question(
 ): Promise<void> {
   examination.next = 'server';
   const unknown: string[] = [];
-  const facts = await askServer(connection, settings, (reason) => unknown.push(reason));
+  const asked = askServer(connection, settings, (reason) => unknown.push(reason));
+  const facts = await answered(asked, settings);
   plan.learn({ ...facts, backendPid: facts.pid, settings: facts.settings ?? {} });
   examination.pass('server', describeFacts(facts, settings, plan, unknown));
 
@@ -187,7 +189,7 @@ async function question(
   const times: number[] = [];
   for (let i = 0; i < ROUND_TRIPS; i++) {
     const started = performance.now();
-    await connection.query('SELECT 1');
+    await answered(connection.query('SELECT 1'), settings);
     times.push(Math.round((performance.now() - started) * 100) / 100);
   }
   times.sort((a, b) => a - b);
@@ -196,6 +198,12 @@ async function question(
     summary: `${least} ms at least, ${median} ms in the middle, ${most} ms at most, of ${ROUND_TRIPS}`,
     facts: { least, median, most, times: ROUND_TRIPS },
   });
+}
+
+/** Within the limit of the dial: a statement may be allowed to take for ever, and the network may freeze after the login. */
+function answered<T>(asked: Promise<T>, { timeouts: { connectMs } }: ResolvedDatabaseOptions): Promise<T> {
+  const late = () => new ConnectionError(`no answer within ${connectMs} ms`, { code: 'CONNECTION_SILENT' });
+  return bounded(asked, connectMs, late);
 }
 
 function describeFacts(

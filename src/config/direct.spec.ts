@@ -68,4 +68,26 @@ describe('the way past the pooler', () => {
       ssl: { mode: 'require', negotiation: 'direct' },
     });
   });
+
+  it('has the limits and the name of its own URL, where none were set explicitly', () => {
+    const directUrl =
+      'postgres://app@localhost/orders?statement_timeout=0&lock_timeout=3000&application_name=migrate';
+    const url = 'postgres://app:x@localhost:6432/orders?statement_timeout=9000';
+    expect(resolve({ url, directUrl }).direct).toMatchObject({
+      timeouts: { statementMs: 0, lockMs: 3_000 },
+      applicationName: 'migrate',
+    });
+    const explicit = { timeouts: { statementMs: 7_000 }, applicationName: 'orders' };
+    expect(resolve({ url, directUrl, ...explicit }).direct).toMatchObject({
+      timeouts: { lockMs: 3_000 },
+      applicationName: undefined,
+    });
+  });
+
+  it('is named where a file of its URL is wrong', () => {
+    const directUrl = 'postgres://app@localhost/orders?sslmode=verify-ca&sslrootcert=/nowhere.pem';
+    expect(() => resolve({ url: 'postgres://app:x@localhost/orders', directUrl })).toThrow(
+      'directUrl (sslrootcert): the file /nowhere.pem does not exist',
+    );
+  });
 });

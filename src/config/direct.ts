@@ -1,11 +1,13 @@
-import type { DirectServer, PasswordSource, SecretText } from '../database.options.js';
+import type { DirectServer, PasswordSource, SecretText, TimeoutSettings } from '../database.options.js';
 import { neonHost } from './neon.js';
 import type { CheckedSettings } from './options-check.js';
 import { Origins } from './origins.js';
 import { Problems } from './problems.js';
+import { SETTINGS } from './schema.js';
 import { Secret } from './secret.js';
 import { resolveServer, type Server } from './server.js';
 import { resolveSsl } from './ssl.js';
+import type { ParsedUrl } from './url.js';
 
 /** The way past the pooler: `directUrl`, else that of a pooled host of Neon; undefined where there is none of its own. */
 export function resolveDirect(
@@ -30,9 +32,9 @@ export function resolveDirect(
     found,
   );
   // What is said of a URL there is said of this one.
-  for (const { setting, message } of found.found) problems.add(setting === 'url' ? name : setting, message);
+  for (const { setting, message } of found.found) problems.add(setting.replace(/^url(?= |$)/, name), message);
   for (const warning of found.warnings) {
-    const told = warning.replace(/^url: /, `${name}: `);
+    const told = warning.replace(/^url(?=:| )/, name);
     if (!problems.warnings.includes(told)) problems.warnings.push(told);
   }
   origins.choose('directUrl', [
@@ -47,6 +49,27 @@ export function resolveDirect(
     requireAuth: url?.parameters.requireAuth,
     serverKind: url?.parameters.serverKind,
     startupOptions: url?.parameters.startupOptions,
+    ...ownSettings(given, url, name, problems),
+  };
+}
+
+/** What the URL says of limits and name, where nothing was set explicitly: as with `url`, and before what `url` says. */
+function ownSettings(
+  given: CheckedSettings,
+  url: ParsedUrl | undefined,
+  name: string,
+  problems: Problems,
+): Pick<DirectServer, 'timeouts' | 'applicationName'> {
+  const { timeouts = {}, applicationName } = url?.parameters ?? {};
+  const checked = SETTINGS.applicationName.optional().safeParse(applicationName);
+  if (checked.error) problems.add(`${name} (application_name)`, checked.error.issues[0]!.message);
+  const explicit: TimeoutSettings = given.timeouts ?? {};
+  const free = Object.entries(timeouts).filter(
+    ([key]) => explicit[key as keyof TimeoutSettings] === undefined,
+  );
+  return {
+    timeouts: Object.fromEntries(free),
+    applicationName: given.applicationName === undefined ? checked.data : undefined,
   };
 }
 

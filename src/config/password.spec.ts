@@ -128,6 +128,18 @@ describe('a password that a function gives', () => {
     expect(inspect(error, { depth: 9 })).not.toMatch(/hunter2|12345/);
   });
 
+  it.each([undefined, null, 'sealed'])(
+    'that fails by %p instead of an error is unavailable all the same',
+    async (reason) => {
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what is tested
+      const { password } = giver(() => Promise.reject(reason));
+      await expect(password.ask()).rejects.toMatchObject({
+        code: 'PASSWORD_UNAVAILABLE',
+        message: `The password function failed: ${reason}`,
+      });
+    },
+  );
+
   it('shows in nothing that prints it, nor in what its function throws later', async () => {
     const { password } = giver(
       () => ({ password: 'hunter2', expiresAt: Date.now() + HOUR }),

@@ -491,6 +491,15 @@ describe('what is given and what is shown', () => {
     expect(error).toMatchObject({ code: 'HANDSHAKE_TIMEOUT' });
   });
 
+  it('is dialled once: a second time is refused, and harms neither the dial nor the connection', async () => {
+    const connection = make();
+    const first = connection.connect();
+    await expect(connection.connect()).rejects.toThrow('Client has already been connected');
+    expect(await first).toBe(connection);
+    await expect(connection.connect()).rejects.toThrow('Client has already been connected');
+    expect([server.destroyed, connection.usable]).toEqual([false, true]);
+  });
+
   it('tells how many statements wait', async () => {
     const connection = await open();
     server.answer = () => undefined;

@@ -53,6 +53,7 @@ export class Connection extends Client {
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
   #demands: Demands | undefined;
+  #dialled = false;
 
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
@@ -106,6 +107,10 @@ export class Connection extends Client {
   override connect(callback: ((error: Error) => void) | ((error: null, client: Client) => void)): void;
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
     const opened = new Promise<Client>((resolve, reject) => {
+      // `pg` says so too, and forgets whom it was to tell of the first dial.
+      if (this.#dialled)
+        return reject(new Error('Client has already been connected. You cannot reuse a client.'));
+      this.#dialled = true;
       const ms = this.#connectTimeoutMs;
       const cancel = ms > 0 ? after(ms, () => cutSocket(this, dialTimeout(this, ms))) : undefined;
       const settle = (error: Error | null) => {

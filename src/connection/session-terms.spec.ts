@@ -6,8 +6,25 @@ describe('a statement whose name is taken off', () => {
   it('keeps all the rest, and the caller’s object as it was', () => {
     const given = { name: 'mine', text: 'SELECT $1', values: [1], rowMode: 'array' };
     const callback = () => undefined;
-    expect(unnamed([given, callback])).toEqual([{ ...given, name: undefined }, callback]);
+    const [sent, then] = unnamed([given, callback]) as [typeof given, unknown];
+    const { name, text, values, rowMode } = sent;
+    expect({ name, text, values, rowMode }).toEqual({ ...given, name: undefined });
+    expect(then).toBe(callback);
     expect(given.name).toBe('mine');
+  });
+
+  it('may be an object of a class, which makes its text when it is read', () => {
+    class Template {
+      name = 'mine';
+      values = [1];
+      constructor(private readonly parts: string[]) {}
+      get text() {
+        return this.parts.join('$1');
+      }
+    }
+    const [sent] = unnamed([new Template(['SELECT ', '::int'])]) as [Template];
+    expect(sent.text).toBe('SELECT $1::int');
+    expect(sent.name).toBeUndefined();
   });
 
   it('may be a Query of pg, which has to stay the same object', () => {

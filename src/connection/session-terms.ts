@@ -24,11 +24,14 @@ export const OWN_SESSION: SessionTerms = {
   namedStatements: true,
 };
 
+const UNNAMED = { name: { value: undefined, writable: true, enumerable: true, configurable: true } };
+
 /** The statement without its name, with which it would be looked for where another client had it prepared. */
 export function unnamed(request: unknown[]): unknown[] {
   const [config, ...rest] = request as [{ name?: unknown; submit?: unknown } | string | null, ...unknown[]];
   if (typeof config !== 'object' || config === null || !config.name) return request;
-  if (typeof config.submit !== 'function') return [{ ...config, name: undefined }, ...rest];
+  // Not a copy: an object of a class (a tagged template) has its text in a getter of its prototype.
+  if (typeof config.submit !== 'function') return [Object.create(config, UNNAMED), ...rest];
   config.name = undefined;
   return request;
 }

@@ -25,6 +25,8 @@ export class ManagedDataSource extends DataSource {
   readonly settings: ResolvedDatabaseOptions;
   private readonly loggers: DatabaseLoggers;
   private readonly holder: { pool: DataSourcePool | undefined };
+  /** Those of migrations that run past the pooler. */
+  private readonly direct = new Set<DataSourcePool>();
   private verified: Promise<void> | undefined;
   private initializing: Promise<this> | undefined;
   private closing: Promise<void> | undefined;
@@ -52,9 +54,10 @@ export class ManagedDataSource extends DataSource {
     this.settings = settings;
     this.loggers = loggers;
     this.holder = holder;
-    // `inspect(dataSource)` prints whole graphs; these two add nothing to it.
+    // `inspect(dataSource)` prints whole graphs; these add nothing to it.
     Object.defineProperty(this, 'holder', { enumerable: false });
     Object.defineProperty(this, 'loggers', { enumerable: false });
+    Object.defineProperty(this, 'direct', { enumerable: false });
   }
 
   /** The connections; undefined before `initialize()` and after `destroy()`. */
@@ -138,12 +141,14 @@ export class ManagedDataSource extends DataSource {
     return this.pastPooler(() => super.showMigrations());
   }
 
-  private pastPooler<T>(work: () => Promise<T>): Promise<T> {
-    return pastPooler(this.settings, this.loggers.pool, work);
+  private async pastPooler<T>(work: () => Promise<T>): Promise<T> {
+    // What the first query of a lazy one brings along (version, schema, extensions) would not come: it goes past that.
+    if (this.settings.direct && this.isInitialized && !directPool(this.settings)) await this.readyPool();
+    return pastPooler(this.settings, this.loggers.pool, this.direct, work);
   }
 
   private createRunner(mode: ReplicationMode, borrower?: Borrower): ManagedQueryRunner {
-    const direct = directPool();
+    const direct = directPool(this.settings);
     const runner = new ManagedQueryRunner(this.driver as PostgresDriver, mode, {
       pool: () => direct ?? this.readyPool(),
       echo: this.settings.echo,
@@ -212,10 +217,12 @@ export class ManagedDataSource extends DataSource {
     const left = this.shutdown ? Math.max(0, this.shutdown.deadline - Date.now()) : shutdownMs;
     // TypeORM destroys after a failed migration without having released its runner: nobody to wait for.
     const timeoutMs = this.starting ? 0 : left;
-    const report = await this.holder.pool?.drain({ timeoutMs });
-    if (report && report.cut > 0 && !this.starting)
+    const pools = [...(this.holder.pool ? [this.holder.pool] : []), ...this.direct];
+    const reports = await Promise.all(pools.map((pool) => pool.drain({ timeoutMs })));
+    const cut = reports.reduce((sum, report) => sum + report.cut, 0);
+    if (cut > 0 && !this.starting)
       this.loggers.module.warn(
-        `${report.cut} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed`,
+        `${cut} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed`,
       );
     (this.driver as PostgresDriver).master = undefined;
     if (this.queryResultCache) await this.queryResultCache.disconnect();

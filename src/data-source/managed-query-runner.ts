@@ -288,12 +288,26 @@ function lossBehind(
   return new QueryFailedError(query, Array.isArray(parameters) ? parameters : undefined, lostBy);
 }
 
+/** What a single statement can fail with that a setting or a person can change. */
+const OF_STATEMENTS: ReadonlySet<string> = new Set([
+  'STATEMENT_TIMEOUT',
+  'STATEMENT_CANCELLED',
+  'LOCK_TIMEOUT',
+  'PERMISSION_DENIED',
+  'SERVER_READ_ONLY',
+  'SERVER_OVERLOADED',
+]);
+
 /** Says in `hint`, where the server has said nothing there, which setting or person can change it. */
 function advised(error: unknown): unknown {
   if (!(error instanceof QueryFailedError)) return error;
-  const { driverError } = error as { driverError: { code?: unknown; hint?: unknown } };
+  const { driverError } = error as {
+    driverError: { code?: unknown; hint?: unknown; severity?: unknown };
+  };
   const { code, cure } = diagnose(driverError);
   if (driverError.hint !== undefined || code === 'CONNECTION_FAILED') return error;
+  // An answer on a connection that goes on: an unknown setting or a wrong count of values is no matter of DB_URL then.
+  if (driverError.severity === 'ERROR' && !OF_STATEMENTS.has(code)) return error;
   Object.assign(driverError, { hint: cure });
   return Object.assign(error, { hint: cure });
 }

@@ -3,35 +3,57 @@ import type { DirectServer, ResolvedDatabaseOptions } from '../database.options.
 import type { DatabaseLogger } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
 
-/** The pool past the pooler, for the code that runs with it. */
-const current = new AsyncLocalStorage<DataSourcePool>();
+/** Way past the pooler of one data source, for the code that runs on it. */
+interface Passage {
+  /** The settings of the data source: a migration may work with another one as well, which has its own server. */
+  readonly of: ResolvedDatabaseOptions;
+  readonly pool: DataSourcePool;
+  /** Whether it is closed. What a migration has started (a timer, a listener) goes on in its context. */
+  over: boolean;
+}
 
-/** What a query runner made here takes its connections from, where that is another pool than the data source's. */
-export function directPool(): DataSourcePool | undefined {
-  return current.getStore();
+const current = new AsyncLocalStorage<Passage>();
+
+/** What a query runner made here for `settings` takes its connections from, where that is another pool than the data source's. */
+export function directPool(settings: ResolvedDatabaseOptions): DataSourcePool | undefined {
+  const passage = current.getStore();
+  return passage && passage.of === settings && !passage.over ? passage.pool : undefined;
 }
 
 /**
  * Runs `work`, whose query runners connect past the pooler. For migrations: they lock sessions, set their settings, and
  * run for long, which no pooler in transaction mode can give them.
+ * @param open the pools that are open; whoever closes the data source meanwhile closes them too
  */
 export async function pastPooler<T>(
   settings: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
+  open: Set<DataSourcePool>,
   work: () => Promise<T>,
 ): Promise<T> {
   const { direct } = settings;
   if (!direct) return work();
   const pool = new DataSourcePool(directSettings(settings, direct), logger);
+  const passage: Passage = { of: settings, pool, over: false };
+  open.add(pool);
   try {
-    return await current.run(pool, work);
+    return await current.run(passage, work);
   } finally {
+    passage.over = true;
     await pool.drain({ timeoutMs: 0 });
+    open.delete(pool);
   }
 }
 
 function directSettings(settings: ResolvedDatabaseOptions, direct: DirectServer): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
   // What was told of the pooler does not hold past it.
-  return { ...settings, ...direct, pooler: undefined, pool };
+  return {
+    ...settings,
+    ...direct,
+    timeouts: { ...settings.timeouts, ...direct.timeouts },
+    applicationName: direct.applicationName ?? settings.applicationName,
+    pooler: undefined,
+    pool,
+  };
 }

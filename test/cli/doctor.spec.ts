@@ -11,6 +11,7 @@ import { type CertificateAuthority, createAuthority } from '../support/certifica
 import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
 import { startPgBouncer } from '../support/pgbouncer.js';
 import { freePort } from '../support/ports.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
 
 const PASSWORD = `p@ss%"w'\\rd`;
@@ -216,6 +217,32 @@ describe('the doctor', () => {
         await expectFailure([server.url], 6, 'login', /TOO_MANY_CONNECTIONS/);
       } finally {
         await server.sql('ALTER ROLE app CONNECTION LIMIT -1');
+      }
+    });
+
+    it('the server, in a way of login that the URL does not allow', async () => {
+      const { names, out, code } = await examine(['doctor', `${server.url}?require_auth=none`]);
+      expect([names.at(-1), code]).toEqual(['login', 5]);
+      expect(out).toContain('LOGIN_METHOD_REFUSED');
+    });
+
+    it.each([
+      ['server', /server_version/],
+      ['round trips', /SELECT 1\0/],
+    ])('a network that freezes after the login, at: %s', async (check, statement) => {
+      const proxy = await startTcpProxy({ port: server.port });
+      proxy.on('data', (connection, direction, bytes) => {
+        if (direction === 'to-server' && statement.test(bytes.toString('latin1'))) proxy.freeze();
+      });
+      try {
+        // A statement may take as long as it likes, and would keep the doctor for ever.
+        process.env.DB_STATEMENT_TIMEOUT = '0';
+        process.env.DB_CONNECT_TIMEOUT = '1';
+        const { names, out, code } = await examine(['doctor', proxy.through(server.url)]);
+        expect([names.at(-1), code]).toEqual([check, 6]);
+        expect(out).toContain('CONNECTION_SILENT');
+      } finally {
+        await proxy.close();
       }
     });
 

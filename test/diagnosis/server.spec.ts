@@ -151,6 +151,18 @@ describe('a server', () => {
       const hinted = await reasonOf(runner.query('SELECT lenght(1)'));
       expect(hinted).toMatchObject({ code: '42883', hint: expect.stringContaining('No function matches') });
     });
+
+    it.each([
+      ["SELECT current_setting('app.tenant')", [], '42704'],
+      ["SET work_mem = 'much'", [], '22023'],
+      ['SELECT $1::int, $2::int', [1], '08P01'],
+      ['ALTER DATABASE nowhere SET work_mem = 64', [], '3D000'],
+      ["DO $$ BEGIN RAISE 'rate limit of this tenant' USING ERRCODE = 'XX000'; END $$", [], 'XX000'],
+    ])('nothing of the connection for an answer on one that goes on: %s', async (sql, values, sqlState) => {
+      const reason = await reasonOf(runner.query(sql, values));
+      expect(reason).toMatchObject({ code: sqlState });
+      expect(String((reason as Error & { hint?: string }).hint)).not.toMatch(/DB_|pooler|POOL/);
+    });
   });
 
   it('that is gone is named with its database by the query that finds it so', async () => {
