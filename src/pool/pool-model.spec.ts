@@ -325,17 +325,21 @@ class Model {
 describe('the pool under any order of events', () => {
   const runs = Number(process.env.POOL_MODEL_RUNS ?? 3_000);
 
-  it('never lends too many, never twice, starves nobody, settles each acquire once, and leaves nothing', async () => {
-    await fc.assert(
-      fc.asyncProperty(limits, steps, async (options, todo) => {
-        const model = new Model(options);
-        for (const step of todo) {
-          if (model.ending && step.do === 'acquire') model.afterEnd += 1;
-          await model.step(step);
-        }
-        await model.finish();
-      }),
-      { numRuns: runs },
-    );
-  }, Math.max(120_000, runs * 40));
+  it(
+    'never lends too many, never twice, starves nobody, settles each acquire once, and leaves nothing',
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(limits, steps, async (options, todo) => {
+          const model = new Model(options);
+          for (const step of todo) {
+            if (model.ending && step.do === 'acquire') model.afterEnd += 1;
+            await model.step(step);
+          }
+          await model.finish();
+        }),
+        { numRuns: runs },
+      );
+    },
+    Math.max(120_000, runs * 40),
+  );
 });
