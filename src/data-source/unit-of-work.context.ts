@@ -1,17 +1,26 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
+/**
+ * A unit of work as the flow of its calls knows it. Sockets, timers and workers that it has started keep it for as long as
+ * they live: it holds nothing, and what they ask for once it is over is not asked by it.
+ */
+export class FlowUnit {
+  over = false;
+}
+
 /** What asks for connections in this flow of calls, so that the pool sees when it waits for itself. */
-const units = new AsyncLocalStorage<object>();
+const units = new AsyncLocalStorage<FlowUnit>();
 let tracking = false;
 
 /** Runs `work` as part of `unit`: a request, a job. */
-export function runInUnit<T>(unit: object, work: () => T): T {
+export function runInUnit<T>(unit: FlowUnit, work: () => T): T {
   return units.run(unit, work);
 }
 
-/** The unit that the calling code belongs to. */
-export function currentUnit(): object | undefined {
-  return units.getStore();
+/** The unit that the calling code belongs to, while it lasts. */
+export function currentUnit(): FlowUnit | undefined {
+  const unit = units.getStore();
+  return unit?.over ? undefined : unit;
 }
 
 /**
@@ -23,6 +32,8 @@ export function trackTransactions(): void {
 }
 
 /** Runs a transaction: as part of the unit that it belongs to, else as one of its own. */
-export function runTransaction<T>(work: () => T): T {
-  return tracking && !currentUnit() ? runInUnit({}, work) : work();
+export function runTransaction<T>(work: () => Promise<T>): Promise<T> {
+  if (!tracking || currentUnit()) return work();
+  const unit = new FlowUnit();
+  return runInUnit(unit, work).finally(() => (unit.over = true));
 }

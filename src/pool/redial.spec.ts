@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import type { FakeClient } from '../../test/support/fake-client.js';
 import { FakePool, watch } from '../../test/support/fake-pool.js';
 import type { PoolOptions } from './pool.options.js';
@@ -65,6 +65,34 @@ describe('a dial that has taught how to dial', () => {
     await fake.close();
   });
 });
+
+it.each(['redial', 'explain'] as const)(
+  'fails who waits for a dial also when %s throws, and lets that surface on its own',
+  async (hook) => {
+    const thrown = new Set<string>();
+    const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
+      try {
+        (callback as () => void)();
+      } catch (error) {
+        thrown.add(String(error));
+      }
+    });
+    const fake = new FakePool({
+      [hook]: () => {
+        throw new Error(`from ${hook}`);
+      },
+    });
+    fake.server.dialError = new Error('refused');
+    await expect(fake.pool.acquire()).rejects.toMatchObject({
+      code: 'POOL_DIAL_FAILED',
+      message: expect.stringContaining('Could not open a connection: refused'),
+    });
+    nextTick.mockRestore();
+    expect([...thrown]).toEqual([`Error: from ${hook}`]);
+    expect(fake.pool.snapshot()).toMatchObject({ total: 0, waiting: 0, counters: { dialFailures: 1 } });
+    await fake.close();
+  },
+);
 
 it('tells of a session that nobody can put back, by its borrower', async () => {
   const fake = new FakePool();

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Restored } from '../connection/restore.js';
 import type { DestroyReason, LeaseInfo } from '../database.snapshot.js';
 import { Alarm } from './clock.js';
@@ -9,6 +10,7 @@ import type { PoolableClient } from './link.js';
 import { Moment } from './moment.js';
 import type { PoolOptions, ResolvedLimits } from './pool.options.js';
 import { Slot } from './slot.js';
+import { rethrowLater } from './voice.js';
 import type { Voice } from './voice.js';
 
 /** Up to this part of the lifetime is taken off at random. */
@@ -57,6 +59,8 @@ export class Supply<C extends PoolableClient> {
   readonly #backoff: DialBackoff;
   readonly #housekeeping: Alarm;
   readonly #closed: Moment;
+  /** The flow of calls in which the pool was made. */
+  readonly #ownFlow = new AsyncResource('ConnectionPool');
   #closing = 0;
   /** A primary became a standby: validation asks for a primary from then on. */
   #wantsPrimary = false;
@@ -229,7 +233,15 @@ export class Supply<C extends PoolableClient> {
     return false;
   }
 
+  /**
+   * In no borrower's flow of calls: a socket keeps what is in the AsyncLocalStorage of whoever had it opened, a request with
+   * its body perhaps, for as long as it lives, and callbacks of later borrowers would run in it.
+   */
   #dial(): void {
+    this.#ownFlow.runInAsyncScope(() => this.#open());
+  }
+
+  #open(): void {
     const { maxLifetimeMs, connectTimeoutMs } = this.limits;
     const bornAt = this.clock.now();
     let client: C;
@@ -261,11 +273,21 @@ export class Supply<C extends PoolableClient> {
         this.dialling -= 1;
         slot.state = 'gone';
         this.#slots.delete(slot);
-        if (!this.ending && this.clientOptions.redial?.(error)) this.pump();
+        if (!this.ending && this.#hasTaught(error)) this.pump();
         else this.#dialFailed(bornAt, error);
         this.#noteClosed();
       },
     );
+  }
+
+  /** A hook that throws must not leave those who wait without a dial. */
+  #hasTaught(error: Error): boolean {
+    try {
+      return this.clientOptions.redial?.(error) ?? false;
+    } catch (thrown) {
+      rethrowLater(thrown);
+      return false;
+    }
   }
 
   #dialFailed(bornAt: number, cause: Error): void {

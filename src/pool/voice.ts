@@ -20,6 +20,8 @@ export interface Advice {
   hint?: string;
 }
 
+const ownWords = ({ message }: Error): Advice => ({ message });
+
 /** Everything that the pool says: its events, its warnings, and errors that tell its state. */
 export class Voice {
   constructor(
@@ -27,7 +29,7 @@ export class Voice {
     private readonly snapshot: () => PoolSnapshot,
     private readonly leases: Iterable<{ info(): LeaseInfo }>,
     private readonly onWarning: ((warning: PoolWarning) => void) | false = warnByProcess,
-    private readonly explain: (cause: Error) => Advice = ({ message }) => ({ message }),
+    private readonly adviser: (cause: Error) => Advice = ownWords,
   ) {}
 
   heard(event: string): boolean {
@@ -41,6 +43,16 @@ export class Voice {
       this.emitter.emit(event, ...args);
     } catch (thrown) {
       rethrowLater(thrown);
+    }
+  }
+
+  /** Advice that throws must not cost those who wait their error. */
+  private explain(cause: Error): Advice {
+    try {
+      return this.adviser(cause);
+    } catch (thrown) {
+      rethrowLater(thrown);
+      return ownWords(cause);
     }
   }
 
@@ -193,7 +205,8 @@ function standAt(error: Error, site: Site, more = ''): void {
   });
 }
 
-function rethrowLater(thrown: unknown): void {
+/** Where nobody is left between two states by it. */
+export function rethrowLater(thrown: unknown): void {
   process.nextTick(() => {
     throw thrown;
   });

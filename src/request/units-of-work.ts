@@ -12,7 +12,7 @@ import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { finalize, Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
-import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
+import { FlowUnit, runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
 import { type Answer, HttpResponses } from './http-responses.js';
 import { UnitOfWork } from './unit-of-work.js';
@@ -31,6 +31,7 @@ interface HttpRequest {
 /** One request's units of work, by data source. */
 interface RequestState {
   readonly units: Map<DataSource, UnitOfWork>;
+  readonly flow: FlowUnit;
   answer: Answer | undefined;
   closed: boolean;
   handlerRuns: boolean;
@@ -74,7 +75,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
     const state = this.stateOf(messageOf(http));
     let unit = state.units.get(dataSource);
     if (!unit) {
-      unit = new UnitOfWork(managed(dataSource), nameOf(http), state);
+      unit = new UnitOfWork(managed(dataSource), nameOf(http), state.flow);
       if (state.handlerRuns) unit.handlerStarted();
       else if (state.closed) unit.responseClosed(true);
       state.units.set(dataSource, unit);
@@ -93,10 +94,13 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
     // In case the platform is another one than the two whose requests lead to their responses.
     this.watch(state, response);
     state.handlerRuns = true;
+    // A guard or a pipe may have outlived the response.
+    state.flow.over = false;
     for (const unit of state.units.values()) unit.handlerStarted();
-    return inUnit(state, next).pipe(
+    return inUnit(state.flow, next).pipe(
       finalize(() => {
         state.handlerRuns = false;
+        state.flow.over = state.closed;
         for (const unit of state.units.values()) unit.handlerSettled(state.closed);
       }),
     );
@@ -105,7 +109,13 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
   private stateOf(message: IncomingMessage): RequestState {
     let state = this.states.get(message);
     if (!state) {
-      state = { units: new Map(), answer: undefined, closed: false, handlerRuns: false };
+      state = {
+        units: new Map(),
+        flow: new FlowUnit(),
+        answer: undefined,
+        closed: false,
+        handlerRuns: false,
+      };
       this.states.set(message, state);
       this.watch(state, this.responses.of(message));
     }
@@ -117,6 +127,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
     state.answer = answer;
     const closed = () => {
       state.closed = true;
+      state.flow.over = !state.handlerRuns;
       for (const unit of state.units.values()) unit.responseClosed(isComplete(answer));
     };
     // 'close' comes after every response, finished or cut off by the client.
@@ -134,7 +145,7 @@ function isComplete(answer: Answer): boolean {
  * What the handler asks the pool for belongs to its request. Nest binds the handler to the flow in which `handle()` is
  * called, so that it has to be called in ours too.
  */
-function inUnit(unit: object, next: CallHandler): Observable<unknown> {
+function inUnit(unit: FlowUnit, next: CallHandler): Observable<unknown> {
   return new Observable((subscriber) => runInUnit(unit, () => next.handle().subscribe(subscriber)));
 }
 

@@ -1,4 +1,7 @@
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, Res } from '@nestjs/common';
 import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
 import { DataSource, EntityManager } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
@@ -6,6 +9,21 @@ import { User } from '../support/entities.js';
 import { type HttpApp, startHttpApp } from '../support/http-app.js';
 
 const JOBS = [1, 2, 3, 4, 5];
+
+/** What the handler starts and does not await. */
+let work: () => Promise<unknown>;
+let working: Promise<unknown> | undefined;
+let responseClosed: Promise<unknown> | undefined;
+
+@Controller()
+class StartingController {
+  @Get('starting')
+  start(@Res({ passthrough: true }) response: ServerResponse) {
+    responseClosed = once(response, 'close');
+    working = work();
+    return 'started';
+  }
+}
 
 describe('jobs of an app that serves requests, as many as there are connections', () => {
   let database: TestDatabase;
@@ -37,6 +55,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
           pool: { size: 5, maxOverflow: 0, acquireTimeoutMs: 20_000 },
         }),
       ],
+      controllers: [StartingController],
     });
   });
   afterEach(() => http.close());
@@ -85,5 +104,44 @@ describe('jobs of an app that serves requests, as many as there are connections'
       ),
     );
     expect(await database.sql('SELECT count(*)::int AS count FROM users')).toEqual([{ count: 10 }]);
+  });
+
+  /** As many transactions as there are connections, at rest, and one more, which has but to wait for them. */
+  const oneTooMany = async (begin: Promise<unknown>) => {
+    await begin;
+    const dataSource = http.app.get(DataSource);
+    const everybodyHoldsOne = gathering(JOBS.length + 1);
+    const oneMoreAsks = gathering(JOBS.length + 1);
+    const holding = JOBS.map(() =>
+      dataSource.transaction(async (manager) => {
+        await manager.query('SELECT 1');
+        void everybodyHoldsOne();
+        await oneMoreAsks();
+      }),
+    );
+    await everybodyHoldsOne();
+    const oneMore = dataSource.transaction((manager) => manager.query('SELECT 2 AS two'));
+    void oneMoreAsks();
+    const [two] = await Promise.all([oneMore, ...holding]);
+    return two as unknown;
+  };
+
+  it('that a transaction has started are no part of it once it is over', async () => {
+    const over = gathering(2);
+    await http.app.get(DataSource).transaction(async (manager) => {
+      await manager.query('SELECT 1');
+      working = oneTooMany(over());
+    });
+    void over();
+    expect(await working).toEqual([{ two: 2 }]);
+  });
+
+  it('that a request has started are no part of it once it is over', async () => {
+    const over = gathering(2);
+    work = () => oneTooMany(over());
+    expect(await http.fetch('/starting')).toMatchObject({ status: 200 });
+    await responseClosed;
+    void over();
+    expect(await working).toEqual([{ two: 2 }]);
   });
 });

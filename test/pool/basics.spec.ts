@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { ConnectionPool } from '../../src/pool.js';
 import type { PoolOptions, PoolWarning } from '../../src/pool.js';
@@ -34,6 +35,17 @@ describe('the pool on a real server', () => {
     expect(rows).toEqual([{ one: 1 }]);
     expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0, total: 1 });
     expect(() => client.release()).toThrow('already been released');
+  });
+
+  it('opens connections in the flow of calls of nobody, which they would keep and call later borrowers back in', async () => {
+    open({ max: 1 });
+    const flow = new AsyncLocalStorage<string>();
+    const client = await flow.run('the request that had it opened', () => pool.connect());
+    const heardIn = await new Promise((resolve) => {
+      client.query('SELECT 1', () => resolve(flow.getStore()));
+    });
+    client.release();
+    expect(heardIn).toBeUndefined();
   });
 
   it('tells the last statement of who has the connection, and not of who had it before', async () => {

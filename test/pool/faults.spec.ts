@@ -183,8 +183,8 @@ describe('faults', () => {
     await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_LEASE_RECLAIMED' });
     client.release();
     await pool.drain();
-    const left = await server.sql('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [backend]);
-    expect(left).toEqual([]);
+    // The server ends the session once it hears of the cancel and of the socket's end: before pg_sleep does, or never.
+    while ((await server.sql('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [backend])).length > 0);
   });
 
   it('a drain cancels a statement that never ends, and leaves nothing on the server', async () => {
