@@ -4,6 +4,7 @@ import { Query } from 'pg';
 import { ScriptedServer } from '../../test/support/scripted-server.js';
 import { Connection } from './connection.js';
 import type { ConnectionOptions } from './connection.js';
+import type { PgWire } from './pg-internals.js';
 
 let server: ScriptedServer;
 beforeEach(() => {
@@ -209,6 +210,26 @@ describe('the return', () => {
     expect(connection.restore('smart', 1_000)).toBeUndefined();
   });
 
+  it('refuses a server that has become a standby', async () => {
+    const connection = await open();
+    jest.spyOn(connection, 'query').mockResolvedValue({ rows: [{ standby: true }] } as never);
+    await expect(connection.check(1_000, true)).rejects.toMatchObject({ code: 'CONNECTION_STANDBY' });
+  });
+
+  it('waits for the statements that run and wait, and fails when the connection ends first', async () => {
+    const connection = await open();
+    await connection.whenQuiet();
+    void connection.query('SELECT 1');
+    void connection.query('SELECT 2');
+    await connection.whenQuiet();
+    expect([connection.quiet, server.statements]).toEqual([true, ['SELECT 1', 'SELECT 2']]);
+    server.answer = () => undefined;
+    void connection.query('SELECT 3').catch(() => undefined);
+    const quiet = connection.whenQuiet();
+    connection.destroy();
+    await expect(quiet).rejects.toThrow('Connection terminated');
+  });
+
   it('is bounded', async () => {
     const connection = await open();
     server.answer = () => undefined;
@@ -324,6 +345,40 @@ describe('the end', () => {
   });
 });
 
+describe('behind a pooler', () => {
+  const terms = { statementLimitMs: 0, idleInTransactionMs: 0, shared: false, namedStatements: true };
+
+  it('a transaction that pauses for too long is ended from here, in the words of the server', async () => {
+    const connection = await open({ terms: { ...terms, idleInTransactionMs: 20 } });
+    server.answer = () => ({ tag: 'BEGIN', status: 'T' });
+    await connection.query('BEGIN');
+    await new Promise((resolve) => connection.once('end', resolve));
+    expect(connection.lostBy).toMatchObject({ code: '25P03' });
+    await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '25P03' });
+  });
+
+  it('a session that is shared is not cleared, and what was left in it is told', async () => {
+    const connection = await open({ terms: { ...terms, shared: true } });
+    server.answer = () => ({ tag: 'SET' });
+    await connection.query("SET app.x = '1'");
+    const restored = await connection.restore('smart', 1_000);
+    expect(restored).toMatchObject({ cleared: false, left: "SET app.x = '1'" });
+    expect(server.statements).toEqual(["SET app.x = '1'"]);
+    expect(connection.restore('smart', 1_000)).toBeUndefined();
+  });
+
+  it('statements are sent without their names where the server could not find them later', async () => {
+    const names = async (namedStatements: boolean): Promise<string[]> => {
+      server = new ScriptedServer();
+      const connection = await open({ terms: { ...terms, namedStatements } });
+      await connection.query({ name: 'a', text: 'SELECT $1', values: [1] });
+      return Object.keys((connection as unknown as { connection: PgWire }).connection.parsedStatements);
+    };
+    expect(await names(true)).toEqual(['a']);
+    expect(await names(false)).toEqual([]);
+  });
+});
+
 describe('a login', () => {
   it('is refused when what answers does not speak as PostgreSQL does', async () => {
     server.silent = true;
@@ -332,6 +387,18 @@ describe('a login', () => {
     await expect(connected).rejects.toMatchObject({ code: 'NOT_POSTGRESQL' });
     expect(server.destroyed).toBe(true);
   });
+
+  it.each(['startup', 'direct', 'postgres'])(
+    'that waits for TLS takes what TLS begins with (%s)',
+    async (negotiation) => {
+      server.silent = true;
+      const connected = make(
+        (negotiation === 'startup' ? {} : { ssl: {}, sslNegotiation: negotiation }) as ConnectionOptions,
+      ).connect();
+      setImmediate(() => server.push('HTTP/1.1 400 Bad Request'));
+      await expect(connected).rejects.toMatchObject({ code: 'NOT_POSTGRESQL' });
+    },
+  );
 
   it('that is not bound to its TLS connection is refused where it has to be', async () => {
     await expect(make({ requireChannelBinding: true }).connect()).rejects.toMatchObject({

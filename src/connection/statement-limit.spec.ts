@@ -115,6 +115,59 @@ describe('the limit of a statement', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
+  describe('that the client keeps alone', () => {
+    const cancelled = (): Error & { code: string; hint?: string } =>
+      Object.assign(new Error('canceling statement due to user request'), { code: '57014' });
+
+    it('leaves the word to the server, says whose limit it was, and cuts the socket when no word comes', async () => {
+      const limit = new StatementLimit(client, 6_000, () => 1_000);
+      const callback = jest.fn();
+      client.plain(callback);
+      limit.start();
+      const stranger = cancelled();
+      limit.explain(stranger);
+      expect(stranger.hint).toBeUndefined();
+      await pass(1_000);
+      expect(client.cancelRunning).toHaveBeenCalledTimes(1);
+      expect(callback).not.toHaveBeenCalled();
+      const error = cancelled();
+      limit.explain(error);
+      expect(error.hint).toContain('DB_STATEMENT_TIMEOUT');
+      const other = Object.assign(cancelled(), { code: '42601' });
+      limit.explain(other);
+      expect(other.hint).toBeUndefined();
+      await pass(1_000);
+      expect(client.destroy).toHaveBeenCalledTimes(1);
+      limit.stop();
+      const later = cancelled();
+      limit.explain(later);
+      expect(later.hint).toBeUndefined();
+    });
+
+    it.each([
+      [0, 0, 0],
+      [0, 700, 700],
+      [500, 700, 500],
+      [700, 500, 500],
+    ])('beside %d ms of its own, alone %d ms: %d ms', (own, alone, expected) => {
+      const timers = jest.spyOn(globalThis, 'setTimeout');
+      client.plain();
+      new StatementLimit(client, own, () => alone).start();
+      expect(timers.mock.calls.map(([, ms]) => ms)).toEqual(expected === 0 ? [] : [expected]);
+    });
+
+    it('is off as soon as the server is known to keep one', async () => {
+      let alone = 1_000;
+      const limit = new StatementLimit(client, 0, () => alone);
+      client._activeQuery = {};
+      limit.start();
+      alone = 0;
+      await pass(10_000);
+      expect(client.cancelRunning).not.toHaveBeenCalled();
+      expect(jest.getTimerCount()).toBe(0);
+    });
+  });
+
   it('keeps no process alive', async () => {
     const timers = jest.spyOn(globalThis, 'setTimeout');
     const limit = new StatementLimit(client, 1_000);

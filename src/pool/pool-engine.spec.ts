@@ -77,7 +77,17 @@ describe('size and overflow', () => {
     server.slow = true;
     const asked = Array.from({ length: 10 }, () => watch(pool.acquire()));
     expect(server.clients).toHaveLength(3);
-    expect(pool.snapshot()).toMatchObject({ max: 3, total: 3, dialling: 3, waiting: 10, overflow: 1 });
+    expect(pool.snapshot()).toMatchObject({
+      state: 'open',
+      size: 2,
+      maxOverflow: 1,
+      max: 3,
+      total: 3,
+      dialling: 3,
+      waiting: 10,
+      overflow: 1,
+    });
+    expect([pool.totalCount, pool.waitingCount]).toEqual([3, 7]);
     for (const client of server.clients) client.answer();
     await settled();
     expect(asked.filter(({ client }) => client)).toHaveLength(3);
@@ -341,6 +351,21 @@ describe('deadlines and signals', () => {
     expect([long.error, middle.error?.code]).toEqual([undefined, 'POOL_ACQUIRE_TIMEOUT']);
     await clock.pass(1_000);
     expect(long.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+  });
+
+  it('keeps the deadline of those who still wait when another one is served or gives up', async () => {
+    open({ max: 1 });
+    const lent = await pool.acquire();
+    const served = watch(pool.acquire({ deadlineMs: 1_000 }));
+    const abort = new AbortController();
+    const givenUp = watch(pool.acquire({ deadlineMs: 1_000, signal: abort.signal }));
+    const late = watch(pool.acquire({ deadlineMs: 1_000 }));
+    lent.release();
+    abort.abort();
+    await settled();
+    expect([served.client, givenUp.error?.code]).toEqual([lent, 'POOL_ACQUIRE_CANCELLED']);
+    await clock.pass(1_000);
+    expect(late.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
   });
 
   it('waits for ever when the timeout is 0', async () => {

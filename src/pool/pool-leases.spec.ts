@@ -216,7 +216,7 @@ describe('the end', () => {
     await settled();
     expect(rejected.error?.code).toBe('POOL_CLOSED');
     expect(pool.snapshot().counters.closed).toBe(1);
-    expect(pool.ending).toBe(true);
+    expect([pool.ending, pool.snapshot().state]).toEqual([true, 'ending']);
     out.release();
     await settled();
     expect(ended).not.toHaveBeenCalled();
@@ -290,6 +290,36 @@ describe('a drain', () => {
     expect(await drained).toEqual({ returned: 2, cut: 0, rejected: 0 });
     expect(pool.ended).toBe(true);
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CLOSED' });
+  });
+
+  it('goes on while one of several is out, and while one of several waits', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [first, second] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const drained = pool.drain({ timeoutMs: 10_000 });
+    first.release();
+    await settled();
+    expect(pool.snapshot().state).toBe('draining');
+    second.release(true);
+    await drained;
+    open({ size: 2, maxOverflow: 0 });
+    server.slow = true;
+    const abort = new AbortController();
+    const asked = watch(pool.acquire());
+    const givenUp = watch(pool.acquire({ signal: abort.signal }));
+    const drainedToo = pool.drain({ timeoutMs: 10_000 });
+    abort.abort();
+    await settled();
+    expect([givenUp.error?.code, pool.snapshot().state]).toEqual(['POOL_ACQUIRE_CANCELLED', 'draining']);
+    for (const client of server.clients) client.answer();
+    await settled();
+    asked.client?.release();
+    expect(await drainedToo).toEqual({ returned: 1, cut: 0, rejected: 0 });
+  });
+
+  it('ends at once when nothing is out and nobody waits', async () => {
+    open();
+    (await pool.acquire()).release();
+    expect(await pool.drain({ timeoutMs: 10_000 })).toEqual({ returned: 0, cut: 0, rejected: 0 });
   });
 
   it('cancels what still runs at its end, and lets a borrower give back what was cancelled', async () => {

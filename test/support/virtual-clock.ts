@@ -19,6 +19,12 @@ export class VirtualClock implements Clock {
     return [...this.#timers].filter(({ holdsProcess }) => holdsProcess).length;
   }
 
+  /** Milliseconds until the first of those rings. */
+  get nextHolding(): number {
+    const dues = [...this.#timers].filter(({ holdsProcess }) => holdsProcess).map(({ due }) => due);
+    return Math.min(...dues) - this.#now;
+  }
+
   after = (ms: number, ring: () => void, holdsProcess: boolean): (() => void) => {
     const timer = { due: this.#now + ms, ring, holdsProcess };
     this.#timers.add(timer);
