@@ -25,6 +25,12 @@ describe('the way past the pooler', () => {
     expect(origins['directUrl']).toBe('url');
   });
 
+  it('does not send the name of Neon’s pooler along with TLS', () => {
+    const servername = 'ep-cool-1-pooler.eu-central-1.aws.neon.tech';
+    const { direct } = resolve({ url: POOLED, ssl: { servername } });
+    expect(direct?.ssl.tls).toMatchObject({ servername: 'ep-cool-1.eu-central-1.aws.neon.tech' });
+  });
+
   it('is directUrl where that is given, with its own parameters, and with the password of url for the same user', () => {
     const { direct } = resolve({
       url: POOLED,

@@ -23,7 +23,7 @@ export function resolveDirect(
   const { address, password, url } = direct;
   const ssl = resolveSsl(
     {
-      settings: given.ssl,
+      settings: sslPast(given.ssl),
       url: url?.parameters,
       urlName: 'url',
       host: address.host,
@@ -51,6 +51,13 @@ export function resolveDirect(
     startupOptions: url?.parameters.startupOptions,
     ...ownSettings(given, url, name, problems),
   };
+}
+
+/** Neon goes by the name that comes with TLS: that of its pooler would lead there, whatever the host. */
+function sslPast(ssl: CheckedSettings['ssl']): CheckedSettings['ssl'] {
+  if (typeof ssl !== 'object' || ssl.servername === undefined) return ssl;
+  const neon = neonHost(ssl.servername);
+  return neon?.pooled ? { ...ssl, servername: neon.direct } : ssl;
 }
 
 /** What the URL says of limits and name, where nothing was set explicitly: as with `url`, and before what `url` says. */

@@ -123,6 +123,10 @@ function sslMode(
   requireSsl: string | undefined,
   problems: string[],
 ): string | undefined {
+  // Not whichever comes first: somebody has asked for TLS and would get plain text.
+  const wanted = ssl === 'true' || ssl === '1' || requireSsl === '1';
+  if (mode === 'disable' && wanted)
+    problems.push('sslmode is disable, but ssl or requiressl demands TLS; leave out one of them');
   if (mode !== undefined) return mode;
   if (ssl === 'true' || ssl === '1') return 'require';
   if (ssl === 'false' || ssl === '0') return 'disable';

@@ -305,6 +305,8 @@ describe('the parameters of a URL', () => {
 
   it.each([
     ['requiressl=0', /requiressl is not 1/],
+    ['sslmode=disable&ssl=true', /sslmode is disable, but ssl or requiressl demands TLS/],
+    ['requiressl=1&sslmode=disable', /sslmode is disable, but ssl or requiressl demands TLS/],
     ['sslnegotiation=maybe', /sslnegotiation is none of postgres, direct/],
     ['gssencmode=require', /the parameter gssencmode is not supported; GSSAPI/],
     ['connect_timeout=0', /connect_timeout is not a whole number of seconds from 1 to 120/],

@@ -459,6 +459,20 @@ describe('what is given and what is shown', () => {
     expect(server.startup).not.toContain('options\0');
   });
 
+  it('takes options from PGOPTIONS, as pg does, unless they are said to be none', async () => {
+    process.env.PGOPTIONS = '-c geqo=off';
+    try {
+      await open({ session: { work_mem: '8MB' } });
+      expect(server.startup).toContain('-c geqo=off -c work_mem=8MB');
+      server = new ScriptedServer();
+      await open({ options: '', session: { work_mem: '8MB' } });
+      expect(server.startup).toContain('-c work_mem=8MB');
+      expect(server.startup).not.toContain('geqo');
+    } finally {
+      delete process.env.PGOPTIONS;
+    }
+  });
+
   it('shows its address and neither password nor TLS, and copies the TLS options', async () => {
     const ssl = { key: 's3cret' };
     const connection = make({ password: 's3cret', ssl });

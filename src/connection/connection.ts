@@ -68,6 +68,8 @@ export class Connection extends Client {
     });
     this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
     const parameters = internalsOf(this).connectionParameters ?? {};
+    // `pg` looks into the environment for what is empty.
+    if (given.options === '') parameters.options = '';
     const session = startupOptions(given.session ?? {});
     if (session) parameters.options = [parameters.options, session].filter(Boolean).join(' ');
     this.#terms = given.terms ?? OWN_SESSION;

@@ -71,6 +71,8 @@ export function connectionOptions(
 ): ConnectionOptions & Pick<PoolOptions, 'onConnect'> {
   const { server, password, timeouts, ssl, channelBinding } = settings;
   return {
+    // Said, since `pg` takes PGOPTIONS from the environment otherwise: none of our settings, and a pooler refuses it.
+    options: '',
     // What `pg` and the pool take and this module doesn't know; the settings refuse what would contradict ours.
     ...(settings.typeorm.extra as (ConnectionOptions & Pick<PoolOptions, 'onConnect'>) | undefined),
     host: server.host,

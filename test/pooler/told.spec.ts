@@ -115,6 +115,17 @@ describeWithPgBouncer('a pooler', () => {
     expect(bouncer.log).not.toContain('unsupported');
   });
 
+  it('is not sent what PGOPTIONS says, which is no setting of the module', async () => {
+    bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
+    process.env.PGOPTIONS = '-c geqo=off';
+    try {
+      const dataSource = await start({ connectRetry: 0 });
+      expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    } finally {
+      delete process.env.PGOPTIONS;
+    }
+  });
+
   it('told of is not looked for on the way past it: migrations have their settings from the server', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const seen: unknown[] = [];
