@@ -231,7 +231,7 @@ describe('the doctor', () => {
       ['round trips', /SELECT 1\0/],
     ])('a network that freezes after the login, at: %s', async (check, statement) => {
       const proxy = await startTcpProxy({ port: server.port });
-      proxy.on('data', (connection, direction, bytes) => {
+      proxy.on('data', (_connection, direction, bytes) => {
         if (direction === 'to-server' && statement.test(bytes.toString('latin1'))) proxy.freeze();
       });
       try {
