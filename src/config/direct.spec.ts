@@ -47,6 +47,13 @@ describe('the way past the pooler', () => {
     ).toBeUndefined();
   });
 
+  it('is for the user and the database of url where directUrl names none', () => {
+    expect(resolve({ url: POOLED, directUrl: 'postgres://db.internal' }).direct).toMatchObject({
+      server: { host: 'db.internal', username: 'app', database: 'orders' },
+      password: { reveal: expect.any(Function) },
+    });
+  });
+
   it('names directUrl in what is wrong with it, and shows no secret', () => {
     expect(() => resolve({ url: POOLED, directUrl: 'mysql://root:hidden@host/x' })).toThrow(
       'directUrl: it starts with mysql://',

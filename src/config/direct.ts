@@ -7,7 +7,7 @@ import { SETTINGS } from './schema.js';
 import { Secret } from './secret.js';
 import { resolveServer, type Server } from './server.js';
 import { resolveSsl } from './ssl.js';
-import type { ParsedUrl } from './url.js';
+import { parseDatabaseUrl, type ParsedUrl } from './url.js';
 
 /** The way past the pooler: `directUrl`, else that of a pooled host of Neon; undefined where there is none of its own. */
 export function resolveDirect(
@@ -88,7 +88,11 @@ function directOf(
   const { address, password } = server;
   // `directUrl: process.env.X ?? ''` is no URL.
   if (given.directUrl !== undefined && Secret.from(given.directUrl).reveal().trim() !== '') {
-    const direct = resolveServer({ url: given.directUrl }, undefined, new Origins(undefined), problems);
+    const url = parseDatabaseUrl(Secret.from(given.directUrl).reveal());
+    // User and database that it leaves out are those of `url`, and not, as there, of the operating system.
+    const { username = address.username, database = address.database } = url;
+    const whole = { url: given.directUrl, username, database };
+    const direct = resolveServer(whole, undefined, new Origins(undefined), problems);
     // A URL without a password means the same user's.
     const shared = direct.address.username === address.username ? password : undefined;
     return { ...direct, password: direct.url?.password ?? shared };
