@@ -335,6 +335,16 @@ describe('suspicious options', () => {
   });
 });
 
+describe('the retries of a start', () => {
+  it('wait 30 s by default for a server that refuses, without what is added at random', () => {
+    const { retries, initialDelayMs, maxDelayMs } = resolve({}).connectRetry;
+    const pauses = Array.from({ length: retries }, (_, tried) =>
+      Math.min(initialDelayMs * 2 ** tried, maxDelayMs),
+    );
+    expect(pauses.reduce((sum, pause) => sum + pause, 0)).toBeGreaterThanOrEqual(30_000);
+  });
+});
+
 describe('the options of @nestjs/typeorm', () => {
   it('type and name are understood', () => {
     expect(resolve({ type: 'postgres', name: 'reports' }).name).toBe('reports');
