@@ -1,0 +1,35 @@
+import { describe, expect, it } from '@jest/globals';
+import { type Caller, captureSite, framesOf } from './lease.js';
+
+function borrow(deep: boolean): { stack?: string } {
+  return captureSite(borrow as Caller, deep);
+}
+
+/** Borrows below `depth` further callers. */
+function nested(depth: number, deep: boolean): { stack?: string } {
+  return depth > 0 ? nested(depth - 1, deep) : borrow(deep);
+}
+
+describe('the place of a borrower', () => {
+  const framesAt = (deep: boolean, limit: number) => {
+    const before = Error.stackTraceLimit;
+    Error.stackTraceLimit = limit;
+    const site = nested(80, deep);
+    const after = Error.stackTraceLimit;
+    Error.stackTraceLimit = before;
+    expect(after).toBe(limit);
+    return framesOf(site)?.split('\n') ?? [];
+  };
+
+  it('is the frames of its callers alone, without a first line, which names no error', () => {
+    expect(framesAt(false, 10)[0]).toMatch(/^ {4}at .*lease\.spec\.ts:10/);
+    expect(framesOf(undefined)).toBeUndefined();
+    expect(framesOf({})).toBeUndefined();
+  });
+
+  it('has as many frames as the process keeps, and 50 or more where leaks are looked for', () => {
+    expect(framesAt(false, 10)).toHaveLength(10);
+    expect(framesAt(true, 10)).toHaveLength(50);
+    expect(framesAt(true, 60)).toHaveLength(60);
+  });
+});
