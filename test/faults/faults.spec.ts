@@ -1,32 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Controller, Get } from '@nestjs/common';
 import {
   DatabaseHealthModule,
   DatabaseModule,
   type DatabaseModuleOptions,
   DatabaseMonitor,
-  InjectQueryRunner,
 } from 'nestjs-database';
-import type { QueryRunner } from 'typeorm';
 import { type HttpApp, startHttpApp } from '../support/http-app.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
-
-@Controller()
-class WorkController {
-  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
-
-  @Get('quick')
-  quick() {
-    return this.runner.query('SELECT 1 AS one');
-  }
-
-  @Get('busy')
-  busy() {
-    return this.runner.query('SELECT pg_sleep(30)');
-  }
-}
+import { WorkController } from './work.controller.js';
 
 describe('faults of server and network', () => {
   let server: PostgresServer;

@@ -1,17 +1,12 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ArgumentsHost, Catch, Controller, type ExceptionFilter, Get } from '@nestjs/common';
-import {
-  DatabaseHealthModule,
-  DatabaseModule,
-  DatabaseMonitor,
-  InjectQueryRunner,
-  ManagedDataSource,
-} from 'nestjs-database';
-import { DataSource, type QueryRunner } from 'typeorm';
+import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
+import { DatabaseHealthModule, DatabaseModule, DatabaseMonitor, ManagedDataSource } from 'nestjs-database';
+import { DataSource } from 'typeorm';
 import { type HttpApp, startHttpApp } from '../support/http-app.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { WorkController } from './work.controller.js';
 
 /** Service is to be back this long after the database, at most. */
 const BACK_MS = 2000;
@@ -21,28 +16,6 @@ const STATEMENT_MS = 1000 + 5000;
 const HEALTH_MS = 500;
 /** For a busy machine: timers, HTTP and the framework. */
 const SLACK_MS = 700;
-
-@Controller()
-class WorkController {
-  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
-
-  @Get('quick')
-  quick() {
-    return this.runner.query('SELECT 1 AS one');
-  }
-
-  @Get('busy')
-  busy() {
-    return this.runner.query('SELECT pg_sleep(30)');
-  }
-
-  @Get('transaction')
-  async transaction() {
-    await this.runner.startTransaction();
-    await this.runner.query('SELECT pg_sleep(0.8)');
-    await this.runner.commitTransaction();
-  }
-}
 
 /** Tells the client what the handler has failed by. */
 @Catch()

@@ -1,0 +1,26 @@
+import { Controller, Get } from '@nestjs/common';
+import { InjectQueryRunner } from 'nestjs-database';
+import type { QueryRunner } from 'typeorm';
+
+/** Requests that are quick, that never end by themselves, and that hold a transaction. */
+@Controller()
+export class WorkController {
+  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+
+  @Get('quick')
+  quick() {
+    return this.runner.query('SELECT 1 AS one');
+  }
+
+  @Get('busy')
+  busy() {
+    return this.runner.query('SELECT pg_sleep(30)');
+  }
+
+  @Get('transaction')
+  async transaction() {
+    await this.runner.startTransaction();
+    await this.runner.query('SELECT pg_sleep(0.8)');
+    await this.runner.commitTransaction();
+  }
+}
