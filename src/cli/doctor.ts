@@ -3,13 +3,14 @@ import { isSocket } from '../config/local-host.js';
 import { bounded } from '../connection/bounded.js';
 import { Connection } from '../connection/connection.js';
 import { type DialStage, type TlsFacts, watchDial } from '../connection/dial-stages.js';
+import { connectionsLeft, mayOpen } from '../data-source/budget.js';
 import { connectionOptions } from '../data-source/data-source.pool.js';
 import { budgetOf, describePooler, settingsInForce } from '../data-source/describe-start.js';
+import { explain } from '../data-source/explain.js';
 import { PoolerPlan } from '../data-source/pooler.js';
 import { askServer, type ServerFacts } from '../data-source/server-facts.js';
 import { ConnectionError, DatabaseConfigError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
-import { diagnose } from '../diagnosis.js';
 import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
 import type { Check, CheckName } from './report.js';
 
@@ -47,7 +48,7 @@ export async function examine(
     await question(dialled, settings, plan, examination);
     return EXIT.healthy;
   } catch (error) {
-    return examination.failBy(examination.next, error);
+    return examination.failBy(examination.next, error, settings);
   } finally {
     await dialled.close().catch(() => dialled.destroy());
   }
@@ -70,10 +71,9 @@ class Examination {
     this.tell({ name, status: 'failed', ms: this.#lap(), summary, warnings: [], diagnosis });
   }
 
-  failBy(name: CheckName, error: unknown): ExitCode {
-    const { code, meaning, cure } = diagnose(error);
-    const { message } = error as Partial<Error>;
-    this.fail(name, `${meaning}${message ? ` (${message})` : ''}`, { code, cure });
+  failBy(name: CheckName, error: unknown, settings: ResolvedDatabaseOptions): ExitCode {
+    const { code, reason, cure } = explain(error, settings);
+    this.fail(name, reason, { code, cure });
     return exitCodeOf(code);
   }
 
@@ -128,7 +128,7 @@ async function dial(
       return connection;
     } catch (error) {
       connection.destroy();
-      if (!plan.learnsFrom(error)) return examination.failBy(stages[0]!, error);
+      if (!plan.learnsFrom(error)) return examination.failBy(stages[0]!, error, settings);
     }
   }
 }
@@ -171,7 +171,7 @@ async function question(
   const unknown: string[] = [];
   const asked = askServer(connection, settings, (reason) => unknown.push(reason));
   const facts = await answered(asked, settings);
-  plan.learn({ ...facts, backendPid: facts.pid, settings: facts.settings ?? {} });
+  plan.learn(facts);
   examination.pass('server', describeFacts(facts, settings, plan, unknown));
 
   examination.next = 'settings in force';
@@ -213,9 +213,8 @@ function describeFacts(
   unknown: readonly string[],
 ): Found {
   const { budget, version, standby } = facts;
-  const { pool, instances } = settings;
-  const wanted = (pool.size + pool.maxOverflow) * instances;
-  const left = budget && Math.max(0, budget.maxConnections - budget.reserved - budget.others);
+  const wanted = mayOpen(settings);
+  const left = budget && connectionsLeft(budget);
   const room = budget
     ? `, max_connections ${budget.maxConnections}: ${budget.others} in use by others, ${left} left; this app may open ${wanted}`
     : '';

@@ -1,12 +1,11 @@
 import type { ResolvedDatabaseOptions, SettingOrigin } from '../database.options.js';
 import type { Problems } from './problems.js';
 import { spaced } from './shape.js';
+import { TIME_LIMITS } from './time-limits.js';
 
 /** Settings that PostgreSQL knows by other names than ours. */
 const OWN_GUCS: Readonly<Record<string, string>> = {
-  statement_timeout: 'timeouts.statementMs',
-  lock_timeout: 'timeouts.lockMs',
-  idle_in_transaction_session_timeout: 'timeouts.idleInTransactionMs',
+  ...Object.fromEntries(Object.entries(TIME_LIMITS).map(([name, key]) => [name, `timeouts.${key}`])),
   application_name: 'applicationName',
 };
 

@@ -3,9 +3,8 @@ import { neonHost } from './neon.js';
 import type { CheckedSettings } from './options-check.js';
 import { Origins } from './origins.js';
 import { Problems } from './problems.js';
-import { SETTINGS } from './schema.js';
 import { Secret } from './secret.js';
-import { resolveServer, type Server } from './server.js';
+import { applicationNameIn, resolveServer, type Server } from './server.js';
 import { resolveSsl } from './ssl.js';
 import { parseDatabaseUrl, type ParsedUrl } from './url.js';
 
@@ -67,16 +66,15 @@ function ownSettings(
   name: string,
   problems: Problems,
 ): Pick<DirectServer, 'timeouts' | 'applicationName'> {
-  const { timeouts = {}, applicationName } = url?.parameters ?? {};
-  const checked = SETTINGS.applicationName.optional().safeParse(applicationName);
-  if (checked.error) problems.add(`${name} (application_name)`, checked.error.issues[0]!.message);
+  const { timeouts = {} } = url?.parameters ?? {};
+  const applicationName = applicationNameIn(url, name, problems);
   const explicit: TimeoutSettings = given.timeouts ?? {};
   const free = Object.entries(timeouts).filter(
     ([key]) => explicit[key as keyof TimeoutSettings] === undefined,
   );
   return {
     timeouts: Object.fromEntries(free),
-    applicationName: given.applicationName === undefined ? checked.data : undefined,
+    applicationName: given.applicationName === undefined ? applicationName : undefined,
   };
 }
 

@@ -22,7 +22,7 @@ import { RotatingPassword } from './password.js';
 import { Problems } from './problems.js';
 import { DEFAULTS, PROFILES } from './profiles.js';
 import { SETTINGS } from './schema.js';
-import { resolveServer, type Server } from './server.js';
+import { applicationNameIn, resolveServer, type Server } from './server.js';
 import { kindOf } from './shape.js';
 import { resolveSsl } from './ssl.js';
 
@@ -137,8 +137,7 @@ function settings(
     ['options', given.profile],
     [environmentProfile(env) === 'production' ? 'default' : 'environment NODE_ENV', environmentProfile(env)],
   ])!;
-  const ofUrl = SETTINGS.applicationName.optional().safeParse(parameters?.applicationName);
-  if (ofUrl.error) problems.add(`${urlName} (application_name)`, ofUrl.error.issues[0]!.message);
+  const nameOfUrl = applicationNameIn(url, urlName, problems);
   return {
     profile,
     pool: layered(origins, 'pool', DEFAULTS.pool, [
@@ -166,7 +165,7 @@ function settings(
     ])!,
     applicationName: origins.choose('applicationName', [
       ['options', given.applicationName],
-      ['url', ofUrl.data],
+      ['url', nameOfUrl],
       ['default', applicationName(env)],
     ])!,
     echo: echoOf(given.echo, origins),

@@ -4,6 +4,7 @@ import type { CheckedSettings } from './options-check.js';
 import type { Origins } from './origins.js';
 import type { Problems } from './problems.js';
 import { DEFAULTS } from './profiles.js';
+import { SETTINGS } from './schema.js';
 import { Secret } from './secret.js';
 import { hostName, parseDatabaseUrl, type ParsedUrl } from './url.js';
 
@@ -82,6 +83,17 @@ export function resolveServer(
       ]) ?? username,
   };
   return { address, password, url, urlName };
+}
+
+/** `application_name` of a URL; a problem when it is none that PostgreSQL takes. */
+export function applicationNameIn(
+  url: ParsedUrl | undefined,
+  urlName: string,
+  problems: Problems,
+): string | undefined {
+  const name = SETTINGS.applicationName.optional().safeParse(url?.parameters.applicationName);
+  if (name.error) problems.add(`${urlName} (application_name)`, name.error.issues[0]!.message);
+  return name.data;
 }
 
 /** `password: process.env.X ?? ''` is no password. */

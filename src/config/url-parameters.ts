@@ -8,6 +8,7 @@ import type {
 import { BOUNDS, within } from './bounds.js';
 import { loginMethods } from './login-methods.js';
 import { Secret } from './secret.js';
+import { TIME_LIMITS } from './time-limits.js';
 import { judgeUnsupported } from './unsupported-parameters.js';
 
 /** Whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS). */
@@ -47,13 +48,6 @@ const NEGOTIATIONS: readonly SslNegotiation[] = ['postgres', 'direct'];
 /** With one host `prefer-standby` takes what there is. */
 const ANY_SERVER = ['any', 'prefer-standby'] as const;
 const SERVER_KINDS: readonly ServerKind[] = ['read-write', 'read-only', 'primary', 'standby'];
-
-/** PostgreSQL's own names for what `timeouts` sets; `pg` takes them in a URL, as milliseconds. */
-const TIMEOUTS = {
-  statement_timeout: 'statementMs',
-  lock_timeout: 'lockMs',
-  idle_in_transaction_session_timeout: 'idleInTransactionMs',
-} as const satisfies Record<string, keyof TimeoutSettings>;
 
 /** Reads the part behind the `?`. No value goes into a message: any of them may be a secret in the wrong place. */
 export function readParameters(query: string, problems: string[], warnings: string[]): UrlParameters {
@@ -146,7 +140,7 @@ function timeouts(text: (name: string) => string | undefined, problems: string[]
     if (within(ms, BOUNDS.timeouts.connectMs)) found.connectMs = ms;
     else problems.push('connect_timeout is not a whole number of seconds from 1 to 120');
   }
-  for (const [name, key] of Object.entries(TIMEOUTS)) {
+  for (const [name, key] of Object.entries(TIME_LIMITS)) {
     const given = text(name);
     if (given === undefined) continue;
     const ms = /^\d+$/.test(given) ? Number(given) : Number.NaN;

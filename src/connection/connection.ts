@@ -25,7 +25,7 @@ import {
 } from './session-state.js';
 import { OWN_SESSION, unnamed } from './session-terms.js';
 import type { SessionTerms } from './session-terms.js';
-import { StatementLimit } from './statement-limit.js';
+import { STATEMENT_GRACE_MS, StatementLimit } from './statement-limit.js';
 
 export type { ConnectionOptions };
 
@@ -380,7 +380,7 @@ function limitOf(
 ): number {
   const server = Number(parameters.statement_timeout) || 0;
   const limits = [
-    given.statementLimitMs ?? (server > 0 ? server + (given.statementGraceMs ?? 5_000) : 0),
+    given.statementLimitMs ?? (server > 0 ? server + (given.statementGraceMs ?? STATEMENT_GRACE_MS) : 0),
     Number(parameters.query_timeout) || 0,
   ].filter((ms) => ms > 0);
   return limits.length > 0 ? Math.min(...limits) : 0;

@@ -1,9 +1,6 @@
 import { ConnectionError } from '../database.errors.js';
+import type { LoginMessages } from './channel-binding.js';
 import type { ServerKind } from '../database.options.js';
-
-interface Messages {
-  on(event: string, listener: (message: never) => void): unknown;
-}
 
 interface Asking {
   query(text: string): Promise<{ rows: { standby?: boolean; read_only?: boolean }[] }>;
@@ -16,7 +13,10 @@ const QUESTION = `SELECT pg_is_in_recovery() AS standby, current_setting('defaul
  * the login what they are; an older one, or a pooler that does not pass it on, is asked.
  * @returns what to do when the login is over; it rejects with a ConnectionError `SERVER_KIND_REFUSED`
  */
-export function requireServerKind(wire: Messages, wanted: ServerKind): (client: Asking) => Promise<void> {
+export function requireServerKind(
+  wire: LoginMessages,
+  wanted: ServerKind,
+): (client: Asking) => Promise<void> {
   const reported: Record<string, string> = {};
   wire.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) => {
     reported[status.parameterName] = status.parameterValue;

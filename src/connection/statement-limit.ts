@@ -9,6 +9,8 @@ export interface Limited {
   destroy(reason: Error): void;
 }
 
+/** How much longer than the server's own limit the client waits, where nothing else is said. */
+export const STATEMENT_GRACE_MS = 5_000;
 /** How long the server has for its answer to a cancel before the socket is cut. */
 const CANCEL_GRACE_MS = 1_000;
 

@@ -35,13 +35,26 @@ export const BUDGET = `(
       AND NOT (usename = session_user AND coalesce(application_name, '') = current_setting('application_name'))) a
   WHERE r.rolname = session_user AND d.datname = current_database())`;
 
+/** How many connections all instances together may open. */
+export function mayOpen({ pool, instances }: Pick<ResolvedDatabaseOptions, 'pool' | 'instances'>): number {
+  return (pool.size + pool.maxOverflow) * instances;
+}
+
+/** How many of a limit are left when others use so many. */
+const leftOf = (limit: number, others: number) => Math.max(0, limit - others);
+
+/** How many connections the server has left beside those of others. */
+export function connectionsLeft({ maxConnections, reserved, others }: ConnectionBudget): number {
+  return leftOf(maxConnections - reserved, others);
+}
+
 /** A warning for each limit that all instances together can run into. */
 export function checkBudget(
-  { pool, instances }: Pick<ResolvedDatabaseOptions, 'pool' | 'instances'>,
+  settings: Pick<ResolvedDatabaseOptions, 'pool' | 'instances'>,
   budget: ConnectionBudget,
 ): string[] {
-  const { size, maxOverflow } = pool;
-  const wanted = (size + maxOverflow) * instances;
+  const { instances, pool } = settings;
+  const wanted = mayOpen(settings);
   const limits = [
     {
       limit: budget.maxConnections - budget.reserved,
@@ -66,8 +79,8 @@ export function checkBudget(
     .filter(({ limit, others }) => limit >= 0 && wanted > limit - others)
     .map(
       ({ limit, others, words, cure }) =>
-        `This app may open ${wanted} connections: (pool.size ${size} + pool.maxOverflow ${maxOverflow}) × ${instances} ` +
-        `instance(s); the server has ${Math.max(0, limit - others)} for it (${words}; ${others} in use by others). ` +
+        `This app may open ${wanted} connections: (pool.size ${pool.size} + pool.maxOverflow ${pool.maxOverflow}) × ${instances} ` +
+        `instance(s); the server has ${leftOf(limit, others)} for it (${words}; ${others} in use by others). ` +
         `Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or DB_INSTANCES (if fewer run), or ${cure}.`,
     );
 }

@@ -168,7 +168,7 @@ export class ManagedDataSource extends DataSource {
     const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries);
     this.know(facts);
     const { plan } = pool;
-    plan.learn({ ...facts, backendPid: facts.pid, settings: facts.settings ?? {} });
+    plan.learn(facts);
     const { line, warnings, details } = describeStart(this.settings, facts, plan);
     this.loggers.module.log(line);
     for (const warning of warnings) this.loggers.module.warn(warning);

@@ -304,8 +304,9 @@ function advised(error: unknown): unknown {
   const { driverError } = error as {
     driverError: { code?: unknown; hint?: unknown; severity?: unknown };
   };
+  if (driverError.hint !== undefined) return error;
   const { code, cure } = diagnose(driverError);
-  if (driverError.hint !== undefined || code === 'CONNECTION_FAILED') return error;
+  if (code === 'CONNECTION_FAILED') return error;
   // An answer on a connection that goes on: an unknown setting or a wrong count of values is no matter of DB_URL then.
   if (driverError.severity === 'ERROR' && !OF_STATEMENTS.has(code)) return error;
   Object.assign(driverError, { hint: cure });

@@ -93,16 +93,16 @@ describe('the plan for a pooler', () => {
 
   it('finds a pooler that ignores settings by the process id, and takes a proxy that passes them on for none', () => {
     const ignored = plan();
-    ignored.learn({ announcedPid: 1, backendPid: 2, settings: from('default') });
+    ignored.learn({ announcedPid: 1, pid: 2, settings: from('default') });
     expect(ignored.mode).toBe('transaction');
     const passed = plan();
-    passed.learn({ announcedPid: 1, backendPid: 2, settings: from('client') });
+    passed.learn({ announcedPid: 1, pid: 2, settings: from('client') });
     expect(passed.mode).toBe('none');
     const same = plan();
-    same.learn({ announcedPid: 2, backendPid: 2, settings: from('default') });
+    same.learn({ announcedPid: 2, pid: 2, settings: from('default') });
     expect(same.mode).toBe('none');
     const unknown = plan();
-    unknown.learn({ announcedPid: undefined, backendPid: 2, settings: {} });
+    unknown.learn({ announcedPid: undefined, pid: 2, settings: {} });
     expect(unknown.mode).toBe('none');
   });
 
@@ -110,14 +110,14 @@ describe('the plan for a pooler', () => {
     const told = plan({ pooler });
     expect(told).toMatchObject({ mode: pooler, told: true, shared: true, statementLimitMs: 30_000 });
     expect(told.dialOptions()).not.toHaveProperty('statement_timeout');
-    told.learn({ announcedPid: 2, backendPid: 2, settings: from('client') });
+    told.learn({ announcedPid: 2, pid: 2, settings: from('client') });
     expect(told.mode).toBe(pooler);
   });
 
   it('does as it is told: none, whatever is refused', () => {
     const told = plan({ pooler: 'none' });
     expect(told.learnsFrom(refusal('statement_timeout'))).toBe(false);
-    told.learn({ announcedPid: 1, backendPid: 2, settings: from('default') });
+    told.learn({ announcedPid: 1, pid: 2, settings: from('default') });
     expect(told).toMatchObject({ mode: 'none', shared: false });
     expect(told.dialOptions()).toMatchObject({ statement_timeout: 30_000 });
   });

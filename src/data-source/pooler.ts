@@ -1,25 +1,15 @@
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
+import { STATEMENT_GRACE_MS } from '../connection/statement-limit.js';
 import { neonHost } from '../config/neon.js';
 import type { SessionTerms } from '../connection/session-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../database.options.js';
-import { type Between, type FoundSettings, wantedSettings } from './self-check.js';
+import { type Between, wantedSettings } from './self-check.js';
+import type { ServerFacts } from './server-facts.js';
 
 /** PgBouncer's words, and those of Amazon's RDS Proxy. The parameter's name is in the first only. */
 const REFUSAL = /unsupported startup parameter(?: in options)?: ([\w.$]+)|(command-line options)/i;
 /** What the startup packet holds: all; not our settings; not the `options` of the URL either. */
 const PACKETS = ['all', 'without ours', 'bare'] as const;
-/** How much later than the server's limit the client's comes: as `statementGraceMs` of a connection. */
-const GRACE_MS = 5_000;
-
-/** What the start learns about the connection that it asks on. */
-export interface SessionFacts {
-  /** The process id that came with the key for cancels. */
-  readonly announcedPid: number | null | undefined;
-  /** `pg_backend_pid()`. */
-  readonly backendPid: number;
-  /** In force for the settings that were asked for. */
-  readonly settings: FoundSettings;
-}
 
 /**
  * What is known of a pooler in between, and what follows: what the next dial may say in its startup packet, and who keeps
@@ -99,7 +89,7 @@ export class PoolerPlan implements SessionTerms, Between {
       }),
       // The server's comes from `setUp` then.
       ...(this.mode === 'session' &&
-        timeouts.statementMs > 0 && { statementLimitMs: timeouts.statementMs + GRACE_MS }),
+        timeouts.statementMs > 0 && { statementLimitMs: timeouts.statementMs + STATEMENT_GRACE_MS }),
       ...(this.#packet !== 'bare' && startupOptions && { options: startupOptions }),
     };
   }
@@ -129,10 +119,10 @@ export class PoolerPlan implements SessionTerms, Between {
    * settings from our startup packet all the same, its session began with our connection and is ours: a proxy. Else it is
    * a pooler, which has ignored them. In doubt a pooler: a limit that is kept twice does no harm.
    */
-  learn({ announcedPid, backendPid, settings }: SessionFacts): void {
-    if (this.told || this.#found || typeof announcedPid !== 'number' || announcedPid === backendPid) return;
+  learn({ announcedPid, pid, settings }: Pick<ServerFacts, 'announcedPid' | 'pid' | 'settings'>): void {
+    if (this.told || this.#found || typeof announcedPid !== 'number' || announcedPid === pid) return;
     const passed =
-      this.#packet === 'all' && Object.values(settings).some(({ source }) => source === 'client');
+      this.#packet === 'all' && Object.values(settings ?? {}).some(({ source }) => source === 'client');
     this.#found = !passed;
   }
 

@@ -1,4 +1,5 @@
 import type { DataSource } from 'typeorm';
+import { bounded } from '../connection/bounded.js';
 import { Connection } from '../connection/connection.js';
 import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
@@ -121,19 +122,9 @@ function left(deadline: number): number {
   return Math.max(1, deadline - performance.now());
 }
 
-async function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(Object.assign(new Error('The database did not answer in time.'), { code: 'ETIMEDOUT' })),
-      left(deadline),
-    );
-  });
-  // When the deadline wins, the promise's own failure comes later and belongs to nobody.
-  promise.catch(() => undefined);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** When the deadline wins, the promise's own failure comes later and belongs to nobody. */
+function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
+  return bounded(promise, left(deadline), () =>
+    Object.assign(new Error('The database did not answer in time.'), { code: 'ETIMEDOUT' }),
+  );
 }

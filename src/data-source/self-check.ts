@@ -1,3 +1,5 @@
+import { TIME_LIMITS } from '../config/time-limits.js';
+import { VARIABLES } from '../config/variables.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../database.options.js';
 
 /** What the server says of its settings. */
@@ -32,33 +34,22 @@ export interface Between {
   readonly idleInTransactionMs: number;
 }
 
-/** PostgreSQL's names of what `timeouts` sets, and the variables. */
-const LIMITS = {
-  statement_timeout: { key: 'statementMs', variable: 'DB_STATEMENT_TIMEOUT' },
-  lock_timeout: { key: 'lockMs', variable: 'DB_LOCK_TIMEOUT' },
-  idle_in_transaction_session_timeout: {
-    key: 'idleInTransactionMs',
-    variable: 'DB_IDLE_IN_TRANSACTION_TIMEOUT',
-  },
-} as const;
-
-const limitNamed = (name: string) =>
-  Object.hasOwn(LIMITS, name) ? LIMITS[name as keyof typeof LIMITS] : undefined;
+/** The option that sets a limit of PostgreSQL's; undefined for every other setting. */
+const optionOf = (name: string) =>
+  Object.hasOwn(TIME_LIMITS, name) ? `timeouts.${TIME_LIMITS[name as keyof typeof TIME_LIMITS]}` : undefined;
 
 /** The settings of PostgreSQL that are to be in force on every connection, limits in milliseconds. */
 export function wantedSettings({
   timeouts,
   session,
 }: Pick<ResolvedDatabaseOptions, 'timeouts' | 'session'>): Record<string, string> {
-  const limits = Object.entries(LIMITS)
-    .filter(([, { key }]) => timeouts[key] > 0)
-    .map(([name, { key }]) => [name, String(timeouts[key])] as const);
+  const limits = Object.entries(TIME_LIMITS)
+    .filter(([, key]) => timeouts[key] > 0)
+    .map(([name, key]) => [name, String(timeouts[key])] as const);
   return { ...Object.fromEntries(limits), ...session };
 }
 
-/**
- * Compares what is configured with what is in force.
- */
+/** Compares what is configured with what is in force. */
 export function checkSettings(
   settings: Pick<ResolvedDatabaseOptions, 'timeouts' | 'session'>,
   found: FoundSettings,
@@ -72,7 +63,7 @@ export function checkSettings(
     // The server may write a value in another way than it was given (`true`, `8192`). Where the session is ours, what it
     // has from us is what we said; a limit is a number, and somebody may have set another one since.
     const ours = source === 'client' || (source === 'session' && between.mode === 'session');
-    const inForce = value === wanted || raw === wanted || (ours && !between.shared && !limitNamed(name));
+    const inForce = value === wanted || raw === wanted || (ours && !between.shared && !optionOf(name));
     return {
       name,
       wanted,
@@ -98,8 +89,10 @@ export function describeMissing(
   return checks
     .filter(({ keptBy }) => keptBy === undefined)
     .map(({ name, wanted, found }) => {
-      const limit = limitNamed(name);
-      const setting = limit ? `timeouts.${limit.key} (${limit.variable})` : `session.${name}`;
+      const limit = optionOf(name);
+      const setting = limit
+        ? `${limit} (${VARIABLES.find(({ path }) => path === limit)?.name})`
+        : `session.${name}`;
       // What a setting of an app holds is its own business.
       const is = limit ? `; the server has ${found ?? 'none'}` : '';
       const cure = shared
