@@ -61,13 +61,16 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       callback,
     )) as Connection['query'];
 
-  /** Closes the pool: waiters are rejected, idle connections closed, and those that are out when they come back. */
+  /**
+   * Closes the pool: idle connections now, those that are out when they come back. Who waits gets the connection that is being
+   * opened, validated or cleaned for him, as with `pg.Pool`; waiters beyond those are rejected with `POOL_CLOSED`.
+   */
   end(): Promise<void>;
   end(callback: (error?: Error) => void): void;
   end(callback?: (error?: Error) => void): Promise<void> | void {
     const ended = this.#endCalled
       ? Promise.reject(new Error('Called end on pool more than once'))
-      : this.#engine.shut();
+      : this.#engine.shut({ serving: true });
     this.#endCalled = true;
     if (!callback) return ended;
     ended.then(

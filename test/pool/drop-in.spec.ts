@@ -309,6 +309,15 @@ describe('in place of pg.Pool', () => {
     expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { reset: 1 } });
   });
 
+  it('lets queries finish at end() whose connections are still being opened', async () => {
+    open({ max: 20 });
+    const asked = Array.from({ length: 20 }, (_, n) => pool.query('SELECT $1::int AS n', [n]));
+    await pool.end();
+    const answers = (await Promise.all(asked)).map(({ rows }) => rows[0].n as number);
+    expect(answers).toEqual(Array.from({ length: 20 }, (_, n) => n));
+    expect(pool.totalCount).toBe(0);
+  });
+
   it('lets a query in flight finish at end(), and rejects those who wait', async () => {
     open({ max: 1 });
     const client = await pool.connect();
