@@ -33,6 +33,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.options = withoutSecrets(options);
     const type = options.Client ?? Client ?? (Connection as unknown as new (options: never) => C);
     this.#engine = new PoolEngine(options, type, this);
+    // What watches a `pg.Pool` reads `pool.options.max`. Not listed: a pool made of these options is to be the same pool.
+    if (options.max === undefined)
+      Object.defineProperty(this.options, 'max', { value: this.snapshot().max, enumerable: false });
   }
 
   /** A connection, by promise or callback, as `pg.Pool` gives it. */

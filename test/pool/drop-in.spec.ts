@@ -227,6 +227,21 @@ describe('in place of pg.Pool', () => {
     await expect(pool.connect()).rejects.toMatchObject({ cause: { message: 'given back' } });
   });
 
+  it('shows the most that there can be in its options, and makes the same pool of them', () => {
+    for (const [given, max] of [
+      [{}, 15],
+      [{ max: undefined }, 15],
+      [{ poolSize: 4 }, 4],
+      [{ size: 2, maxOverflow: 3 }, 5],
+      [{ max: 7 }, 7],
+    ] as const) {
+      open(given);
+      expect(pool.options.max).toBe(max);
+      const { size, maxOverflow } = pool.snapshot();
+      expect(open({ ...pool.options }).snapshot()).toMatchObject({ size, maxOverflow });
+    }
+  });
+
   it('takes the class of its clients as an option or as the second argument', async () => {
     class Mine extends Connection {}
     for (const made of [
