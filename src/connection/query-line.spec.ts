@@ -8,7 +8,7 @@ let connection: Connection;
 
 async function open(): Promise<void> {
   server = new ScriptedServer();
-  connection = new Connection({ user: 'app', stream: () => server as never });
+  connection = new Connection({ user: 'app', stream: () => server });
   connection.on('error', () => undefined);
   await connection.connect();
 }
