@@ -50,6 +50,7 @@ export class Connection extends Client {
   #suspectStandby = false;
   #lost: Error | undefined;
   #lastSql: string | undefined;
+  #judged = { text: '', leavesState: false };
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
   #demands: Demands | undefined;
@@ -322,7 +323,7 @@ export class Connection extends Client {
       if (tagDropsStatements(tag)) this.#forgetStatements();
       const changed =
         tagLeavesState(tag, active?.text) ||
-        (active?.text !== undefined && textLeavesState(active.text)) ||
+        (active?.text !== undefined && this.#leavesState(active.text)) ||
         // It takes away what the dial's hooks have set, which is not in the startup packet.
         (this.#setup.length > 0 && tagUndoesSetup(tag));
       if (!changed) return;
@@ -356,8 +357,14 @@ export class Connection extends Client {
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();
     // At once and not when it completes: an advisory lock stays when its statement fails afterwards.
-    if (!this.dirty && textLeavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
+    if (!this.dirty && this.#leavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
       this.#dirtiedBy = text;
+  }
+
+  /** Read once: a script of a thousand statements has as many tags, and each comes with the whole text. */
+  #leavesState(text: string): boolean {
+    if (text !== this.#judged.text) this.#judged = { text, leavesState: textLeavesState(text) };
+    return this.#judged.leavesState;
   }
 
   #ofSetup(query: SubmittedQuery | null | undefined): boolean {
