@@ -42,7 +42,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   readonly #waiterAlarm: Alarm;
   /** For leases that are out for long. */
   readonly #leaseAlarm: Alarm;
-  /** Nothing is out and nobody waits. */
+  /** When nothing is out and nobody waits. */
   readonly #quiescence: Moment;
   #draining: Promise<DrainReport> | undefined;
 
@@ -241,7 +241,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   }
 
   rested(): void {
-    if (this.leases.length === 0 && this.#waiters.length === 0) this.#quiescence.hasCome();
+    if (this.quiescent) this.#quiescence.hasCome();
   }
 
   // ---- figures -------------------------------------------------------------------------------------------------------
@@ -305,9 +305,18 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     return this.#draining;
   }
 
-  /** Resolves when nothing is out and nobody waits, or when `timeoutMs` is over. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Nothing is out and nobody waits. */
+  get quiescent(): boolean {
+    return this.leases.length === 0 && this.#waiters.length === 0;
+  }
+
+  /** Resolves when it is so, or when `timeoutMs` is over. */
   whenQuiescent(timeoutMs: number): Promise<void> {
-    if (this.leases.length === 0 && this.#waiters.length === 0) return Promise.resolve();
+    if (this.quiescent) return Promise.resolve();
     return this.#quiescence.wait(timeoutMs);
   }
 

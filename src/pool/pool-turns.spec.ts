@@ -1,0 +1,40 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { FakePool, watch } from '../../test/support/fake-pool.js';
+
+let fake: FakePool;
+const open = (options: ConstructorParameters<typeof FakePool>[0] = {}) => (fake = new FakePool(options));
+
+beforeEach(() => {
+  fake = new FakePool();
+});
+afterEach(() => fake.close());
+
+describe('a drain, while its borrowers go on', () => {
+  it('does not cut one who gives back and acquires again in one go', async () => {
+    const { pool, clock } = open({ max: 1 });
+    const first = await pool.acquire();
+    const drained = pool.drain({ timeoutMs: 10_000 });
+    await clock.pass(1_000);
+    first.release();
+    const second = watch(pool.acquire());
+    await clock.pass(8_000);
+    expect([second.client, first.cancels, pool.snapshot().state]).toEqual([first, 0, 'draining']);
+    second.client?.release();
+    expect(await drained).toEqual({ returned: 2, cut: 0, rejected: 0 });
+  });
+
+  it('does not reject one who waits again in one go, and ends at its time all the same', async () => {
+    const { pool, server, clock } = open({ max: 1 });
+    const first = await pool.acquire();
+    const drained = pool.drain({ timeoutMs: 10_000 });
+    await clock.pass(4_000);
+    server.slow = true;
+    first.release(true);
+    const second = watch(pool.acquire());
+    await clock.pass(5_999);
+    expect([second.error, pool.snapshot().state]).toEqual([undefined, 'draining']);
+    await clock.pass(1);
+    expect(second.error).toMatchObject({ code: 'POOL_CLOSED' });
+    expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 1 });
+  });
+});
