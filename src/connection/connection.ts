@@ -44,6 +44,8 @@ export class Connection extends Client {
   readonly #line: QueryLine;
   readonly #setup: SubmittedQuery[] = [];
   #inSetup = true;
+  /** Statements of the hooks that stand in the line; nobody else's are before them. */
+  #setupAhead = 0;
   #setupQueries = new WeakSet<object>();
   /** The statement by which the session was seen to change since it was last clean. */
   #dirtiedBy: string | undefined;
@@ -85,7 +87,17 @@ export class Connection extends Client {
     // `inspect` would walk into the TLS options and the parameters.
     for (const name of ['ssl', 'connection', 'connectionParameters'])
       Object.defineProperty(this, name, { enumerable: false });
-    this.#line = new QueryLine(this, super.query.bind(this));
+    const query = super.query.bind(this) as (...request: unknown[]) => unknown;
+    this.#line = new QueryLine(this, (...request: unknown[]) => {
+      if (this.#setupAhead === 0) return query(...request);
+      this.#setupAhead -= 1;
+      this.#inSetup = true;
+      try {
+        return query(...request);
+      } finally {
+        this.#endSetup();
+      }
+    });
     // On the object and not as a method, which would have to repeat every overload of `pg`.
     Object.defineProperty(this, 'query', {
       value: (...request: unknown[]) =>
@@ -155,6 +167,11 @@ export class Connection extends Client {
 
   /** The dial and its hooks are over: what is sent from here on is a borrower's. */
   finishSetup(): void {
+    this.#endSetup();
+    this.#setupAhead = this.#line.length;
+  }
+
+  #endSetup(): void {
     const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = internalsOf(this);
     for (const query of [_activeQuery, ..._queryQueue, ..._sentQueryQueue])
       if (query) this.#setupQueries.add(query);
