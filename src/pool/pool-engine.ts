@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { DatabaseConfigError } from '../database.errors.js';
 import type { PoolSnapshot } from '../database.snapshot.js';
 import { Alarm, systemClock } from './clock.js';
 import type { Clock } from './clock.js';
@@ -80,6 +81,14 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   acquire(request: AcquireOptions, below: Caller): Promise<Leased<C>> {
     if (this.ending) return Promise.reject(this.#voice.closedError());
     if (request.signal?.aborted) return Promise.reject(this.#voice.cancelledError(request.signal.reason));
+    const { deadlineMs } = request;
+    // It would compare with nothing: its waiter and all behind it would never be late.
+    if (deadlineMs !== undefined && (typeof deadlineMs !== 'number' || Number.isNaN(deadlineMs)))
+      return Promise.reject(
+        new DatabaseConfigError([
+          { setting: 'deadlineMs', message: `is ${String(deadlineMs)}; a number is wanted` },
+        ]),
+      );
     const detectsLeaks = this.#limits.leakThresholdMs !== Infinity;
     // None while others wait: nobody overtakes.
     const fresh = this.#waiters.length > 0 ? undefined : this.#supply.take();

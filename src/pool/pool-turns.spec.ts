@@ -38,3 +38,33 @@ describe('a drain, while its borrowers go on', () => {
     expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 1 });
   });
 });
+
+describe('a deadline that is no number', () => {
+  it.each([NaN, '100' as never, {} as never])(
+    'is refused at once, whether somebody waits or not: %p',
+    async (deadlineMs) => {
+      const { pool, clock } = open({ max: 1 });
+      const refusal = {
+        name: 'DatabaseConfigError',
+        message: expect.stringContaining('deadlineMs') as never,
+      };
+      await expect(pool.acquire({ deadlineMs })).rejects.toMatchObject(refusal);
+      const client = await pool.acquire();
+      await expect(pool.acquire({ deadlineMs })).rejects.toMatchObject(refusal);
+      const late = watch(pool.acquire({ deadlineMs: 200 }));
+      await clock.pass(200);
+      expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
+      expect(pool.snapshot().waiting).toBe(0);
+      client.release();
+    },
+  );
+
+  it('may be negative, as what is left of a budget is, or undefined', async () => {
+    const { pool, clock } = open({ max: 1 });
+    const client = await pool.acquire({ deadlineMs: undefined });
+    const late = watch(pool.acquire({ deadlineMs: -5 }));
+    await clock.pass(0);
+    expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
+    client.release();
+  });
+});
