@@ -1,5 +1,6 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { FakePool, watch } from '../../test/support/fake-pool.js';
+import { settled } from '../../test/support/virtual-clock.js';
 
 let fake: FakePool;
 const open = (options: ConstructorParameters<typeof FakePool>[0] = {}) => (fake = new FakePool(options));
@@ -66,5 +67,24 @@ describe('a deadline that is no number', () => {
     await clock.pass(0);
     expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
     client.release();
+  });
+});
+
+describe('pool.query', () => {
+  it('tells in its error, and of its connection, where it was called', async () => {
+    const { pool, clock } = open({ max: 1, acquireTimeoutMs: 100, leakThresholdMs: 50 });
+    const client = await pool.acquire();
+    const whoAsks = () => pool.query('SELECT 1');
+    const late = watch(whoAsks() as never);
+    await clock.pass(100);
+    expect(late.error?.stack).toMatch(/^PoolAcquireTimeoutError: .*\n +at .*pool-turns\.spec/);
+    client.release();
+    jest.spyOn(client, 'query').mockReturnValue(undefined);
+    const lost = watch(whoAsks() as never);
+    await settled();
+    expect(pool.leases()[0]?.stack).toMatch(/^ +at .*pool-turns\.spec/);
+    client.emit('error', new Error('lost'));
+    await settled();
+    expect(lost.error?.message).toBe('lost');
   });
 });
