@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { FakePool, watch } from '../../test/support/fake-pool.js';
+import type { Fake } from '../../test/support/fake-pool.js';
 import { settled } from '../../test/support/virtual-clock.js';
 
 let fake: FakePool;
@@ -86,5 +87,74 @@ describe('pool.query', () => {
     client.emit('error', new Error('lost'));
     await settled();
     expect(lost.error?.message).toBe('lost');
+  });
+});
+
+describe('listeners and hooks', () => {
+  it('may end the pool when a connection has been opened: it is counted as opened and as closed', async () => {
+    const { pool } = open({ max: 2 });
+    let ended: Promise<void> | undefined;
+    pool.on('connect', () => {
+      ended ??= pool.end();
+    });
+    const asked = [watch(pool.acquire()), watch(pool.acquire())];
+    await settled();
+    await ended;
+    expect(asked.map(({ error }) => error?.code)).toEqual(['POOL_CLOSED', 'POOL_CLOSED']);
+    const { total, dialling, counters } = pool.snapshot();
+    expect({ total, dialling, created: counters.created, shutdown: counters.destroyed.shutdown }).toEqual({
+      total: 0,
+      dialling: 0,
+      created: 1,
+      shutdown: 1,
+    });
+  });
+
+  it('may lose the connection that has just been opened: nobody gets it', async () => {
+    const { pool, server } = open({ max: 1 });
+    pool.once('connect', (client: Fake) => client.lose());
+    const client = await pool.acquire();
+    expect([client.usable, server.clients.length]).toEqual([true, 2]);
+    client.release();
+  });
+
+  it('may throw in log, which surfaces on its own and leaves no one waiting for a connection that he has lost', async () => {
+    const thrown: unknown[] = [];
+    const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
+      try {
+        (callback as () => void)();
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+    const { pool } = open({
+      max: 1,
+      log: () => {
+        throw new Error('from log');
+      },
+    });
+    (await pool.acquire()).release(true);
+    await settled();
+    nextTick.mockRestore();
+    expect(thrown.map(String)).toEqual(Array(3).fill('Error: from log'));
+    expect(pool.snapshot()).toMatchObject({ total: 0, leased: 0, waiting: 0 });
+  });
+});
+
+describe('a connection that keeps silent when it is asked', () => {
+  it('does not take with it those that were in use since it was', async () => {
+    const { pool, server, clock } = open({ size: 3, maxOverflow: 0, keepaliveMs: 10_000 });
+    const [silent, later, last] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    silent.release();
+    await clock.pass(5_000);
+    later.release();
+    server.slowChecks = true;
+    await clock.pass(5_000);
+    expect([silent.checks, later.checks]).toEqual([1, 0]);
+    last.release();
+    silent.answerCheck(new Error('The connection did not answer.'));
+    await settled();
+    expect([silent.closed, later.closed, last.closed]).toEqual([true, false, false]);
+    expect(pool.idleCount).toBe(2);
   });
 });

@@ -250,7 +250,7 @@ export class Supply<C extends PoolableClient> {
     } catch (thrown) {
       return this.#dialFailed(bornAt, thrown as Error);
     }
-    this.clientOptions.log?.('opening a connection');
+    this.#log('opening a connection');
     const slot = new Slot(client, linkOf(client), this.generation, this.clock);
     if (maxLifetimeMs !== Infinity) slot.lifetimeMs = maxLifetimeMs * (1 - Math.random() * LIFETIME_JITTER);
     client.on('error', (error: Error) => this.#lose(slot, error));
@@ -261,12 +261,14 @@ export class Supply<C extends PoolableClient> {
       () => {
         if (slot.state !== 'dialling') return;
         this.dialling -= 1;
+        // Open, and counted as that if a listener ends the pool.
+        slot.state = 'idle';
         this.#backoff.succeeded();
         this.counters.created += 1;
-        this.clientOptions.log?.('opened a connection');
+        this.#log('opened a connection');
         this.voice.announce('connect', client);
         slot.link.finishSetup?.();
-        this.#park(slot);
+        if (slot.state === 'idle') this.#park(slot);
       },
       (error: Error) => {
         if (slot.state !== 'dialling') return;
@@ -306,7 +308,7 @@ export class Supply<C extends PoolableClient> {
 
   #check(slot: Slot<C>): void {
     slot.state = 'checking';
-    this.clientOptions.log?.('validating a connection');
+    this.#log('validating a connection');
     this.checking += 1;
     this.counters.validations += 1;
     const { generation } = this;
@@ -331,7 +333,8 @@ export class Supply<C extends PoolableClient> {
         this.#age(slot, error);
         // It was silent instead of refused: those that lay idle for longer went the same way, and each would cost the
         // waiter a timeout of its own.
-        if (slot.usable) for (const older of [...this.#idle]) this.drop(older, 'validation', error);
+        const alike = slot.usable ? this.#idle.filter(({ idleMs }) => idleMs >= slot.idleMs) : [];
+        for (const older of alike) this.drop(older, 'validation', error);
         this.drop(slot, 'validation', error);
       },
     );
@@ -416,7 +419,7 @@ export class Supply<C extends PoolableClient> {
     this.#slots.delete(slot);
     // Never opened, so never closed: what was created and what was destroyed must add up.
     if (state !== 'dialling') this.counters.destroyed[reason] += 1;
-    this.clientOptions.log?.('closing a connection', reason);
+    this.#log('closing a connection', reason);
     this.#closing += 1;
     const abrupt = error ?? (state === 'dialling' ? this.voice.closedError() : undefined);
     void (abrupt ? link.terminate(abrupt) : link.close())
@@ -438,6 +441,15 @@ export class Supply<C extends PoolableClient> {
     const closed = this.#closed.wait();
     this.#noteClosed();
     return closed;
+  }
+
+  /** What throws in it must not leave a connection between two states. */
+  #log(message: string, ...details: unknown[]): void {
+    try {
+      this.clientOptions.log?.(message, ...details);
+    } catch (thrown) {
+      rethrowLater(thrown);
+    }
   }
 
   #noteClosed(): void {
