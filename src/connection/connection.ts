@@ -38,6 +38,7 @@ const CLOSE_TIMEOUT_MS = 1_000;
  */
 export class Connection extends Client {
   readonly #connectTimeoutMs: number;
+  readonly #stream: unknown;
   readonly #terms: SessionTerms;
   readonly #limit: StatementLimit;
   readonly #idle: IdleLimit;
@@ -69,6 +70,7 @@ export class Connection extends Client {
       // `pg` marks the key of the object that it is given, which is the caller's.
       ...(typeof given.ssl === 'object' ? { ssl: { ...given.ssl } } : undefined),
     });
+    this.#stream = given.stream;
     this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
     const parameters = internalsOf(this).connectionParameters ?? {};
     // `pg` looks into the environment for what is empty.
@@ -268,7 +270,7 @@ export class Connection extends Client {
   /** Asks the server to stop what this connection runs; resolves when it was told, or could not be told in time. */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
     if (isQuiet(this)) return Promise.resolve();
-    this.#cancelling ??= sendCancel(this, timeoutMs).finally(() => {
+    this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).finally(() => {
       this.#cancelling = undefined;
     });
     return this.#cancelling;
