@@ -15,7 +15,6 @@ describe('what a server answers first', () => {
   it.each([
     ['startup', ['R', 'E', 'N', 'v']],
     ['ssl', ['S', 'N', 'E']],
-    ['tls', ['\x16', '\x15']],
   ] as const)('to %s is one of %j', (sent, firsts) => {
     for (const first of firsts) expect(greeted(sent, `${first}...`)).toEqual([`${first}...`]);
   });
@@ -23,7 +22,6 @@ describe('what a server answers first', () => {
   it.each([
     ['startup', ['HTTP/1.1 400 Bad Request', 'S', 'SSH-2.0', '\x16']],
     ['ssl', ['HTTP/1.1 400 Bad Request', 'R', '\x15', '\x4a\x00\x00\x00\x0a8.4.0']],
-    ['tls', ['HTTP/1.1 400 Bad Request', 'R', 'S', 'N']],
   ] as const)('to %s is not what other servers say, which pg is not to read', (sent, others) => {
     for (const other of others)
       expect(greeted(sent, other)).toEqual([

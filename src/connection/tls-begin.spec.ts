@@ -4,7 +4,14 @@ import { assertDirect, beginTls } from './tls-begin.js';
 
 type Upgrade = (host: string | undefined, report: (error: Error) => void) => void;
 
-function begin(settings: { ssl?: unknown; sslNegotiation?: string; upgradeToSSL?: Upgrade | undefined }) {
+interface Settings {
+  ssl?: unknown;
+  sslNegotiation?: string;
+  upgradeToSSL?: Upgrade | undefined;
+  stream?: EventEmitter;
+}
+
+function begin(settings: Settings, told: (error: Error) => void = () => undefined) {
   const refused: Error[] = [];
   const hosts: unknown[] = [];
   const wire = Object.assign(new EventEmitter(), {
@@ -15,7 +22,10 @@ function begin(settings: { ssl?: unknown; sslNegotiation?: string; upgradeToSSL?
     },
     ...settings,
   });
-  beginTls(wire, (error) => refused.push(error));
+  beginTls(wire, (error) => {
+    refused.push(error);
+    told(error);
+  });
   /** The handshake of TLS is done, with this protocol inside. */
   const secured = (alpnProtocol: string | false) => {
     wire.stream = Object.assign(new EventEmitter(), { alpnProtocol });
@@ -48,15 +58,15 @@ describe('where TLS begins', () => {
   });
 
   it('plain text behind the promise of it is refused, before pg reads it', () => {
-    const { wire, refused, answered } = begin({ ssl: {} });
-    wire.stream.prependListener('data', () => refused.push(new Error('pg has read it')));
-    beginTls(wire, (error) => refused.push(error));
+    const heard: string[] = [];
+    const stream = new EventEmitter().on('data', () => heard.push('pg has read it'));
+    const { refused, answered } = begin({ ssl: {}, stream }, (error) => heard.push(error.message));
     answered('SR');
-    expect(refused[0]).toMatchObject({
-      code: 'TLS_TAMPERED',
-      message: expect.stringContaining('Plain text came behind the promise of TLS'),
-      hint: expect.stringContaining('between'),
-    });
+    expect(heard).toEqual([
+      'Plain text came behind the promise of TLS; somebody in between may have sent it.',
+      'pg has read it',
+    ]);
+    expect(refused[0]).toMatchObject({ code: 'TLS_TAMPERED', hint: expect.stringContaining('between') });
   });
 
   it('the promise alone, a refusal and the error of a server are left to pg, as all that comes later', () => {
@@ -82,6 +92,23 @@ describe('where TLS begins', () => {
     const { refused, secured } = begin({ ssl: {}, sslNegotiation: 'direct' });
     secured('postgresql');
     expect(refused).toEqual([]);
+  });
+
+  it('at once, what does not speak it is not PostgreSQL, and pg hears so; other errors are left to it', () => {
+    const failing = (message: string) => {
+      const { wire, refused } = begin({ ssl: {}, sslNegotiation: 'direct' });
+      wire.stream = new EventEmitter();
+      // As `pg` does, before it tells that TLS begins.
+      wire.stream.on('error', (error: Error) => refused.push(error));
+      wire.emit('sslconnect');
+      wire.stream.emit('error', new Error(message));
+      return refused.map((error) => (error as { code?: string }).code);
+    };
+    expect(failing('error:0A00010B:SSL routines::wrong version number')).toEqual([
+      'NOT_POSTGRESQL',
+      undefined,
+    ]);
+    expect(failing('self-signed certificate')).toEqual([undefined]);
   });
 
   it('at once, no answer in plain text is looked at, and after a promise no protocol inside', () => {
