@@ -305,7 +305,22 @@ describe('the return', () => {
   it('refuses a server that has become a standby', async () => {
     const connection = await open();
     jest.spyOn(connection, 'query').mockResolvedValue({ rows: [{ standby: true }] } as never);
-    await expect(connection.check(1_000, true)).rejects.toMatchObject({ code: 'CONNECTION_STANDBY' });
+    await expect(connection.check(1_000, true)).rejects.toMatchObject({
+      code: 'CONNECTION_STANDBY',
+      message: 'The server is a standby now; it was a primary before.',
+    });
+  });
+
+  it('leaves no listener behind', async () => {
+    const connection = await open();
+    const { connection: wire } = connection as unknown as { connection: typeof connection };
+    const listeners = () => [wire.listenerCount('readyForQuery'), connection.listenerCount('end')];
+    const before = listeners();
+    void connection.query('SELECT 1');
+    const quiet = connection.whenQuiet();
+    expect(listeners()).toEqual(before.map((count) => count + 1));
+    await quiet;
+    expect(listeners()).toEqual(before);
   });
 
   it('waits for the statements that run and wait, and fails when the connection ends first', async () => {
@@ -326,7 +341,10 @@ describe('the return', () => {
     const connection = await open();
     server.answer = () => undefined;
     void connection.query('SELECT 1').catch(() => undefined);
-    await expect(connection.restore('smart', 20)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+    await expect(connection.restore('smart', 20)).rejects.toMatchObject({
+      code: 'CONNECTION_RESET_FAILED',
+      message: 'The connection was not clean within 20 ms of its return.',
+    });
   });
 
   it('check asks, with primary for a primary, and is bounded', async () => {
@@ -613,24 +631,43 @@ describe('statements that wait for the one before them', () => {
     const done: string[] = [];
     const note = (name: string) => () => void done.push(name);
     query('first', note('first'));
-    query('by callback', note('by callback'));
-    query({ text: 'by config', callback: note('by config') });
+    expect(query('by callback', note('by callback'))).toBeUndefined();
+    expect(query('by last callback', [], note('by last callback'))).toBeUndefined();
+    expect(query({ text: 'by config', callback: note('by config') })).toBeUndefined();
     const submittable = new Query('submitted', note('submitted') as never);
     expect(query(submittable)).toBe(submittable);
     query({ text: 'odd', values: 'no list', callback: note('odd') });
+    const second = query({ text: 'by promise of a config' }) as Promise<unknown>;
     const last = query('by promise') as Promise<unknown>;
     expect(() => query(undefined)).toThrow('null or undefined query');
     expect(() => query(null)).toThrow(TypeError);
-    await last;
+    await Promise.all([second, last]);
+    const byCallback = ['first', 'by callback', 'by last callback', 'by config', 'submitted'];
     expect(server.statements.filter((text) => text !== 'odd')).toEqual([
-      'first',
-      'by callback',
-      'by config',
-      'submitted',
+      ...byCallback,
+      'by promise of a config',
       'by promise',
     ]);
-    expect(done.filter((name) => name !== 'odd')).toEqual(['first', 'by callback', 'by config', 'submitted']);
+    expect(done.filter((name) => name !== 'odd')).toEqual(byCallback);
   });
+
+  it.each(['goes on', 'ends'])(
+    'are told when pg does not take them, and those behind them have their turn, where the connection %s',
+    async (fate) => {
+      const connection = await open();
+      const query = connection.query.bind(connection) as (...request: unknown[]) => Promise<unknown>;
+      const first = query('first');
+      const mistaken = [query('second', [], 'no function'), query('third', [], 'no function')];
+      const last = query('last');
+      if (fate === 'ends') connection.destroy();
+      const [one, ...others] = await Promise.allSettled([first, ...mistaken, last]);
+      expect(one?.status).toBe(fate === 'ends' ? 'rejected' : 'fulfilled');
+      for (const other of others.slice(0, 2))
+        expect(other).toMatchObject({ reason: new TypeError('callback is not a function') });
+      expect(others[2]?.status).toBe(one?.status);
+      expect(server.statements).toEqual(fate === 'ends' ? [] : ['first', 'last']);
+    },
+  );
 
   it('are told when the connection ends meanwhile', async () => {
     const connection = await open();

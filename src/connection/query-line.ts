@@ -4,6 +4,8 @@ import { isQuiet, isQueryable } from './pg-internals.js';
 interface LineClient {
   pipeline?: boolean;
   query: unknown;
+  /** The length of this line. */
+  readonly queuedStatements: number;
   on(event: 'drain' | 'end', listener: () => void): unknown;
 }
 
@@ -25,7 +27,7 @@ export class QueryLine {
     client.on('drain', () => this.#next());
     // Nothing drains any more: each is told by the client that it is gone.
     client.on('end', () => {
-      for (const next of this.#waiting.splice(0)) next();
+      while (this.#waiting.length > 0) this.#next();
     });
   }
 
@@ -47,8 +49,7 @@ export class QueryLine {
   /** As the client's `query`, in all its forms: at once when nothing runs, else when all before it are through. */
   send(request: unknown[]): unknown {
     const client = this.#client;
-    const free = isQuiet(client) && this.#waiting.length === 0;
-    if (free || client.pipeline || !isQueryable(client)) return this.#query(...request);
+    if (isQuiet(client) || client.pipeline || !isQueryable(client)) return this.#query(...request);
     // As `pg` does at once, and not in the middle of somebody else's answer.
     if (request[0] === null || request[0] === undefined)
       throw new TypeError('Client was passed a null or undefined query');
@@ -56,18 +57,25 @@ export class QueryLine {
     // Cut off meanwhile, the client has another `query`, which says why.
     const later = () =>
       client.query === own ? this.#query(...request) : (client.query as Query)(...request);
-    const [config, ...rest] = request as [{ submit?: unknown; callback?: unknown } | string, ...unknown[]];
-    if (typeof config === 'object' && typeof config?.submit === 'function') {
+    const [config, ...rest] = request as [{ submit?: unknown; callback?: unknown }, ...unknown[]];
+    if (typeof config.submit === 'function') {
       this.#waiting.push(later);
       return config;
     }
-    const callbacks = typeof config === 'object' ? [config?.callback, ...rest] : rest;
-    if (callbacks.some((callback) => typeof callback === 'function')) {
+    if ([config.callback, ...rest].some((callback) => typeof callback === 'function')) {
       this.#waiting.push(later);
       return undefined;
     }
     return new Promise((resolve, reject) =>
-      this.#waiting.push(() => void (later() as Promise<unknown>).then(resolve, reject)),
+      this.#waiting.push(() => {
+        try {
+          void (later() as Promise<unknown>).then(resolve, reject);
+        } catch (error) {
+          // `pg` throws what it takes for a mistake of the caller, who waits for the promise by now.
+          reject(error);
+          throw error;
+        }
+      }),
     );
   }
 }
