@@ -33,5 +33,6 @@ describe('a login that has to be bound to its TLS connection', () => {
   it('is refused when the server lets us in without the end of one', () => {
     expect(login(['Ok'])).toHaveLength(1);
     expect(login(['SASL', PLUS], ['SASLContinue'], ['Ok'])).toHaveLength(1);
+    expect(login(['SASLFinal'], ['Ok'])).toHaveLength(1);
   });
 });

@@ -77,7 +77,7 @@ describe('the stages of a dial', () => {
     expect(stages).toEqual([]);
     wire.stream.emit('connectionAttempt');
     wire.stream.emit('connectionAttempt');
-    expect(stages).toEqual([{ stage: 'name', addresses: ['::1', '127.0.0.1'] }]);
+    expect(stages).toStrictEqual([{ stage: 'name', addresses: ['::1', '127.0.0.1'] }]);
   });
 
   it.each([

@@ -40,6 +40,6 @@ describe('a password that is asked for', () => {
     await client.password!();
     failed(refusal('3D000'));
     failed(new Error('Connection terminated unexpectedly'));
-    expect(refused).toEqual([]);
+    expect(refused).toStrictEqual([]);
   });
 });

@@ -66,13 +66,13 @@ export class QueryLine {
       this.#waiting.push(later);
       return undefined;
     }
-    return new Promise((resolve, reject) =>
+    return new Promise((resolve, reject: (error: Error) => void) =>
       this.#waiting.push(() => {
         try {
           void (later() as Promise<unknown>).then(resolve, reject);
         } catch (error) {
           // `pg` throws what it takes for a mistake of the caller, who waits for the promise by now.
-          reject(error);
+          reject(error as Error);
           throw error;
         }
       }),
