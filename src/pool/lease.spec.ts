@@ -27,6 +27,10 @@ describe('the place of a borrower', () => {
     expect(framesOf({})).toBeUndefined();
   });
 
+  it('is nothing, and no first line of an error, in a process that keeps no frames', () => {
+    expect(framesAt(false, 0)).toEqual(['']);
+  });
+
   it('has as many frames as the process keeps, and 50 or more where leaks are looked for', () => {
     expect(framesAt(false, 10)).toHaveLength(10);
     expect(framesAt(true, 10)).toHaveLength(50);

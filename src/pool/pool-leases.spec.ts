@@ -259,20 +259,6 @@ describe('the end', () => {
     expect(asked.map(({ error }) => error?.code)).toEqual(['POOL_CLOSED', 'POOL_CLOSED', 'POOL_CLOSED']);
     expect(server.open).toEqual([]);
   });
-
-  it('calls back, and not synchronously', async () => {
-    open();
-    const called = jest.fn();
-    await new Promise<void>((resolve) => {
-      pool.end((error) => {
-        called(error);
-        resolve();
-      });
-      expect(called).not.toHaveBeenCalled();
-    });
-    const error = await new Promise((resolve) => pool.end(resolve));
-    expect(error).toMatchObject({ message: 'Called end on pool more than once' });
-  });
 });
 
 describe('a drain', () => {
