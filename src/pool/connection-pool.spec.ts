@@ -98,6 +98,38 @@ describe('connect', () => {
   });
 });
 
+describe('the events', () => {
+  it('are those of pg.Pool, in their order and with their arguments', async () => {
+    open();
+    const seen: unknown[][] = [];
+    for (const event of ['connect', 'acquire', 'release', 'remove', 'error'])
+      pool.on(event, (...args: unknown[]) => seen.push([event, ...args]));
+    const client = await pool.acquire();
+    client.release();
+    await pool.acquire();
+    const error = new Error('of mine');
+    client.release(error);
+    await settled();
+    expect(seen).toEqual([
+      ['connect', client],
+      ['acquire', client],
+      ['release', undefined, client],
+      ['acquire', client],
+      ['release', error, client],
+      ['remove', client],
+    ]);
+  });
+
+  it('tell of no connection that could not be opened', async () => {
+    open();
+    const heard = jest.fn();
+    for (const event of ['connect', 'acquire', 'release', 'remove', 'error']) pool.on(event, heard);
+    server.dialError = new Error('refused');
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    expect(heard).not.toHaveBeenCalled();
+  });
+});
+
 describe('end', () => {
   it('calls back when all is closed, and tells a second callback that it comes too late', async () => {
     open();

@@ -40,7 +40,7 @@ export class Slot<C extends PoolableClient> {
   }
 
   get expired(): boolean {
-    return this.lifetimeMs !== Infinity && this.ageMs >= this.lifetimeMs;
+    return this.ageMs >= this.lifetimeMs;
   }
 
   /** It has just been used, or has just answered. */

@@ -224,8 +224,8 @@ describe('an error', () => {
   const raising: [string, Record<string, unknown>, () => errors.PoolError][] = [
     [
       'Cannot use a pool after calling end on the pool',
-      { name: 'PoolClosedError', code: 'POOL_CLOSED' },
-      () => voice.closedError(),
+      { name: 'PoolClosedError', code: 'POOL_CLOSED', cause },
+      () => voice.closedError({}, cause),
     ],
     [
       'The wait for a connection was given up',
