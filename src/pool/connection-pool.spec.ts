@@ -233,6 +233,21 @@ describe('what can be asked', () => {
 });
 
 describe('the class of its clients', () => {
+  it.each([
+    [{}, 10_000],
+    [{ connectTimeoutMs: 2_000 }, 2_000],
+    [{ connectionTimeoutMillis: 3_000 }, 3_000],
+    [{ connectTimeoutMs: 0 }, 0],
+  ])('is told with %j how long a dial may take, and sets no timer of its own for it', async (options, ms) => {
+    open({ application_name: 'app', ...options });
+    (await pool.acquire()).release();
+    expect(server.clients[0]?.options).toMatchObject({
+      application_name: 'app',
+      connectTimeoutMs: ms,
+      connectionTimeoutMillis: 0,
+    });
+  });
+
   it('is an option, which goes before the second argument', async () => {
     class Mine extends FakeClient {
       constructor() {
