@@ -56,6 +56,17 @@ describe('in place of pg.Pool', () => {
     expect(await failed).toMatchObject({ code: '42703' });
   });
 
+  it('has the error of a statement begin where pool.query was awaited', async () => {
+    open();
+    async function usersService() {
+      await pool.query('SELECT nothing');
+    }
+    await expect(usersService()).rejects.toMatchObject({
+      code: '42703',
+      stack: expect.stringContaining('usersService'),
+    });
+  });
+
   it('refuses a function as the first parameter of pool.query', async () => {
     open();
     const error = await new Promise((resolve) => pool.query(resolve as never));
