@@ -149,6 +149,15 @@ describe('pool.query', () => {
     expect(fake.pool.leases()).toEqual([]);
   });
 
+  it('has its caller in the stack of an error of its statement', async () => {
+    answers((done) => setImmediate(done, new Error('no such table')));
+    async function usersService() {
+      await query('SELECT nothing');
+    }
+    const stack = await usersService().catch((error: Error) => error.stack);
+    expect(stack).toMatch(/^Error: no such table\n[^]* {4}at .*usersService .*pool-query\.spec\.ts/);
+  });
+
   it('has its caller in the stack of an error of the pool, and of a lease that leaks', async () => {
     async function usersService() {
       await query('SELECT 1');
