@@ -118,6 +118,11 @@ describe('leaks', () => {
     const lease = pool.leaseOf(client);
     if (lease) lease.borrower = 'GET /orders/:id';
     await clock.pass(50);
+    const inTransaction = (['I', 'T', 'E', null] as const).map((status) => {
+      client.transaction = status;
+      return pool.leases()[0]?.inTransaction;
+    });
+    expect(inTransaction).toEqual([false, true, true, false]);
     expect(pool.leases()).toMatchObject([{ borrower: 'GET /orders/:id', heldMs: 50, inTransaction: false }]);
     client.release();
     expect(pool.leaseOf(client)).toBeUndefined();
