@@ -199,6 +199,16 @@ describe('what can be asked', () => {
     expect(counts()).toEqual([1, 0, 0, 1]);
   });
 
+  it.each([
+    [{ size: 2, maxOverflow: 1 }, 3],
+    [{ poolSize: 4 }, 4],
+    [{ max: 6 }, 6],
+  ])('is, as of a pg.Pool, what options.max says, listed where it was given: %j', (options, max) => {
+    open(options);
+    expect(pool.options.max).toBe(max);
+    expect(Object.keys(pool.options).includes('max')).toBe('max' in options);
+  });
+
   it('does not count a dial that nobody waits for any more', async () => {
     open();
     server.slow = true;
