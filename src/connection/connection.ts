@@ -377,7 +377,9 @@ export class Connection extends Client {
     });
   }
 
-  #sent(text: string): void {
+  /** @param given nothing is an empty statement for `pg` */
+  #sent(given: string | null | undefined): void {
+    const text = given ?? '';
     this.#lastSql = text;
     this.#idle.sent();
     this.#limit.start();
