@@ -238,7 +238,7 @@ export class Connection extends Client {
       clear: () => this.#clears(mode),
       setup: this.#setup,
       suspectStandby: () => this.#suspectStandby,
-      cancelled: this.#cancelling,
+      cancelled: () => this.#cancelling,
       timeoutMs,
     });
     const left = restored.cleared ? undefined : this.#dirtiedBy;
