@@ -486,6 +486,12 @@ describe('what is given and what is shown', () => {
     expect(ssl).toEqual({ key: 's3cret' });
   });
 
+  it('takes a key that is not enumerable, as pg.Pool leaves it in an object that it was given', () => {
+    const ssl = Object.defineProperty({}, 'key', { value: 's3cret', enumerable: false });
+    const connection = make({ ssl });
+    expect((connection as unknown as { ssl: { key: string } }).ssl.key).toBe('s3cret');
+  });
+
   it('takes a connection string alone', () => {
     expect(new Connection('postgres://u@somewhere:6543/d').toJSON()).toMatchObject({
       host: 'somewhere',

@@ -23,7 +23,7 @@ export interface Drainable<C extends PoolableClient> {
   whenQuiescent(timeoutMs: number): Promise<void>;
   now(): number;
   /** Rejects the waiters, lends no more, and resolves when all is closed. */
-  shut(): Promise<void>;
+  shut(how: { serving: false }): Promise<void>;
   takeBack(lease: Lease<C>, reason: 'shutdown'): void;
 }
 
@@ -46,7 +46,7 @@ export async function drain<C extends PoolableClient>(
     !pool.quiescent &&
     pool.now() < until
   );
-  const shut = pool.shut();
+  const shut = pool.shut({ serving: false });
   if (pool.leases.length > 0) {
     for (const lease of pool.leases) void lease.slot.link.cancelRunning(GRACE_MS);
     await pool.whenQuiescent(GRACE_MS);

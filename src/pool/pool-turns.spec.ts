@@ -91,16 +91,31 @@ describe('pool.query', () => {
 });
 
 describe('listeners and hooks', () => {
-  it('may end the pool when a connection has been opened: it is counted as opened and as closed', async () => {
+  it('may end the pool when a connection has been opened: who waits for it still gets it, and the books are kept', async () => {
     const { pool } = open({ max: 2 });
-    let ended: Promise<void> | undefined;
-    pool.on('connect', () => {
-      ended ??= pool.end();
-    });
+    const ended: Promise<unknown>[] = [];
+    pool.once('connect', () => void ended.push(pool.end()));
     const asked = [watch(pool.acquire()), watch(pool.acquire())];
     await settled();
-    await ended;
-    expect(asked.map(({ error }) => error?.code)).toEqual(['POOL_CLOSED', 'POOL_CLOSED']);
+    expect(pool.snapshot()).toMatchObject({ state: 'ending', leased: 2, dialling: 0 });
+    for (const { client } of asked) client?.release();
+    await Promise.all(ended);
+    expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { shutdown: 2 } });
+  });
+
+  it('may drain the pool then: it is counted as opened and as closed', async () => {
+    const { pool, clock, server } = open({ max: 2 });
+    const drained: Promise<unknown>[] = [];
+    pool.on('connect', () => void drained.push(pool.drain({ timeoutMs: 0 })));
+    server.slow = true;
+    const asked = [watch(pool.acquire()), watch(pool.acquire())];
+    server.clients[0]?.answer();
+    await settled();
+    await clock.pass(1_000);
+    await Promise.all(drained);
+    expect(drained).toHaveLength(1);
+    asked[0]?.client?.release();
+    expect(asked[1]?.error?.code).toBe('POOL_CLOSED');
     const { total, dialling, counters } = pool.snapshot();
     expect({ total, dialling, created: counters.created, shutdown: counters.destroyed.shutdown }).toEqual({
       total: 0,

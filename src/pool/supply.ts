@@ -28,6 +28,8 @@ export interface Demand<C extends PoolableClient> {
   wakeBy(due: number): void;
   /** A connection has come to rest or is gone. */
   rested(): void;
+  /** The pool ends: rejects those who wait beyond the first `count`. */
+  keep(count: number): void;
 }
 
 /** What the pool was given, with the dial's deadline resolved. */
@@ -167,7 +169,7 @@ export class Supply<C extends PoolableClient> {
 
   /** Back to the idle ones, or straight to the longest waiter. */
   #park(slot: Slot<C>): void {
-    if (this.ending) return this.drop(slot, 'shutdown');
+    if (this.ending && this.demand.waiting === 0) return this.drop(slot, 'shutdown');
     slot.state = 'idle';
     slot.touch();
     // It has just answered. Were its age asked here, a window of 0 would have it validated for ever.
@@ -196,7 +198,7 @@ export class Supply<C extends PoolableClient> {
 
   // ---- new ones and checked ones -------------------------------------------------------------------------------------
 
-  /** Gives what is there to those who wait, and sees that more is on its way while more wait. */
+  /** Gives what is there to those who wait, and sees that more is on its way while more wait; at the end, no more than wait. */
   pump(): void {
     const { demand } = this;
     while (demand.waiting > 0) {
@@ -211,6 +213,7 @@ export class Supply<C extends PoolableClient> {
         break;
       }
     }
+    if (this.ending) return this.#windUp();
     while (demand.waiting > this.onTheirWay && this.#mayDial(this.limits.max)) this.#dial();
     this.fill();
   }
@@ -260,15 +263,16 @@ export class Supply<C extends PoolableClient> {
     dial(client, slot.link, this.clientOptions, this.clock, connectTimeoutMs).then(
       () => {
         if (slot.state !== 'dialling') return;
-        this.dialling -= 1;
-        // Open, and counted as that if a listener ends the pool.
-        slot.state = 'idle';
+        slot.opened = true;
         this.#backoff.succeeded();
         this.counters.created += 1;
         this.#log('opened a connection');
         this.voice.announce('connect', client);
         slot.link.finishSetup?.();
-        if (slot.state === 'idle') this.#park(slot);
+        // A listener may have lost it, or ended the pool.
+        if (slot.state !== 'dialling') return;
+        this.dialling -= 1;
+        this.#park(slot);
       },
       (error: Error) => {
         if (slot.state !== 'dialling') return;
@@ -345,7 +349,7 @@ export class Supply<C extends PoolableClient> {
   /** The connection's own `error`: the socket has ended, or the server has ended the session. */
   #lose(slot: Slot<C>, error: Error): void {
     const { state } = slot;
-    if (state === 'gone' || state === 'dialling') return;
+    if (state === 'gone' || !slot.opened) return;
     slot.lost ??= error;
     this.#age(slot, error);
     // In somebody's hands it stays his until he gives it back; his statement has its own error.
@@ -418,29 +422,42 @@ export class Supply<C extends PoolableClient> {
     slot.state = 'gone';
     this.#slots.delete(slot);
     // Never opened, so never closed: what was created and what was destroyed must add up.
-    if (state !== 'dialling') this.counters.destroyed[reason] += 1;
+    if (slot.opened) this.counters.destroyed[reason] += 1;
     this.#log('closing a connection', reason);
     this.#closing += 1;
-    const abrupt = error ?? (state === 'dialling' ? this.voice.closedError() : undefined);
+    const abrupt = error ?? (slot.opened ? undefined : this.voice.closedError());
     void (abrupt ? link.terminate(abrupt) : link.close())
       .catch(() => link.destroy())
       .then(() => {
         this.#closing -= 1;
         // A client that could not even be opened was never there for `pg.Pool`'s listeners.
-        if (state !== 'dialling') this.voice.announce('remove', client);
+        if (slot.opened) this.voice.announce('remove', client);
         this.#noteClosed();
       });
-    if (!this.ending) this.pump();
+    this.pump();
     this.demand.rested();
   }
 
-  /** Closes what is not lent, now, and resolves when what is lent has come back and is closed too. */
-  close(): Promise<void> {
+  /**
+   * Opens no more. Who waits and has a connection on its way still gets it, unless nobody is to be served any more; what is
+   * lent is closed when it comes back, all else now. Resolves when all is closed.
+   */
+  close(serving: boolean): Promise<void> {
     this.ending = true;
-    for (const slot of [...this.#slots]) if (slot.state !== 'leased') this.drop(slot, 'shutdown');
+    if (!serving) this.demand.keep(0);
     const closed = this.#closed.wait();
+    this.#windUp();
     this.#noteClosed();
     return closed;
+  }
+
+  /** From the end on nobody waits without a connection on its way, and none is on its way for nobody. */
+  #windUp(): void {
+    this.demand.keep(this.onTheirWay);
+    for (const slot of [...this.#slots].reverse()) {
+      if (slot.state === 'leased') continue;
+      if (slot.state === 'idle' || this.onTheirWay > this.demand.waiting) this.drop(slot, 'shutdown');
+    }
   }
 
   /** What throws in it must not leave a connection between two states. */
