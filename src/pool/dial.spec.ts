@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { FakeClient, FakeServer } from '../../test/support/fake-client.js';
 import { VirtualClock, settled } from '../../test/support/virtual-clock.js';
-import { DialBackoff, dial } from './dial.js';
+import { DialBackoff, dial, isWaking } from './dial.js';
 
 let clock: VirtualClock;
 beforeEach(() => {
@@ -130,6 +130,16 @@ describe('a dial', () => {
       expect.objectContaining({ message: expect.stringContaining('/run/postgresql') }),
     );
   });
+});
+
+it.each([
+  ['the database system is starting up', '57P03', true],
+  ['Control plane request failed', 'XX000', true],
+  ['Too many connections attempts', 'XX000', true],
+  ['sorry, too many clients already', '53300', false],
+  ['password authentication failed for user "app"', '28P01', false],
+])('a server that says "%s" (%s) is about to serve: %s', (message, code, waking) => {
+  expect(isWaking(Object.assign(new Error(message), { code }))).toBe(waking);
 });
 
 describe('the pauses between dials that fail', () => {
