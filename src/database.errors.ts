@@ -90,7 +90,7 @@ export class ConnectTimeoutError extends ConnectionError {
 
   constructor(server: string, timeoutMs: number, reached = false) {
     const what = reached ? 'took the connection and did not let us in' : 'did not answer';
-    super(`Connection timeout: ${server} ${what} within ${timeoutMs} ms.`, {
+    super(`Connection timeout: ${server} ${what} within ${timeoutMs} ms (timeout expired).`, {
       code: reached ? 'HANDSHAKE_TIMEOUT' : 'CONNECT_TIMEOUT',
       hint: 'Check host, port and firewall; connectTimeoutMs (pg: connectionTimeoutMillis) bounds the dial.',
     });

@@ -651,24 +651,6 @@ describe('statements that wait for the one before them', () => {
     expect(done.filter((name) => name !== 'odd')).toEqual(byCallback);
   });
 
-  it.each(['goes on', 'ends'])(
-    'are told when pg does not take them, and those behind them have their turn, where the connection %s',
-    async (fate) => {
-      const connection = await open();
-      const query = connection.query.bind(connection) as (...request: unknown[]) => Promise<unknown>;
-      const first = query('first');
-      const mistaken = [query('second', [], 'no function'), query('third', [], 'no function')];
-      const last = query('last');
-      if (fate === 'ends') connection.destroy();
-      const [one, ...others] = await Promise.allSettled([first, ...mistaken, last]);
-      expect(one?.status).toBe(fate === 'ends' ? 'rejected' : 'fulfilled');
-      for (const other of others.slice(0, 2))
-        expect(other).toMatchObject({ reason: new TypeError('callback is not a function') });
-      expect(others[2]?.status).toBe(one?.status);
-      expect(server.statements).toEqual(fate === 'ends' ? [] : ['first', 'last']);
-    },
-  );
-
   it('are told when the connection ends meanwhile', async () => {
     const connection = await open();
     server.answer = () => undefined;
@@ -746,6 +728,12 @@ describe('what is given and what is shown', () => {
     });
     await connection.query('SELECT 1');
     expect([seen, server.statements]).toEqual([['SELECT 1'], ['SELECT 1']]);
+  });
+
+  it('takes a key that is not enumerable, as pg.Pool leaves it in an object that it was given', () => {
+    const ssl = Object.defineProperty({}, 'key', { value: 's3cret', enumerable: false });
+    const connection = make({ ssl });
+    expect((connection as unknown as { ssl: { key: string } }).ssl.key).toBe('s3cret');
   });
 
   it('takes a connection string alone', () => {

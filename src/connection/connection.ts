@@ -13,6 +13,7 @@ import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
 import { QueryLine } from './query-line.js';
+import { refuseWith } from './refusal.js';
 import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { startupOptions } from './session-settings.js';
@@ -64,7 +65,7 @@ export class Connection extends Client {
       // Ours; both at once would report the same deadline in two ways.
       connectionTimeoutMillis: 0,
       // `pg` marks the key of the object that it is given, which is the caller's.
-      ...(typeof given.ssl === 'object' ? { ssl: { ...given.ssl } } : undefined),
+      ...(typeof given.ssl === 'object' ? { ssl: copyOf(given.ssl) } : undefined),
     });
     this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
     const parameters = internalsOf(this).connectionParameters ?? {};
@@ -102,6 +103,12 @@ export class Connection extends Client {
     };
     if (!ssl || sslNegotiation !== 'direct') expectPostgres(wire.stream, ssl ? 'ssl' : 'startup', refuse);
     this.#demands = demandOf(this, wire, given, refuse);
+  }
+
+  /** `drain` is for when nothing waits; somebody may end the client at it. */
+  override emit(event: string | symbol, ...details: unknown[]): boolean {
+    if (event === 'drain' && this.#line.advance()) return true;
+    return super.emit(event, ...details);
   }
 
   /** Opens the connection; rejects with a ConnectTimeoutError at the deadline and leaves no socket. */
@@ -374,6 +381,14 @@ export class Connection extends Client {
   }
 }
 
+/** With what is not enumerable, too: `pg` hides the key of an object that it was given once. */
+function copyOf<T extends object>(settings: T): T {
+  return Object.create(
+    Object.getPrototypeOf(settings) as object,
+    Object.getOwnPropertyDescriptors(settings),
+  ) as T;
+}
+
 /** The shorter of what the caller asks of `pg` (`query_timeout`) and the server's limit with its grace; 0 is none. */
 function limitOf(
   given: ConnectionOptions,
@@ -385,24 +400,4 @@ function limitOf(
     Number(parameters.query_timeout) || 0,
   ].filter((ms) => ms > 0);
   return limits.length > 0 ? Math.min(...limits) : 0;
-}
-
-/** A `query` that fails with the reason for which the connection was taken away. */
-function refuseWith(client: Connection, reason: Error) {
-  return (config: unknown, values?: unknown, callback?: unknown): unknown => {
-    const submittable = config as {
-      submit?: unknown;
-      handleError?: (error: Error, wire: unknown) => void;
-    };
-    if (typeof submittable?.submit === 'function') {
-      process.nextTick(() => submittable.handleError?.(reason, internalsOf(client).connection));
-      return config;
-    }
-    const done = [values, callback, (config as { callback?: unknown } | null)?.callback].find(
-      (candidate) => typeof candidate === 'function',
-    ) as ((error: Error) => void) | undefined;
-    if (!done) return Promise.reject(reason);
-    process.nextTick(done, reason);
-    return undefined;
-  };
 }

@@ -55,6 +55,18 @@ describe('the care for a client of another class', () => {
     await control.cancelRunning().then(() => undefined);
   });
 
+  it('takes a class that throws, and one that cannot be ended, as it is', async () => {
+    const client = new Plain();
+    const control = new PlainClientControl(client);
+    client.query = () => {
+      throw new Error('not now');
+    };
+    await expect(control.check(100)).rejects.toThrow('not now');
+    Object.assign(client, { end: undefined });
+    control.destroy();
+    expect(control.usable).toBe(false);
+  });
+
   it('says goodbye, and destroys it when there is no answer', async () => {
     const client = new Plain();
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;

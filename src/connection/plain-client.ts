@@ -45,7 +45,8 @@ export class PlainClientControl {
   }
 
   check(timeoutMs: number): Promise<void> {
-    const asked = Promise.resolve(this.client.query('SELECT 1' as never)).then(() => undefined);
+    // Some classes throw instead of rejecting.
+    const asked = (async () => void (await this.client.query('SELECT 1' as never)))();
     return bounded(
       asked,
       timeoutMs,
@@ -70,9 +71,15 @@ export class PlainClientControl {
     });
   }
 
+  /** Never throws: what is left of a dial that failed must not hide why. */
   destroy(reason?: Error): void {
     this.lostBy ??= reason;
-    if (!cutSocket(this.client, reason)) this.client.end(() => undefined);
+    try {
+      if (!cutSocket(this.client, reason)) this.client.end(() => undefined);
+    } catch (thrown) {
+      // A fake has no `end`; a client that can't be ended is as gone as it will be.
+      this.lostBy ??= thrown as Error;
+    }
   }
 
   terminate(reason: Error): Promise<void> {

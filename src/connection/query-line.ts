@@ -1,12 +1,15 @@
-import { isQuiet, isQueryable } from './pg-internals.js';
+import { leadToCaller } from './caller-stack.js';
+import { internalsOf, isQuiet, isQueryable } from './pg-internals.js';
+import { refuseWith } from './refusal.js';
 
 /** The client that the line stands before. */
 interface LineClient {
   pipeline?: boolean;
   query: unknown;
+  readonly lostBy: Error | undefined;
   /** The length of this line. */
   readonly queuedStatements: number;
-  on(event: 'drain' | 'end', listener: () => void): unknown;
+  on(event: 'end', listener: () => void): unknown;
 }
 
 type Query = (...request: unknown[]) => unknown;
@@ -16,7 +19,7 @@ type Query = (...request: unknown[]) => unknown;
  * another one runs.
  */
 export class QueryLine {
-  readonly #waiting: (() => void)[] = [];
+  readonly #waiting: ((query: Query) => void)[] = [];
   readonly #client: LineClient;
   readonly #query: Query;
 
@@ -24,22 +27,28 @@ export class QueryLine {
   constructor(client: LineClient, query: unknown) {
     this.#client = client;
     this.#query = query as Query;
-    client.on('drain', () => this.#next());
-    // Nothing drains any more: each is told by the client that it is gone.
-    client.on('end', () => {
-      while (this.#waiting.length > 0) this.#next();
-    });
+    client.on('end', () => this.#leave());
   }
 
-  /** A statement that `pg` refuses to take leaves the line free for the one behind it. */
-  #next(): void {
-    const send = this.#waiting.shift();
-    if (!send) return;
-    try {
-      send();
-    } catch {
-      this.#next();
-    }
+  /** Sends the next one; whether there was one. A statement that `pg` refuses to take leaves the line free. */
+  advance(): boolean {
+    for (let send = this.#waiting.shift(); send; send = this.#waiting.shift())
+      try {
+        send(this.#query);
+        return true;
+      } catch {
+        // Nothing runs that would drain: the next one's turn is now.
+      }
+    return false;
+  }
+
+  /** The connection is gone, and those who waited were never sent; they hear what `pg` says to those in its own queue. */
+  #leave(): void {
+    const ended = internalsOf(this.#client)._ending
+      ? 'Connection terminated'
+      : 'Connection terminated unexpectedly';
+    const refuse = refuseWith(this.#client, new Error(ended, { cause: this.#client.lostBy }));
+    for (const send of this.#waiting.splice(0)) send(refuse);
   }
 
   get length(): number {
@@ -55,8 +64,7 @@ export class QueryLine {
       throw new TypeError('Client was passed a null or undefined query');
     const own = client.query;
     // Cut off meanwhile, the client has another `query`, which says why.
-    const later = () =>
-      client.query === own ? this.#query(...request) : (client.query as Query)(...request);
+    const later = (query: Query) => (client.query === own ? query : (client.query as Query))(...request);
     const [config, ...rest] = request as [{ submit?: unknown; callback?: unknown }, ...unknown[]];
     if (typeof config.submit === 'function') {
       this.#waiting.push(later);
@@ -66,16 +74,16 @@ export class QueryLine {
       this.#waiting.push(later);
       return undefined;
     }
-    return new Promise((resolve, reject: (error: Error) => void) =>
-      this.#waiting.push(() => {
+    return new Promise((resolve, reject) =>
+      this.#waiting.push((query) => {
         try {
-          void (later() as Promise<unknown>).then(resolve, reject);
-        } catch (error) {
-          // `pg` throws what it takes for a mistake of the caller, who waits for the promise by now.
-          reject(error as Error);
+          resolve(later(query));
+        } catch (thrown) {
+          const error = thrown as Error;
+          reject(error);
           throw error;
         }
       }),
-    );
+    ).catch(leadToCaller);
   }
 }

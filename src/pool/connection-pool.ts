@@ -33,6 +33,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.options = withoutSecrets(options);
     const type = options.Client ?? Client ?? (Connection as unknown as new (options: never) => C);
     this.#engine = new PoolEngine(options, type, this);
+    // What watches a `pg.Pool` reads `pool.options.max`. Not listed: a pool made of these options is to be the same pool.
+    if (options.max === undefined)
+      Object.defineProperty(this.options, 'max', { value: this.snapshot().max, enumerable: false });
   }
 
   /** A connection, by promise or callback, as `pg.Pool` gives it. */
@@ -61,13 +64,16 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       callback,
     )) as Connection['query'];
 
-  /** Closes the pool: waiters are rejected, idle connections closed, and those that are out when they come back. */
+  /**
+   * Closes the pool: idle connections now, those that are out when they come back. Who waits gets the connection that is being
+   * opened, validated or cleaned for him, as with `pg.Pool`; waiters beyond those are rejected with `POOL_CLOSED`.
+   */
   end(): Promise<void>;
   end(callback: (error?: Error) => void): void;
   end(callback?: (error?: Error) => void): Promise<void> | void {
     const ended = this.#endCalled
       ? Promise.reject(new Error('Called end on pool more than once'))
-      : this.#engine.shut();
+      : this.#engine.shut({ serving: true });
     this.#endCalled = true;
     if (!callback) return ended;
     ended.then(

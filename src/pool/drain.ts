@@ -20,7 +20,7 @@ export interface Drainable<C extends PoolableClient> {
   /** Resolves when nothing is out and nobody waits, or when `timeoutMs` is over. */
   whenQuiescent(timeoutMs: number): Promise<void>;
   /** Rejects the waiters, lends no more, and resolves when all is closed. */
-  shut(): Promise<void>;
+  shut(how: { serving: false }): Promise<void>;
   takeBack(lease: Lease<C>, reason: 'shutdown'): void;
 }
 
@@ -37,7 +37,7 @@ export async function drain<C extends PoolableClient>(
 ): Promise<DrainReport> {
   const { released, closed } = pool.counters;
   await pool.whenQuiescent(timeoutMs);
-  const shut = pool.shut();
+  const shut = pool.shut({ serving: false });
   if (pool.leases.length > 0) {
     for (const lease of pool.leases) void lease.slot.link.cancelRunning(GRACE_MS);
     await pool.whenQuiescent(GRACE_MS);

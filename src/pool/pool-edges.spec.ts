@@ -113,7 +113,9 @@ describe('between two states', () => {
     const lateFailure = cleaning(failing);
     cleaned.release();
     failing.release();
-    await pool.end();
+    const drained = pool.drain({ timeoutMs: 0 });
+    await clock.pass(0);
+    await drained;
     late.done(true);
     lateFailure.fail();
     checked.answerCheck();

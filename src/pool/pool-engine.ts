@@ -183,6 +183,8 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   #cancel(waiter: Waiter<Leased<C>>, reason: unknown): void {
     this.counters.cancellations += 1;
     this.#settle(waiter, this.#voice.cancelledError(reason, waiter.site));
+    // What was on its way for him alone is not waited for.
+    if (this.ending) this.#supply.pump();
   }
 
   #lookAtWaiters(): void {
@@ -192,7 +194,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
       const afterMs = this.#clock.now() - waiter.since;
       this.#settle(waiter, this.#voice.timeoutError(afterMs, waiter.site, this.#supply.lastError));
     }
-    if (this.#waiters.length === 0) return;
+    if (this.#waiters.length === 0 && !this.ending) return;
     if (next !== Infinity) this.#waiterAlarm.by(next);
     this.#supply.pump();
     this.#breakDeadlock();
@@ -238,6 +240,17 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
 
   wakeBy(due: number): void {
     this.#waiterAlarm.by(due);
+  }
+
+  keep(count: number): void {
+    for (
+      let waiter = this.#waiters.last;
+      waiter && this.#waiters.length > count;
+      waiter = this.#waiters.last
+    ) {
+      this.counters.closed += 1;
+      this.#settle(waiter, this.#voice.closedError(waiter.site, this.#supply.lastError));
+    }
   }
 
   rested(): void {
@@ -311,14 +324,12 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     return this.#quiescence.wait(timeoutMs);
   }
 
-  /** Rejects the waiters, closes what is idle or under way, and resolves when what is out has come back too. */
-  async shut(): Promise<void> {
-    const closed = this.#supply.close();
-    for (const waiter of this.#waiters) {
-      this.counters.closed += 1;
-      this.#settle(waiter, this.#voice.closedError(waiter.site));
-    }
-    await closed;
+  /**
+   * Lends no more, except, while `serving`, to those for whom a connection is on its way; the other waiters are rejected.
+   * Resolves when what is out has come back and all is closed.
+   */
+  async shut({ serving }: { serving: boolean }): Promise<void> {
+    await this.#supply.close(serving);
     this.#leaseAlarm.silence();
   }
 }

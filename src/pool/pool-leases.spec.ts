@@ -202,6 +202,22 @@ describe('self-deadlock', () => {
   });
 });
 
+/** One connection that is asked whether it is alive as soon as somebody wants it, one that is being cleaned; dials take time. */
+async function halfway(): Promise<[checked: Fake, cleaned: { client: Fake; done(): void }]> {
+  const [checked, client] = (await fake.acquireAll(2)) as [Fake, Fake];
+  checked.release();
+  await clock.pass(1_000);
+  server.slowChecks = true;
+  server.slow = true;
+  let done!: () => void;
+  client.cleaning = new Promise((resolve) => {
+    done = () => resolve({ rolledBack: false, cleared: true });
+  });
+  client.release();
+  client.cleaning = undefined;
+  return [checked, { client, done }];
+}
+
 describe('the end', () => {
   it('rejects those who wait, closes what is idle, and resolves when what is out has come back', async () => {
     open({ size: 2, maxOverflow: 0 });
@@ -243,21 +259,85 @@ describe('the end', () => {
     });
   });
 
-  it('destroys connections that are still being opened, asked or cleaned', async () => {
+  it('serves those for whom a connection is being opened, asked or cleaned, and keeps no more than wait', async () => {
+    open({ size: 4, maxOverflow: 0 });
+    const [checked, cleaned] = await halfway();
+    const asked = [1, 2, 3].map(() => watch(pool.acquire()));
+    const givesUp = new AbortController();
+    const fourth = watch(pool.acquire({ signal: givesUp.signal }));
+    const beyond = watch(pool.acquire());
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ dialling: 2, validating: 1, returning: 1 });
+    const ended = jest.fn();
+    void pool.end().then(ended);
+    await settled();
+    expect(beyond.error?.code).toBe('POOL_CLOSED');
+    givesUp.abort();
+    await settled();
+    expect(fourth.error?.code).toBe('POOL_ACQUIRE_CANCELLED');
+    expect(pool.snapshot()).toMatchObject({ state: 'ending', total: 3, waiting: 3, dialling: 1 });
+    checked.answerCheck();
+    cleaned.done();
+    server.clients[2]?.answer();
+    await settled();
+    const served = asked.map(({ client }) => client);
+    expect(served).toEqual([checked, cleaned.client, server.clients[2]]);
+    expect(ended).not.toHaveBeenCalled();
+    for (const client of served) client?.release();
+    await settled();
+    expect(ended).toHaveBeenCalled();
+  });
+
+  it('rejects a waiter whose dial or check fails, since there will be no other, and tells why', async () => {
     open({ size: 3, maxOverflow: 0 });
-    const [checked, cleaned] = (await fake.acquireAll(2)) as [Fake, Fake];
-    checked.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
-    server.slow = true;
-    cleaned.cleaning = new Promise(() => undefined);
-    cleaned.release();
+    const [checked, cleaned] = await halfway();
     const asked = [1, 2, 3].map(() => watch(pool.acquire()));
     await settled();
-    expect(pool.snapshot()).toMatchObject({ dialling: 1, validating: 1, returning: 1 });
-    await pool.end();
-    expect(asked.map(({ error }) => error?.code)).toEqual(['POOL_CLOSED', 'POOL_CLOSED', 'POOL_CLOSED']);
-    expect(server.open).toEqual([]);
+    const ended = pool.end();
+    checked.answerCheck(new Error('dead'));
+    await settled();
+    server.clients[2]?.answer(new Error('refused'));
+    await settled();
+    expect(asked.map(({ error }) => error?.code)).toEqual([undefined, 'POOL_CLOSED', 'POOL_CLOSED']);
+    expect(asked.map(({ error }) => (error?.cause as Error | undefined)?.message)).toEqual([
+      undefined,
+      'refused',
+      expect.stringContaining('dead'),
+    ]);
+    cleaned.done();
+    await settled();
+    asked[0]?.client?.release();
+    await ended;
+    expect(server.clients.length).toBe(3);
+  });
+
+  it('leaves a dial that nobody waits for any more, also when the last one was too late', async () => {
+    open({ size: 1, maxOverflow: 0 });
+    server.slow = true;
+    const late = watch(pool.acquire({ deadlineMs: 50 }));
+    const ended = jest.fn();
+    void pool.end().then(ended);
+    await clock.pass(50);
+    expect(late.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
+    expect(ended).toHaveBeenCalled();
+  });
+
+  it('of a drain destroys connections that are still being opened, asked or cleaned, also after an end', async () => {
+    for (const ended of [false, true]) {
+      open({ size: 3, maxOverflow: 0 });
+      await halfway();
+      const asked = [1, 2, 3].map(() => watch(pool.acquire()));
+      await settled();
+      expect(pool.snapshot()).toMatchObject({ dialling: 1, validating: 1, returning: 1 });
+      if (ended) void pool.end();
+      await settled();
+      expect(pool.snapshot().waiting).toBe(3);
+      const drained = pool.drain({ timeoutMs: 10 });
+      await clock.pass(10);
+      await drained;
+      expect(asked.map(({ error }) => error?.code)).toEqual(['POOL_CLOSED', 'POOL_CLOSED', 'POOL_CLOSED']);
+      expect(server.open).toEqual([]);
+    }
   });
 
   it('calls back, and not synchronously', async () => {

@@ -289,7 +289,9 @@ class Model {
       );
     // Demand is never without supply on its way, unless a dial has failed; then another one is due before long.
     const onTheirWay = now.dialling + now.validating + now.returning;
-    if (now.waiting > onTheirWay && now.total < this.max) {
+    // After the end each who waits has one on its way, and nothing else is.
+    if (this.ending) expect([onTheirWay, now.idle]).toEqual([now.waiting, 0]);
+    else if (now.waiting > onTheirWay && now.total < this.max) {
       expect(counters.dialFailures).toBeGreaterThan(0);
       expect(clock.nextHolding).toBeLessThanOrEqual(1_000);
     }

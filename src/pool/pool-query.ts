@@ -1,3 +1,4 @@
+import { leadToCaller } from '../connection/caller-stack.js';
 import type { Leased, PoolableClient } from './link.js';
 
 type Done = (error: Error | null | undefined, result?: unknown) => void;
@@ -41,7 +42,7 @@ async function run<C extends PoolableClient>(
       (client.query as QueryCall).call(client, text, values, (error, answer) =>
         error ? reject(error) : resolve(answer),
       );
-    });
+    }).catch(leadToCaller);
   } finally {
     if (lost) client.removeListener('error', lost);
     client.release();

@@ -28,6 +28,8 @@ export interface Demand<C extends PoolableClient> {
   wakeBy(due: number): void;
   /** A connection has come to rest or is gone. */
   rested(): void;
+  /** The pool ends: rejects those who wait beyond the first `count`. */
+  keep(count: number): void;
 }
 
 /** What the pool was given, with the dial's deadline resolved. */
@@ -167,7 +169,7 @@ export class Supply<C extends PoolableClient> {
 
   /** Back to the idle ones, or straight to the longest waiter. */
   #park(slot: Slot<C>): void {
-    if (this.ending) return this.drop(slot, 'shutdown');
+    if (this.ending && this.demand.waiting === 0) return this.drop(slot, 'shutdown');
     slot.state = 'idle';
     slot.touch();
     // It has just answered. Were its age asked here, a window of 0 would have it validated for ever.
@@ -196,7 +198,7 @@ export class Supply<C extends PoolableClient> {
 
   // ---- new ones and checked ones -------------------------------------------------------------------------------------
 
-  /** Gives what is there to those who wait, and sees that more is on its way while more wait. */
+  /** Gives what is there to those who wait, and sees that more is on its way while more wait; at the end, no more than wait. */
   pump(): void {
     const { demand } = this;
     while (demand.waiting > 0) {
@@ -211,6 +213,7 @@ export class Supply<C extends PoolableClient> {
         break;
       }
     }
+    if (this.ending) return this.#windUp();
     while (demand.waiting > this.onTheirWay && this.#mayDial(this.limits.max)) this.#dial();
     this.fill();
   }
@@ -427,17 +430,30 @@ export class Supply<C extends PoolableClient> {
         if (state !== 'dialling') this.voice.announce('remove', client);
         this.#noteClosed();
       });
-    if (!this.ending) this.pump();
+    this.pump();
     this.demand.rested();
   }
 
-  /** Closes what is not lent, now, and resolves when what is lent has come back and is closed too. */
-  close(): Promise<void> {
+  /**
+   * Opens no more. Who waits and has a connection on its way still gets it, unless nobody is to be served any more; what is
+   * lent is closed when it comes back, all else now. Resolves when all is closed.
+   */
+  close(serving: boolean): Promise<void> {
     this.ending = true;
-    for (const slot of [...this.#slots]) if (slot.state !== 'leased') this.drop(slot, 'shutdown');
+    if (!serving) this.demand.keep(0);
     const closed = this.#closed.wait();
+    this.#windUp();
     this.#noteClosed();
     return closed;
+  }
+
+  /** From the end on nobody waits without a connection on its way, and none is on its way for nobody. */
+  #windUp(): void {
+    this.demand.keep(this.onTheirWay);
+    for (const slot of [...this.#slots].reverse()) {
+      if (slot.state === 'leased') continue;
+      if (slot.state === 'idle' || this.onTheirWay > this.demand.waiting) this.drop(slot, 'shutdown');
+    }
   }
 
   #noteClosed(): void {

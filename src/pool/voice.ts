@@ -114,8 +114,9 @@ export class Voice {
 
   // Errors
 
-  closedError(site?: Site): errors.PoolClosedError {
-    return this.#error(errors.PoolClosedError, 'Cannot use a pool after calling end on the pool', site);
+  closedError(site?: Site, cause?: Error): errors.PoolClosedError {
+    const message = 'Cannot use a pool after calling end on the pool';
+    return this.#error(errors.PoolClosedError, message, site, { cause });
   }
 
   cancelledError(cause: unknown, site?: Site): errors.PoolAcquireCancelledError {

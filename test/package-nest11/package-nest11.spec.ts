@@ -43,10 +43,11 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
     database = await createTestDatabase();
   }, 180_000);
 
+  // As many files as were installed; a busy disk takes its time for them.
   afterAll(async () => {
     await database?.drop();
     await folder?.remove();
-  });
+  }, 180_000);
 
   it('passes all tests of the app, in CommonJS Jest', async () => {
     const report = join(folder.path, 'report.json');

@@ -56,6 +56,17 @@ describe('in place of pg.Pool', () => {
     expect(await failed).toMatchObject({ code: '42703' });
   });
 
+  it('has the error of a statement begin where pool.query was awaited', async () => {
+    open();
+    async function usersService() {
+      await pool.query('SELECT nothing');
+    }
+    await expect(usersService()).rejects.toMatchObject({
+      code: '42703',
+      stack: expect.stringContaining('usersService'),
+    });
+  });
+
   it('refuses a function as the first parameter of pool.query', async () => {
     open();
     const error = await new Promise((resolve) => pool.query(resolve as never));
@@ -227,6 +238,21 @@ describe('in place of pg.Pool', () => {
     await expect(pool.connect()).rejects.toMatchObject({ cause: { message: 'given back' } });
   });
 
+  it('shows the most that there can be in its options, and makes the same pool of them', () => {
+    for (const [given, max] of [
+      [{}, 15],
+      [{ max: undefined }, 15],
+      [{ poolSize: 4 }, 4],
+      [{ size: 2, maxOverflow: 3 }, 5],
+      [{ max: 7 }, 7],
+    ] as const) {
+      open(given);
+      expect(pool.options.max).toBe(max);
+      const { size, maxOverflow } = pool.snapshot();
+      expect(open({ ...pool.options }).snapshot()).toMatchObject({ size, maxOverflow });
+    }
+  });
+
   it('takes the class of its clients as an option or as the second argument', async () => {
     class Mine extends Connection {}
     for (const made of [
@@ -307,6 +333,15 @@ describe('in place of pg.Pool', () => {
     client.release();
     expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
     expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { reset: 1 } });
+  });
+
+  it('lets queries finish at end() whose connections are still being opened', async () => {
+    open({ max: 20 });
+    const asked = Array.from({ length: 20 }, (_, n) => pool.query('SELECT $1::int AS n', [n]));
+    await pool.end();
+    const answers = (await Promise.all(asked)).map(({ rows }) => rows[0].n as number);
+    expect(answers).toEqual(Array.from({ length: 20 }, (_, n) => n));
+    expect(pool.totalCount).toBe(0);
   });
 
   it('lets a query in flight finish at end(), and rejects those who wait', async () => {
