@@ -451,24 +451,25 @@ describe('the end', () => {
   });
 
   it('asks the server to stop what runs, once at a time, and nobody where nothing does', async () => {
-    let asked = 0;
-    await listening(
-      (socket) => {
-        asked += 1;
-        socket.resume().once('data', () => socket.end());
-      },
-      async (port) => {
-        const connection = await open({ host: '127.0.0.1', port });
-        await connection.cancelRunning();
-        expect(asked).toBe(0);
-        server.answer = () => undefined;
-        void connection.query('SELECT 1').catch(() => undefined);
-        await Promise.all([connection.cancelRunning(), connection.cancelRunning()]);
-        expect(asked).toBe(1);
-        await connection.cancelRunning();
-        expect(asked).toBe(2);
-      },
-    );
+    const asked: ScriptedServer[] = [];
+    const dial = () => {
+      if (server.connecting) return server;
+      const other = new ScriptedServer();
+      other.silent = true;
+      asked.push(other);
+      return other;
+    };
+    const connection = new Connection({ user: 'u', stream: dial });
+    connection.on('error', () => undefined);
+    await connection.connect();
+    await connection.cancelRunning(20);
+    expect(asked).toHaveLength(0);
+    server.answer = () => undefined;
+    void connection.query('SELECT 1').catch(() => undefined);
+    await Promise.all([connection.cancelRunning(20), connection.cancelRunning(20)]);
+    await connection.cancelRunning(20);
+    const cancel = '\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\0\0\0\x08';
+    expect(asked.map(({ startup }) => startup)).toEqual([cancel, cancel]);
   });
 
   it('waits no longer than it takes: no timer is left of a goodbye', async () => {

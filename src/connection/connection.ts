@@ -39,18 +39,22 @@ const CLOSE_TIMEOUT_MS = 1_000;
  */
 export class Connection extends Client {
   readonly #connectTimeoutMs: number;
+  readonly #stream: unknown;
   readonly #terms: SessionTerms;
   readonly #limit: StatementLimit;
   readonly #idle: IdleLimit;
   readonly #line: QueryLine;
   readonly #setup: SubmittedQuery[] = [];
   #inSetup = true;
+  /** Statements of the hooks that stand in the line; nobody else's are before them. */
+  #setupAhead = 0;
   #setupQueries = new WeakSet<object>();
   /** The statement by which the session was seen to change since it was last clean. */
   #dirtiedBy: string | undefined;
   #suspectStandby = false;
   #lost: Error | undefined;
   #lastSql: string | undefined;
+  #judged = { text: '', leavesState: false };
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
   #demands: Demands | undefined;
@@ -67,6 +71,7 @@ export class Connection extends Client {
       // `pg` marks the key of the object that it is given, which is the caller's.
       ...(typeof given.ssl === 'object' ? { ssl: copyOf(given.ssl) } : undefined),
     });
+    this.#stream = given.stream;
     this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
     const parameters = internalsOf(this).connectionParameters ?? {};
     // `pg` looks into the environment for what is empty.
@@ -85,7 +90,17 @@ export class Connection extends Client {
     // `inspect` would walk into the TLS options and the parameters.
     for (const name of ['ssl', 'connection', 'connectionParameters'])
       Object.defineProperty(this, name, { enumerable: false });
-    this.#line = new QueryLine(this, super.query.bind(this));
+    const query = super.query.bind(this) as (...request: unknown[]) => unknown;
+    this.#line = new QueryLine(this, (...request: unknown[]) => {
+      if (this.#setupAhead === 0) return query(...request);
+      this.#setupAhead -= 1;
+      this.#inSetup = true;
+      try {
+        return query(...request);
+      } finally {
+        this.#endSetup();
+      }
+    });
     // On the object and not as a method, which would have to repeat every overload of `pg`.
     Object.defineProperty(this, 'query', {
       value: (...request: unknown[]) =>
@@ -161,6 +176,11 @@ export class Connection extends Client {
 
   /** The dial and its hooks are over: what is sent from here on is a borrower's. */
   finishSetup(): void {
+    this.#endSetup();
+    this.#setupAhead = this.#line.length;
+  }
+
+  #endSetup(): void {
     const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = internalsOf(this);
     for (const query of [_activeQuery, ..._queryQueue, ..._sentQueryQueue])
       if (query) this.#setupQueries.add(query);
@@ -257,7 +277,7 @@ export class Connection extends Client {
   /** Asks the server to stop what this connection runs; resolves when it was told, or could not be told in time. */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
     if (isQuiet(this)) return Promise.resolve();
-    this.#cancelling ??= sendCancel(this, timeoutMs).finally(() => {
+    this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).finally(() => {
       this.#cancelling = undefined;
     });
     return this.#cancelling;
@@ -329,7 +349,7 @@ export class Connection extends Client {
       if (tagDropsStatements(tag)) this.#forgetStatements();
       const changed =
         tagLeavesState(tag, active?.text) ||
-        textLeavesState(active?.text ?? '') ||
+        this.#leavesState(active?.text ?? '') ||
         // It takes away what the dial's hooks have set, which is not in the startup packet.
         (this.#setup.length > 0 && tagUndoesSetup(tag));
       if (!changed) return;
@@ -363,8 +383,14 @@ export class Connection extends Client {
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();
     // At once and not when it completes: an advisory lock stays when its statement fails afterwards.
-    if (!this.dirty && textLeavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
+    if (!this.dirty && this.#leavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
       this.#dirtiedBy = text;
+  }
+
+  /** Read once: a script of a thousand statements has as many tags, and each comes with the whole text. */
+  #leavesState(text: string): boolean {
+    if (text !== this.#judged.text) this.#judged = { text, leavesState: textLeavesState(text) };
+    return this.#judged.leavesState;
   }
 
   #ofSetup(query: SubmittedQuery | null | undefined): boolean {

@@ -9,8 +9,10 @@ const LOCAL_SET_CONFIG =
   /set_config\s*\(\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*true\s*\)/gi;
 
 /** What leaves state in the session and shows in no command tag. */
-const TEXT =
-  /set_config|advisory_(?:un)?lock|pg_temp|\b(?:create|into)\b[^]*\btemp(?:orary)?\b|\bsetseed\b|dblink_connect/i;
+const TEXT = /set_config|advisory_(?:un)?lock|pg_temp|\bsetseed\b|dblink_connect/i;
+
+const MAKES = /\b(?:create|into)\b/i;
+const TEMPORARY = /\btemp(?:orary)?\b/i;
 
 /** Whether the server's command tag says that the session was changed; `text` only narrows it. */
 export function tagLeavesState(tag: string, text: string | undefined): boolean {
@@ -23,8 +25,14 @@ export function tagLeavesState(tag: string, text: string | undefined): boolean {
 
 /** Whether the text of a statement changes the session in a way that no command tag shows. In doubt it does. */
 export function textLeavesState(text: string): boolean {
-  if (!TEXT.test(text)) return false;
-  return TEXT.test(text.replace(LOCAL_SET_CONFIG, ''));
+  if (makesTemporary(text)) return true;
+  return TEXT.test(text) && TEXT.test(text.replace(LOCAL_SET_CONFIG, ''));
+}
+
+/** In two steps: one pattern for both would read on to the end from each INTO, for seconds in a script of inserts. */
+function makesTemporary(text: string): boolean {
+  const made = text.search(MAKES);
+  return made >= 0 && TEMPORARY.test(text.slice(made));
 }
 
 /** Whether a statement speaks of the time limit itself; then ours must not stand against what it says. */

@@ -1,4 +1,4 @@
-import { after } from '../connection/deadline.js';
+import { LONGEST_TIMER_MS, after } from '../connection/deadline.js';
 
 /** Where the pool has its time from; tests bring their own. */
 export interface Clock {
@@ -18,9 +18,6 @@ export const systemClock: Clock = {
   wall: () => Date.now(),
   after,
 };
-
-/** Above this, `setTimeout` fires at once. */
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /** One timer for many due times: it is set to the earliest, and who is woken looks what is due. */
 export class Alarm {

@@ -58,7 +58,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   /** One statement on a connection of the pool, in every form of `pg.Pool.query`. */
   readonly query: Connection['query'] = ((text: unknown, values?: unknown, callback?: unknown) =>
     queryOnPool(
-      () => this.#engine.acquire({ borrower: 'pool.query' }, callers.connect),
+      () => this.#engine.acquire({ borrower: 'pool.query' }, this.query as Caller),
       text,
       values,
       callback,

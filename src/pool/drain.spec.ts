@@ -12,6 +12,7 @@ class Asked implements Drainable<PoolableClient> {
   readonly said: string[] = [];
   readonly counters = { released: 7, closed: 3 };
   out: TestLease[] = [];
+  time = 1_000;
   /** What happens while a wait lasts. */
   meanwhile: (() => void)[] = [];
 
@@ -26,9 +27,16 @@ class Asked implements Drainable<PoolableClient> {
     const { out } = this;
     return { length: out.length, [Symbol.iterator]: () => out.values() } as never;
   }
+  get quiescent(): boolean {
+    return this.out.length === 0;
+  }
+  now(): number {
+    return this.time;
+  }
   whenQuiescent(timeoutMs: number): Promise<void> {
     this.said.push(`wait ${timeoutMs}`);
     this.meanwhile.shift()?.();
+    if (!this.quiescent) this.time += timeoutMs;
     return Promise.resolve();
   }
   shut(): Promise<void> {

@@ -17,8 +17,11 @@ export interface DrainReport {
 export interface Drainable<C extends PoolableClient> {
   readonly leases: LeaseBook<C>;
   readonly counters: Pick<PoolCounters, 'released' | 'closed'>;
-  /** Resolves when nothing is out and nobody waits, or when `timeoutMs` is over. */
+  /** Whether nothing is out and nobody waits. */
+  readonly quiescent: boolean;
+  /** Resolves when it is so, or when `timeoutMs` is over. */
   whenQuiescent(timeoutMs: number): Promise<void>;
+  now(): number;
   /** Rejects the waiters, lends no more, and resolves when all is closed. */
   shut(how: { serving: false }): Promise<void>;
   takeBack(lease: Lease<C>, reason: 'shutdown'): void;
@@ -36,7 +39,13 @@ export async function drain<C extends PoolableClient>(
   timeoutMs: number,
 ): Promise<DrainReport> {
   const { released, closed } = pool.counters;
-  await pool.whenQuiescent(timeoutMs);
+  const until = pool.now() + timeoutMs;
+  do await pool.whenQuiescent(Math.max(0, until - pool.now()));
+  while (
+    // Who gives back and acquires in one go has a connection again by the time that this goes on.
+    !pool.quiescent &&
+    pool.now() < until
+  );
   const shut = pool.shut({ serving: false });
   if (pool.leases.length > 0) {
     for (const lease of pool.leases) void lease.slot.link.cancelRunning(GRACE_MS);

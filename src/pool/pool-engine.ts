@@ -1,4 +1,5 @@
 import type { EventEmitter } from 'node:events';
+import { DatabaseConfigError } from '../database.errors.js';
 import type { PoolSnapshot } from '../database.snapshot.js';
 import { Alarm, systemClock } from './clock.js';
 import type { Clock } from './clock.js';
@@ -42,7 +43,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   readonly #waiterAlarm: Alarm;
   /** For leases that are out for long. */
   readonly #leaseAlarm: Alarm;
-  /** Nothing is out and nobody waits. */
+  /** When nothing is out and nobody waits. */
   readonly #quiescence: Moment;
   #draining: Promise<DrainReport> | undefined;
 
@@ -80,6 +81,14 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   acquire(request: AcquireOptions, below: Caller): Promise<Leased<C>> {
     if (this.ending) return Promise.reject(this.#voice.closedError());
     if (request.signal?.aborted) return Promise.reject(this.#voice.cancelledError(request.signal.reason));
+    const { deadlineMs } = request;
+    // It would compare with nothing: its waiter and all behind it would never be late.
+    if (deadlineMs !== undefined && (typeof deadlineMs !== 'number' || Number.isNaN(deadlineMs)))
+      return Promise.reject(
+        new DatabaseConfigError([
+          { setting: 'deadlineMs', message: `is ${String(deadlineMs)}; a number is wanted` },
+        ]),
+      );
     const detectsLeaks = this.#limits.leakThresholdMs !== Infinity;
     // None while others wait: nobody overtakes.
     const fresh = this.#waiters.length > 0 ? undefined : this.#supply.take();
@@ -254,7 +263,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   }
 
   rested(): void {
-    if (this.leases.length === 0 && this.#waiters.length === 0) this.#quiescence.hasCome();
+    if (this.quiescent) this.#quiescence.hasCome();
   }
 
   // ---- figures -------------------------------------------------------------------------------------------------------
@@ -318,9 +327,18 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     return this.#draining;
   }
 
-  /** Resolves when nothing is out and nobody waits, or when `timeoutMs` is over. */
+  now(): number {
+    return this.#clock.now();
+  }
+
+  /** Nothing is out and nobody waits. */
+  get quiescent(): boolean {
+    return this.leases.length === 0 && this.#waiters.length === 0;
+  }
+
+  /** Resolves when it is so, or when `timeoutMs` is over. */
   whenQuiescent(timeoutMs: number): Promise<void> {
-    if (this.leases.length === 0 && this.#waiters.length === 0) return Promise.resolve();
+    if (this.quiescent) return Promise.resolve();
     return this.#quiescence.wait(timeoutMs);
   }
 

@@ -7,6 +7,8 @@ export type SlotState = 'dialling' | 'idle' | 'checking' | 'leased' | 'returning
 /** A place in the pool with its connection. */
 export class Slot<C extends PoolableClient> {
   state: SlotState = 'dialling';
+  /** Whether the dial and its hooks have succeeded; listeners hear of it before it leaves `dialling`. */
+  opened = false;
   /** The error that ended the connection. */
   lost: Error | undefined;
   uses = 0;

@@ -253,7 +253,7 @@ export class Supply<C extends PoolableClient> {
     } catch (thrown) {
       return this.#dialFailed(bornAt, thrown as Error);
     }
-    this.clientOptions.log?.('opening a connection');
+    this.#log('opening a connection');
     const slot = new Slot(client, linkOf(client), this.generation, this.clock);
     if (maxLifetimeMs !== Infinity) slot.lifetimeMs = maxLifetimeMs * (1 - Math.random() * LIFETIME_JITTER);
     client.on('error', (error: Error) => this.#lose(slot, error));
@@ -263,12 +263,15 @@ export class Supply<C extends PoolableClient> {
     dial(client, slot.link, this.clientOptions, this.clock, connectTimeoutMs).then(
       () => {
         if (slot.state !== 'dialling') return;
-        this.dialling -= 1;
+        slot.opened = true;
         this.#backoff.succeeded();
         this.counters.created += 1;
-        this.clientOptions.log?.('opened a connection');
+        this.#log('opened a connection');
         this.voice.announce('connect', client);
         slot.link.finishSetup?.();
+        // A listener may have lost it, or ended the pool.
+        if (slot.state !== 'dialling') return;
+        this.dialling -= 1;
         this.#park(slot);
       },
       (error: Error) => {
@@ -309,7 +312,7 @@ export class Supply<C extends PoolableClient> {
 
   #check(slot: Slot<C>): void {
     slot.state = 'checking';
-    this.clientOptions.log?.('validating a connection');
+    this.#log('validating a connection');
     this.checking += 1;
     this.counters.validations += 1;
     const { generation } = this;
@@ -334,7 +337,8 @@ export class Supply<C extends PoolableClient> {
         this.#age(slot, error);
         // It was silent instead of refused: those that lay idle for longer went the same way, and each would cost the
         // waiter a timeout of its own.
-        if (slot.usable) for (const older of [...this.#idle]) this.drop(older, 'validation', error);
+        const alike = slot.usable ? this.#idle.filter(({ idleMs }) => idleMs >= slot.idleMs) : [];
+        for (const older of alike) this.drop(older, 'validation', error);
         this.drop(slot, 'validation', error);
       },
     );
@@ -345,7 +349,7 @@ export class Supply<C extends PoolableClient> {
   /** The connection's own `error`: the socket has ended, or the server has ended the session. */
   #lose(slot: Slot<C>, error: Error): void {
     const { state } = slot;
-    if (state === 'gone' || state === 'dialling') return;
+    if (state === 'gone' || !slot.opened) return;
     slot.lost ??= error;
     this.#age(slot, error);
     // In somebody's hands it stays his until he gives it back; his statement has its own error.
@@ -418,16 +422,16 @@ export class Supply<C extends PoolableClient> {
     slot.state = 'gone';
     this.#slots.delete(slot);
     // Never opened, so never closed: what was created and what was destroyed must add up.
-    if (state !== 'dialling') this.counters.destroyed[reason] += 1;
-    this.clientOptions.log?.('closing a connection', reason);
+    if (slot.opened) this.counters.destroyed[reason] += 1;
+    this.#log('closing a connection', reason);
     this.#closing += 1;
-    const abrupt = error ?? (state === 'dialling' ? this.voice.closedError() : undefined);
+    const abrupt = error ?? (slot.opened ? undefined : this.voice.closedError());
     void (abrupt ? link.terminate(abrupt) : link.close())
       .catch(() => link.destroy())
       .then(() => {
         this.#closing -= 1;
         // A client that could not even be opened was never there for `pg.Pool`'s listeners.
-        if (state !== 'dialling') this.voice.announce('remove', client);
+        if (slot.opened) this.voice.announce('remove', client);
         this.#noteClosed();
       });
     this.pump();
@@ -453,6 +457,15 @@ export class Supply<C extends PoolableClient> {
     for (const slot of [...this.#slots].reverse()) {
       if (slot.state === 'leased') continue;
       if (slot.state === 'idle' || this.onTheirWay > this.demand.waiting) this.drop(slot, 'shutdown');
+    }
+  }
+
+  /** What throws in it must not leave a connection between two states. */
+  #log(message: string, ...details: unknown[]): void {
+    try {
+      this.clientOptions.log?.(message, ...details);
+    } catch (thrown) {
+      rethrowLater(thrown);
     }
   }
 

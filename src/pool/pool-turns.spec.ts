@@ -1,0 +1,175 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { FakePool, watch } from '../../test/support/fake-pool.js';
+import type { Fake } from '../../test/support/fake-pool.js';
+import { settled } from '../../test/support/virtual-clock.js';
+
+let fake: FakePool;
+const open = (options: ConstructorParameters<typeof FakePool>[0] = {}) => (fake = new FakePool(options));
+
+beforeEach(() => {
+  fake = new FakePool();
+});
+afterEach(() => fake.close());
+
+describe('a drain, while its borrowers go on', () => {
+  it('does not cut one who gives back and acquires again in one go', async () => {
+    const { pool, clock } = open({ max: 1 });
+    const first = await pool.acquire();
+    const drained = pool.drain({ timeoutMs: 10_000 });
+    await clock.pass(1_000);
+    first.release();
+    const second = watch(pool.acquire());
+    await clock.pass(8_000);
+    expect([second.client, first.cancels, pool.snapshot().state]).toEqual([first, 0, 'draining']);
+    second.client?.release();
+    expect(await drained).toEqual({ returned: 2, cut: 0, rejected: 0 });
+  });
+
+  it('does not reject one who waits again in one go, and ends at its time all the same', async () => {
+    const { pool, server, clock } = open({ max: 1 });
+    const first = await pool.acquire();
+    const drained = pool.drain({ timeoutMs: 10_000 });
+    await clock.pass(4_000);
+    server.slow = true;
+    first.release(true);
+    const second = watch(pool.acquire());
+    await clock.pass(5_999);
+    expect([second.error, pool.snapshot().state]).toEqual([undefined, 'draining']);
+    await clock.pass(1);
+    expect(second.error).toMatchObject({ code: 'POOL_CLOSED' });
+    expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 1 });
+  });
+});
+
+describe('a deadline that is no number', () => {
+  it.each([NaN, '100' as never, {} as never])(
+    'is refused at once, whether somebody waits or not: %p',
+    async (deadlineMs) => {
+      const { pool, clock } = open({ max: 1 });
+      const refusal = {
+        name: 'DatabaseConfigError',
+        message: expect.stringContaining('deadlineMs') as never,
+      };
+      await expect(pool.acquire({ deadlineMs })).rejects.toMatchObject(refusal);
+      const client = await pool.acquire();
+      await expect(pool.acquire({ deadlineMs })).rejects.toMatchObject(refusal);
+      const late = watch(pool.acquire({ deadlineMs: 200 }));
+      await clock.pass(200);
+      expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
+      expect(pool.snapshot().waiting).toBe(0);
+      client.release();
+    },
+  );
+
+  it('may be negative, as what is left of a budget is, or undefined', async () => {
+    const { pool, clock } = open({ max: 1 });
+    const client = await pool.acquire({ deadlineMs: undefined });
+    const late = watch(pool.acquire({ deadlineMs: -5 }));
+    await clock.pass(0);
+    expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
+    client.release();
+  });
+});
+
+describe('pool.query', () => {
+  it('tells in its error, and of its connection, where it was called', async () => {
+    const { pool, clock } = open({ max: 1, acquireTimeoutMs: 100, leakThresholdMs: 50 });
+    const client = await pool.acquire();
+    const whoAsks = () => pool.query('SELECT 1');
+    const late = watch(whoAsks() as never);
+    await clock.pass(100);
+    expect(late.error?.stack).toMatch(/^PoolAcquireTimeoutError: .*\n +at .*pool-turns\.spec/);
+    client.release();
+    jest.spyOn(client, 'query').mockReturnValue(undefined);
+    const lost = watch(whoAsks() as never);
+    await settled();
+    expect(pool.leases()[0]?.stack).toMatch(/^ +at .*pool-turns\.spec/);
+    client.emit('error', new Error('lost'));
+    await settled();
+    expect(lost.error?.message).toBe('lost');
+  });
+});
+
+describe('listeners and hooks', () => {
+  it('may end the pool when a connection has been opened: who waits for it still gets it, and the books are kept', async () => {
+    const { pool } = open({ max: 2 });
+    const ended: Promise<unknown>[] = [];
+    pool.once('connect', () => void ended.push(pool.end()));
+    const asked = [watch(pool.acquire()), watch(pool.acquire())];
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ state: 'ending', leased: 2, dialling: 0 });
+    for (const { client } of asked) client?.release();
+    await Promise.all(ended);
+    expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { shutdown: 2 } });
+  });
+
+  it('may drain the pool then: it is counted as opened and as closed', async () => {
+    const { pool, clock, server } = open({ max: 2 });
+    const drained: Promise<unknown>[] = [];
+    pool.on('connect', () => void drained.push(pool.drain({ timeoutMs: 0 })));
+    server.slow = true;
+    const asked = [watch(pool.acquire()), watch(pool.acquire())];
+    server.clients[0]?.answer();
+    await settled();
+    await clock.pass(1_000);
+    await Promise.all(drained);
+    expect(drained).toHaveLength(1);
+    asked[0]?.client?.release();
+    expect(asked[1]?.error?.code).toBe('POOL_CLOSED');
+    const { total, dialling, counters } = pool.snapshot();
+    expect({ total, dialling, created: counters.created, shutdown: counters.destroyed.shutdown }).toEqual({
+      total: 0,
+      dialling: 0,
+      created: 1,
+      shutdown: 1,
+    });
+  });
+
+  it('may lose the connection that has just been opened: nobody gets it', async () => {
+    const { pool, server } = open({ max: 1 });
+    pool.once('connect', (client: Fake) => client.lose());
+    const client = await pool.acquire();
+    expect([client.usable, server.clients.length]).toEqual([true, 2]);
+    client.release();
+  });
+
+  it('may throw in log, which surfaces on its own and leaves no one waiting for a connection that he has lost', async () => {
+    const thrown: unknown[] = [];
+    const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
+      try {
+        (callback as () => void)();
+      } catch (error) {
+        thrown.push(error);
+      }
+    });
+    const { pool } = open({
+      max: 1,
+      log: () => {
+        throw new Error('from log');
+      },
+    });
+    (await pool.acquire()).release(true);
+    await settled();
+    nextTick.mockRestore();
+    expect(thrown.map(String)).toEqual(Array(3).fill('Error: from log'));
+    expect(pool.snapshot()).toMatchObject({ total: 0, leased: 0, waiting: 0 });
+  });
+});
+
+describe('a connection that keeps silent when it is asked', () => {
+  it('does not take with it those that were in use since it was', async () => {
+    const { pool, server, clock } = open({ size: 3, maxOverflow: 0, keepaliveMs: 10_000 });
+    const [silent, later, last] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    silent.release();
+    await clock.pass(5_000);
+    later.release();
+    server.slowChecks = true;
+    await clock.pass(5_000);
+    expect([silent.checks, later.checks]).toEqual([1, 0]);
+    last.release();
+    silent.answerCheck(new Error('The connection did not answer.'));
+    await settled();
+    expect([silent.closed, later.closed, last.closed]).toEqual([true, false, false]);
+    expect(pool.idleCount).toBe(2);
+  });
+});
