@@ -217,15 +217,19 @@ describe('what is known of a session', () => {
   });
 
   it('an answer that nobody has asked for ends the connection, and nothing is sent again for it', async () => {
-    for (const inSetup of [true, false]) {
+    for (const [inSetup, tag, dirty] of [
+      [true, 'SET', false],
+      [false, 'SET', true],
+      [false, 'SELECT 1', false],
+    ] as const) {
       server = new ScriptedServer();
       const connection = make();
       await connection.connect();
       if (!inSetup) connection.finishSetup();
       const failed = once(connection, 'error');
-      server.say('C', 'SET\0');
+      server.say('C', `${tag}\0`);
       await failed;
-      expect([connection.usable, connection.dirty]).toEqual([false, !inSetup]);
+      expect([connection.usable, connection.dirty]).toEqual([false, dirty]);
     }
   });
 
