@@ -1,21 +1,26 @@
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { createAuthority, type IssuedCertificate } from '../../test/support/certificates.js';
+import {
+  type CertificateAuthority,
+  createAuthority,
+  type IssuedCertificate,
+} from '../../test/support/certificates.js';
 import { sendCancel } from './cancel.js';
 
 /** CancelRequest of process 7 with the key 8. */
 const CANCEL = '00000010' + '04d2162e' + '00000007' + '00000008';
 const SSL_REQUEST = '00000008' + '04d2162f';
 
+let authority: CertificateAuthority;
 let ca: string;
 let certificate: IssuedCertificate;
 beforeAll(async () => {
-  const authority = await createAuthority();
+  authority = await createAuthority();
   ca = authority.cert;
   certificate = await authority.issueServer();
 });
@@ -90,6 +95,54 @@ describe('a cancel', () => {
     );
     await sendCancel({ ...client, ssl: { ca } }, 60_000);
     expect([plain, encrypted]).toEqual([[SSL_REQUEST], [CANCEL]]);
+  });
+
+  it('goes to the address that the connection has reached, and wants the certificate of the name', async () => {
+    const own = await authority.issueServer({ hosts: ['db.invalid', 'other.invalid'] });
+    for (const servername of [undefined, 'other.invalid']) {
+      const heard: string[] = [];
+      const client = await listen((socket) =>
+        encrypt(socket, heard, { ...own, ALPNProtocols: ['postgresql'] }),
+      );
+      const connection = { stream: { remoteAddress: '127.0.0.1' } };
+      const ssl = { ca, ...(servername && { servername }) };
+      const dialled = { ...client, host: 'db.invalid', connection, ssl, sslNegotiation: 'direct' };
+      await sendCancel(dialled, 60_000);
+      expect(heard).toEqual([CANCEL]);
+      server!.close();
+    }
+  });
+
+  it('goes by the way of the caller, where the connection went by one of his own', async () => {
+    const heard: string[] = [];
+    const client = await listen((socket) => hear(socket, heard, () => socket.end()));
+    const dialled: unknown[] = [];
+    const own = () => {
+      const socket = new Socket();
+      const connect = socket.connect.bind(socket) as (port: number, host: string) => Socket;
+      return Object.assign(socket, {
+        connect: (_port: number, host: string) => {
+          dialled.push(host);
+          return connect(client.port, '127.0.0.1');
+        },
+      });
+    };
+    const connection = { stream: { remoteAddress: '127.0.0.2' } };
+    await sendCancel({ ...client, host: 'db.invalid', connection }, 60_000, own);
+    expect([heard, dialled]).toEqual([[CANCEL], ['db.invalid']]);
+    const none = () => {
+      throw new Error('no way');
+    };
+    await sendCancel(client, 60_000, none);
+    expect(heard).toHaveLength(1);
+  });
+
+  it('goes to the address that was given, where it is one, by a socket of its own', async () => {
+    const heard: string[] = [];
+    const client = await listen((socket) => hear(socket, heard, () => socket.end()));
+    const connection = { stream: { remoteAddress: '127.0.0.2' } };
+    await sendCancel({ ...client, connection }, 60_000, { once: 'used' });
+    expect(heard).toEqual([CANCEL]);
   });
 
   it('begins with TLS when the connection has', async () => {

@@ -32,6 +32,17 @@ describe('a line of statements', () => {
     expect(answers).toHaveLength(3);
   });
 
+  it('tells whose statement pg does not take, and lets those behind it have their turn', async () => {
+    await open();
+    const query = connection.query.bind(connection) as (...request: unknown[]) => Promise<unknown>;
+    const first = query('first');
+    const mistaken = [query('second', [], 'no function'), query('third', [], 'no function')];
+    const last = query('last');
+    for (const refused of mistaken) await expect(refused).rejects.toThrow('callback is not a function');
+    await Promise.all([first, last]);
+    expect(server.statements).toEqual(['first', 'last']);
+  });
+
   it('that is never sent tells each of its statements that the connection is gone, and why', async () => {
     await open();
     const heard = new Promise<void>((resolve) => {
