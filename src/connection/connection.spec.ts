@@ -1,6 +1,10 @@
+import { once } from 'node:events';
+import { type AddressInfo, createServer, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Query } from 'pg';
+import { createAuthority } from '../../test/support/certificates.js';
 import { ScriptedServer } from '../../test/support/scripted-server.js';
 import { Connection } from './connection.js';
 import type { ConnectionOptions } from './connection.js';
@@ -20,8 +24,8 @@ function make(options: ConnectionOptions = {}): Connection {
     user: 'u',
     database: 'd',
     host: 'h',
-    ...options,
     stream: () => server,
+    ...options,
   });
   connection.on('error', () => undefined);
   return connection;
@@ -32,6 +36,25 @@ async function open(options: ConnectionOptions = {}): Promise<Connection> {
   await connection.connect();
   connection.finishSetup();
   return connection;
+}
+
+/** A port of this machine where `greet` does as it likes with who comes, and which is closed after `work`. */
+async function listening(
+  greet: (socket: Socket) => void,
+  work: (port: number) => Promise<void>,
+): Promise<void> {
+  const sockets: Socket[] = [];
+  const listener = createServer((socket) => {
+    sockets.push(socket.on('error', () => undefined));
+    greet(socket);
+  }).listen(0, '127.0.0.1');
+  await once(listener, 'listening');
+  try {
+    await work((listener.address() as AddressInfo).port);
+  } finally {
+    for (const socket of sockets) socket.destroy();
+    listener.close();
+  }
 }
 
 /** The times that were set for a timer while `work` ran. */
@@ -82,6 +105,44 @@ describe('the limit of a statement', () => {
     const connection = await open(options);
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual(expected);
     expect(await timersOf(() => connection.query('SELECT $1', [1]))).toEqual(expected);
+  });
+
+  it('is kept alone where there is none at the server, as it is known then', async () => {
+    const terms = { statementLimitMs: 0, idleInTransactionMs: 0, shared: false, namedStatements: true };
+    const connection = await open({ terms });
+    expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([]);
+    terms.statementLimitMs = 700;
+    expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([700]);
+  });
+
+  it('does not end a cursor that lies open when its rows are here and its reader takes his time', async () => {
+    jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask'] });
+    try {
+      const connection = await open({ statementLimitMs: 1_000 });
+      const cancel = jest.spyOn(connection, 'cancelRunning').mockResolvedValue();
+      const turns = async (ms: number) => {
+        for (let passed = 0; passed < ms; passed += 500) {
+          jest.advanceTimersByTime(500);
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+      };
+      const cursor = {
+        submit: (wire: PgWire) => wire.parse({ text: 'SELECT 1' }),
+        handlePortalSuspended: jest.fn(),
+        handleError: () => undefined,
+      };
+      connection.query(cursor as never);
+      await turns(500);
+      server.say('s');
+      await turns(5_000);
+      expect(cursor.handlePortalSuspended).toHaveBeenCalledTimes(1);
+      expect(cancel).not.toHaveBeenCalled();
+      (connection as unknown as { connection: PgWire }).connection.parse({ text: 'the next rows' });
+      await turns(5_000);
+      expect(cancel).toHaveBeenCalled();
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('is left to the borrower from the statement on that speaks of it, until the next borrower', async () => {
@@ -145,6 +206,29 @@ describe('what is known of a session', () => {
     expect(connection.dirty).toBe(false);
   });
 
+  it('what several statements in one have set is sent again once', async () => {
+    const connection = make();
+    await connection.connect();
+    server.answer = (text) => ({ tag: text.startsWith('SET') ? ['SET', 'SET'] : 'DISCARD ALL' });
+    await connection.query('SET app.a = 1; SET app.b = 2');
+    connection.finishSetup();
+    await connection.restore('discard', 1_000);
+    expect(server.statements.slice(1)).toEqual(['DISCARD ALL', 'SET app.a = 1; SET app.b = 2']);
+  });
+
+  it('an answer that nobody has asked for ends the connection, and nothing is sent again for it', async () => {
+    for (const inSetup of [true, false]) {
+      server = new ScriptedServer();
+      const connection = make();
+      await connection.connect();
+      if (!inSetup) connection.finishSetup();
+      const failed = once(connection, 'error');
+      server.say('C', 'SET\0');
+      await failed;
+      expect([connection.usable, connection.dirty]).toEqual([false, !inSetup]);
+    }
+  });
+
   it('the text of a named statement is known too when only its name is sent', async () => {
     const connection = await open();
     for (let round = 0; round < 2; round += 1) {
@@ -199,6 +283,14 @@ describe('the return', () => {
     expect(connection.transaction).toBe('I');
   });
 
+  it('tells of nothing that was left in a session of its own', async () => {
+    const connection = await open();
+    server.answer = (text) => ({ tag: text.split(' ')[0] ?? '', status: text === 'ROLLBACK' ? 'I' : 'T' });
+    await connection.query("SET app.x = '1'");
+    const restored = await connection.restore('rollback', 1_000);
+    expect(restored).toStrictEqual({ rolledBack: true, cleared: false });
+  });
+
   it('asks for a standby once after a write that was refused as read-only', async () => {
     const connection = await open();
     server.answer = () => ({ error: { severity: 'ERROR', code: '25006' } });
@@ -213,7 +305,22 @@ describe('the return', () => {
   it('refuses a server that has become a standby', async () => {
     const connection = await open();
     jest.spyOn(connection, 'query').mockResolvedValue({ rows: [{ standby: true }] } as never);
-    await expect(connection.check(1_000, true)).rejects.toMatchObject({ code: 'CONNECTION_STANDBY' });
+    await expect(connection.check(1_000, true)).rejects.toMatchObject({
+      code: 'CONNECTION_STANDBY',
+      message: 'The server is a standby now; it was a primary before.',
+    });
+  });
+
+  it('leaves no listener behind', async () => {
+    const connection = await open();
+    const { connection: wire } = connection as unknown as { connection: typeof connection };
+    const listeners = () => [wire.listenerCount('readyForQuery'), connection.listenerCount('end')];
+    const before = listeners();
+    void connection.query('SELECT 1');
+    const quiet = connection.whenQuiet();
+    expect(listeners()).toEqual(before.map((count) => count + 1));
+    await quiet;
+    expect(listeners()).toEqual(before);
   });
 
   it('waits for the statements that run and wait, and fails when the connection ends first', async () => {
@@ -234,7 +341,10 @@ describe('the return', () => {
     const connection = await open();
     server.answer = () => undefined;
     void connection.query('SELECT 1').catch(() => undefined);
-    await expect(connection.restore('smart', 20)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+    await expect(connection.restore('smart', 20)).rejects.toMatchObject({
+      code: 'CONNECTION_RESET_FAILED',
+      message: 'The connection was not clean within 20 ms of its return.',
+    });
   });
 
   it('check asks, with primary for a primary, and is bounded', async () => {
@@ -299,6 +409,7 @@ describe('the end', () => {
     expect(connection.lostBy).toBe(reason);
     await expect(connection.query('SELECT 1')).rejects.toBe(reason);
     await expect(connection.query({ text: 'SELECT 1' })).rejects.toBe(reason);
+    await expect(connection.query(undefined as never)).rejects.toBe(reason);
     const query = connection.query.bind(connection) as (...request: unknown[]) => unknown;
     const called: unknown[] = [];
     expect(query('SELECT 1', (error: Error) => called.push(error))).toBeUndefined();
@@ -339,9 +450,38 @@ describe('the end', () => {
     expect(server.destroyed).toBe(true);
   });
 
-  it('of what is quiet needs no cancel', async () => {
+  it('asks the server to stop what runs, once at a time, and nobody where nothing does', async () => {
+    let asked = 0;
+    await listening(
+      (socket) => {
+        asked += 1;
+        socket.resume().once('data', () => socket.end());
+      },
+      async (port) => {
+        // The first one is the dial's; each cancel opens one of its own.
+        const streams = [server];
+        const stream = () => (streams.shift() ?? new Socket()) as never;
+        const connection = await open({ host: '127.0.0.1', port, stream });
+        await connection.cancelRunning();
+        expect(asked).toBe(0);
+        server.answer = () => undefined;
+        void connection.query('SELECT 1').catch(() => undefined);
+        await Promise.all([connection.cancelRunning(), connection.cancelRunning()]);
+        expect(asked).toBe(1);
+        await connection.cancelRunning();
+        expect(asked).toBe(2);
+      },
+    );
+  });
+
+  it('waits no longer than it takes: no timer is left of a goodbye', async () => {
     const connection = await open();
-    expect(await connection.cancelRunning()).toBeUndefined();
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    const closed = connection.close();
+    expect(timers()).toBe(before + 1);
+    await closed;
+    expect(timers()).toBe(before);
   });
 });
 
@@ -365,17 +505,21 @@ describe('behind a pooler', () => {
     expect(restored).toMatchObject({ cleared: false, left: "SET app.x = '1'" });
     expect(server.statements).toEqual(["SET app.x = '1'"]);
     expect(connection.restore('smart', 1_000)).toBeUndefined();
+    server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? 'T' : 'I' });
+    await connection.query('BEGIN');
+    expect(await connection.restore('smart', 1_000)).toStrictEqual({ rolledBack: true, cleared: false });
   });
 
   it('statements are sent without their names where the server could not find them later', async () => {
-    const names = async (namedStatements: boolean): Promise<string[]> => {
+    const names = async (options: ConnectionOptions): Promise<string[]> => {
       server = new ScriptedServer();
-      const connection = await open({ terms: { ...terms, namedStatements } });
+      const connection = await open(options);
       await connection.query({ name: 'a', text: 'SELECT $1', values: [1] });
       return Object.keys((connection as unknown as { connection: PgWire }).connection.parsedStatements);
     };
-    expect(await names(true)).toEqual(['a']);
-    expect(await names(false)).toEqual([]);
+    expect(await names({})).toEqual(['a']);
+    expect(await names({ terms })).toEqual(['a']);
+    expect(await names({ terms: { ...terms, namedStatements: false } })).toEqual([]);
   });
 });
 
@@ -388,17 +532,52 @@ describe('a login', () => {
     expect(server.destroyed).toBe(true);
   });
 
-  it.each(['startup', 'direct', 'postgres'])(
-    'that waits for TLS takes what TLS begins with (%s)',
-    async (negotiation) => {
-      server.silent = true;
-      const connected = make(
-        (negotiation === 'startup' ? {} : { ssl: {}, sslNegotiation: negotiation }) as ConnectionOptions,
-      ).connect();
-      setImmediate(() => server.push('HTTP/1.1 400 Bad Request'));
-      await expect(connected).rejects.toMatchObject({ code: 'NOT_POSTGRESQL' });
+  it.each(['postgres', 'direct'] as const)(
+    'through TLS goes on when TLS answers as it does (%s)',
+    async (sslnegotiation) => {
+      const authority = await createAuthority();
+      const certificate = await authority.issueServer();
+      const encrypt = (socket: Socket) => {
+        const options = { isServer: true, ...certificate, ALPNProtocols: ['postgresql'] };
+        const secure = new TLSSocket(socket, options).on('error', () => undefined);
+        secure.pipe(server).pipe(secure);
+      };
+      const greet = (socket: Socket) => {
+        if (sslnegotiation === 'direct') return encrypt(socket);
+        socket.once('data', () => {
+          socket.write('S');
+          encrypt(socket);
+        });
+      };
+      await listening(greet, async (port) => {
+        const ssl = { ca: authority.cert };
+        const connection = new Connection({ host: '127.0.0.1', port, user: 'u', ssl, sslnegotiation });
+        await connection.connect();
+        await connection.query('SELECT 1');
+        expect(server.statements).toEqual(['SELECT 1']);
+        await connection.close();
+      });
     },
   );
+
+  describe.each<[string, ConnectionOptions]>([
+    ['in plain text', {}],
+    ['asked for TLS', { ssl: {} }],
+    ['begun with TLS', { ssl: {}, sslnegotiation: 'direct' }],
+  ])('%s', (_how, options) => {
+    it.each(['HTTP/1.1 400 Bad Request\r\n\r\n', '220 mail ESMTP\r\n', '\x4a\0\0\0\x0a8.4.0\0'])(
+      'is refused by what speaks another protocol: %j',
+      async (greeting) => {
+        await listening(
+          (socket) => socket.end(greeting),
+          async (port) => {
+            const connected = new Connection({ host: '127.0.0.1', port, user: 'u', ...options }).connect();
+            await expect(connected).rejects.toMatchObject({ code: 'NOT_POSTGRESQL' });
+          },
+        );
+      },
+    );
+  });
 
   it('that is not bound to its TLS connection is refused where it has to be', async () => {
     await expect(make({ requireChannelBinding: true }).connect()).rejects.toMatchObject({
@@ -406,6 +585,45 @@ describe('a login', () => {
     });
     server = new ScriptedServer();
     await make({ requireChannelBinding: false }).connect();
+  });
+
+  it('by a method that is not allowed is refused', async () => {
+    const connected = make({ requireAuth: ['scram-sha-256'] }).connect();
+    await expect(connected).rejects.toMatchObject({ code: 'LOGIN_METHOD_REFUSED' });
+    expect(server.destroyed).toBe(true);
+    server = new ScriptedServer();
+    await make({ requireAuth: ['none'] }).connect();
+  });
+
+  it('at a server of another kind than is wanted is refused, with a goodbye', async () => {
+    const connection = make({ serverKind: 'primary' });
+    // It neither reports what it is, nor has its answer a row.
+    await expect(connection.connect()).rejects.toMatchObject({ code: 'SERVER_KIND_REFUSED' });
+    expect([server.statements.length, connection.usable]).toEqual([1, false]);
+    await once(connection, 'end');
+    server = new ScriptedServer();
+    const wanted = make({ serverKind: 'standby' });
+    expect(await wanted.connect()).toBe(wanted);
+    expect(wanted.usable).toBe(true);
+  });
+
+  it('asks for the password when the server does, and tells of one that was refused', async () => {
+    const refused: string[] = [];
+    const passwords = {
+      ask: () => Promise.resolve('old'),
+      refused: (password: string) => void refused.push(password),
+    };
+    server.password = 'old';
+    await make({ passwords }).connect();
+    server = new ScriptedServer();
+    server.password = 'new';
+    await expect(make({ passwords }).connect()).rejects.toMatchObject({ code: '28P01' });
+    expect(refused).toEqual(['old']);
+  });
+
+  it('takes the password that was given where there is no function for it', async () => {
+    server.password = 'given';
+    await make({ password: 'given' }).connect();
   });
 });
 
@@ -416,24 +634,43 @@ describe('statements that wait for the one before them', () => {
     const done: string[] = [];
     const note = (name: string) => () => void done.push(name);
     query('first', note('first'));
-    query('by callback', note('by callback'));
-    query({ text: 'by config', callback: note('by config') });
+    expect(query('by callback', note('by callback'))).toBeUndefined();
+    expect(query('by last callback', [], note('by last callback'))).toBeUndefined();
+    expect(query({ text: 'by config', callback: note('by config') })).toBeUndefined();
     const submittable = new Query('submitted', note('submitted') as never);
     expect(query(submittable)).toBe(submittable);
     query({ text: 'odd', values: 'no list', callback: note('odd') });
+    const second = query({ text: 'by promise of a config' }) as Promise<unknown>;
     const last = query('by promise') as Promise<unknown>;
     expect(() => query(undefined)).toThrow('null or undefined query');
     expect(() => query(null)).toThrow(TypeError);
-    await last;
+    await Promise.all([second, last]);
+    const byCallback = ['first', 'by callback', 'by last callback', 'by config', 'submitted'];
     expect(server.statements.filter((text) => text !== 'odd')).toEqual([
-      'first',
-      'by callback',
-      'by config',
-      'submitted',
+      ...byCallback,
+      'by promise of a config',
       'by promise',
     ]);
-    expect(done.filter((name) => name !== 'odd')).toEqual(['first', 'by callback', 'by config', 'submitted']);
+    expect(done.filter((name) => name !== 'odd')).toEqual(byCallback);
   });
+
+  it.each(['goes on', 'ends'])(
+    'are told when pg does not take them, and those behind them have their turn, where the connection %s',
+    async (fate) => {
+      const connection = await open();
+      const query = connection.query.bind(connection) as (...request: unknown[]) => Promise<unknown>;
+      const first = query('first');
+      const mistaken = [query('second', [], 'no function'), query('third', [], 'no function')];
+      const last = query('last');
+      if (fate === 'ends') connection.destroy();
+      const [one, ...others] = await Promise.allSettled([first, ...mistaken, last]);
+      expect(one?.status).toBe(fate === 'ends' ? 'rejected' : 'fulfilled');
+      const why = fate === 'ends' ? 'Connection terminated unexpectedly' : 'callback is not a function';
+      for (const other of others.slice(0, 2)) expect(other).toMatchObject({ reason: { message: why } });
+      expect(others[2]?.status).toBe(one?.status);
+      expect(server.statements).toEqual(fate === 'ends' ? [] : ['first', 'last']);
+    },
+  );
 
   it('are told when the connection ends meanwhile', async () => {
     const connection = await open();
@@ -466,8 +703,10 @@ describe('what is given and what is shown', () => {
       expect(server.startup).toContain('-c geqo=off -c work_mem=8MB');
       server = new ScriptedServer();
       await open({ options: '', session: { work_mem: '8MB' } });
-      expect(server.startup).toContain('-c work_mem=8MB');
-      expect(server.startup).not.toContain('geqo');
+      expect(server.startup).toContain('options\0-c work_mem=8MB\0');
+      server = new ScriptedServer();
+      await open({ options: '' });
+      expect(server.startup).not.toContain('options\0');
     } finally {
       delete process.env.PGOPTIONS;
     }
@@ -476,7 +715,8 @@ describe('what is given and what is shown', () => {
   it('shows its address and neither password nor TLS, and copies the TLS options', async () => {
     const ssl = { key: 's3cret' };
     const connection = make({ password: 's3cret', ssl });
-    expect((connection as unknown as { ssl: object }).ssl).not.toBe(ssl);
+    const used = (connection as unknown as { ssl: typeof ssl }).ssl;
+    expect([used === ssl, used.key]).toEqual([false, 's3cret']);
     expect(connection.toJSON()).toEqual({ host: 'h', port: 5432, database: 'd', processID: null });
     expect(inspect(connection)).toMatch(/^Connection \{ host: 'h', port: 5432/);
     expect(JSON.stringify({ ...connection })).not.toContain('s3cret');
@@ -490,6 +730,31 @@ describe('what is given and what is shown', () => {
     const ssl = Object.defineProperty({}, 'key', { value: 's3cret', enumerable: false });
     const connection = make({ ssl });
     expect((connection as unknown as { ssl: { key: string } }).ssl.key).toBe('s3cret');
+  });
+
+  it('keeps the TCP connection alive, unless it is told not to', async () => {
+    await open();
+    expect(server.keptAlive).toEqual([true, 30_000]);
+    server = new ScriptedServer();
+    await open({ keepAlive: false });
+    expect(server.keptAlive).toEqual([]);
+  });
+
+  it('has a query that tools can wrap, as they do with a method', async () => {
+    const connection = await open();
+    const seen: unknown[] = [];
+    const { query } = connection;
+    Object.defineProperty(connection, 'query', {
+      value: (text: string) => {
+        seen.push(text);
+        return query(text);
+      },
+      configurable: true,
+      enumerable: true,
+      writable: true,
+    });
+    await connection.query('SELECT 1');
+    expect([seen, server.statements]).toEqual([['SELECT 1'], ['SELECT 1']]);
   });
 
   it('takes a connection string alone', () => {

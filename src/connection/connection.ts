@@ -77,7 +77,7 @@ export class Connection extends Client {
     // `pg` looks into the environment for what is empty.
     if (given.options === '') parameters.options = '';
     const session = startupOptions(given.session ?? {});
-    if (session) parameters.options = [parameters.options, session].filter(Boolean).join(' ');
+    parameters.options = [parameters.options, session].filter(Boolean).join(' ');
     this.#terms = given.terms ?? OWN_SESSION;
     this.#limit = new StatementLimit(this, limitOf(given, parameters), () => this.#terms.statementLimitMs);
     this.#idle = new IdleLimit(
@@ -116,7 +116,7 @@ export class Connection extends Client {
       this.#refused ??= error;
       cutSocket(this, error);
     };
-    expectPostgres(wire.stream, !ssl ? 'startup' : sslNegotiation === 'direct' ? 'tls' : 'ssl', refuse);
+    if (!ssl || sslNegotiation !== 'direct') expectPostgres(wire.stream, ssl ? 'ssl' : 'startup', refuse);
     this.#demands = demandOf(this, wire, given, refuse);
   }
 
@@ -349,7 +349,7 @@ export class Connection extends Client {
       if (tagDropsStatements(tag)) this.#forgetStatements();
       const changed =
         tagLeavesState(tag, active?.text) ||
-        (active?.text !== undefined && this.#leavesState(active.text)) ||
+        this.#leavesState(active?.text ?? '') ||
         // It takes away what the dial's hooks have set, which is not in the startup packet.
         (this.#setup.length > 0 && tagUndoesSetup(tag));
       if (!changed) return;
@@ -394,7 +394,8 @@ export class Connection extends Client {
   }
 
   #ofSetup(query: SubmittedQuery | null | undefined): boolean {
-    return this.#inSetup || (query !== null && query !== undefined && this.#setupQueries.has(query));
+    // Nothing is in no set.
+    return this.#inSetup || this.#setupQueries.has(query as SubmittedQuery);
   }
 
   /** `pg` would go on naming statements that the server has dropped: "prepared statement does not exist". */

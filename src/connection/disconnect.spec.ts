@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { isDisconnect, isReadOnlyRefusal } from './disconnect.js';
+import { isDisconnect, isFatal, isReadOnlyRefusal } from './disconnect.js';
 
 const error = (fields: object, message = 'x') => Object.assign(new Error(message), fields);
 
@@ -7,7 +7,16 @@ describe('a disconnect', () => {
   it.each([
     ['the server has ended the session', error({ severity: 'FATAL', code: '57P01' })],
     ['the server has panicked', error({ severity: 'PANIC', code: 'XX000' })],
-    ['the socket was reset', error({ code: 'ECONNRESET', syscall: 'read' })],
+    ...[
+      'ECONNRESET',
+      'ECONNREFUSED',
+      'ECONNABORTED',
+      'ETIMEDOUT',
+      'ENETDOWN',
+      'ENETUNREACH',
+      'EHOSTDOWN',
+      'EHOSTUNREACH',
+    ].map((code) => [`the socket has failed by ${code}`, error({ code, syscall: 'read' })] as const),
     ['the socket was closed while writing', error({ code: 'EPIPE', syscall: 'write' })],
     ['the socket has ended', error({}, 'Connection terminated unexpectedly')],
     [
@@ -26,10 +35,16 @@ describe('a disconnect', () => {
     ['a cancelled statement', error({ severity: 'ERROR', code: '57014' })],
     ['an error of the app that has the code of a socket', error({ code: 'ECONNRESET' })],
     ['a RAISE with the words of pg', error({ severity: 'ERROR', code: 'P0001' }, 'Connection terminated')],
+    ['an end of something else', error({}, 'Redis: Connection terminated')],
+    ['a close of something else', error({}, 'The other Client was closed')],
     ['no error at all', 'Connection terminated'],
     ['nothing', undefined],
   ])('is not: %s', (_, failure) => {
     expect(isDisconnect(failure)).toBe(false);
+  });
+
+  it('is not said by an answer that is none', () => {
+    expect([isFatal(undefined), isFatal(null)]).toEqual([false, false]);
   });
 
   it('is not yet a write that was refused as read-only; the server has to be asked', () => {

@@ -7,8 +7,6 @@ const FIRST_BYTES = {
   startup: 'RENv',
   /** Yes, no, error; https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
   ssl: 'SNE',
-  /** A record of TLS: handshake or alert. */
-  tls: '\x16\x15',
 } as const;
 
 /**
@@ -22,11 +20,14 @@ export function expectPostgres(
 ): void {
   stream.prependOnceListener('data', (bytes: Uint8Array) => {
     if (FIRST_BYTES[sent].includes(String.fromCharCode(bytes[0] ?? 0))) return;
-    refuse(
-      new ConnectionError('What answers at this address is not PostgreSQL.', {
-        code: 'NOT_POSTGRESQL',
-        hint: 'Correct host and port in DB_URL.',
-      }),
-    );
+    refuse(notPostgres());
+  });
+}
+
+/** What answers speaks neither PostgreSQL's protocol nor TLS. */
+export function notPostgres(): ConnectionError {
+  return new ConnectionError('What answers at this address is not PostgreSQL.', {
+    code: 'NOT_POSTGRESQL',
+    hint: 'Correct host and port in DB_URL.',
   });
 }

@@ -52,7 +52,7 @@ describe('the care for a client of another class', () => {
     client.answers = false;
     await expect(control.check(20)).rejects.toThrow('did not answer within 20 ms');
     expect(client.sent).toEqual(['SELECT 1', 'SELECT 1']);
-    await control.cancelRunning();
+    await control.cancelRunning().then(() => undefined);
   });
 
   it('takes a class that throws, and one that cannot be ended, as it is', async () => {
@@ -69,12 +69,26 @@ describe('the care for a client of another class', () => {
 
   it('says goodbye, and destroys it when there is no answer', async () => {
     const client = new Plain();
-    await new PlainClientControl(client).close();
+    const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
+    const before = timers();
+    await new PlainClientControl(client).close(60_000);
+    expect(timers()).toBe(before);
     client.ends = false;
     const stream = { destroy: jest.fn() };
     Object.assign(client, { connection: { stream } });
     await new PlainClientControl(client).close(20);
     expect(stream.destroy).toHaveBeenCalledTimes(1);
+  });
+
+  it('destroys one with a socket without a goodbye, for which nobody may be there', () => {
+    const client = new Plain();
+    const end = jest.spyOn(client, 'end');
+    const stream = { destroy: jest.fn() };
+    Object.assign(client, { connection: { stream } });
+    const reason = new Error('enough');
+    new PlainClientControl(client).destroy(reason);
+    expect(stream.destroy).toHaveBeenCalledWith(reason);
+    expect(end).not.toHaveBeenCalled();
   });
 
   it('destroys one without a socket by its goodbye, and takes it for lost', async () => {

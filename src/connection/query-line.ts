@@ -7,6 +7,8 @@ interface LineClient {
   pipeline?: boolean;
   query: unknown;
   readonly lostBy: Error | undefined;
+  /** The length of this line. */
+  readonly queuedStatements: number;
   on(event: 'end', listener: () => void): unknown;
 }
 
@@ -56,21 +58,19 @@ export class QueryLine {
   /** As the client's `query`, in all its forms: at once when nothing runs, else when all before it are through. */
   send(request: unknown[]): unknown {
     const client = this.#client;
-    const free = isQuiet(client) && this.#waiting.length === 0;
-    if (free || client.pipeline || !isQueryable(client)) return this.#query(...request);
+    if (isQuiet(client) || client.pipeline || !isQueryable(client)) return this.#query(...request);
     // As `pg` does at once, and not in the middle of somebody else's answer.
     if (request[0] === null || request[0] === undefined)
       throw new TypeError('Client was passed a null or undefined query');
     const own = client.query;
     // Cut off meanwhile, the client has another `query`, which says why.
     const later = (query: Query) => (client.query === own ? query : (client.query as Query))(...request);
-    const [config, ...rest] = request as [{ submit?: unknown; callback?: unknown } | string, ...unknown[]];
-    if (typeof config === 'object' && typeof config?.submit === 'function') {
+    const [config, ...rest] = request as [{ submit?: unknown; callback?: unknown }, ...unknown[]];
+    if (typeof config.submit === 'function') {
       this.#waiting.push(later);
       return config;
     }
-    const callbacks = typeof config === 'object' ? [config?.callback, ...rest] : rest;
-    if (callbacks.some((callback) => typeof callback === 'function')) {
+    if ([config.callback, ...rest].some((callback) => typeof callback === 'function')) {
       this.#waiting.push(later);
       return undefined;
     }

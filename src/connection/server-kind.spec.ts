@@ -14,7 +14,10 @@ async function letIn(reported: Record<string, string>, answer?: { standby: boole
     const judge = requireServerKind(wire as never, kind);
     for (const [parameterName, parameterValue] of Object.entries(reported))
       wire.emit('parameterStatus', { parameterName, parameterValue });
-    const query = () => {
+    const query = (text: string) => {
+      expect(text).toMatch(
+        /pg_is_in_recovery\(\) AS standby,.*default_transaction_read_only.* AS read_only$/,
+      );
       asked += 1;
       return Promise.resolve({ rows: answer ? [answer] : [] });
     };
@@ -50,5 +53,33 @@ describe('the kind of a server', () => {
       kinds: ['read-only', 'standby'],
       asked: 4,
     });
+    expect(
+      await letIn({ default_transaction_read_only: 'off' }, { standby: false, read_only: true }),
+    ).toEqual({ kinds: ['read-only', 'primary'], asked: 4 });
   });
+
+  it('is none that takes writes where the question has no answer', async () => {
+    expect(await letIn({})).toEqual({ kinds: ['read-only', 'standby'], asked: 4 });
+  });
+
+  it.each<[string, string, ServerKind, string]>([
+    ['on', 'on', 'primary', 'a standby'],
+    ['off', 'on', 'read-write', 'read-only'],
+    ['off', 'off', 'standby', 'a primary'],
+  ])(
+    'is told, and what was wanted (recovering %s, read-only %s)',
+    async (recovering, readOnly, wanted, found) => {
+      const wire = new EventEmitter();
+      const judge = requireServerKind(wire as never, wanted);
+      wire.emit('parameterStatus', { parameterName: 'in_hot_standby', parameterValue: recovering });
+      wire.emit('parameterStatus', {
+        parameterName: 'default_transaction_read_only',
+        parameterValue: readOnly,
+      });
+      await expect(judge({ query: () => Promise.reject(new Error('asked')) })).rejects.toMatchObject({
+        message: `The server is ${found}, and target_session_attrs is ${wanted}.`,
+        hint: expect.stringContaining('target_session_attrs'),
+      });
+    },
+  );
 });

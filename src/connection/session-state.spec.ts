@@ -1,5 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
-import { tagDropsStatements, tagLeavesState, textLeavesState, textSetsTimeLimit } from './session-state.js';
+import {
+  tagDropsStatements,
+  tagLeavesState,
+  tagUndoesSetup,
+  textLeavesState,
+  textSetsTimeLimit,
+} from './session-state.js';
 
 describe('the command tag', () => {
   it.each(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD'])('%s leaves state behind', (tag) => {
@@ -17,6 +23,7 @@ describe('the command tag', () => {
   it.each([
     'SET LOCAL search_path TO x',
     ' set transaction isolation level serializable;',
+    'SET  LOCAL search_path TO x ; ',
     'SET LOCAL ROLE app',
   ])('SET leaves none when all there is ends with the transaction: %s', (text) => {
     expect(tagLeavesState('SET', text)).toBe(false);
@@ -24,6 +31,7 @@ describe('the command tag', () => {
 
   it.each([
     'SET LOCAL a.b = 1; SET c.d = 2',
+    'SET LOCAL a.b=1;SET/**/c.d=2',
     'SET search_path TO x',
     '/* SET LOCAL */ SET search_path TO x',
     'SET ROLE app',
@@ -35,6 +43,11 @@ describe('the command tag', () => {
     expect(tagLeavesState('DECLARE CURSOR', 'DECLARE c CURSOR FOR SELECT 1')).toBe(false);
     expect(tagLeavesState('DECLARE CURSOR', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1')).toBe(true);
     expect(tagLeavesState('DECLARE CURSOR', undefined)).toBe(true);
+  });
+
+  it('tells when what was set after the dial is gone', () => {
+    const tags = ['RESET', 'DISCARD ALL', 'DISCARD PLANS', 'SET'];
+    expect(tags.map(tagUndoesSetup)).toEqual([true, true, false, false]);
   });
 
   it('tells when the server has forgotten its prepared statements', () => {
@@ -72,6 +85,9 @@ describe('the text', () => {
     'SELECT pg_advisory_xact_lock(1)',
     "SELECT set_config('app.tenant', $1, true)",
     "SELECT set_config('app.tenant', $1::text, TRUE), set_config($2, 'x', true)",
+    "SELECT set_config ( 'app.tenant'::text , 'some tenant'::text ,  true )",
+    'SELECT set_config($10,$11,true)',
+    "SELECT set_config('app.tenant'::text,  '',true)",
     'CREATE TABLE templates (id int)',
   ])('says that none is: %s', (text) => {
     expect(textLeavesState(text)).toBe(false);

@@ -27,6 +27,13 @@ describe('a statement whose name is taken off', () => {
     expect(sent.name).toBeUndefined();
   });
 
+  it('may be changed on its way, by a tool that traces statements', () => {
+    const [sent] = unnamed([{ name: 'mine', text: 'SELECT 1' }]) as [{ name?: string }];
+    expect(Object.keys({ ...sent })).toEqual(['name']);
+    sent.name = 'theirs';
+    expect(sent.name).toBe('theirs');
+  });
+
   it('may be a Query of pg, which has to stay the same object', () => {
     const query = new Query({ name: 'mine', text: 'SELECT 1' });
     const [sent] = unnamed([query]);

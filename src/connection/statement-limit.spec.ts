@@ -279,6 +279,18 @@ describe('the limit of a statement', () => {
       expect(client.cancelRunning).toHaveBeenCalledTimes(1);
     });
 
+    it('comes when the server has said an error and never that it is ready', async () => {
+      const limit = new StatementLimit(client, 1_000);
+      client.plain();
+      limit.start();
+      client.stream.bytesWritten += 5;
+      client._activeQuery = null;
+      await pass(2_000);
+      expect(client.cancelRunning).toHaveBeenCalledTimes(1);
+      await pass(1_000);
+      expect(client.destroy).toHaveBeenCalledWith(expect.objectContaining({ code: 'QUERY_TIMEOUT' }));
+    });
+
     it('does not come for a client whose socket cannot be seen', async () => {
       client.connection = undefined;
       const limit = new StatementLimit(client, 1_000);

@@ -47,7 +47,7 @@ export class StatementLimit {
 
   /** A statement goes out. */
   start(): void {
-    if (this.#suspended || this.#cancel || this.#limit() <= 0) return;
+    if (this.#suspended || this.#cancel) return;
     this.answered();
     this.#unanswered = false;
     this.#arm();

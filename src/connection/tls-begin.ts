@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { ConnectionError } from '../database.errors.js';
+import { notPostgres } from './greeting.js';
 
 /** `S` */
 const PROMISE = 0x53;
@@ -34,6 +35,10 @@ export function beginTls(wire: TlsWire, refuse: (error: Error) => void): void {
   }
   wire.on('sslconnect', () => {
     const stream = wire.stream as TLSSocket;
+    // Nothing was promised, so nobody broke in: a web server, MySQL, SSH. Told before `pg` tells of it.
+    stream.prependOnceListener('error', (error: Error) => {
+      if (error.message.includes('wrong version number')) refuse(notPostgres());
+    });
     stream.once('secureConnect', () => {
       if (stream.alpnProtocol !== 'postgresql') refuse(notDirect());
     });

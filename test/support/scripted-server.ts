@@ -2,7 +2,8 @@ import { Duplex } from 'node:stream';
 
 /** How a statement is answered; nothing at all when there is no answer. */
 export interface Answer {
-  tag?: string;
+  /** Several where it is several statements in one. */
+  tag?: string | string[];
   error?: { severity: string; code: string };
   status?: 'I' | 'T' | 'E';
 }
@@ -18,10 +19,14 @@ export class ScriptedServer extends Duplex {
   startup = '';
   /** Whether it logs anybody in. */
   silent = false;
+  /** The only password with which it lets anybody in; without one it asks for none. */
+  password: string | undefined;
   answer: (text: string) => Answer | undefined = () => ({ tag: 'SELECT 0' });
   bytesRead = 0;
   bytesWritten = 0;
   connecting = true;
+  /** What it was told of TCP keepalive. */
+  keptAlive: unknown[] = [];
   #parsed = '';
 
   connect(): this {
@@ -34,7 +39,8 @@ export class ScriptedServer extends Duplex {
   setNoDelay(): this {
     return this;
   }
-  setKeepAlive(): this {
+  setKeepAlive(...settings: unknown[]): this {
+    this.keptAlive = settings;
     return this;
   }
   ref(): this {
@@ -72,6 +78,11 @@ export class ScriptedServer extends Duplex {
   #welcome(packet: Buffer): void {
     this.startup = packet.toString('latin1');
     if (this.silent) return;
+    if (this.password === undefined) this.#letIn();
+    else this.say('R', Buffer.from([0, 0, 0, 3]));
+  }
+
+  #letIn(): void {
     this.say('R', Buffer.alloc(4));
     this.say('K', Buffer.from([0, 0, 0, 7, 0, 0, 0, 8]));
     this.say('Z', 'I');
@@ -81,6 +92,10 @@ export class ScriptedServer extends Duplex {
     const type = String.fromCharCode(chunk[at] ?? 0);
     const body = chunk.subarray(at + 5, at + 1 + chunk.readInt32BE(at + 1));
     if (type === 'Q') this.#reply(body.toString('utf8', 0, body.indexOf(0)));
+    if (type === 'p') {
+      if (body.toString('utf8', 0, body.indexOf(0)) === this.password) this.#letIn();
+      else this.#fail({ severity: 'FATAL', code: '28P01' });
+    }
     if (type === 'P') {
       this.#parsed = body.toString('utf8').split('\0')[1] ?? '';
       this.say('1');
@@ -96,8 +111,12 @@ export class ScriptedServer extends Duplex {
     const answer = this.answer(text);
     if (!answer) return;
     const { tag, error, status = 'I' } = answer;
-    if (tag !== undefined) this.say('C', `${tag}\0`);
-    if (error) this.say('E', `S${error.severity}\0V${error.severity}\0C${error.code}\0Mfailed\0\0`);
+    for (const each of [tag ?? []].flat()) this.say('C', `${each}\0`);
+    if (error) this.#fail(error);
     this.say('Z', status);
+  }
+
+  #fail({ severity, code }: { severity: string; code: string }): void {
+    this.say('E', `S${severity}\0V${severity}\0C${code}\0Mfailed\0\0`);
   }
 }
