@@ -152,7 +152,7 @@ describe('the pauses between dials that fail', () => {
     const backoff = new DialBackoff(clock);
     const pauses: number[] = [];
     for (let failure = 0; failure < 9; failure += 1) {
-      backoff.failed(new Error(`failure ${failure}`));
+      backoff.failed(new Error(`failure ${failure}`), Infinity);
       pauses.push(backoff.nextDial(0) - clock.now());
       await clock.pass(5_000);
     }
@@ -162,7 +162,7 @@ describe('the pauses between dials that fail', () => {
 
   it('let one dial be under way at a time, and a further one for each second that it hangs', () => {
     const backoff = new DialBackoff(clock);
-    backoff.failed(new Error('refused'));
+    backoff.failed(new Error('refused'), Infinity);
     backoff.started();
     expect(backoff.nextDial(1)).toBe(clock.now() + 1_000);
     expect(backoff.nextDial(0)).toBe(clock.now() + 10);
@@ -170,11 +170,11 @@ describe('the pauses between dials that fail', () => {
 
   it('are forgotten with the first success: the next failure begins anew', () => {
     const backoff = new DialBackoff(clock);
-    for (let failure = 0; failure < 5; failure += 1) backoff.failed(new Error('refused'));
+    for (let failure = 0; failure < 5; failure += 1) backoff.failed(new Error('refused'), Infinity);
     backoff.succeeded();
     expect(backoff.lastError).toBeUndefined();
     expect([backoff.nextDial(0), backoff.nextDial(3)]).toEqual([-Infinity, -Infinity]);
-    backoff.failed(new Error('refused'));
+    backoff.failed(new Error('refused'), Infinity);
     expect(backoff.nextDial(0)).toBe(clock.now() + 10);
   });
 });

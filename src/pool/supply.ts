@@ -297,7 +297,7 @@ export class Supply<C extends PoolableClient> {
   }
 
   #dialFailed(bornAt: number, cause: Error): void {
-    this.#backoff.failed(cause);
+    this.#backoff.failed(cause, bornAt);
     this.counters.dialFailures += 1;
     this.voice.dialFailed(cause);
     // While connections are out, one of them will come back.
