@@ -3,6 +3,7 @@
  * statements of which it makes the promise itself.
  */
 export function leadToCaller(error: Error): never {
-  Error.captureStackTrace(error, leadToCaller);
+  // A client of another class may throw anything.
+  if (error instanceof Error) Error.captureStackTrace(error, leadToCaller);
   throw error;
 }

@@ -294,6 +294,23 @@ describe('the end of connections', () => {
     second.destroy();
   });
 
+  it('leaves one alone that is lent, when an older one is still being opened for nobody', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    server.slow = true;
+    const abort = new AbortController();
+    const lent = watch(pool.acquire());
+    watch(pool.acquire({ signal: abort.signal }));
+    server.clients[1]?.answer();
+    await settled();
+    abort.abort();
+    const ended = pool.end();
+    await settled();
+    expect(server.clients.map(({ closed }) => closed)).toEqual([true, false]);
+    expect(lent.client).toBe(server.clients[1]);
+    lent.client?.release();
+    await ended;
+  });
+
   it('of one that was lent leaves the idle ones where they are', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [first, second, third] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];

@@ -411,6 +411,18 @@ describe('a drain', () => {
     expect(client.destroyedBy).toBeUndefined();
   });
 
+  it('gives each of several half a second after the cancel, whoever comes back first', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [first, second] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const drained = pool.drain({ timeoutMs: 1_000 });
+    await clock.pass(1_000);
+    first.release();
+    await clock.pass(499);
+    expect(second.destroyedBy).toBeUndefined();
+    second.release();
+    expect(await drained).toEqual({ returned: 2, cut: 0, rejected: 0 });
+  });
+
   it('cuts what does not come back even then', async () => {
     open({ max: 1 });
     const client = await pool.acquire();

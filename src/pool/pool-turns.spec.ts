@@ -71,25 +71,6 @@ describe('a deadline that is no number', () => {
   });
 });
 
-describe('pool.query', () => {
-  it('tells in its error, and of its connection, where it was called', async () => {
-    const { pool, clock } = open({ max: 1, acquireTimeoutMs: 100, leakThresholdMs: 50 });
-    const client = await pool.acquire();
-    const whoAsks = () => pool.query('SELECT 1');
-    const late = watch(whoAsks() as never);
-    await clock.pass(100);
-    expect(late.error?.stack).toMatch(/^PoolAcquireTimeoutError: .*\n +at .*pool-turns\.spec/);
-    client.release();
-    jest.spyOn(client, 'query').mockReturnValue(undefined);
-    const lost = watch(whoAsks() as never);
-    await settled();
-    expect(pool.leases()[0]?.stack).toMatch(/^ +at .*pool-turns\.spec/);
-    client.emit('error', new Error('lost'));
-    await settled();
-    expect(lost.error?.message).toBe('lost');
-  });
-});
-
 describe('listeners and hooks', () => {
   it('may end the pool when a connection has been opened: who waits for it still gets it, and the books are kept', async () => {
     const { pool } = open({ max: 2 });
