@@ -60,6 +60,18 @@ export class Connection extends Client {
   #demands: Demands | undefined;
   #dialled = false;
 
+  static {
+    // Not as a method, which would have to repeat every overload of `pg`; not on the object, where no class that extends
+    // this one could have a `query` of its own.
+    Object.defineProperty(this.prototype, 'query', {
+      value: function (this: Connection, ...request: unknown[]) {
+        return this.#line.send(this.#terms.namedStatements ? request : unnamed(request));
+      },
+      writable: true,
+      configurable: true,
+    });
+  }
+
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
     super({
@@ -100,13 +112,6 @@ export class Connection extends Client {
       } finally {
         this.#endSetup();
       }
-    });
-    // On the object and not as a method, which would have to repeat every overload of `pg`.
-    Object.defineProperty(this, 'query', {
-      value: (...request: unknown[]) =>
-        this.#line.send(this.#terms.namedStatements ? request : unnamed(request)),
-      writable: true,
-      configurable: true,
     });
     this.#listen();
     const { connection: wire, ssl, sslNegotiation } = internalsOf(this);
@@ -245,7 +250,7 @@ export class Connection extends Client {
       clear: () => this.#clears(mode),
       setup: this.#setup,
       suspectStandby: () => this.#suspectStandby,
-      cancelled: this.#cancelling,
+      cancelled: () => this.#cancelling,
       timeoutMs,
     });
     const left = restored.cleared ? undefined : this.#dirtiedBy;
@@ -307,7 +312,11 @@ export class Connection extends Client {
   #refuse(reason: Error): void {
     if (this.#lost) return;
     this.#lost = reason;
-    (this as { query: unknown }).query = refuseWith(this, reason);
+    Object.defineProperty(this, 'query', {
+      value: refuseWith(this, reason),
+      writable: true,
+      configurable: true,
+    });
   }
 
   /** Without settings: they hold the password. */
@@ -377,7 +386,9 @@ export class Connection extends Client {
     });
   }
 
-  #sent(text: string): void {
+  /** @param given nothing is an empty statement for `pg` */
+  #sent(given: string | null | undefined): void {
+    const text = given ?? '';
     this.#lastSql = text;
     this.#idle.sent();
     this.#limit.start();

@@ -39,7 +39,7 @@ export class PlainClientControl {
       clear: () => mode === 'discard',
       setup: [],
       suspectStandby: () => false,
-      cancelled: undefined,
+      cancelled: () => undefined,
       timeoutMs,
     });
   }

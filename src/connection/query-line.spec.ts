@@ -84,4 +84,11 @@ describe('a line of statements', () => {
     );
     expect(stacks).toEqual([expect.stringContaining('atOnce'), expect.stringContaining('behindIt')]);
   });
+
+  it('takes a statement without a text for an empty one, as pg does', async () => {
+    await open();
+    const query = connection.query.bind(connection) as (config: unknown) => Promise<unknown>;
+    await Promise.all([query({ name: 'none', text: null }), query({ text: '' })]);
+    expect(connection.lastSql).toBe('');
+  });
 });

@@ -33,7 +33,7 @@ export interface RestorePlan {
   /** Whether to ask the server if it is a standby. */
   suspectStandby: () => boolean;
   /** Resolves when no cancel of ours is under way. */
-  cancelled: Promise<void> | undefined;
+  cancelled: () => Promise<void> | undefined;
   timeoutMs: number;
 }
 
@@ -63,8 +63,8 @@ export function whenQuiet(client: object & Restorable): Promise<void> {
 export function restoreSession(client: object & Restorable, plan: RestorePlan): Promise<Restored> {
   const run = async (): Promise<Restored> => {
     await whenQuiet(client);
-    // A cancel that arrives late would hit the next borrower's statement.
-    await plan.cancelled;
+    // A cancel that arrives late would hit the next borrower's statement; it may have begun since the return.
+    await plan.cancelled();
     const status = transactionStatusOf(client);
     const rolledBack = status === 'T' || status === 'E';
     if (rolledBack) await client.query({ text: 'ROLLBACK' });

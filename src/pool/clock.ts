@@ -30,7 +30,7 @@ export class Alarm {
     private readonly holdsProcess: boolean,
   ) {}
 
-  /** Rings at `due` or earlier. */
+  /** Rings at `due` or earlier; `Infinity` is never. */
   by(due: number): void {
     if (due >= this.#due) return;
     this.#cancel?.();

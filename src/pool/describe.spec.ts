@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { describeLease, duration } from './describe.js';
+import type { PoolSnapshot } from '../database.snapshot.js';
+import { describeLease, describePool, duration } from './describe.js';
 
 describe('the words of an operator', () => {
   it('say durations shortly', () => {
@@ -17,6 +18,22 @@ describe('the words of an operator', () => {
     expect(describeLease(nothing)).toBe('somebody without a name for 5 ms');
     expect(describeLease({ ...nothing, borrower: 'job', inTransaction: true, lastSql: 'SELECT 1' })).toBe(
       'job for 5 ms, in transaction, last SQL SELECT 1',
+    );
+  });
+
+  it('say how the pool is, and who has had a connection longest, leaving out what is not', () => {
+    const pool = { leased: 3, max: 9, dialling: 0, validating: 0, returning: 0, waiting: 0 } as PoolSnapshot;
+    expect(describePool(pool, [])).toBe('3 of 9 connections in use, 0 waiting');
+    const holders = ['one', 'two'].map((borrower) => ({
+      borrower,
+      heldMs: 5,
+      inTransaction: false,
+      lastSql: undefined,
+      stack: undefined,
+    }));
+    expect(describePool({ ...pool, dialling: 1, validating: 2, returning: 3, waiting: 4 }, holders)).toBe(
+      '3 of 9 connections in use, 1 being opened, 2 being validated, 3 being cleaned, 4 waiting; ' +
+        'held longest: one for 5 ms; two for 5 ms',
     );
   });
 });

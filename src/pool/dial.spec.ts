@@ -2,7 +2,7 @@ import { EventEmitter } from 'node:events';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { FakeClient, FakeServer } from '../../test/support/fake-client.js';
 import { VirtualClock, settled } from '../../test/support/virtual-clock.js';
-import { DialBackoff, dial } from './dial.js';
+import { DialBackoff, dial, isWaking } from './dial.js';
 
 let clock: VirtualClock;
 beforeEach(() => {
@@ -132,6 +132,16 @@ describe('a dial', () => {
   });
 });
 
+it.each([
+  ['the database system is starting up', '57P03', true],
+  ['Control plane request failed', 'XX000', true],
+  ['Too many connections attempts', 'XX000', true],
+  ['sorry, too many clients already', '53300', false],
+  ['password authentication failed for user "app"', '28P01', false],
+])('a server that says "%s" (%s) is about to serve: %s', (message, code, waking) => {
+  expect(isWaking(Object.assign(new Error(message), { code }))).toBe(waking);
+});
+
 describe('the pauses between dials that fail', () => {
   it('are none before the first failure, however many dials are under way', () => {
     const backoff = new DialBackoff(clock);
@@ -142,7 +152,7 @@ describe('the pauses between dials that fail', () => {
     const backoff = new DialBackoff(clock);
     const pauses: number[] = [];
     for (let failure = 0; failure < 9; failure += 1) {
-      backoff.failed(new Error(`failure ${failure}`));
+      backoff.failed(new Error(`failure ${failure}`), Infinity);
       pauses.push(backoff.nextDial(0) - clock.now());
       await clock.pass(5_000);
     }
@@ -152,7 +162,7 @@ describe('the pauses between dials that fail', () => {
 
   it('let one dial be under way at a time, and a further one for each second that it hangs', () => {
     const backoff = new DialBackoff(clock);
-    backoff.failed(new Error('refused'));
+    backoff.failed(new Error('refused'), Infinity);
     backoff.started();
     expect(backoff.nextDial(1)).toBe(clock.now() + 1_000);
     expect(backoff.nextDial(0)).toBe(clock.now() + 10);
@@ -160,11 +170,11 @@ describe('the pauses between dials that fail', () => {
 
   it('are forgotten with the first success: the next failure begins anew', () => {
     const backoff = new DialBackoff(clock);
-    for (let failure = 0; failure < 5; failure += 1) backoff.failed(new Error('refused'));
+    for (let failure = 0; failure < 5; failure += 1) backoff.failed(new Error('refused'), Infinity);
     backoff.succeeded();
     expect(backoff.lastError).toBeUndefined();
     expect([backoff.nextDial(0), backoff.nextDial(3)]).toEqual([-Infinity, -Infinity]);
-    backoff.failed(new Error('refused'));
+    backoff.failed(new Error('refused'), Infinity);
     expect(backoff.nextDial(0)).toBe(clock.now() + 10);
   });
 });

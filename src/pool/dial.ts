@@ -64,18 +64,23 @@ export class DialBackoff {
   #failures = 0;
   #until = -Infinity;
   #startedAt = -Infinity;
+  #failedAt = -Infinity;
   lastError: Error | undefined;
 
   constructor(private readonly clock: Clock) {}
 
-  failed(error: Error): void {
+  failed(error: Error, bornAt: number): void {
     this.lastError = error;
-    this.#until = this.clock.now() + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
+    // Begun before the last failure, it says the same: fifteen at once are one failure, and not a pause of fifteen doublings.
+    if (bornAt <= this.#failedAt) return;
+    this.#failedAt = this.clock.now();
+    this.#until = this.#failedAt + Math.min(FIRST_PAUSE_MS * 2 ** this.#failures, LONGEST_PAUSE_MS);
     this.#failures += 1;
   }
 
   succeeded(): void {
     this.#failures = 0;
+    this.#failedAt = -Infinity;
     this.lastError = undefined;
   }
 

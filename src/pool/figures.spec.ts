@@ -2,6 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import { DurationHistogram } from './figures.js';
 
 describe('a histogram of durations', () => {
+  it('has a zero for each bucket before anything is recorded', () => {
+    const { boundsMs, counts, ...rest } = new DurationHistogram().snapshot();
+    expect(counts).toEqual([...boundsMs, Infinity].map(() => 0));
+    expect(rest).toEqual({ count: 0, sumMs: 0, maxMs: 0 });
+  });
+
   it('counts each in the bucket whose bound it does not exceed, and the longest in one without a bound', () => {
     const histogram = new DurationHistogram();
     for (const ms of [0, 1, 1.1, 2, 2, 60_000, 60_001, 90_000]) histogram.record(ms);

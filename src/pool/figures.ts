@@ -13,11 +13,11 @@ export class DurationHistogram {
 
   record(ms: number): void {
     let bucket = 0;
-    while (bucket < BOUNDS_MS.length && ms > (BOUNDS_MS[bucket] ?? Infinity)) bucket += 1;
+    while (ms > (BOUNDS_MS[bucket] ?? Infinity)) bucket += 1;
     this.#counts[bucket] = (this.#counts[bucket] ?? 0) + 1;
     this.#count += 1;
     this.#sumMs += ms;
-    if (ms > this.#maxMs) this.#maxMs = ms;
+    this.#maxMs = Math.max(this.#maxMs, ms);
   }
 
   snapshot(): Histogram {

@@ -70,7 +70,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
 
 /** The frames of a captured stack without its first line, which names no error here. */
 export function framesOf(site: { stack?: string } | undefined): string | undefined {
-  return site?.stack?.replace(/^[^\n]*\n/, '');
+  return site?.stack?.replace(/^[^\n]*\n?/, '');
 }
 
 /** Frames kept when leak detection is on: below Nest and TypeORM, the user's own code is frame 13 to 16. */

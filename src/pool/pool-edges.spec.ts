@@ -45,6 +45,7 @@ describe('between two states', () => {
     asked.answerCheck();
     await settled();
     expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
+    expect(pool.snapshot()).toMatchObject({ leased: 2, returning: 0, validating: 0 });
   });
 
   it('a connection goes to the next one when its waiter gives up while it is asked or cleaned', async () => {
@@ -68,6 +69,23 @@ describe('between two states', () => {
     ]);
     expect(next.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
     expect(server.clients).toHaveLength(2);
+  });
+
+  it('a waiter has an idle connection that needs no question, although a suspect one was used after it', async () => {
+    open({ size: 3, maxOverflow: 0 });
+    const [lost, suspect] = (await fake.acquireAll(2)) as [Fake, Fake];
+    lost.lose();
+    lost.release();
+    const fresh = await pool.acquire();
+    fresh.release();
+    suspect.release();
+    server.slowChecks = true;
+    const waiting = watch(pool.acquire());
+    await settled();
+    expect([suspect.checks, waiting.client]).toEqual([1, fresh]);
+    suspect.answerCheck();
+    await settled();
+    expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 1, validating: 0 });
   });
 
   it('an older connection that comes back after an outage is asked before the waiter gets it', async () => {
@@ -102,6 +120,23 @@ describe('between two states', () => {
     expect(waiting.client).toBe(first);
   });
 
+  it('one that was silent leads to others that are dead, and each is closed once', async () => {
+    open({ size: 3, maxOverflow: 0 });
+    const [dead, idle, silent] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    for (const client of [idle, dead, silent]) client.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const waiting = watch(pool.acquire());
+    dead.usable = false;
+    silent.answerCheck(new Error('no answer'));
+    await settled();
+    expect(waiting.client).toBe(server.clients[3]);
+    expect(pool.snapshot()).toMatchObject({
+      total: 1,
+      counters: { destroyed: { validation: 2, broken: 1 } },
+    });
+  });
+
   it('an answer that comes after the end changes nothing', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [checked, cleaned, failing] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
@@ -122,6 +157,40 @@ describe('between two states', () => {
     await settled();
     expect(pool.snapshot()).toMatchObject({ returning: 0, validating: 0, idle: 0, total: 0 });
     expect(fake.codes()).not.toContain('CONNECTION_RESET_FAILED');
+  });
+
+  it('an answer in the moment in which its connection is lost changes nothing either', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [asked, cleaned] = (await fake.acquireAll(2)) as [Fake, Fake];
+    asked.release();
+    await clock.pass(1_000);
+    server.slowChecks = true;
+    const { done } = cleaning(cleaned);
+    cleaned.release();
+    const waiting = [watch(pool.acquire()), watch(pool.acquire())];
+    asked.answerCheck();
+    asked.lose();
+    done(false);
+    cleaned.lose();
+    await settled();
+    expect(waiting.map(({ client }) => client)).toEqual(server.clients.slice(2));
+    expect(pool.snapshot()).toMatchObject({ total: 2, leased: 2, idle: 0, validating: 0, returning: 0 });
+  });
+
+  it('a hook after the dial that ends after the pool has made no connection', async () => {
+    let prepared!: () => void;
+    open({ onConnect: () => new Promise<void>((resolve) => (prepared = resolve)) });
+    const connected = jest.fn();
+    pool.on('connect', connected);
+    const asked = watch(pool.acquire());
+    await settled();
+    const drained = pool.drain({ timeoutMs: 0 });
+    await clock.pass(0);
+    await drained;
+    prepared();
+    await settled();
+    expect([asked.error?.code, connected.mock.calls]).toEqual(['POOL_CLOSED', []]);
+    expect(pool.snapshot()).toMatchObject({ total: 0, dialling: 0, counters: { created: 0 } });
   });
 
   it('a connection that comes back at the end is closed and not cleaned first', async () => {
@@ -146,6 +215,13 @@ describe('between two states', () => {
     server.clients[0]?.emit('error', new Error('after its end'));
     expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { outages: 0 } });
     expect(fake.codes()).toEqual([]);
+    const failing = watch(pool.acquire());
+    server.clients[1]?.answer(new Error('refused'));
+    await settled();
+    server.clients[1]?.emit('error', new Error('after its dial has failed'));
+    expect(failing.error?.code).toBe('POOL_DIAL_FAILED');
+    expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { outages: 0 } });
+    expect(fake.codes()).toEqual(['CONNECTION_DIAL_FAILED']);
   });
 
   it('a connection that is lost while it is asked or cleaned is nobody’s: no event, no word but of the outage', async () => {
@@ -216,6 +292,16 @@ describe('the end of connections', () => {
     expect(pool.snapshot()).toMatchObject({ dialling: 0, total: 0 });
     first.destroy();
     second.destroy();
+  });
+
+  it('of one that was lent leaves the idle ones where they are', async () => {
+    open({ size: 3, maxOverflow: 0 });
+    const [first, second, third] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    first.release();
+    second.release();
+    third.release(true);
+    expect(pool.idleCount).toBe(2);
+    expect(await fake.acquireAll(2)).toEqual([second, first]);
   });
 
   it('is by force when a goodbye fails', async () => {

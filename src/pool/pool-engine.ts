@@ -112,8 +112,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     const lease = this.leases.open(slot, now, request, site);
     this.counters.acquired += 1;
     this.#waitTimes.record(waitedMs);
-    const look = this.leases.nextLook(lease);
-    if (look !== Infinity) this.#leaseAlarm.by(look);
+    this.#leaseAlarm.by(this.leases.nextLook(lease));
     const client = slot.client as Leased<C>;
     client.release = (error) => this.#release(lease, error);
     this.#voice.announce('acquire', client);
@@ -147,10 +146,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
 
   #lookAtLeases(): void {
     this.leases.look(this.#voice, (lease, error) => this.takeBack(lease, 'reclaimed', error));
-    for (const lease of this.leases) {
-      const look = this.leases.nextLook(lease);
-      if (look !== Infinity) this.#leaseAlarm.by(look);
-    }
+    for (const lease of this.leases) this.#leaseAlarm.by(this.leases.nextLook(lease));
   }
 
   // ---- waiting -------------------------------------------------------------------------------------------------------
@@ -172,7 +168,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     if (this.leases.units.holds(request.unit)) this.counters.nestedAcquires += 1;
     this.#waiters.add(waiter);
     this.leases.units.waiting(request.unit);
-    if (deadline !== Infinity) this.#waiterAlarm.by(deadline);
+    this.#waiterAlarm.by(deadline);
     this.#supply.pump();
     this.#breakDeadlock();
   }
@@ -204,7 +200,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
       this.#settle(waiter, this.#voice.timeoutError(afterMs, waiter.site, this.#supply.lastError));
     }
     if (this.#waiters.length === 0 && !this.ending) return;
-    if (next !== Infinity) this.#waiterAlarm.by(next);
+    this.#waiterAlarm.by(next);
     this.#supply.pump();
     this.#breakDeadlock();
   }

@@ -392,6 +392,20 @@ describe('connections that are lost', () => {
     expect(check).toHaveBeenCalledWith(2_000, true);
   });
 
+  it('closes one from before the outage that turns out to be on a standby, and opens another in its place', async () => {
+    open({ size: 2 });
+    const [stale, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    other.release();
+    const standby = Object.assign(new Error('standby'), { code: 'CONNECTION_STANDBY' });
+    stale.cleaning = Promise.reject(standby);
+    stale.release();
+    await settled();
+    server.checkError = standby;
+    expect(await pool.acquire()).toBe(server.clients[2]);
+    expect(other.closed).toBe(true);
+    expect(pool.snapshot().counters).toMatchObject({ outages: 1, validationFailures: 1 });
+  });
+
   it('stops asking for a primary where the connections opened since are on a standby too', async () => {
     open({ size: 1 });
     const stale = await pool.acquire();

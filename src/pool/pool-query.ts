@@ -33,7 +33,7 @@ async function run<C extends PoolableClient>(
   if (typeof text === 'function')
     throw new Error('Passing a function as the first parameter to pool.query is not supported');
   const client = await connect();
-  let lost: ((error: Error) => void) | undefined;
+  let lost!: (error: Error) => void;
   try {
     return await new Promise((resolve, reject) => {
       // A client that is lost while it is silent calls nothing back: its end does.
@@ -44,7 +44,7 @@ async function run<C extends PoolableClient>(
       );
     }).catch(leadToCaller);
   } finally {
-    if (lost) client.removeListener('error', lost);
+    client.removeListener('error', lost);
     client.release();
   }
 }

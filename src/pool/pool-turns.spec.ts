@@ -173,3 +173,30 @@ describe('a connection that keeps silent when it is asked', () => {
     expect(pool.idleCount).toBe(2);
   });
 });
+
+describe('dials that fail together', () => {
+  it('are one failure: the next dial follows after the shortest pause', async () => {
+    const { pool, server, clock } = open({ size: 5, maxOverflow: 10, acquireTimeoutMs: 5_000 });
+    server.slow = true;
+    const first = Array.from({ length: 15 }, () => watch(pool.acquire()));
+    for (const client of [...server.clients]) {
+      await clock.pass(1);
+      client.answer(new Error('refused'));
+    }
+    await settled();
+    expect(first.every(({ error }) => error?.code === 'POOL_DIAL_FAILED')).toBe(true);
+    const later = watch(pool.acquire());
+    await clock.pass(10);
+    expect(server.clients.length).toBe(16);
+    server.clients[15]?.answer(new Error('refused'));
+    await settled();
+    const last = watch(pool.acquire());
+    await clock.pass(19);
+    expect([later.error?.code, server.clients.length]).toEqual(['POOL_DIAL_FAILED', 16]);
+    await clock.pass(1);
+    server.clients[16]?.answer();
+    await settled();
+    expect(last.client).toBe(server.clients[16]);
+    last.client?.release();
+  });
+});

@@ -153,6 +153,13 @@ describe('the limits of a pool', () => {
     expect(refused({ max })).toContainEqual(expect.stringMatching(new RegExp(`^max is ${max};`)));
   });
 
+  it.each([{ size: 1, maxOverflow: 0 }, { size: 0, maxOverflow: 1 }, { max: 1 }])(
+    'may be those of a single connection: %j',
+    (options) => {
+      expect(resolveLimits(options).max).toBe(1);
+    },
+  );
+
   it('may be without bounds where that can be', () => {
     expect(refused({ maxWaiting: Infinity, maxUses: Infinity, acquireTimeoutMs: Infinity })).toEqual([]);
   });

@@ -42,7 +42,7 @@ export class Slot<C extends PoolableClient> {
   }
 
   get expired(): boolean {
-    return this.lifetimeMs !== Infinity && this.ageMs >= this.lifetimeMs;
+    return this.ageMs >= this.lifetimeMs;
   }
 
   /** It has just been used, or has just answered. */

@@ -255,7 +255,7 @@ export class Supply<C extends PoolableClient> {
     }
     this.#log('opening a connection');
     const slot = new Slot(client, linkOf(client), this.generation, this.clock);
-    if (maxLifetimeMs !== Infinity) slot.lifetimeMs = maxLifetimeMs * (1 - Math.random() * LIFETIME_JITTER);
+    slot.lifetimeMs = maxLifetimeMs * (1 - Math.random() * LIFETIME_JITTER);
     client.on('error', (error: Error) => this.#lose(slot, error));
     this.#slots.add(slot);
     this.dialling += 1;
@@ -297,7 +297,7 @@ export class Supply<C extends PoolableClient> {
   }
 
   #dialFailed(bornAt: number, cause: Error): void {
-    this.#backoff.failed(cause);
+    this.#backoff.failed(cause, bornAt);
     this.counters.dialFailures += 1;
     this.voice.dialFailed(cause);
     // While connections are out, one of them will come back.
@@ -384,11 +384,8 @@ export class Supply<C extends PoolableClient> {
     const limitMs = this.#idleLimit();
     // Those that are to be closed are not asked; an alarm for it would ring on and on.
     const idleMs = limitMs === Infinity ? this.limits.keepaliveMs : limitMs;
-    const left = Math.min(
-      idleMs === Infinity ? Infinity : idleMs - slot.idleMs,
-      slot.lifetimeMs === Infinity ? Infinity : slot.lifetimeMs - slot.ageMs,
-    );
-    if (left !== Infinity) this.#housekeeping.by(this.clock.now() + left);
+    const left = Math.min(idleMs - slot.idleMs, slot.lifetimeMs - slot.ageMs);
+    this.#housekeeping.by(this.clock.now() + left);
   }
 
   #keepHouse(): void {
@@ -417,7 +414,7 @@ export class Supply<C extends PoolableClient> {
     if (state === 'dialling') this.dialling -= 1;
     if (state === 'checking') this.checking -= 1;
     if (state === 'returning') this.returning -= 1;
-    const at = state === 'idle' ? this.#idle.indexOf(slot) : -1;
+    const at = this.#idle.indexOf(slot);
     if (at >= 0) this.#idle.splice(at, 1);
     slot.state = 'gone';
     this.#slots.delete(slot);

@@ -1,0 +1,278 @@
+import { inspect } from 'node:util';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { FakeClient } from '../../test/support/fake-client.js';
+import type { FakeServer } from '../../test/support/fake-client.js';
+import { FakePool, watch } from '../../test/support/fake-pool.js';
+import type { Fake } from '../../test/support/fake-pool.js';
+import type { VirtualClock } from '../../test/support/virtual-clock.js';
+import { settled } from '../../test/support/virtual-clock.js';
+import { ConnectionPool } from './connection-pool.js';
+import type { PoolOptions } from './pool.options.js';
+
+let fake: FakePool;
+let clock: VirtualClock;
+let server: FakeServer;
+let pool: ConnectionPool<FakeClient>;
+
+function open(options: PoolOptions<FakeClient> = {}): void {
+  fake = new FakePool(options);
+  ({ clock, server, pool } = fake);
+}
+
+afterEach(() => fake.close());
+
+interface Told {
+  args: unknown[];
+  /** What the call gave back; a callback that comes before it is told synchronously. */
+  returned: unknown;
+}
+
+function told(ask: (callback: (...args: unknown[]) => void) => unknown): Promise<Told> {
+  return new Promise((resolve) => {
+    let returned: unknown = 'nothing yet';
+    returned = ask((...args) => resolve({ args, returned }));
+  });
+}
+
+/** The calls that stand in the process's queue for `callback`: what it throws there is nobody's rejection. */
+async function queuedFor(callback: () => void, ask: () => void): Promise<unknown[][]> {
+  const nextTick = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
+  ask();
+  await settled();
+  const calls = nextTick.mock.calls.filter(([called]) => called === callback).map(([, ...args]) => args);
+  nextTick.mockRestore();
+  return calls;
+}
+
+describe('connect', () => {
+  it('lends by promise', async () => {
+    open();
+    const client = await pool.connect();
+    expect(client).toBe(server.clients[0]);
+    client.release();
+    expect(pool.idleCount).toBe(1);
+  });
+
+  it.each([0, 1])(
+    'lends by callback with the client and its release, not synchronously, %i being idle',
+    async (idle) => {
+      open();
+      if (idle > 0) (await pool.acquire()).release();
+      const { args, returned } = await told((callback) => pool.connect(callback));
+      const client = server.clients[0] as Fake;
+      expect([args, returned]).toEqual([[undefined, client, client.release], undefined]);
+      (args[2] as () => void)();
+      expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0 });
+    },
+  );
+
+  it('tells a callback of its failure, with a release that does nothing', async () => {
+    open();
+    server.dialError = new Error('refused');
+    const { args, returned } = await told((callback) => pool.connect(callback));
+    expect([args, returned]).toEqual([
+      [expect.objectContaining({ code: 'POOL_DIAL_FAILED' }), undefined, expect.any(Function)],
+      undefined,
+    ]);
+    expect((args[2] as () => unknown)()).toBeUndefined();
+  });
+
+  it('lets what a callback throws surface on its own', async () => {
+    open();
+    const callback = () => undefined;
+    const [args] = await queuedFor(callback, () => pool.connect(callback));
+    expect(args).toEqual([undefined, server.clients[0], expect.any(Function)]);
+    server.dialError = new Error('refused');
+    (server.clients[0] as Fake).release(true);
+    const [failed] = await queuedFor(callback, () => pool.connect(callback));
+    expect(failed?.[0]).toMatchObject({ code: 'POOL_DIAL_FAILED' });
+  });
+
+  it('has its caller in the stack of its errors, as acquire has', async () => {
+    open({ max: 1, acquireTimeoutMs: 500 });
+    await pool.acquire();
+    const asked = [watch(pool.connect()), watch(pool.acquire())];
+    await clock.pass(500);
+    for (const { error } of asked)
+      expect(error?.stack).toMatch(/^PoolAcquireTimeoutError: .*\n {4}at .*connection-pool\.spec\.ts/);
+  });
+});
+
+describe('the events', () => {
+  it('are those of pg.Pool, in their order and with their arguments', async () => {
+    open();
+    const seen: unknown[][] = [];
+    for (const event of ['connect', 'acquire', 'release', 'remove', 'error'])
+      pool.on(event, (...args: unknown[]) => seen.push([event, ...args]));
+    const client = await pool.acquire();
+    client.release();
+    await pool.acquire();
+    const error = new Error('of mine');
+    client.release(error);
+    await settled();
+    expect(seen).toEqual([
+      ['connect', client],
+      ['acquire', client],
+      ['release', undefined, client],
+      ['acquire', client],
+      ['release', error, client],
+      ['remove', client],
+    ]);
+  });
+
+  it('tell of no connection that could not be opened', async () => {
+    open();
+    const heard = jest.fn();
+    for (const event of ['connect', 'acquire', 'release', 'remove', 'error']) pool.on(event, heard);
+    server.dialError = new Error('refused');
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    expect(heard).not.toHaveBeenCalled();
+  });
+});
+
+describe('end', () => {
+  it('calls back when all is closed, and tells a second callback that it comes too late', async () => {
+    open();
+    const client = await pool.acquire();
+    const callback = jest.fn();
+    pool.end(callback);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(callback).not.toHaveBeenCalled();
+    client.release();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(callback.mock.calls).toEqual([[]]);
+    expect(client.closed).toBe(true);
+    const late = await told((again) => pool.end(again));
+    expect(late).toEqual({ args: [new Error('Called end on pool more than once')], returned: undefined });
+  });
+
+  it('lets what a callback throws surface on its own', async () => {
+    open();
+    const callback = () => undefined;
+    expect(await queuedFor(callback, () => pool.end(callback))).toEqual([[]]);
+    expect(await queuedFor(callback, () => pool.end(callback))).toEqual([[expect.any(Error)]]);
+  });
+
+  it('is refused the second time even while the first is under way', async () => {
+    open();
+    const client = await pool.acquire();
+    const ended = pool.end();
+    await expect(pool.end()).rejects.toThrow('Called end on pool more than once');
+    client.release();
+    await ended;
+  });
+});
+
+describe('drain', () => {
+  it('has ten seconds when nobody says how many', async () => {
+    open();
+    const client = await pool.acquire();
+    const drained = jest.fn();
+    void pool.drain().then(drained);
+    await clock.pass(9_999);
+    expect(client.cancels).toBe(0);
+    await clock.pass(1);
+    expect(client.cancels).toBe(1);
+    await clock.pass(500);
+    expect(drained).toHaveBeenCalledWith({ returned: 0, cut: 1, rejected: 0 });
+  });
+});
+
+describe('what can be asked', () => {
+  it('is how many there are, are idle, wait, and are past their lifetime', async () => {
+    open({ size: 2, maxOverflow: 0, maxLifetimeMs: 60_000 });
+    const counts = () => [pool.totalCount, pool.idleCount, pool.waitingCount, pool.expiredCount];
+    expect(counts()).toEqual([0, 0, 0, 0]);
+    server.slow = true;
+    const asked = [1, 2, 3].map(() => watch(pool.acquire()));
+    // Two of the three have a connection on its way.
+    expect(counts()).toEqual([2, 0, 1, 0]);
+    for (const client of server.clients) client.answer();
+    await settled();
+    expect(counts()).toEqual([2, 0, 1, 0]);
+    asked[0]?.client?.release();
+    await settled();
+    expect(counts()).toEqual([2, 0, 0, 0]);
+    asked[1]?.client?.release();
+    expect(counts()).toEqual([2, 1, 0, 0]);
+    await clock.pass(60_000);
+    expect(counts()).toEqual([1, 0, 0, 1]);
+  });
+
+  it.each([
+    [{ size: 2, maxOverflow: 1 }, 3],
+    [{ poolSize: 4 }, 4],
+    [{ max: 6 }, 6],
+  ])('is, as of a pg.Pool, what options.max says, listed where it was given: %j', (options, max) => {
+    open(options);
+    expect(pool.options.max).toBe(max);
+    expect(Object.keys(pool.options).includes('max')).toBe('max' in options);
+  });
+
+  it('does not count a dial that nobody waits for any more', async () => {
+    open();
+    server.slow = true;
+    const abort = new AbortController();
+    watch(pool.acquire({ signal: abort.signal }));
+    abort.abort();
+    expect([pool.waitingCount, pool.totalCount]).toEqual([0, 1]);
+  });
+
+  it('is who has what, the longest first, in a list that is the asker’s own', async () => {
+    open();
+    const first = await pool.acquire({ borrower: 'first' });
+    const second = await pool.acquire({ borrower: 'second' });
+    const leases = pool.leases();
+    expect(leases.map(({ borrower }) => borrower)).toEqual(['first', 'second']);
+    expect([pool.leaseOf(first), pool.leaseOf(second)]).toEqual(leases);
+    leases.length = 0;
+    expect(pool.leases()).toHaveLength(2);
+    first.release();
+    expect(pool.leaseOf(first)).toBeUndefined();
+    expect(pool.leaseOf(second)?.borrower).toBe('second');
+  });
+
+  it('is told in figures by JSON and in a sentence by inspect', async () => {
+    open({ size: 2, maxOverflow: 1, password: 's3cret' });
+    await pool.acquire({ borrower: 'GET /users' });
+    expect(JSON.parse(JSON.stringify({ pool }))).toEqual({
+      pool: JSON.parse(JSON.stringify(pool.snapshot())),
+    });
+    expect(inspect(pool)).toBe('ConnectionPool { 1 of 3 connections in use, 0 waiting }');
+  });
+});
+
+describe('the class of its clients', () => {
+  it.each([
+    [{}, 10_000],
+    [{ connectTimeoutMs: 2_000 }, 2_000],
+    [{ connectionTimeoutMillis: 3_000 }, 3_000],
+    [{ connectTimeoutMs: 0 }, 0],
+  ])('is told with %j how long a dial may take, and sets no timer of its own for it', async (options, ms) => {
+    open({ application_name: 'app', ...options });
+    (await pool.acquire()).release();
+    expect(server.clients[0]?.options).toMatchObject({
+      application_name: 'app',
+      connectTimeoutMs: ms,
+      connectionTimeoutMillis: 0,
+    });
+  });
+
+  it('is an option, which goes before the second argument', async () => {
+    class Mine extends FakeClient {
+      constructor() {
+        super(server, {});
+      }
+    }
+    open();
+    for (const made of [
+      new ConnectionPool<FakeClient>({ clock, Client: Mine }, server.Client),
+      new ConnectionPool<FakeClient>({ clock }, Mine),
+    ]) {
+      const client = await made.connect();
+      expect(client).toBeInstanceOf(Mine);
+      client.release();
+      await made.end();
+    }
+  });
+});

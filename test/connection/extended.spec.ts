@@ -1,0 +1,44 @@
+import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { Connection, ConnectionPool } from '../../src/pool.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+
+let database: TestDatabase;
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+
+const seen: unknown[] = [];
+
+/** As one writes it in JavaScript: the types of `pg` ask for each of its overloads. */
+class Observed extends Connection {
+  static {
+    const query = Connection.prototype.query as (...request: unknown[]) => unknown;
+    Object.defineProperty(this.prototype, 'query', {
+      value: function (this: Observed, ...request: unknown[]) {
+        seen.push(request[0]);
+        return query.apply(this, request);
+      },
+    });
+  }
+}
+
+it('a class that extends Connection may have a query of its own, whose statements stand in line all the same', async () => {
+  const pool = new ConnectionPool({ connectionString: database.url, size: 1, maxOverflow: 0 }, Observed);
+  const warned: Error[] = [];
+  const hear = (warning: Error) => warned.push(warning);
+  process.on('warning', hear);
+  const client = await pool.connect();
+  const answers = await Promise.all([client.query('SELECT 1 AS n'), client.query('SELECT 2 AS n')]);
+  expect(answers.map(({ rows }) => rows[0].n)).toEqual([1, 2]);
+  expect(seen).toEqual(['SELECT 1 AS n', 'SELECT 2 AS n']);
+  const reason = new Error('taken away');
+  client.destroy(reason);
+  await expect(client.query('SELECT 3')).rejects.toBe(reason);
+  client.release();
+  await pool.end();
+  process.off('warning', hear);
+  expect(warned).toEqual([]);
+});
