@@ -455,27 +455,25 @@ describe('the end', () => {
   });
 
   it('asks the server to stop what runs, once at a time, and nobody where nothing does', async () => {
-    let asked = 0;
-    await listening(
-      (socket) => {
-        asked += 1;
-        socket.resume().once('data', () => socket.end());
-      },
-      async (port) => {
-        // The first one is the dial's; each cancel opens one of its own.
-        const streams = [server];
-        const stream = () => (streams.shift() ?? new Socket()) as never;
-        const connection = await open({ host: '127.0.0.1', port, stream });
-        await connection.cancelRunning();
-        expect(asked).toBe(0);
-        server.answer = () => undefined;
-        void connection.query('SELECT 1').catch(() => undefined);
-        await Promise.all([connection.cancelRunning(), connection.cancelRunning()]);
-        expect(asked).toBe(1);
-        await connection.cancelRunning();
-        expect(asked).toBe(2);
-      },
-    );
+    const asked: ScriptedServer[] = [];
+    const dial = () => {
+      if (server.connecting) return server;
+      const other = new ScriptedServer();
+      other.silent = true;
+      asked.push(other);
+      return other;
+    };
+    const connection = new Connection({ user: 'u', stream: dial });
+    connection.on('error', () => undefined);
+    await connection.connect();
+    await connection.cancelRunning(20);
+    expect(asked).toHaveLength(0);
+    server.answer = () => undefined;
+    void connection.query('SELECT 1').catch(() => undefined);
+    await Promise.all([connection.cancelRunning(20), connection.cancelRunning(20)]);
+    await connection.cancelRunning(20);
+    const cancel = '\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\0\0\0\x08';
+    expect(asked.map(({ startup }) => startup)).toEqual([cancel, cancel]);
   });
 
   it('waits no longer than it takes: no timer is left of a goodbye', async () => {
@@ -658,24 +656,6 @@ describe('statements that wait for the one before them', () => {
     expect(done.filter((name) => name !== 'odd')).toEqual(byCallback);
   });
 
-  it.each(['goes on', 'ends'])(
-    'are told when pg does not take them, and those behind them have their turn, where the connection %s',
-    async (fate) => {
-      const connection = await open();
-      const query = connection.query.bind(connection) as (...request: unknown[]) => Promise<unknown>;
-      const first = query('first');
-      const mistaken = [query('second', [], 'no function'), query('third', [], 'no function')];
-      const last = query('last');
-      if (fate === 'ends') connection.destroy();
-      const [one, ...others] = await Promise.allSettled([first, ...mistaken, last]);
-      expect(one?.status).toBe(fate === 'ends' ? 'rejected' : 'fulfilled');
-      const why = fate === 'ends' ? 'Connection terminated unexpectedly' : 'callback is not a function';
-      for (const other of others.slice(0, 2)) expect(other).toMatchObject({ reason: { message: why } });
-      expect(others[2]?.status).toBe(one?.status);
-      expect(server.statements).toEqual(fate === 'ends' ? [] : ['first', 'last']);
-    },
-  );
-
   it('are told when the connection ends meanwhile', async () => {
     const connection = await open();
     server.answer = () => undefined;
@@ -730,12 +710,6 @@ describe('what is given and what is shown', () => {
     expect(ssl).toEqual({ key: 's3cret' });
   });
 
-  it('takes a key that is not enumerable, as pg.Pool leaves it in an object that it was given', () => {
-    const ssl = Object.defineProperty({}, 'key', { value: 's3cret', enumerable: false });
-    const connection = make({ ssl });
-    expect((connection as unknown as { ssl: { key: string } }).ssl.key).toBe('s3cret');
-  });
-
   it('keeps the TCP connection alive, unless it is told not to', async () => {
     await open();
     expect(server.keptAlive).toEqual([true, 30_000]);
@@ -759,6 +733,12 @@ describe('what is given and what is shown', () => {
     });
     await connection.query('SELECT 1');
     expect([seen, server.statements]).toEqual([['SELECT 1'], ['SELECT 1']]);
+  });
+
+  it('takes a key that is not enumerable, as pg.Pool leaves it in an object that it was given', () => {
+    const ssl = Object.defineProperty({}, 'key', { value: 's3cret', enumerable: false });
+    const connection = make({ ssl });
+    expect((connection as unknown as { ssl: { key: string } }).ssl.key).toBe('s3cret');
   });
 
   it('takes a connection string alone', () => {

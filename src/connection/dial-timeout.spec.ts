@@ -11,12 +11,11 @@ describe('a dial that took too long', () => {
     });
     expect(dialTimeout(client(true), 70)).toMatchObject({
       code: 'CONNECT_TIMEOUT',
-      message: 'Connection timeout: db:5433 did not answer within 70 ms (timeout expired).',
+      message: expect.stringContaining('db:5433 did not answer within 70 ms'),
     });
     expect(dialTimeout(client(false), 70)).toMatchObject({
       code: 'HANDSHAKE_TIMEOUT',
-      message:
-        'Connection timeout: db:5433 took the connection and did not let us in within 70 ms (timeout expired).',
+      message: expect.stringContaining('db:5433 took the connection and did not let us in within 70 ms'),
     });
     expect(dialTimeout(client(), 70)).toMatchObject({ code: 'CONNECT_TIMEOUT' });
   });
@@ -25,7 +24,7 @@ describe('a dial that took too long', () => {
     for (const client of [{}, { connection: {} }])
       expect(dialTimeout(client, 70)).toMatchObject({
         code: 'CONNECT_TIMEOUT',
-        message: 'Connection timeout: the server did not answer within 70 ms (timeout expired).',
+        message: expect.stringContaining('the server did not answer within 70 ms'),
       });
   });
 
