@@ -284,8 +284,14 @@ export class Connection extends Client {
     if (isQuiet(this)) return Promise.resolve();
     this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).finally(() => {
       this.#cancelling = undefined;
+      this.#line.resume();
     });
     return this.#cancelling;
+  }
+
+  /** Whether a cancel is on its way to the server. */
+  get cancelling(): boolean {
+    return this.#cancelling !== undefined;
   }
 
   /** Says goodbye and resolves when the socket has closed; cuts it when that takes longer than `timeoutMs`. */

@@ -91,4 +91,41 @@ describe('a line of statements', () => {
     await Promise.all([query({ name: 'none', text: null }), query({ text: '' })]);
     expect(connection.lastSql).toBe('');
   });
+
+  it.each(['the next', 'a waiting'])(
+    'holds %s statement back while a cancel is under way that was meant for the one before it',
+    async (which) => {
+      server = new ScriptedServer();
+      const cancels: ScriptedServer[] = [];
+      const stream = () => {
+        if (server.connecting) return server as never;
+        const cancel = new ScriptedServer();
+        cancel.silent = true;
+        cancels.push(cancel);
+        return cancel as never;
+      };
+      connection = new Connection({ user: 'app', stream });
+      await connection.connect();
+      const heard = new Promise<void>((resolve) => {
+        server.answer = () => void resolve();
+      });
+      const first = connection.query('first');
+      const early = which === 'a waiting' ? [connection.query('second')] : [];
+      await heard;
+      const told = connection.cancelRunning(10_000);
+      server.answer = () => ({ tag: 'SELECT 0' });
+      // It ends by itself, and the cancel is still on its way.
+      server.say('C', 'SELECT 0\0');
+      server.say('Z', 'I');
+      await first;
+      const asked = [...early, connection.query('third')];
+      await new Promise(setImmediate);
+      await new Promise(setImmediate);
+      expect(server.statements).toEqual(['first']);
+      cancels[0]?.destroy();
+      await told;
+      await Promise.all(asked);
+      expect(server.statements).toEqual(['first', ...(early.length > 0 ? ['second'] : []), 'third']);
+    },
+  );
 });

@@ -7,6 +7,8 @@ interface LineClient {
   pipeline?: boolean;
   query: unknown;
   readonly lostBy: Error | undefined;
+  /** Whether a cancel is under way, which would hit whatever runs when it arrives. */
+  readonly cancelling: boolean;
   /** The length of this line. */
   readonly queuedStatements: number;
   on(event: 'end', listener: () => void): unknown;
@@ -30,8 +32,12 @@ export class QueryLine {
     client.on('end', () => this.#leave());
   }
 
-  /** Sends the next one; whether there was one. A statement that `pg` refuses to take leaves the line free. */
+  /**
+   * Sends the next one, when no cancel is under way that was meant for another; whether there was one. A statement that `pg`
+   * refuses to take leaves the line free.
+   */
   advance(): boolean {
+    if (this.#client.cancelling) return this.#waiting.length > 0;
     for (let send = this.#waiting.shift(); send; send = this.#waiting.shift())
       try {
         send(this.#query);
@@ -51,6 +57,12 @@ export class QueryLine {
     for (const send of this.#waiting.splice(0)) send(refuse);
   }
 
+  /** No cancel is under way any more. */
+  resume(): void {
+    const { _activeQuery, readyForQuery } = internalsOf(this.#client);
+    if (readyForQuery && !_activeQuery) this.advance();
+  }
+
   get length(): number {
     return this.#waiting.length;
   }
@@ -58,7 +70,8 @@ export class QueryLine {
   /** As the client's `query`, in all its forms: at once when nothing runs, else when all before it are through. */
   send(request: unknown[]): unknown {
     const client = this.#client;
-    if (isQuiet(client) || client.pipeline || !isQueryable(client)) return this.#query(...request);
+    const free = isQuiet(client) && !client.cancelling;
+    if (free || client.pipeline || !isQueryable(client)) return this.#query(...request);
     // As `pg` does at once, and not in the middle of somebody else's answer.
     if (request[0] === null || request[0] === undefined)
       throw new TypeError('Client was passed a null or undefined query');
