@@ -1,3 +1,4 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { VirtualClock } from '../../test/support/virtual-clock.js';
 import { Alarm, systemClock } from './clock.js';
@@ -35,6 +36,15 @@ describe('an alarm', () => {
     expect(clock.timers).toBe(1);
     await clock.pass(400);
     expect(ring).toHaveBeenCalledTimes(2);
+  });
+
+  it('rings in the flow of calls in which it was made, and not in that of who has set it', async () => {
+    const flow = new AsyncLocalStorage<string>();
+    const heard = new Promise((resolve) => {
+      const made = flow.run('the pool', () => new Alarm(systemClock, () => resolve(flow.getStore()), true));
+      flow.run('a borrower', () => made.by(systemClock.now()));
+    });
+    expect(await heard).toBe('the pool');
   });
 
   it('says nothing once it is silenced, and can be set to a later time then', async () => {

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { LONGEST_TIMER_MS, after } from '../connection/deadline.js';
 
 /** Where the pool has its time from; tests bring their own. */
@@ -19,16 +20,22 @@ export const systemClock: Clock = {
   after,
 };
 
-/** One timer for many due times: it is set to the earliest, and who is woken looks what is due. */
+/**
+ * One timer for many due times: it is set to the earliest, and who is woken looks what is due. It rings in the flow of calls in
+ * which it was made: who has set it is some borrower, whose request id a warning of another one's leak must not carry.
+ */
 export class Alarm {
+  readonly #ring: () => void;
   #due = Infinity;
   #cancel: (() => void) | undefined;
 
   constructor(
     private readonly clock: Clock,
-    private readonly ring: () => void,
+    ring: () => void,
     private readonly holdsProcess: boolean,
-  ) {}
+  ) {
+    this.#ring = AsyncResource.bind(ring);
+  }
 
   /** Rings at `due` or earlier; `Infinity` is never. */
   by(due: number): void {
@@ -41,7 +48,7 @@ export class Alarm {
       () => {
         this.#due = Infinity;
         this.#cancel = undefined;
-        this.ring();
+        this.#ring();
       },
       this.holdsProcess,
     );

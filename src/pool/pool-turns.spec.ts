@@ -71,6 +71,36 @@ describe('a deadline that is no number', () => {
   });
 });
 
+describe('a connection that is used after it was given back', () => {
+  it.each(['T', 'E'] as const)('and is in a transaction (%s) is lent to nobody', async (status) => {
+    const { pool, server, warnings } = open({ max: 2 });
+    const [late, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    other.release();
+    late.release();
+    late.transaction = status;
+    late.lastSql = 'BEGIN';
+    expect(await pool.acquire()).toBe(other);
+    await settled();
+    expect([late.closed, server.clients.length]).toEqual([true, 2]);
+    expect(pool.snapshot().counters.destroyed.reset).toBe(1);
+    expect(warnings).toMatchObject([{ code: 'USED_AFTER_RELEASE', level: 'warn' }]);
+    expect(warnings[0]?.message).toMatch(/used it after giving it back, last SQL BEGIN\.$/);
+    other.release();
+  });
+
+  it('is lent while what was sent runs, as after a connect listener: it has come to nothing yet', async () => {
+    const { pool, warnings } = open({ max: 1 });
+    const client = await pool.acquire();
+    client.release();
+    client.transaction = 'T';
+    client.quiet = false;
+    expect(await pool.acquire()).toBe(client);
+    expect(warnings).toEqual([]);
+    client.transaction = 'I';
+    client.release();
+  });
+});
+
 describe('listeners and hooks', () => {
   it('may end the pool when a connection has been opened: who waits for it still gets it, and the books are kept', async () => {
     const { pool } = open({ max: 2 });

@@ -32,6 +32,12 @@ export class Slot<C extends PoolableClient> {
     return this.lost === undefined && this.link.usable;
   }
 
+  /** Whether the server is in a transaction, and waits. */
+  get inTransaction(): boolean {
+    const { quiet, transaction } = this.link;
+    return quiet && (transaction === 'T' || transaction === 'E');
+  }
+
   /** By both clocks: a machine that slept has not counted the time in which its connections were cut. */
   get ageMs(): number {
     return Math.max(this.clock.now() - this.bornAt, this.clock.wall() - this.#bornWall);

@@ -191,7 +191,11 @@ export class Supply<C extends PoolableClient> {
     for (let slot = this.#idle.pop(); slot; slot = this.#idle.pop()) {
       if (!slot.usable) this.drop(slot, 'broken');
       else if (slot.expired) this.drop(slot, 'lifetime');
-      else return slot;
+      else if (slot.inTransaction) {
+        // Who used it after he had given it back would have his rows committed, or his failure met, by the next one.
+        this.voice.usedAfterRelease(slot.link.lastSql);
+        this.drop(slot, 'reset');
+      } else return slot;
     }
     return undefined;
   }

@@ -86,6 +86,11 @@ export class Voice {
     this.#warn('SESSION_STATE_LEFT', 'warn', message, { lease });
   }
 
+  usedAfterRelease(sql: string | undefined): void {
+    const message = `A connection that nobody holds was in a transaction and was closed: somebody has used it after giving it back${sql ? `, last SQL ${errors.shortSql(sql)}` : ''}.`;
+    this.#warn('USED_AFTER_RELEASE', 'warn', message, {});
+  }
+
   resetFailed(lease: LeaseInfo, error: Error): void {
     const message = `A connection could not be cleaned and was closed: ${error.message} It was held by ${describeLease(lease)}.`;
     this.#warn('CONNECTION_RESET_FAILED', 'warn', message, { lease, error });

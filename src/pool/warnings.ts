@@ -12,6 +12,7 @@ export interface PoolWarning {
     | 'CONNECTION_VALIDATION_FAILED'
     | 'TRANSACTION_LEFT_OPEN'
     | 'SESSION_STATE_LEFT'
+    | 'USED_AFTER_RELEASE'
     | 'SELF_DEADLOCK'
     | 'OUTAGE';
   readonly level: 'warn' | 'info';

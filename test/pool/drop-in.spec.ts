@@ -238,6 +238,18 @@ describe('in place of pg.Pool', () => {
     await expect(pool.connect()).rejects.toMatchObject({ cause: { message: 'given back' } });
   });
 
+  it('lends no connection on which somebody has begun a transaction after giving it back', async () => {
+    open({ max: 1 });
+    const client = await pool.connect();
+    client.release();
+    await client.query('BEGIN');
+    const { rows } = await pool.query(
+      'SELECT now() = statement_timestamp() AS fresh, pg_backend_pid() AS pid',
+    );
+    expect(rows).toEqual([{ fresh: true, pid: expect.any(Number) }]);
+    expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { reset: 1 } });
+  });
+
   it('shows the most that there can be in its options, and makes the same pool of them', () => {
     for (const [given, max] of [
       [{}, 15],
