@@ -1,4 +1,5 @@
-import { EventEmitter } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { describe, expect, it, jest } from '@jest/globals';
 import { cutSocket, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import { PlainClientControl } from './plain-client.js';
@@ -91,6 +92,27 @@ describe('the care for a client of another class', () => {
     expect(end).not.toHaveBeenCalled();
   });
 
+  it('cancels nothing by host and port where its stream has reached another server, or nobody knows which', async () => {
+    const dialled: unknown[] = [];
+    const elsewhere = createServer((socket) => void dialled.push(socket.destroy())).listen(0, '127.0.0.1');
+    await once(elsewhere, 'listening');
+    const { port } = elsewhere.address() as AddressInfo;
+    const known = { processID: 1, secretKey: 2, host: '127.0.0.1', port, readyForQuery: false };
+    for (const stream of [{ remotePort: port + 1 }, {}]) {
+      const client = Object.assign(new Plain(), known, { connection: { stream } });
+      await new PlainClientControl(client).cancelRunning();
+    }
+    expect(dialled).toHaveLength(0);
+    const stream = { remotePort: port };
+    const quiet = Object.assign(new Plain(), known, { readyForQuery: true, connection: { stream } });
+    await new PlainClientControl(quiet).cancelRunning();
+    expect(dialled).toHaveLength(0);
+    const client = Object.assign(new Plain(), known, { connection: { stream } });
+    await new PlainClientControl(client).cancelRunning();
+    expect(dialled).toHaveLength(1);
+    elsewhere.close();
+  });
+
   it('destroys one without a socket by its goodbye, and takes it for lost', async () => {
     const client = new Plain();
     const end = jest.spyOn(client, 'end');
@@ -99,6 +121,7 @@ describe('the care for a client of another class', () => {
     await control.terminate(reason);
     expect(end).toHaveBeenCalledTimes(1);
     expect([control.usable, control.lostBy]).toEqual([false, reason]);
+    await expect(client.query('late')).rejects.toBe(reason);
   });
 });
 

@@ -1,7 +1,12 @@
 import { bounded } from './bounded.js';
-import { cutSocket, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import { sendCancel } from './cancel.js';
+import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import { refuseWith } from './refusal.js';
 import { restoreSession } from './restore.js';
 import type { Restorable, ResetMode, Restored } from './restore.js';
+
+/** Longest wait for the server's goodbye, or for its word that it was told to stop. */
+const CLOSE_TIMEOUT_MS = 1_000;
 
 /** What any `pg`-compatible client has. */
 export interface PlainClientLike {
@@ -54,11 +59,15 @@ export class PlainClientControl {
     );
   }
 
-  cancelRunning(): Promise<void> {
-    return Promise.resolve();
+  /** Asks the server to stop what runs, where it is known to be the one that the client has reached. */
+  cancelRunning(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
+    const { host, port, connection } = internalsOf(this.client);
+    // A stream of the caller's own may lead elsewhere than host and port say, and the key is for that server alone.
+    const known = host?.startsWith('/') || connection?.stream.remotePort === Number(port);
+    return known && !this.quiet ? sendCancel(this.client, timeoutMs) : Promise.resolve();
   }
 
-  close(timeoutMs = 1_000): Promise<void> {
+  close(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
         this.destroy();
@@ -82,8 +91,15 @@ export class PlainClientControl {
     }
   }
 
-  terminate(reason: Error): Promise<void> {
+  /** Stops what is running on the server, then destroys; every later statement fails with `reason`. */
+  async terminate(reason: Error): Promise<void> {
+    this.lostBy ??= reason;
+    Object.defineProperty(this.client, 'query', {
+      value: refuseWith(this.client, reason),
+      writable: true,
+      configurable: true,
+    });
+    await this.cancelRunning();
     this.destroy(reason);
-    return Promise.resolve();
   }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
 import { ConnectionPool } from '../../src/pool.js';
 import type { PoolOptions, PoolWarning } from '../../src/pool.js';
 import type { Connection } from '../../src/pool.js';
@@ -185,6 +186,21 @@ describe('faults', () => {
     await pool.drain();
     // The server ends the session once it hears of the cancel and of the socket's end: before pg_sleep does, or never.
     while ((await server.sql('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [backend])).length > 0);
+  });
+
+  it('so does a client of another class', async () => {
+    const other = new ConnectionPool<pg.Client>(
+      { connectionString: proxy.through(server.url), max: 1, reclaimAfterMs: 200, onWarning: false },
+      pg.Client,
+    );
+    const client = await other.acquire({ borrower: 'job' });
+    const backend = await pid(client);
+    await expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_LEASE_RECLAIMED' });
+    client.release();
+    await other.drain();
+    while ((await server.sql('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [backend])).length > 0);
+    open();
   });
 
   it('a drain cancels a statement that never ends, and leaves nothing on the server', async () => {
