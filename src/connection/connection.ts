@@ -11,19 +11,13 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
-import type { SubmittedQuery } from './pg-internals.js';
 import { QueryLine } from './query-line.js';
 import { refuseWith } from './refusal.js';
 import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
+import { SessionChanges } from './session-changes.js';
 import { startupOptions } from './session-settings.js';
-import {
-  tagDropsStatements,
-  tagUndoesSetup,
-  tagLeavesState,
-  textLeavesState,
-  textSetsTimeLimit,
-} from './session-state.js';
+import { tagDropsStatements, textSetsTimeLimit } from './session-state.js';
 import { OWN_SESSION, unnamed } from './session-terms.js';
 import type { SessionTerms } from './session-terms.js';
 import { STATEMENT_GRACE_MS, StatementLimit } from './statement-limit.js';
@@ -44,17 +38,10 @@ export class Connection extends Client {
   readonly #limit: StatementLimit;
   readonly #idle: IdleLimit;
   readonly #line: QueryLine;
-  readonly #setup: SubmittedQuery[] = [];
-  #inSetup = true;
-  /** Statements of the hooks that stand in the line; nobody else's are before them. */
-  #setupAhead = 0;
-  #setupQueries = new WeakSet<object>();
-  /** The statement by which the session was seen to change since it was last clean. */
-  #dirtiedBy: string | undefined;
+  readonly #changes = new SessionChanges(this);
   #suspectStandby = false;
   #lost: Error | undefined;
   #lastSql: string | undefined;
-  #judged = { text: '', leavesState: false };
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
   #demands: Demands | undefined;
@@ -103,16 +90,9 @@ export class Connection extends Client {
     for (const name of ['ssl', 'connection', 'connectionParameters'])
       Object.defineProperty(this, name, { enumerable: false });
     const query = super.query.bind(this) as (...request: unknown[]) => unknown;
-    this.#line = new QueryLine(this, (...request: unknown[]) => {
-      if (this.#setupAhead === 0) return query(...request);
-      this.#setupAhead -= 1;
-      this.#inSetup = true;
-      try {
-        return query(...request);
-      } finally {
-        this.#endSetup();
-      }
-    });
+    this.#line = new QueryLine(this, (...request: unknown[]) =>
+      this.#changes.handOver(() => query(...request)),
+    );
     this.#listen();
     const { connection: wire, ssl, sslNegotiation } = internalsOf(this);
     if (!wire) return;
@@ -181,15 +161,7 @@ export class Connection extends Client {
 
   /** The dial and its hooks are over: what is sent from here on is a borrower's. */
   finishSetup(): void {
-    this.#endSetup();
-    this.#setupAhead = this.#line.length;
-  }
-
-  #endSetup(): void {
-    const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = internalsOf(this);
-    for (const query of [_activeQuery, ..._queryQueue, ..._sentQueryQueue])
-      if (query) this.#setupQueries.add(query);
-    this.#inSetup = false;
+    this.#changes.finishSetup();
   }
 
   /** Whether a statement can be sent at all. */
@@ -216,7 +188,7 @@ export class Connection extends Client {
 
   /** Whether the session was seen to change since it was last clean. */
   get dirty(): boolean {
-    return this.#dirtiedBy !== undefined;
+    return this.#changes.dirtiedBy !== undefined;
   }
 
   /** The text of the last statement sent. */
@@ -248,13 +220,13 @@ export class Connection extends Client {
   async #restore(mode: ResetMode, timeoutMs: number): Promise<Restored> {
     const restored = await restoreSession(this, {
       clear: () => this.#clears(mode),
-      setup: this.#setup,
+      setup: this.#changes.setup,
       suspectStandby: () => this.#suspectStandby,
       cancelled: () => this.#cancelling,
       timeoutMs,
     });
-    const left = restored.cleared ? undefined : this.#dirtiedBy;
-    this.#dirtiedBy = undefined;
+    const left = restored.cleared ? undefined : this.#changes.dirtiedBy;
+    this.#changes.dirtiedBy = undefined;
     this.#suspectStandby = false;
     this.#limit.resume();
     return this.#terms.shared && left !== undefined ? { ...restored, left } : restored;
@@ -360,16 +332,8 @@ export class Connection extends Client {
       return bind(config, more);
     };
     wire.on('commandComplete', ({ text: tag }: { text: string }) => {
-      const active = internalsOf(this)._activeQuery;
       if (tagDropsStatements(tag)) this.#forgetStatements();
-      const changed =
-        tagLeavesState(tag, active?.text) ||
-        this.#leavesState(active?.text ?? '') ||
-        // It takes away what the dial's hooks have set, which is not in the startup packet.
-        (this.#setup.length > 0 && tagUndoesSetup(tag));
-      if (!changed) return;
-      if (!this.#ofSetup(active)) this.#dirtiedBy ??= active?.text ?? tag;
-      else if (active && !this.#setup.includes(active)) this.#setup.push(active);
+      this.#changes.completed(tag);
     });
     wire.on('readyForQuery', ({ status }: { status?: string }) => {
       this.#limit.stop();
@@ -399,20 +363,7 @@ export class Connection extends Client {
     this.#idle.sent();
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();
-    // At once and not when it completes: an advisory lock stays when its statement fails afterwards.
-    if (!this.dirty && this.#leavesState(text) && !this.#ofSetup(internalsOf(this)._activeQuery))
-      this.#dirtiedBy = text;
-  }
-
-  /** Read once: a script of a thousand statements has as many tags, and each comes with the whole text. */
-  #leavesState(text: string): boolean {
-    if (text !== this.#judged.text) this.#judged = { text, leavesState: textLeavesState(text) };
-    return this.#judged.leavesState;
-  }
-
-  #ofSetup(query: SubmittedQuery | null | undefined): boolean {
-    // Nothing is in no set.
-    return this.#inSetup || this.#setupQueries.has(query as SubmittedQuery);
+    this.#changes.sent(text);
   }
 
   /** `pg` would go on naming statements that the server has dropped: "prepared statement does not exist". */

@@ -1,0 +1,80 @@
+import { internalsOf } from './pg-internals.js';
+import type { SubmittedQuery } from './pg-internals.js';
+import { tagLeavesState, tagUndoesSetup, textLeavesState } from './session-state.js';
+
+/**
+ * What has changed a session: the hooks of its dial, whose statements are sent again when it is cleared, and a borrower since it
+ * was last clean.
+ */
+export class SessionChanges {
+  /** The statements by which the hooks of the dial have changed the session. */
+  readonly setup: SubmittedQuery[] = [];
+  /** The statement by which the session was seen to change since it was last clean. */
+  dirtiedBy: string | undefined;
+  #inSetup = true;
+  /** Statements of the hooks that stand in the line; nobody else's are before them. */
+  #setupAhead = 0;
+  readonly #setupQueries = new WeakSet<object>();
+  #judged = { text: '', leavesState: false };
+
+  constructor(private readonly client: object & { readonly queuedStatements: number }) {}
+
+  /** The dial and its hooks are over: what is sent from here on is a borrower's. */
+  finishSetup(): void {
+    this.#endSetup();
+    this.#setupAhead = this.client.queuedStatements;
+  }
+
+  #endSetup(): void {
+    const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = internalsOf(this.client);
+    for (const query of [_activeQuery, ..._queryQueue, ..._sentQueryQueue])
+      if (query) this.#setupQueries.add(query);
+    this.#inSetup = false;
+  }
+
+  /** Hands a statement to `pg`; the hooks' own are still before the borrower's when they had to wait. */
+  handOver<T>(send: () => T): T {
+    if (this.#setupAhead === 0) return send();
+    this.#setupAhead -= 1;
+    this.#inSetup = true;
+    try {
+      return send();
+    } finally {
+      this.#endSetup();
+    }
+  }
+
+  /** A statement goes out. An advisory lock stays when it fails afterwards, so it counts before it completes. */
+  sent(text: string): void {
+    if (this.dirtiedBy === undefined && this.#leavesState(text) && !this.#ofSetup(this.#active))
+      this.dirtiedBy = text;
+  }
+
+  /** The server has completed a command. */
+  completed(tag: string): void {
+    const active = this.#active;
+    const changed =
+      tagLeavesState(tag, active?.text) ||
+      this.#leavesState(active?.text ?? '') ||
+      // It takes away what the dial's hooks have set, which is not in the startup packet.
+      (this.setup.length > 0 && tagUndoesSetup(tag));
+    if (!changed) return;
+    if (!this.#ofSetup(active)) this.dirtiedBy ??= active?.text ?? tag;
+    else if (active && !this.setup.includes(active)) this.setup.push(active);
+  }
+
+  get #active(): SubmittedQuery | null | undefined {
+    return internalsOf(this.client)._activeQuery;
+  }
+
+  /** Read once: a script of a thousand statements has as many tags, and each comes with the whole text. */
+  #leavesState(text: string): boolean {
+    if (text !== this.#judged.text) this.#judged = { text, leavesState: textLeavesState(text) };
+    return this.#judged.leavesState;
+  }
+
+  #ofSetup(query: SubmittedQuery | null | undefined): boolean {
+    // Nothing is in no set.
+    return this.#inSetup || this.#setupQueries.has(query as SubmittedQuery);
+  }
+}
