@@ -118,7 +118,9 @@ describe('the care for a client of another class', () => {
     const end = jest.spyOn(client, 'end');
     const control = new PlainClientControl(client);
     const reason = new Error('enough');
-    await control.terminate(reason);
+    const terminated = control.terminate(reason);
+    expect(control.usable).toBe(false);
+    await terminated;
     expect(end).toHaveBeenCalledTimes(1);
     expect([control.usable, control.lostBy]).toEqual([false, reason]);
     await expect(client.query('late')).rejects.toBe(reason);

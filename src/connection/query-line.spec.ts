@@ -5,10 +5,20 @@ import { Connection } from './connection.js';
 
 let server: ScriptedServer;
 let connection: Connection;
+/** The sockets of cancels, where nobody answers. */
+let cancels: ScriptedServer[];
 
 async function open(): Promise<void> {
   server = new ScriptedServer();
-  connection = new Connection({ user: 'app', stream: () => server });
+  cancels = [];
+  const stream = () => {
+    if (server.connecting) return server as never;
+    const cancel = new ScriptedServer();
+    cancel.silent = true;
+    cancels.push(cancel);
+    return cancel as never;
+  };
+  connection = new Connection({ user: 'app', stream });
   connection.on('error', () => undefined);
   await connection.connect();
 }
@@ -88,24 +98,16 @@ describe('a line of statements', () => {
   it('takes a statement without a text for an empty one, as pg does', async () => {
     await open();
     const query = connection.query.bind(connection) as (config: unknown) => Promise<unknown>;
-    await Promise.all([query({ name: 'none', text: null }), query({ text: '' })]);
+    await Promise.all([query({ text: '' }), query({ name: 'none', text: null })]);
     expect(connection.lastSql).toBe('');
   });
 
   it.each(['the next', 'a waiting'])(
     'holds %s statement back while a cancel is under way that was meant for the one before it',
     async (which) => {
-      server = new ScriptedServer();
-      const cancels: ScriptedServer[] = [];
-      const stream = () => {
-        if (server.connecting) return server as never;
-        const cancel = new ScriptedServer();
-        cancel.silent = true;
-        cancels.push(cancel);
-        return cancel as never;
-      };
-      connection = new Connection({ user: 'app', stream });
-      await connection.connect();
+      await open();
+      const drained: number[] = [];
+      connection.on('drain', () => void drained.push(server.statements.length));
       const heard = new Promise<void>((resolve) => {
         server.answer = () => void resolve();
       });
@@ -126,6 +128,24 @@ describe('a line of statements', () => {
       await told;
       await Promise.all(asked);
       expect(server.statements).toEqual(['first', ...(early.length > 0 ? ['second'] : []), 'third']);
+      expect(drained).toEqual(early.length > 0 ? [3] : [1, 2]);
     },
   );
+
+  it('goes on when a statement has ended that outlived its cancel, and not before', async () => {
+    await open();
+    const heard = new Promise<void>((resolve) => {
+      server.answer = () => void resolve();
+    });
+    const asked = [connection.query('first'), connection.query('second')];
+    await heard;
+    await connection.cancelRunning(0);
+    await new Promise(setImmediate);
+    expect([server.statements, connection.queuedStatements]).toEqual([['first'], 1]);
+    server.answer = () => ({ tag: 'SELECT 0' });
+    server.say('C', 'SELECT 0\0');
+    server.say('Z', 'I');
+    await Promise.all(asked);
+    expect(server.statements).toEqual(['first', 'second']);
+  });
 });
