@@ -66,6 +66,7 @@ describe('what changes a session', () => {
       });
     expect(refuse).toThrow('not taken');
     client.run("SELECT set_config('a', '1', false)");
+    client.run("SELECT set_config('b', '1', false)");
     expect(client.changes.dirtiedBy).toBe("SELECT set_config('a', '1', false)");
   });
 });

@@ -364,7 +364,7 @@ describe('the end of a statement', () => {
   });
 
   it('holds for the next borrower when the one before has set another one for his transaction', async () => {
-    const connection = await open({ statement_timeout: 50, statementGraceMs: 50 });
+    const connection = await open({ statement_timeout: 500, statementGraceMs: 500 });
     for (const statement of ['BEGIN', 'SET LOCAL statement_timeout = 0', 'COMMIT'])
       await connection.query(statement);
     expect(connection.restore('smart', 1_000)).toBeUndefined();
@@ -387,7 +387,7 @@ describe('the end of a statement', () => {
   });
 
   it('is cancelled on the server, and the connection goes on', async () => {
-    const connection = await open({ query_timeout: 100 });
+    const connection = await open({ query_timeout: 1_000 });
     const asked = connection.query('SELECT pg_sleep(60)');
     await expect(asked).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
     expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: false, cleared: false });
@@ -400,15 +400,15 @@ describe('the end of a statement', () => {
   });
 
   it('is not ours to say when the borrower has set a limit of its own', async () => {
-    const connection = await open({ statementLimitMs: 100 });
+    const connection = await open({ statementLimitMs: 500 });
     await connection.query('SET statement_timeout = 0');
-    expect((await connection.query('SELECT 1 AS one FROM pg_sleep(0.3)')).rows).toEqual([{ one: 1 }]);
+    expect((await connection.query('SELECT 1 AS one FROM pg_sleep(0.8)')).rows).toEqual([{ one: 1 }]);
     await connection.restore('smart', 5_000);
     await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
   it('counts for a named statement that the server knows already, too', async () => {
-    const connection = await open({ statementLimitMs: 200 });
+    const connection = await open({ statementLimitMs: 1_000 });
     const sleep = { name: 'sleep', text: 'SELECT pg_sleep($1)' };
     await connection.query({ ...sleep, values: [0] });
     await connection.query('SELECT 1');
@@ -418,10 +418,10 @@ describe('the end of a statement', () => {
   });
 
   it('does not come while a cursor lies open and its reader takes its time', async () => {
-    const connection = await open({ statement_timeout: 0, statementLimitMs: 60 });
+    const connection = await open({ statement_timeout: 0, statementLimitMs: 400 });
     const cursor = connection.query(new Cursor('SELECT generate_series(1, 10) AS n'));
     expect(await cursor.read(1)).toEqual([{ n: 1 }]);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(await cursor.read(1)).toEqual([{ n: 2 }]);
     await cursor.close();
     expect(connection.usable).toBe(true);
@@ -430,7 +430,7 @@ describe('the end of a statement', () => {
   });
 
   it('comes for a cursor whose answer stays away', async () => {
-    const connection = await open({ statementLimitMs: 60 });
+    const connection = await open({ statementLimitMs: 400 });
     const cursor = connection.query(new Cursor('SELECT generate_series(1, 10) AS n'));
     await cursor.read(1);
     proxy.freeze();
@@ -439,14 +439,14 @@ describe('the end of a statement', () => {
   });
 
   it('counts for each of the statements that are queued', async () => {
-    const connection = await open({ query_timeout: 400 });
-    const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.2)`)));
+    const connection = await open({ query_timeout: 1_000 });
+    const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.4)`)));
     expect(all.map(({ rows }) => rows[0].n)).toEqual([1, 2, 3]);
   });
 
   it('counts for each of those that are sent ahead', async () => {
-    const connection = await open({ query_timeout: 400, pipeline: true });
-    const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.2)`)));
+    const connection = await open({ query_timeout: 1_000, pipeline: true });
+    const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.4)`)));
     expect(all.map(({ rows }) => rows[0].n)).toEqual([1, 2, 3]);
   });
 });

@@ -42,7 +42,7 @@ function open(options: PoolOptions<Connection> = {}): void {
     size: 3,
     maxOverflow: 0,
     validateAfterIdleMs: 0,
-    validationTimeoutMs: 200,
+    validationTimeoutMs: 1_000,
     ...options,
   });
 }
@@ -101,7 +101,7 @@ describe('faults', () => {
   });
 
   it('idle connections on a network that stands still are replaced as soon as dials work again', async () => {
-    open({ connectTimeoutMs: 500, acquireTimeoutMs: 5_000 });
+    open({ connectTimeoutMs: 2_000, acquireTimeoutMs: 10_000 });
     await warm();
     for (const connection of proxy.connections) connection.freeze();
     await works();
@@ -109,7 +109,7 @@ describe('faults', () => {
   });
 
   it('a statement on a network that stands still is ended by the deadline, and its place is free again', async () => {
-    open({ statement_timeout: 100, statementGraceMs: 100, connectTimeoutMs: 500 });
+    open({ statement_timeout: 500, statementGraceMs: 500, connectTimeoutMs: 2_000 });
     await warm();
     const client = await pool.acquire({ borrower: 'GET /frozen' });
     proxy.freeze();
