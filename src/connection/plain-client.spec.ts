@@ -1,5 +1,8 @@
 import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
 import { cutSocket, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import { PlainClientControl } from './plain-client.js';
@@ -111,6 +114,19 @@ describe('the care for a client of another class', () => {
     await new PlainClientControl(client).cancelRunning();
     expect(dialled).toHaveLength(1);
     elsewhere.close();
+  });
+
+  it('cancels by the Unix socket, which tells no port', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 's-'));
+    const dialled: unknown[] = [];
+    const local = createServer((socket) => void dialled.push(socket.destroy()));
+    await once(local.listen(join(folder, '.s.PGSQL.5432')), 'listening');
+    const known = { processID: 1, secretKey: 2, host: folder, port: 5432, readyForQuery: false };
+    const client = Object.assign(new Plain(), known, { connection: { stream: {} } });
+    await new PlainClientControl(client).cancelRunning();
+    expect(dialled).toHaveLength(1);
+    local.close();
+    rmSync(folder, { recursive: true });
   });
 
   it('destroys one without a socket by its goodbye, and takes it for lost', async () => {
