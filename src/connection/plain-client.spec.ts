@@ -105,15 +105,14 @@ describe('the care for a client of another class', () => {
       const client = Object.assign(new Plain(), known, { connection: { stream } });
       await new PlainClientControl(client).cancelRunning();
     }
-    expect(dialled).toHaveLength(0);
     const stream = { remotePort: port };
     const quiet = Object.assign(new Plain(), known, { readyForQuery: true, connection: { stream } });
     await new PlainClientControl(quiet).cancelRunning();
-    expect(dialled).toHaveLength(0);
+    const before = dialled.length;
     const client = Object.assign(new Plain(), known, { connection: { stream } });
     await new PlainClientControl(client).cancelRunning();
-    expect(dialled).toHaveLength(1);
     elsewhere.close();
+    expect([before, dialled.length]).toEqual([0, 1]);
   });
 
   it('cancels by the Unix socket, which tells no port', async () => {
@@ -124,9 +123,9 @@ describe('the care for a client of another class', () => {
     const known = { processID: 1, secretKey: 2, host: folder, port: 5432, readyForQuery: false };
     const client = Object.assign(new Plain(), known, { connection: { stream: {} } });
     await new PlainClientControl(client).cancelRunning();
-    expect(dialled).toHaveLength(1);
     local.close();
     rmSync(folder, { recursive: true });
+    expect(dialled).toHaveLength(1);
   });
 
   it('destroys one without a socket by its goodbye, and takes it for lost', async () => {
