@@ -12,7 +12,7 @@ import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import { QueryLine } from './query-line.js';
-import { refuseWith } from './refusal.js';
+import { refuseFrom } from './refusal.js';
 import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
 import type { ResetMode, Restored } from './restore.js';
 import { SessionChanges } from './session-changes.js';
@@ -290,11 +290,7 @@ export class Connection extends Client {
   #refuse(reason: Error): void {
     if (this.#lost) return;
     this.#lost = reason;
-    Object.defineProperty(this, 'query', {
-      value: refuseWith(this, reason),
-      writable: true,
-      configurable: true,
-    });
+    refuseFrom(this, reason);
   }
 
   /** Without settings: they hold the password. */

@@ -1,7 +1,7 @@
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
-import { refuseWith } from './refusal.js';
+import { refuseFrom } from './refusal.js';
 import { restoreSession } from './restore.js';
 import type { Restorable, ResetMode, Restored } from './restore.js';
 
@@ -94,11 +94,7 @@ export class PlainClientControl {
   /** Stops what is running on the server, then destroys; every later statement fails with `reason`. */
   async terminate(reason: Error): Promise<void> {
     this.lostBy ??= reason;
-    Object.defineProperty(this.client, 'query', {
-      value: refuseWith(this.client, reason),
-      writable: true,
-      configurable: true,
-    });
+    refuseFrom(this.client, reason);
     await this.cancelRunning();
     this.destroy(reason);
   }

@@ -19,3 +19,12 @@ export function refuseWith(client: object, reason: Error) {
     return undefined;
   };
 }
+
+/** From now on every statement of the client fails with `reason`. */
+export function refuseFrom(client: object, reason: Error): void {
+  Object.defineProperty(client, 'query', {
+    value: refuseWith(client, reason),
+    writable: true,
+    configurable: true,
+  });
+}
