@@ -242,6 +242,27 @@ describe('what is known of a session', () => {
     }
   });
 
+  it('tells whether the server has completed the statement that it runs, from its answer until the next one is sent', async () => {
+    const connection = await open();
+    expect(connection.commandCompleted).toBe(false);
+    await connection.query('SELECT 1');
+    expect(connection.commandCompleted).toBe(true);
+    server.answer = () => ({ error: { severity: 'ERROR', code: '42601' } });
+    const failed = connection.query('SELECT 2');
+    expect(connection.commandCompleted).toBe(false);
+    await expect(failed).rejects.toMatchObject({ code: '42601' });
+    expect(connection.commandCompleted).toBe(false);
+    for (const tag of ['SELECT 1', undefined]) {
+      server = new ScriptedServer();
+      const ended = await open();
+      server.answer = () => ({ tag, error: { severity: 'FATAL', code: '57P01' } });
+      await expect(ended.query({ name: 'a', text: 'SELECT $1', values: [1] })).rejects.toMatchObject({
+        code: '57P01',
+      });
+      expect(ended.commandCompleted).toBe(tag !== undefined);
+    }
+  });
+
   it('RESET alone dirties nothing where no hook has set anything', async () => {
     const connection = await open();
     server.answer = () => ({ tag: 'RESET' });

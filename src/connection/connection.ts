@@ -42,6 +42,7 @@ export class Connection extends Client {
   #suspectStandby = false;
   #lost: Error | undefined;
   #lastSql: string | undefined;
+  #commandCompleted = false;
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
   #demands: Demands | undefined;
@@ -196,6 +197,14 @@ export class Connection extends Client {
     return this.#lastSql;
   }
 
+  /**
+   * Whether the server has sent CommandComplete for the statement that runs or was the last to run; false from when the
+   * next one is sent. Of a text with several statements, for any of them.
+   */
+  get commandCompleted(): boolean {
+    return this.#commandCompleted;
+  }
+
   /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link quiet}. */
   get transaction(): 'I' | 'T' | 'E' | null {
     return transactionStatusOf(this);
@@ -328,6 +337,7 @@ export class Connection extends Client {
       return bind(config, more);
     };
     wire.on('commandComplete', ({ text: tag }: { text: string }) => {
+      this.#commandCompleted = true;
       if (tagDropsStatements(tag)) this.#forgetStatements();
       this.#changes.completed(tag);
     });
@@ -356,6 +366,7 @@ export class Connection extends Client {
   #sent(given: string | null | undefined): void {
     const text = given ?? '';
     this.#lastSql = text;
+    this.#commandCompleted = false;
     this.#idle.sent();
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();

@@ -1,0 +1,102 @@
+import { describe, expect, it } from '@jest/globals';
+import { SqlScanner, isSingleRepeatableStatement } from './sql-text.js';
+
+function tokensOf(text: string): string[] {
+  const scanner = new SqlScanner(text);
+  const tokens: string[] = [];
+  for (let token = scanner.next(); token; token = scanner.next())
+    tokens.push(`${token} ${text.slice(scanner.start, scanner.end)}`);
+  if (scanner.doubtful) tokens.push('doubtful');
+  return tokens;
+}
+
+describe('the scanner', () => {
+  it.each([
+    ["a 'b;''c' d", ['word a', "quoted 'b;''c'", 'word d']],
+    [String.raw`e'a\'b' E'\\' x`, [String.raw`quoted e'a\'b'`, String.raw`quoted E'\\'`, 'word x']],
+    [String.raw`xe'a\'b'`, ['word xe', String.raw`quoted 'a\'`, 'word b', "quoted '", 'doubtful']],
+    [`U&"d""\\0061" x`, ['word U', 'symbol &', `quoted "d""\\0061"`, 'word x']],
+    ['$$a;$b$c$$ x', ['quoted $$a;$b$c$$', 'word x']],
+    ['$ä1$a$$;$ä1$', ['quoted $ä1$a$$;$ä1$']],
+    ['$1 a$b$c', ['symbol $', 'symbol 1', 'word a$b$c']],
+    ['$tag x', ['symbol $', 'word tag', 'word x']],
+    ['a--b;\rc--d', ['word a', 'word c']],
+    ['a/* /* ; */ ; */b', ['word a', 'word b']],
+    ['a/* /* */', ['word a', 'doubtful']],
+    ['a-b/c', ['word a', 'symbol -', 'word b', 'symbol /', 'word c']],
+    ['"a;', ['quoted "a;', 'doubtful']],
+    ['$$a;$a$', ['quoted $$a;$a$', 'doubtful']],
+    [" \t\v\f\r\n ''", ["quoted ''"]],
+    ['', []],
+  ])('reads %j as PostgreSQL does', (text, tokens) => {
+    expect(tokensOf(text)).toEqual(tokens);
+  });
+});
+
+describe('a statement that may be sent again', () => {
+  it.each([
+    'SELECT 1',
+    'select',
+    'SELECT(1)',
+    ' \n-- a comment\n/* another; /* nested; */ */ ( (SELECT 1) UNION SELECT 2) ; -- end',
+    'SELECT 1;;',
+    "INSERT INTO t VALUES ('a;b'), (E'a\\';b'), ($$;$$), ($x$ ; $$ $x$)",
+    'INSERT /* INTO */ INTO "a;b" SELECT 1 RETURNING id',
+    'UPDATE t SET a = $1',
+    'DELETE FROM t',
+    'MERGE INTO t USING s ON t.id = s.id WHEN MATCHED THEN DELETE',
+    'VALUES (1)',
+    'TABLE t',
+    'WITH x AS (INSERT INTO t VALUES (1) RETURNING id) SELECT * FROM x',
+    'WITH x AS (SELECT 1) INSERT INTO t SELECT * FROM x',
+    'SELECT "into" FROM t',
+    "SELECT 'a' 'into' FROM t FOR UPDATE",
+    'SELECT pointinto, into_ FROM t',
+  ])('is one query or one DML statement: %s', (text) => {
+    expect(isSingleRepeatableStatement(text)).toBe(true);
+  });
+
+  it.each([
+    '',
+    ';',
+    '-- SELECT 1',
+    '/* SELECT 1 */',
+    '"select" 1',
+    'SELECT 1; SELECT 2',
+    'SELECT 1; COPY t TO STDOUT',
+    'SELECT 1; -- a\n DELETE FROM t',
+    "SELECT 1; ''",
+    'SELECT * INTO copies FROM t',
+    'SELECT 1 INTO TEMP t',
+    'WITH x AS (SELECT 1) SELECT * INTO t FROM x',
+    '(SELECT 1 INTO t)',
+    'COPY t FROM STDIN',
+    'CALL p()',
+    'DO $$ BEGIN END $$',
+    'EXPLAIN ANALYZE DELETE FROM t',
+    'BEGIN',
+    'PREPARE p AS SELECT 1',
+    'EXECUTE p',
+    'CREATE TABLE t AS SELECT 1',
+    'REFRESH MATERIALIZED VIEW v',
+    'SELECTED',
+    'SELECT$ 1',
+    '1 SELECT',
+  ])('is nothing else: %s', (text) => {
+    expect(isSingleRepeatableStatement(text)).toBe(false);
+  });
+
+  it.each([
+    // With standard_conforming_strings = off, COPY is a statement of its own.
+    String.raw`SELECT '\', '; COPY t TO STDOUT; --'`,
+    String.raw`SELECT 'it\''s'`,
+    // The escapes go on in the second part.
+    "SELECT E'a'\n'\\', '; COPY t TO STDOUT; --'",
+    "SELECT 'open",
+    'SELECT "open',
+    'SELECT $$open',
+    'SELECT 1 /* open',
+  ])('is none that the server may read in another way: %s', (text) => {
+    expect(isSingleRepeatableStatement(text)).toBe(false);
+  });
+});
