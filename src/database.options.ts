@@ -264,6 +264,12 @@ export interface DatabaseSettings {
    * @defaultValue false
    */
   cancelOnDisconnect?: boolean;
+  /**
+   * Whether a query or DML statement outside of a transaction is sent once more, on another connection, when the server has
+   * ended its session (SQLSTATE 57P01, 57P05) before completing it: such a statement has had no effect.
+   * @defaultValue true
+   */
+  retryTerminated?: boolean;
   /** `@nestjs/typeorm`: tries in all; here `connectRetry`. */
   retryAttempts?: number;
   /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
@@ -339,6 +345,7 @@ export interface ResolvedDatabaseOptions {
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly autoLoadEntities: boolean;
   readonly cancelOnDisconnect: boolean;
+  readonly retryTerminated: boolean;
   /** TypeORM's options, as they were given. */
   readonly typeorm: Readonly<Partial<PostgresOptions>>;
   /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */

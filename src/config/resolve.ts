@@ -173,6 +173,10 @@ function settings(
       ['options', given.cancelOnDisconnect],
       ['default', false],
     ])!,
+    retryTerminated: origins.choose('retryTerminated', [
+      ['options', given.retryTerminated],
+      ['default', true],
+    ])!,
     autoLoadEntities: origins.choose('autoLoadEntities', [
       ['options', given.autoLoadEntities],
       ['default', entities === undefined],

@@ -147,6 +147,7 @@ export const SETTINGS = {
   applicationName,
   autoLoadEntities: flag(),
   cancelOnDisconnect: flag(),
+  retryTerminated: flag(),
   retryAttempts: whole({ min: 0, max: BOUNDS.connectRetry.retries.max + 1 }),
   retryDelay: delay,
   toRetry: z.custom<(error: unknown) => boolean>((value) => typeof value === 'function', not('a function')),

@@ -19,6 +19,18 @@ export function isFatal(error: unknown): boolean {
   return severity === 'FATAL' || severity === 'PANIC';
 }
 
+/** SQLSTATEs of a session that the server ends by itself: `pg_terminate_backend` or a shutdown, and a time limit. */
+const TERMINATED: ReadonlySet<unknown> = new Set(['57P01', '57P05']);
+
+/**
+ * Whether the server has ended the session in order, by its own FATAL: what ran had no transactional effect then. A crash
+ * (57P02) can strike between a commit and its answer.
+ */
+export function isTermination(error: unknown): boolean {
+  const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
+  return severity === 'FATAL' && TERMINATED.has(code);
+}
+
 /**
  * Whether an error means that the connection is gone: severity FATAL or PANIC, or the end of the socket. Never an
  * SQLSTATE class: a wrong bind count is 08P01, a dead foreign server 08001, and RAISE can say 08006, each on a healthy

@@ -10,6 +10,7 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLoggers } from './database.logger.js';
+import { RESET_TIMEOUT_MS } from '../pool/pool.options.js';
 import { DataSourcePool } from './data-source.pool.js';
 import { describeStart } from './describe-start.js';
 import { ManagedEntityManager } from './managed-entity-manager.js';
@@ -150,10 +151,14 @@ export class ManagedDataSource extends DataSource {
   private createRunner(mode: ReplicationMode, borrower?: Borrower): ManagedQueryRunner {
     const direct = directPool(this.settings);
     const runner = new ManagedQueryRunner(this.driver as PostgresDriver, mode, {
+      dataSource: this,
       pool: () => direct ?? this.readyPool(),
       echo: this.settings.echo,
       loggers: this.loggers,
       tracing: this.settings.pool.leakThresholdMs > 0,
+      resetTimeoutMs: RESET_TIMEOUT_MS,
+      acquireTimeoutMs: this.settings.pool.acquireTimeoutMs,
+      retryTerminated: this.settings.retryTerminated,
       borrower,
     });
     Object.assign(runner, { manager: this.createEntityManager(runner) });

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import {
+  type DataSource,
   type ObjectLiteral,
   QueryFailedError,
   QueryRunnerAlreadyReleasedError,
@@ -8,7 +9,12 @@ import {
 import type { IsolationLevel } from 'typeorm/driver/types/IsolationLevel.js';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
+import type { ReadStream } from 'typeorm/platform/PlatformTools.js';
+import { QueryResult } from 'typeorm/query-runner/QueryResult.js';
+import type { Submittable } from 'pg';
 import type { Connection } from '../connection/connection.js';
+import { isTermination } from '../connection/disconnect.js';
+import { isSingleRepeatableStatement } from '../connection/sql-text.js';
 import { DatabaseError } from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
@@ -16,26 +22,35 @@ import type { Leased } from '../pool/link.js';
 import { type Caller, captureSite, framesOf } from '../pool/lease.js';
 import { type DatabaseLoggers, statementText } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
-import { RunnerLease } from './runner-lease.js';
-import { currentUnit } from './unit-of-work.context.js';
+import { type LeaseHolder, RunnerLease } from './runner-lease.js';
+import { currentUnit, isWithin, unitOfFlow, type WorkUnit } from './unit-of-work.context.js';
 
-/** Somebody who keeps a runner: a request. */
+/** A request that keeps a runner. */
 export interface Borrower {
   /** `GET /users/:id` */
   readonly name: string;
-  /** The unit of work, by identity. */
-  readonly unit: object;
+  /** Whether the calling code belongs to a run of the request's handler that has not settled. */
+  readonly isCurrent: () => boolean;
+  /** Told once, when the runner has been released. */
+  readonly released: (runner: ManagedQueryRunner) => void;
 }
 
 /** What a runner is told by its data source. */
 export interface RunnerContext {
+  readonly dataSource: DataSource;
   /** The pool, once it may be used; a promise only where that takes time. */
   readonly pool: () => DataSourcePool | Promise<DataSourcePool>;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly loggers: DatabaseLoggers;
   /** Whether to remember the places of the code that releases. */
   readonly tracing: boolean;
-  /** Who borrows, for logs, and as part of what. */
+  /** Longest wait of a release for the statement that still runs; milliseconds. */
+  readonly resetTimeoutMs: number;
+  /** Longest wait for a connection; milliseconds, 0 is for ever. */
+  readonly acquireTimeoutMs: number;
+  /** Whether a statement that the server has terminated is sent once more. */
+  readonly retryTerminated: boolean;
+  /** The request whose runner this is; such a runner holds a connection only while it must. */
   readonly borrower: Borrower | undefined;
 }
 
@@ -44,16 +59,40 @@ const NONE = undefined as unknown as Promise<unknown>;
 
 const ignore = () => undefined;
 
-/** Where something happened; its text is made only when it is read. */
-type Site = { stack?: string };
+/** A place in the code; its text is made only when it is read. */
+type CallSite = { stack?: string };
 
-/** The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. */
-export class ManagedQueryRunner extends PostgresQueryRunner {
+/**
+ * The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. The runner of a request
+ * holds a connection only while it must: while a statement runs, a transaction is open, a stream reads, the session has been
+ * changed, or after `connect()`. Every other runner keeps its connection until `release()`, as TypeORM's does.
+ */
+export class ManagedQueryRunner extends PostgresQueryRunner implements LeaseHolder {
   private lease: RunnerLease | undefined;
   private readonly streams = new Set<Readable>();
-  private releasedAt: Site | undefined;
-  /** A transaction was rolled back while its code may still be at work. */
+  private releasedAt: CallSite | undefined;
+  /** Whether the caller has asked for the connection itself, by `connect()`. */
+  private pinned = false;
+  /** Whether the runner of a request may keep a connection between statements. */
+  private mayHold = true;
+  /** The unit of work that has called `connect()`. */
+  private pinnedBy: WorkUnit | undefined;
+  /** The units in which the open transaction and those nested in it were begun, the outermost first. */
+  private readonly transactionUnits: (WorkUnit | undefined)[] = [];
+  /** Units whose transaction on this runner has ended: what is left of their code must not go on in autocommit. */
+  private endedUnits: WeakSet<WorkUnit> | undefined;
+  /** Whether a transaction was rolled back at the end of its handler, while its code may still be at work. */
   private interrupted = false;
+  /** Whether the start of a transaction is under way. */
+  private starting = false;
+  /** Whether the ROLLBACK of the open transaction is under way. */
+  private rollingBack = false;
+  /** A nested start has failed: no statement is sent until the transaction at this depth is rolled back. */
+  private doomed: { readonly depth: number; readonly cause: unknown } | undefined;
+  /** Whether the caller's answer to a failed nested `startTransaction()`, its rollback, is still to come. */
+  private failedStart = false;
+  /** Whether a commit has rolled the transaction back, so that the caller's rollback has nothing left to do. */
+  private commitRefused = false;
 
   constructor(
     driver: PostgresDriver,
@@ -64,35 +103,50 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   /**
-   * A connection of the pool, the same one until it is given back.
-   * @throws PoolError when none is to be had
+   * A connection of the pool, the same one until the runner is released, or until its request ends.
+   * @throws PoolError when the pool has none
    */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   override connect(): Promise<any> {
     if (this.isReleased) return Promise.reject(this.released());
-    return this.hold().connected;
+    if (!this.mayHold) return Promise.reject(clientHasGone(this.borrowerName));
+    this.pinned = true;
+    this.pinnedBy ??= currentUnit();
+    return this.currentLease().connected;
   }
 
-  /**
-   * Gives the connection back and rolls back what is open; who still waits for one stops waiting. The runner stays
-   * usable: its next query takes a new one.
-   */
+  /** @internal Rolls back what is open and releases the connection. The runner stays usable: its next statement acquires again. */
   async giveBack(): Promise<void> {
     const { lease } = this;
     if (!lease) return;
-    if (this.isTransactionActive) this.interrupted = true;
+    if (this.isTransactionActive) {
+      this.interrupted = true;
+      for (const unit of this.transactionUnits) this.noteEnd(unit);
+    }
     this.forget(lease);
-    await lease.giveBack();
+    await lease.release(this.context.resetTimeoutMs);
   }
 
-  /** @internal `giveBack()`, as soon as no stream reads from the connection any more. */
-  async giveBackAfterStreams(): Promise<void> {
-    for (const stream of this.streams) stream.once('close', () => void this.giveBackAfterStreams());
-    if (this.streams.size === 0) await this.giveBack();
+  /**
+   * @internal As `giveBack()`, where a transaction, `connect()` or a changed session keeps the connection, once no stream reads
+   * from it any more. Statements under way end by themselves.
+   */
+  async stopHolding(): Promise<void> {
+    for (const stream of this.streams) stream.once('close', () => void this.stopHolding());
+    if (this.streams.size > 0) return;
+    const connection = this.lease?.connection;
+    if (this.isTransactionActive || this.pinned || (connection && this.holds(connection)))
+      await this.giveBack();
   }
 
-  /** @internal Who waits for a connection fails; one that is there stays. */
-  stopWaiting(reason = 'the query runner was given back'): void {
+  /** @internal Whether the runner may keep a connection from one statement to the next; without, it begins no transaction. */
+  allowHolding(allowed: boolean): void {
+    this.mayHold = allowed;
+    if (!allowed) void this.stopHolding();
+  }
+
+  /** @internal Pending waits for a connection reject; a connection that is leased stays. */
+  stopWaiting(reason: string): void {
     this.lease?.stopWaiting(reason);
   }
 
@@ -104,18 +158,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** Ends the runner; what it left uncommitted is rolled back, where TypeORM would leave it open for the next borrower. */
   override async release(): Promise<void> {
     if (this.isReleased) return;
-    // At once, and not only when the rollback is through: from here on the runner is refused to its user.
+    // At once, and not only when the rollback is through: from here on the runner refuses its caller.
     this.isReleased = true;
     // Costs more than the release itself: only where connections are watched for leaks.
     if (this.context.tracing) this.releasedAt = captureSite(callers.release, false);
-    // Its cursor would keep the connection busy: nobody reads any more.
+    // Its cursor would keep the connection busy with nobody to read.
     for (const stream of this.streams) stream.destroy();
+    this.context.borrower?.released(this);
     await this.giveBack();
   }
 
   /**
-   * The end of `await using`. TypeORM commits here what is open, also when an exception is on its way out, which it can't
-   * see; ours rolls back, and says so, since somebody may rely on that commit.
+   * The end of `await using`. TypeORM commits here what is open, also when an exception leaves the block, which it cannot
+   * see. Ours rolls back, and says so, since the caller may rely on that commit.
    */
   override async [Symbol.asyncDispose](): Promise<void> {
     if (this.isTransactionActive) {
@@ -129,43 +184,164 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     await this.release();
   }
 
-  /** @throws whatever the start failed with; no transaction is open then, where TypeORM believes in one */
+  // ---- transactions --------------------------------------------------------------------------------------------------
+
+  /**
+   * Begins a transaction, or inside of one a nested one (a savepoint).
+   * @throws whatever the start failed with. No transaction is open then, where TypeORM believes in one. After a nested start
+   * that failed, the outer transaction sends nothing more until it is rolled back.
+   * @throws DatabaseError `TRANSACTION_IN_PROGRESS` beside another transaction of this runner that it is no part of
+   */
   override async startTransaction(isolationLevel?: IsolationLevel): Promise<void> {
-    const outermost = this.transactionDepth === 0;
-    if (outermost) this.interrupted = false;
     try {
-      await super.startTransaction(isolationLevel);
+      await this.begin(isolationLevel);
     } catch (error) {
-      if (outermost && this.lease?.connection) {
-        // Outside of a transaction it is but a notice; and what has failed may have left one open.
-        await this.query('ROLLBACK').catch(ignore);
-        this.endTransaction();
-      }
+      // There is an outer transaction, which a rollback in answer to this error must not end.
+      this.failedStart = this.isTransactionActive;
       throw error;
     }
   }
 
+  /** @internal As `startTransaction()`, for a caller that answers a failure with no rollback. */
+  async begin(isolationLevel?: IsolationLevel): Promise<void> {
+    if (this.isReleased) throw this.released();
+    const unit = currentUnit();
+    this.refuseParallelTransaction(unit);
+    this.refuseEndedUnit();
+    if (!this.mayHold) throw clientHasGone(this.borrowerName);
+    const { transactionDepth: depth } = this;
+    if (depth === 0) {
+      this.interrupted = false;
+      this.commitRefused = false;
+    }
+    this.starting = true;
+    this.transactionUnits.push(unit);
+    try {
+      await super.startTransaction(isolationLevel);
+    } catch (error) {
+      this.transactionUnits.pop();
+      if (depth === 0) await this.abandonStart();
+      else this.doom(depth, error);
+      throw error;
+    } finally {
+      this.starting = false;
+    }
+  }
+
   /**
-   * @throws DatabaseError `TRANSACTION_ABORTED` when a statement had failed before: the server answers a COMMIT of such a
-   * transaction with a ROLLBACK and no error, and the work would be lost in silence
+   * @throws DatabaseError `TRANSACTION_ABORTED` when a statement, or a nested start, had failed before: the server answers the
+   * COMMIT of such a transaction with a ROLLBACK and no error, and the work would be lost in silence
    */
   override async commitTransaction(): Promise<void> {
+    const { transactionDepth: depth, doomed } = this;
     const connection = this.lease?.connection;
-    const outermost = this.isTransactionActive && this.transactionDepth <= 1;
+    const outermost = this.isTransactionActive && depth <= 1;
     // An error is told before the server's word on the state of the transaction has come.
     if (outermost && connection?.usable) await connection.whenQuiet().catch(ignore);
-    if (outermost && connection?.transaction === 'E') {
-      await this.rollbackTransaction();
+    if (doomed?.depth === depth || (outermost && connection?.transaction === 'E')) {
+      if (outermost) {
+        await this.rollBack();
+        this.commitRefused = true;
+      }
       throw new DatabaseError(
         'The transaction was rolled back: a statement in it had failed before the commit.',
         {
           code: 'TRANSACTION_ABORTED',
           hint: 'Let the error of the failed statement through, or put the statement into a nested transaction (a savepoint).',
+          cause: doomed?.cause,
         },
       );
     }
     await super.commitTransaction();
+    this.leaveTransaction();
   }
+
+  /** Rolls back the innermost transaction. One whose connection is lost has been rolled back by the server. */
+  override async rollbackTransaction(): Promise<void> {
+    if (this.failedStart) {
+      // The answer to a nested start that failed. What is open belongs to the outer transaction, which has yet to end; its
+      // locks need not last until then.
+      this.failedStart = false;
+      if (this.doomed) await this.query('ROLLBACK').catch(ignore);
+      return;
+    }
+    if (!this.isTransactionActive && this.commitRefused) {
+      this.commitRefused = false;
+      return;
+    }
+    await this.rollBack();
+  }
+
+  /** @internal Rolls back the innermost transaction that was begun. */
+  async rollBack(): Promise<void> {
+    const outermost = this.isTransactionActive && this.transactionDepth <= 1;
+    if (outermost && this.lease?.connection?.usable !== true) {
+      this.leaveTransaction();
+      this.endTransaction();
+      return;
+    }
+    try {
+      await super.rollbackTransaction();
+      this.leaveTransaction();
+    } catch (error) {
+      // Whether it is still open is not known: the pool rolls back or destroys.
+      if (outermost) await this.giveBack();
+      throw error;
+    }
+  }
+
+  /** What a start that failed may have left: outside of a transaction, ROLLBACK is but a notice. */
+  private async abandonStart(): Promise<void> {
+    if (this.lease?.connection) await this.query('ROLLBACK').catch(ignore);
+    this.endTransaction();
+    if (this.lease) this.settled(this.lease);
+  }
+
+  /** TypeORM 0.3 counts a start that fails, and every version forgets the transaction when a subscriber fails at it. */
+  private doom(depth: number, cause: unknown): void {
+    this.isTransactionActive = true;
+    this.transactionDepth = depth;
+    this.doomed ??= { depth, cause };
+  }
+
+  /** The innermost transaction has ended. */
+  private leaveTransaction(): void {
+    this.noteEnd(this.transactionUnits.pop());
+    if (this.doomed && this.doomed.depth > this.transactionDepth) {
+      this.doomed = undefined;
+      this.failedStart = false;
+    }
+    // COMMIT and ROLLBACK have settled before TypeORM took note.
+    if (this.lease) this.settled(this.lease);
+  }
+
+  private endTransaction(): void {
+    this.isTransactionActive = false;
+    this.transactionDepth = 0;
+    this.transactionUnits.length = 0;
+    this.doomed = undefined;
+    this.failedStart = false;
+  }
+
+  /** A unit that is one transaction ends with it; that of a handler goes on after a commit, and not after an interruption. */
+  private noteEnd(unit: WorkUnit | undefined): void {
+    if (unit && (unit.isTransaction || this.interrupted)) (this.endedUnits ??= new WeakSet()).add(unit);
+  }
+
+  /**
+   * Two transactions at once on one connection would nest by chance and commit each other's statements. Code inside of the
+   * innermost one is known by its unit of work; where units are not known, only a start during another start is seen.
+   */
+  private refuseParallelTransaction(unit: WorkUnit | undefined): void {
+    const innermost = this.transactionUnits.at(-1);
+    if (!this.starting && (!innermost || !unit || isWithin(unit, innermost))) return;
+    throw new DatabaseError('Another transaction is in progress on this query runner.', {
+      code: 'TRANSACTION_IN_PROGRESS',
+      hint: 'Run the transactions one after the other, or each on a query runner of its own.',
+    });
+  }
+
+  // ---- statements ----------------------------------------------------------------------------------------------------
 
   override async query(
     query: string,
@@ -173,62 +349,220 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     useStructuredResult = false,
     // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   ): Promise<any> {
+    // Named values: TypeORM refuses them in its own words, which differ by version.
+    if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
     if (this.isReleased) throw this.released();
-    this.refuseLeftovers();
-    const { echo, loggers } = this.context;
-    return this.hold().run(async (connection) => {
-      // From here on: the wait for a connection is the pool's figure and not the statement's.
-      const started = echo ? performance.now() : 0;
-      const duration = () => `${(performance.now() - started).toFixed(1)} ms`;
+    this.refuseLeftovers(query);
+    if (query !== 'ROLLBACK') return resultOf(await this.execute(query, parameters), useStructuredResult);
+    this.rollingBack = true;
+    try {
+      return resultOf(await this.execute(query, parameters), useStructuredResult);
+    } finally {
+      this.rollingBack = false;
+    }
+  }
+
+  /** Sends a statement with TypeORM's events and log lines; once more when the server has terminated its session. */
+  private async execute(query: string, parameters: unknown[] | undefined): Promise<RawResult> {
+    const { dataSource, echo, loggers } = this.context;
+    const { logger } = dataSource;
+    const observed = dataSource.subscribers.length > 0;
+    const begun = performance.now();
+    // The wait for a connection is the pool's figure and not the statement's.
+    let sent = begun;
+    let first = true;
+    let terminated = false;
+    const send = (lease: RunnerLease) =>
+      lease.run(async (connection) => {
+        if (first) {
+          logger.logQuery(query, parameters, this);
+          if (observed) await this.broadcaster.broadcast('BeforeQuery', query, parameters);
+          first = false;
+          sent = performance.now();
+        }
+        // The release did not wait any longer: another borrower may have the connection by now.
+        if (lease.connection !== connection) throw this.released();
+        try {
+          return await connection.query(query, parameters);
+        } catch (error) {
+          const driverError = lossBehind(error, connection);
+          if (!connection.usable) lease.lossReported = true;
+          terminated = this.mayRepeat(driverError, connection, query);
+          throw new QueryFailedError(query, parameters, driverError as Error);
+        }
+      });
+    const elapsedMs = () => performance.now() - sent;
+    try {
+      const lease = this.currentLease();
+      let raw: RawResult;
       try {
-        const result: unknown = await super.query(query, parameters, useStructuredResult);
-        if (echo) loggers.query.log(`${duration()}: ${statementText(query, parameters, echo)}`);
-        return result;
+        raw = await send(lease);
       } catch (error) {
-        if (echo)
-          loggers.query.error(`failed after ${duration()}: ${statementText(query, parameters, echo)}`);
-        throw advised(lossBehind(error, connection, query, parameters));
+        if (!terminated) throw error;
+        terminated = false;
+        raw = await send(this.nextLease(lease, begun));
       }
-    });
+      const ms = elapsedMs();
+      if (echo) loggers.query.log(`${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
+      const { maxQueryExecutionTime } = dataSource.options;
+      if (maxQueryExecutionTime && ms > maxQueryExecutionTime)
+        logger.logQuerySlow(Math.round(ms), query, parameters, this);
+      if (observed)
+        await this.broadcaster.broadcast(
+          'AfterQuery',
+          query,
+          parameters,
+          true,
+          Math.round(ms),
+          raw,
+          undefined,
+        );
+      return raw;
+    } catch (error) {
+      if (!(error instanceof QueryFailedError)) throw error;
+      const driverError = error.driverError as Error;
+      logger.logQueryError(driverError, query, parameters, this);
+      if (echo)
+        loggers.query.error(
+          `failed after ${elapsedMs().toFixed(1)} ms: ${statementText(query, parameters, echo)}`,
+        );
+      if (observed)
+        await this.broadcaster.broadcast(
+          'AfterQuery',
+          query,
+          parameters,
+          false,
+          undefined,
+          undefined,
+          driverError,
+        );
+      throw advised(error);
+    }
+  }
+
+  /**
+   * Whether a statement may be sent once more: the server has ended its session before it was completed, it was outside of a
+   * transaction, so that it had no effect, and nothing of the lost session is missed.
+   */
+  private mayRepeat(error: unknown, connection: Leased<Connection>, query: string): boolean {
+    return (
+      this.context.retryTerminated &&
+      isTermination(error) &&
+      !this.isReleased &&
+      !this.isTransactionActive &&
+      !this.keepsSession(connection) &&
+      // As of the last ReadyForQuery, which came before this statement.
+      connection.transaction === 'I' &&
+      !connection.commandCompleted &&
+      isSingleRepeatableStatement(query)
+    );
   }
 
   override async stream(
-    ...request: Parameters<PostgresQueryRunner['stream']>
-  ): ReturnType<PostgresQueryRunner['stream']> {
+    query: string,
+    parameters?: unknown[],
+    onEnd?: () => void,
+    onError?: (error: Error) => void,
+  ): Promise<ReadStream> {
     if (this.isReleased) throw this.released();
-    return this.hold().run(async () => {
-      const stream = await super.stream(...request);
-      this.streams.add(stream);
-      stream.once('close', () => this.streams.delete(stream));
+    this.refuseLeftovers(query);
+    const lease = this.currentLease();
+    return lease.run(async (connection) => {
+      this.context.dataSource.logger.logQuery(query, parameters, this);
+      const QueryStream = this.driver.loadStreamDependency() as QueryStreamClass;
+      const stream = connection.query(new QueryStream(query, parameters)) as unknown as ReadStream;
+      this.watchStream(stream, lease);
+      if (onError) stream.once('error', onError);
+      if (onEnd) {
+        // TypeORM releases at the end and at an error; a stream that is destroyed early has neither.
+        stream.once('end', onEnd).once('close', () => {
+          if (!stream.readableEnded && !stream.errored) onEnd();
+        });
+      }
       return stream;
     });
   }
 
+  private watchStream(stream: Readable, lease: RunnerLease): void {
+    this.streams.add(stream);
+    stream.once('close', () => {
+      this.streams.delete(stream);
+      this.settled(lease);
+    });
+  }
+
   /**
-   * A handler that has settled may have left work behind (the rest of a `Promise.all` that failed). The next statement of
-   * a transaction that was rolled back meanwhile would be committed by itself, on a connection of its own. Who comes from
-   * elsewhere, such as an exception filter, means a new statement.
+   * What is left of a transaction that has ended must not go on in autocommit. Its own flow of calls is known by its unit of
+   * work. After an interruption, code that comes by another flow (a queue whose loop began at the start of the app) cannot be
+   * told from an exception filter: it may read, and it may begin a transaction, and it may not write by the way.
    */
-  private refuseLeftovers(): void {
-    const { borrower } = this.context;
-    if (!this.interrupted || !borrower || currentUnit() !== borrower.unit) return;
-    throw new DatabaseError(
-      `The transaction of ${borrower.name} was rolled back when its handler had settled.`,
-      {
-        code: 'TRANSACTION_ROLLED_BACK',
-        hint: 'Await everything that works in a transaction before the handler returns or throws (Promise.allSettled).',
-      },
-    );
+  private refuseLeftovers(query: string): void {
+    if (this.doomed && !query.startsWith('ROLLBACK'))
+      throw new DatabaseError(
+        'The transaction sends nothing more: a nested transaction in it did not start.',
+        {
+          code: 'TRANSACTION_ABORTED',
+          hint: 'Let the error of the nested start through, so that the outer transaction is rolled back.',
+          cause: this.doomed.cause,
+        },
+      );
+    if (this.rollingBack && query !== 'ROLLBACK') throw this.rolledBack();
+    this.refuseEndedUnit();
+    if (!this.interrupted || this.isTransactionActive || this.context.borrower?.isCurrent()) return;
+    if (!isRead(query)) throw this.rolledBack();
+  }
+
+  private refuseEndedUnit(): void {
+    if (!this.endedUnits) return;
+    for (let unit = unitOfFlow(); unit; unit = unit.parent)
+      if (unit.over && this.endedUnits.has(unit)) throw this.rolledBack();
+  }
+
+  private rolledBack(): DatabaseError {
+    const of = this.borrowerName ? ` of ${this.borrowerName}` : '';
+    return new DatabaseError(`The transaction${of} has ended, and a statement of it comes too late.`, {
+      code: 'TRANSACTION_ROLLED_BACK',
+      hint: 'Await everything that works in a transaction before its function or the handler returns or throws (Promise.allSettled). Code that begins something new after that begins a transaction of its own.',
+    });
+  }
+
+  // ---- the connection ------------------------------------------------------------------------------------------------
+
+  /** @internal */
+  get borrowerName(): string | undefined {
+    return this.context.borrower?.name;
+  }
+
+  /** @internal The unit that keeps the connection on purpose, for the pool's search for deadlocks. */
+  get heldFor(): WorkUnit | undefined {
+    if (this.isTransactionActive) {
+      const [unit] = this.transactionUnits;
+      // Outside of a request only a transaction that is a unit of its own: TypeORM begins others by itself, as in `save()`,
+      // beside which the rest of the unit goes on.
+      if (this.context.borrower || unit?.isTransaction) return unit;
+    }
+    return this.pinned ? this.pinnedBy : undefined;
   }
 
   /** The lease there is, or a new one. */
-  private hold(): RunnerLease {
-    if (this.lease) return this.lease;
-    const { borrower } = this.context;
-    const lease = new RunnerLease(this.context.pool, {
-      borrower: borrower?.name,
-      unit: borrower?.unit ?? currentUnit(),
-    });
+  private currentLease(): RunnerLease {
+    const { lease } = this;
+    if (lease && !this.isSpent(lease)) return lease;
+    if (lease) this.drop(lease);
+    return this.newLease();
+  }
+
+  /** A lease in place of one whose connection the server has terminated, for what is left of the caller's wait. */
+  private nextLease(lost: RunnerLease, begun: number): RunnerLease {
+    if (this.lease && this.lease !== lost) return this.lease;
+    if (this.lease) this.drop(lost);
+    const { acquireTimeoutMs } = this.context;
+    const left = Math.max(0, acquireTimeoutMs - (performance.now() - begun));
+    return this.newLease(acquireTimeoutMs > 0 ? left : undefined);
+  }
+
+  private newLease(deadlineMs?: number): RunnerLease {
+    const lease = new RunnerLease(this.context.pool, this, currentUnit(), deadlineMs);
     this.lease = lease;
     // Where TypeORM looks for it.
     this.databaseConnectionPromise = lease.connected;
@@ -242,22 +576,65 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return lease;
   }
 
+  /** @internal Nothing is under way on the lease any more. */
+  settled(lease: RunnerLease): void {
+    const { connection } = lease;
+    if (lease !== this.lease || lease.running > 0 || !connection) return;
+    if (!connection.usable) {
+      if (this.isSpent(lease)) this.drop(lease);
+      return;
+    }
+    // Without a request the runner keeps its connection until its release, as TypeORM's does.
+    if (!this.context.borrower) return;
+    if (!connection.quiet) {
+      // An error is told before the server's word on the state of the transaction has come.
+      connection.whenQuiet().then(() => this.settled(lease), ignore);
+      return;
+    }
+    if (!this.holds(connection)) this.drop(lease);
+  }
+
+  private holds(connection: Leased<Connection>): boolean {
+    if (this.streams.size > 0) return true;
+    return (
+      this.mayHold &&
+      (this.isTransactionActive || connection.transaction !== 'I' || this.keepsSession(connection))
+    );
+  }
+
+  /** Whether the session has something that another connection lacks. */
+  private keepsSession(connection: Leased<Connection>): boolean {
+    return this.pinned || connection.dirty || this.streams.size > 0;
+  }
+
+  /**
+   * Whether the connection is lost and the next statement may run on another one. Not in a transaction; and where the session
+   * had something that another one lacks, not before the caller has heard of the loss, and without a request never.
+   */
+  private isSpent({ connection, lossReported }: RunnerLease): boolean {
+    if (!connection || connection.usable || this.isTransactionActive) return false;
+    if (!this.keepsSession(connection)) return true;
+    return lossReported && this.context.borrower !== undefined;
+  }
+
+  private drop(lease: RunnerLease): void {
+    this.forget(lease);
+    void lease.release(this.context.resetTimeoutMs);
+  }
+
   private forget(lease: RunnerLease): void {
     if (this.lease !== lease) return;
     this.lease = undefined;
+    this.pinned = false;
+    this.pinnedBy = undefined;
     this.databaseConnection = undefined;
     this.databaseConnectionPromise = NONE;
     this.endTransaction();
   }
 
-  private endTransaction(): void {
-    this.isTransactionActive = false;
-    this.transactionDepth = 0;
-  }
-
   private released(): QueryRunnerAlreadyReleasedError {
     const error = new QueryRunnerAlreadyReleasedError();
-    const by = this.context.borrower ? ` (of ${this.context.borrower.name})` : '';
+    const by = this.borrowerName ? ` (of ${this.borrowerName})` : '';
     const where = this.releasedAt
       ? `It was released\n${framesOf(this.releasedAt) ?? ''}`
       : 'With leak detection on (DB_LEAK_THRESHOLD) this error says where.';
@@ -272,20 +649,40 @@ const callers = {
   release: ManagedQueryRunner.prototype.release as Caller,
 };
 
+type QueryStreamClass = new (query: string, parameters?: unknown[]) => Submittable;
+
+/** What `pg` answers to one statement; an array for several in one text. */
+type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
+
+/** What TypeORM makes of the driver's answer. */
+function resultOf(raw: RawResult, structured: boolean): unknown {
+  const result = new QueryResult();
+  if (!raw) return result;
+  if (Object.hasOwn(raw, 'rows')) result.records = raw.rows as unknown[];
+  if (Object.hasOwn(raw, 'rowCount')) result.affected = raw.rowCount ?? undefined;
+  result.raw =
+    raw.command === 'DELETE' || raw.command === 'UPDATE' ? [raw.rows, raw.rowCount] : (raw.rows as unknown);
+  return structured ? result : (result.raw as unknown);
+}
+
+/** Whether a text is one query that cannot write by itself. In doubt it can. */
+function isRead(query: string): boolean {
+  return /^\s*(?:select|values|table)\b/i.test(query) && isSingleRepeatableStatement(query);
+}
+
+function clientHasGone(borrower: string | undefined): DatabaseError {
+  return new DatabaseError(
+    `The client of ${borrower ?? 'the request'} has gone before its handler began; no transaction is begun for it.`,
+    { code: 'REQUEST_CLOSED', hint: 'Nothing is to be done: the request has no reader any more.' },
+  );
+}
+
 /**
- * A statement on a connection that was lost before fails in `pg` with words about its client, without SQLSTATE; what the
- * connection was lost by is what a caller can act on.
+ * A statement on a connection that was lost before fails in `pg` with words about its client, without SQLSTATE. The caller
+ * can act on the reason of the loss.
  */
-function lossBehind(
-  error: unknown,
-  { lostBy }: Leased<Connection>,
-  query: string,
-  parameters: unknown[] | ObjectLiteral | undefined,
-): unknown {
-  if (!lostBy || !(error instanceof QueryFailedError)) return error;
-  const { code } = error.driverError as { code?: unknown };
-  if (code !== undefined || error.driverError === lostBy) return error;
-  return new QueryFailedError(query, Array.isArray(parameters) ? parameters : undefined, lostBy);
+function lossBehind(error: unknown, { lostBy }: Leased<Connection>): unknown {
+  return lostBy && (error as { code?: unknown } | undefined)?.code === undefined ? lostBy : error;
 }
 
 /** What a single statement can fail with that a setting or a person can change. */

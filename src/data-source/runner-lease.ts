@@ -3,10 +3,11 @@ import { PoolAcquireCancelledError } from '../database.errors.js';
 import type { Leased } from '../pool/link.js';
 import type { AcquireOptions, CancelSignal } from '../pool/waiters.js';
 import type { DataSourcePool } from './data-source.pool.js';
+import type { WorkUnit } from './unit-of-work.context.js';
 
 const ignore = () => undefined;
 
-/** Ends one wait; where a connection is there at once, which is the rule, it is never listened to. */
+/** Ends one wait. Where a connection is there at once, which is the rule, nothing listens to it. */
 class WaitSignal implements CancelSignal {
   aborted = false;
   reason: unknown;
@@ -37,46 +38,82 @@ class WaitSignal implements CancelSignal {
   }
 }
 
-/** A query runner's hold on one connection, from the asking to the giving back. */
-export class RunnerLease {
-  /** Resolves with the connection; rejects when none is to be had, or the lease was given back first. */
-  readonly connected: Promise<Leased<Connection>>;
-  /** The connection, while it is held. */
-  connection: Leased<Connection> | undefined;
-  private readonly waiting = new WaitSignal();
-  private running = 0;
-  private onSettled: (() => void) | undefined;
-  private over = false;
+/** The query runner that a lease belongs to. */
+export interface LeaseHolder {
+  /** Name for warnings and errors. */
+  readonly borrowerName: string | undefined;
+  /** The unit of work that keeps the connection on purpose: by an open transaction, or by `connect()`. */
+  readonly heldFor: WorkUnit | undefined;
+  /** The last statement that was under way has settled. */
+  settled(lease: RunnerLease): void;
+}
 
-  constructor(pool: () => DataSourcePool | Promise<DataSourcePool>, request: AcquireOptions) {
-    this.connected = this.acquire(pool, { ...request, signal: this.waiting });
-    // Whoever uses the promise hears of its failure.
+/** A query runner's lease of one connection, from the acquire to the release. It is the request that the pool gets. */
+export class RunnerLease implements AcquireOptions {
+  /** Resolves with the connection; rejects when the pool has none, or when the lease ended first. */
+  readonly connected: Promise<Leased<Connection>>;
+  /** The connection, while it is leased. */
+  connection: Leased<Connection> | undefined;
+  readonly signal = new WaitSignal();
+  readonly borrower: string | undefined;
+  /** Whether a statement has failed with the loss of the connection, so that the caller knows of it. */
+  lossReported = false;
+  #running = 0;
+  #onSettled: (() => void) | undefined;
+  #over = false;
+
+  /** @param deadlineMs longest wait for the connection; the pool's own limit when it is not given */
+  constructor(
+    pool: () => DataSourcePool | Promise<DataSourcePool>,
+    private readonly holder: LeaseHolder,
+    readonly unit: WorkUnit | undefined,
+    readonly deadlineMs?: number,
+  ) {
+    this.borrower = holder.borrowerName;
+    this.connected = this.#acquire(pool);
+    // A caller that uses the promise hears of its failure.
     this.connected.catch(ignore);
   }
 
-  /** Who still waits for the connection fails with a PoolAcquireCancelledError; one that is there stays. */
-  stopWaiting(reason: string): void {
-    if (!this.connection) this.waiting.abort(new Error(reason));
+  /** For the pool's search for deadlocks. */
+  heldFor(): WorkUnit | undefined {
+    return this.holder.heldFor;
   }
 
-  /** Runs something on the connection; it is not given back before that has settled. */
+  /** Statements under way, those included that wait for the connection. */
+  get running(): number {
+    return this.#running;
+  }
+
+  /** Pending waits for the connection reject with a PoolAcquireCancelledError; a connection that is leased stays. */
+  stopWaiting(reason: string): void {
+    if (!this.connection) this.signal.abort(new Error(reason));
+  }
+
+  /** Runs `work` on the connection; the lease does not end before that has settled. */
   async run<T>(work: (connection: Leased<Connection>) => Promise<T>): Promise<T> {
-    this.running++;
+    this.#running += 1;
     try {
       return await work(await this.connected);
     } finally {
-      this.running--;
-      if (this.running === 0) this.onSettled?.();
+      this.#running -= 1;
+      if (this.#running === 0) {
+        this.#onSettled?.();
+        this.holder.settled(this);
+      }
     }
   }
 
-  /** Back to the pool, which rolls back what is open and says who left it. Once. */
-  async giveBack(): Promise<void> {
-    if (this.over) return;
-    this.over = true;
-    this.stopWaiting('the query runner was given back');
-    // A statement that nobody awaited would else go out on a connection that is somebody else's by then.
-    if (this.running > 0) await new Promise<void>((resolve) => (this.onSettled = resolve));
+  /**
+   * Releases the connection to the pool, which rolls back what is open. Once. Waits for statements under way, at most
+   * `graceMs`: one that was not sent yet would go out on a connection that another borrower has by then. What still runs
+   * after that is the pool's to stop.
+   */
+  async release(graceMs: number): Promise<void> {
+    if (this.#over) return;
+    this.#over = true;
+    this.stopWaiting('the query runner was released');
+    if (this.#running > 0) await this.#settledWithin(graceMs);
     const { connection } = this;
     if (!connection) return;
     this.connection = undefined;
@@ -84,22 +121,29 @@ export class RunnerLease {
     connection.release();
   }
 
+  #settledWithin(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ms);
+      this.#onSettled = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
   /** No await before the pool is asked: it takes the stack of the borrower, which an await would cut off. */
-  private async acquire(
-    poolOnceReady: () => DataSourcePool | Promise<DataSourcePool>,
-    request: AcquireOptions,
-  ): Promise<Leased<Connection>> {
+  async #acquire(poolOnceReady: () => DataSourcePool | Promise<DataSourcePool>): Promise<Leased<Connection>> {
     const pool = poolOnceReady();
     const connection = await (pool instanceof Promise
-      ? Promise.race([pool, this.waiting.rejection()]).then((ready) => ready.acquire(request))
-      : pool.acquire(request));
-    if (this.over) {
-      // Given back in the moment in which it came.
+      ? Promise.race([pool, this.signal.rejection()]).then((ready) => ready.acquire(this))
+      : pool.acquire(this));
+    if (this.#over) {
+      // The lease ended in the moment in which the connection came.
       connection.release();
-      throw this.waiting.reason;
+      throw this.signal.reason;
     }
-    // A connection that breaks while it is out emits 'error', which ends the process when nobody listens; its borrower
-    // learns of it from the statement under way, or the next one.
+    // A leased connection that breaks emits 'error', which ends the process when nothing listens. The borrower learns of it
+    // from its statement.
     connection.on('error', ignore);
     this.connection = connection;
     return connection;

@@ -1,39 +1,62 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 /**
- * A unit of work as the flow of its calls knows it. Sockets, timers and workers that it has started keep it for as long as
- * they live: it holds nothing, and what they ask for once it is over is not asked by it.
+ * A unit of work: the run of a request's handler, or a transaction inside of it. Sockets, timers and workers that it
+ * starts keep it in their AsyncLocalStorage for as long as they live, so it holds nothing.
  */
-export class FlowUnit {
+export class WorkUnit {
+  /** Set once the unit has ended. What its flow of calls asks for afterwards is not asked for by it. */
   over = false;
+
+  /** @param isTransaction whether the unit is one transaction, which ends with it */
+  constructor(
+    readonly parent?: WorkUnit,
+    readonly isTransaction = false,
+  ) {}
 }
 
-/** What asks for connections in this flow of calls, so that the pool sees when it waits for itself. */
-const units = new AsyncLocalStorage<FlowUnit>();
+/** The innermost unit of the current flow of calls. The pool reads it to see whether units wait for each other. */
+const units = new AsyncLocalStorage<WorkUnit>();
 let tracking = false;
 
-/** Runs `work` as part of `unit`: a request, a job. */
-export function runInUnit<T>(unit: FlowUnit, work: () => T): T {
+/** Runs `work` as part of `unit`. */
+export function runInUnit<T>(unit: WorkUnit, work: () => T): T {
   return units.run(unit, work);
 }
 
-/** The unit that the calling code belongs to, while it lasts. */
-export function currentUnit(): FlowUnit | undefined {
-  const unit = units.getStore();
-  return unit?.over ? undefined : unit;
+/** The innermost unit that the calling code belongs to, ended ones included. */
+export function unitOfFlow(): WorkUnit | undefined {
+  return units.getStore();
+}
+
+/** The innermost unit that the calling code belongs to and that has not ended. */
+export function currentUnit(): WorkUnit | undefined {
+  let unit = units.getStore();
+  while (unit?.over) unit = unit.parent;
+  return unit;
+}
+
+/** Whether `unit` is `ancestor`, or inside of it. */
+export function isWithin(unit: WorkUnit | undefined, ancestor: WorkUnit): boolean {
+  for (let at = unit; at; at = at.parent) if (at === ancestor) return true;
+  return false;
 }
 
 /**
- * From now on transactions are units too. The first unit of a process makes all its promises dearer, on Node 20 a query by
- * an eighth: where requests are served that is paid anyway, elsewhere nobody has asked for it.
+ * From now on each transaction is a unit. The first AsyncLocalStorage run of a process makes all its promises slower, on
+ * Node 20 a query by an eighth. Apps that serve requests pay that anyway; for the others it stays off.
  */
 export function trackTransactions(): void {
   tracking = true;
 }
 
-/** Runs a transaction: as part of the unit that it belongs to, else as one of its own. */
-export function runTransaction<T>(work: () => Promise<T>): Promise<T> {
-  if (!tracking || currentUnit()) return work();
-  const unit = new FlowUnit();
-  return runInUnit(unit, work).finally(() => (unit.over = true));
+/** Runs a transaction as a unit of its own, inside of the current one. */
+export async function runTransaction<T>(work: () => Promise<T>): Promise<T> {
+  if (!tracking) return work();
+  const unit = new WorkUnit(currentUnit(), true);
+  try {
+    return await runInUnit(unit, work);
+  } finally {
+    unit.over = true;
+  }
 }

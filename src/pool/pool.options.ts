@@ -186,6 +186,9 @@ export interface ResolvedLimits {
   readonly allowExitOnIdle: boolean;
 }
 
+/** Longest clean-up of a connection that comes back, where nothing else is said. */
+export const RESET_TIMEOUT_MS = 5_000;
+
 const RESET_MODES: readonly ResetMode[] = ['smart', 'rollback', 'discard', 'none'];
 
 /** Applies the defaults; throws a `DatabaseConfigError` that names every wrong value. */
@@ -242,7 +245,7 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
     validateAfterIdleMs: read('validateAfterIdleMs', 500),
     validationTimeoutMs: read('validationTimeoutMs', 2_000, 1),
     reset,
-    resetTimeoutMs: read('resetTimeoutMs', 5_000, 1),
+    resetTimeoutMs: read('resetTimeoutMs', RESET_TIMEOUT_MS, 1),
     leakThresholdMs: orNever(read('leakThresholdMs', 0)),
     reclaimAfterMs: orNever(read('reclaimAfterMs', 0)),
     maxUses: orNever(readCount('maxUses', 0)),

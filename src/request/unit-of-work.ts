@@ -1,71 +1,76 @@
 import type { QueryRunner } from 'typeorm';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
-import type { ManagedQueryRunner } from '../data-source/managed-query-runner.js';
+import type { Borrower, ManagedQueryRunner } from '../data-source/managed-query-runner.js';
 
 /**
- * What one request does on one data source: its query runners, and when that ends. Connections go back as soon as the
- * handler has settled, so that a slow reader of the response holds none; the runners themselves end when the response has
- * closed too, since an exception filter may still use one.
+ * The query runners of one request on one data source. They hold a connection only while they must, so that the end of the
+ * handler and of the response has little to do: what is still open is rolled back, and the runners are released.
  */
 export class UnitOfWork {
   private readonly runners = new Set<ManagedQueryRunner>();
+  private readonly borrower: Borrower;
   private first: ManagedQueryRunner | undefined;
-  private handlerRuns = false;
   private over = false;
 
+  /** @param isCurrent whether the calling code belongs to a run of the request's handler that has not settled */
   constructor(
     private readonly dataSource: ManagedDataSource,
-    private readonly name: string,
-    private readonly identity: object,
-  ) {}
+    name: string,
+    isCurrent: () => boolean,
+    private mayHold: boolean,
+  ) {
+    this.borrower = { name, isCurrent, released: (runner) => this.runners.delete(runner) };
+  }
 
-  /** The request's own query runner: always the same one. It takes a connection with its first query. */
+  /** The request's own query runner: always the same one. It acquires a connection with its first statement. */
   get runner(): QueryRunner {
     return (this.first ??= this.create());
   }
 
-  /**
-   * A further query runner, with a connection of its own, for work in parallel. It ends with the request, if not before.
-   * While all connections are out, a request that holds one and waits for another can only stand still: keep the number
-   * of requests at work times the runners of each below the pool's.
-   */
+  /** A further query runner of the request, for work in parallel. It ends with the request, or at its own `release()`. */
   createQueryRunner(): QueryRunner {
     return this.create();
   }
 
   private create(): ManagedQueryRunner {
-    const runner = this.dataSource.createRunnerFor({ name: this.name, unit: this.identity });
+    const runner = this.dataSource.createRunnerFor(this.borrower);
+    this.runners.add(runner);
     if (this.over) void runner.release();
-    else this.runners.add(runner);
+    else if (!this.mayHold) runner.allowHolding(false);
     return runner;
   }
 
   /** @internal Guards have passed: from here on the handler may use its runners, whatever the client does. */
   handlerStarted(): void {
-    this.handlerRuns = true;
+    this.mayHold = true;
+    for (const runner of this.runners) runner.allowHolding(true);
   }
 
-  /** @internal */
-  handlerSettled(responseClosed: boolean): void {
-    this.handlerRuns = false;
-    if (responseClosed) this.end();
-    else for (const runner of this.runners) void runner.giveBackAfterStreams();
+  /** @internal The handler has settled, and the response is still open: an exception filter may use the runners. */
+  handlerSettled(): void {
+    for (const runner of this.runners) void runner.stopHolding();
   }
 
-  /** @internal `answered`: the whole response was given; else its reader has gone away before. */
-  responseClosed(answered: boolean): void {
-    // A handler goes on after its client left; its statements must not lose their connection halfway.
-    if (!this.handlerRuns) return this.end();
-    if (answered) return;
+  /** @internal The client has gone while the handler runs: its statements must not lose their connection halfway. */
+  clientGone(): void {
     for (const runner of this.runners) {
       runner.stopWaiting('the client has closed the connection');
       if (this.dataSource.settings.cancelOnDisconnect) void runner.cancelRunning();
     }
   }
 
-  private end(): void {
+  /** @internal The response has ended before the handler began. It may begin yet, when a slow guard lets it pass. */
+  endedBeforeHandler(answered: boolean): void {
+    this.mayHold = false;
+    for (const runner of this.runners) {
+      if (!answered) runner.stopWaiting('the client has closed the connection');
+      runner.allowHolding(false);
+    }
+  }
+
+  /** @internal The handler has settled, and the response has ended. */
+  end(): void {
     this.over = true;
     for (const runner of this.runners) void runner.release();
-    this.runners.clear();
   }
 }

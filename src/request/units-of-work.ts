@@ -1,4 +1,5 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 import {
   type CallHandler,
   type ExecutionContext,
@@ -9,12 +10,13 @@ import {
   type OnModuleInit,
 } from '@nestjs/common';
 import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
-import { finalize, Observable } from 'rxjs';
+import { Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
-import { FlowUnit, runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
+import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
 import { type Answer, HttpResponses } from './http-responses.js';
+import { RequestState } from './request-state.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 /** A request as Nest hands it out: Express' is Node's own, Fastify's has it as `raw`. */
@@ -28,21 +30,14 @@ interface HttpRequest {
   readonly routeOptions?: { url?: string };
 }
 
-/** One request's units of work, by data source. */
-interface RequestState {
-  readonly units: Map<DataSource, UnitOfWork>;
-  readonly flow: FlowUnit;
-  answer: Answer | undefined;
-  closed: boolean;
-  handlerRuns: boolean;
-}
-
 /** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
 export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   private readonly responses = new HttpResponses();
   // Weak: a request that nobody holds any more takes its state along.
   private readonly states = new WeakMap<IncomingMessage, RequestState>();
+  /** Requests that are open on a socket: one listener for all, however many a client sends ahead. */
+  private readonly bySocket = new WeakMap<Socket, Set<() => void>>();
 
   constructor(private readonly adapterHost: HttpAdapterHost) {
     this.responses.start();
@@ -54,7 +49,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
     this.responses.hearOfInjected(httpAdapter, (request, response) => {
       // Of a middleware that has run before.
       const state = this.states.get(request);
-      if (state) this.watch(state, response);
+      if (state) this.watch(state, request, response);
     });
   }
 
@@ -72,12 +67,12 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
    */
   of(request: unknown, dataSource: DataSource): UnitOfWork {
     const http = httpRequest(request);
-    const state = this.stateOf(messageOf(http));
+    const message = messageOf(http);
+    const state = this.stateOf(message);
     let unit = state.units.get(dataSource);
     if (!unit) {
-      unit = new UnitOfWork(managed(dataSource), nameOf(http), state.flow);
-      if (state.handlerRuns) unit.handlerStarted();
-      else if (state.closed) unit.responseClosed(true);
+      unit = new UnitOfWork(managed(dataSource), nameOf(http), state.isCurrent, state.mayHold);
+      if (state.over) unit.end();
       state.units.set(dataSource, unit);
     }
     return unit;
@@ -90,49 +85,54 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
     const response = responseOf(http.getResponse());
     // Modules with a transport of their own call themselves 'http' too, with arguments of any kind.
     if (!isHttp(request) || !response) return next.handle();
-    const state = this.stateOf(messageOf(request));
+    const message = messageOf(request);
+    const state = this.stateOf(message);
     // In case the platform is another one than the two whose requests lead to their responses.
-    this.watch(state, response);
-    state.handlerRuns = true;
-    // A guard or a pipe may have outlived the response.
-    state.flow.over = false;
-    for (const unit of state.units.values()) unit.handlerStarted();
-    return inUnit(state.flow, next).pipe(
-      finalize(() => {
-        state.handlerRuns = false;
-        state.flow.over = state.closed;
-        for (const unit of state.units.values()) unit.handlerSettled(state.closed);
-      }),
-    );
+    this.watch(state, message, response);
+    return inRun(state, next);
   }
 
   private stateOf(message: IncomingMessage): RequestState {
     let state = this.states.get(message);
     if (!state) {
-      state = {
-        units: new Map(),
-        flow: new FlowUnit(),
-        answer: undefined,
-        closed: false,
-        handlerRuns: false,
-      };
+      state = new RequestState();
       this.states.set(message, state);
-      this.watch(state, this.responses.of(message));
+      this.watch(state, message, this.responses.of(message));
     }
     return state;
   }
 
-  private watch(state: RequestState, answer: Answer | undefined): void {
-    if (!answer || state.answer) return;
-    state.answer = answer;
-    const closed = () => {
-      state.closed = true;
-      state.flow.over = !state.handlerRuns;
-      for (const unit of state.units.values()) unit.responseClosed(isComplete(answer));
+  /** Sees that the state hears of the end of its response. */
+  private watch(state: RequestState, message: IncomingMessage, answer: Answer | undefined): void {
+    if (!answer || state.watched) return;
+    state.watched = true;
+    if (answer.closed || answer.destroyed) return queueMicrotask(() => state.end(isComplete(answer)));
+    const open = this.openOn(message.socket);
+    const end = () => {
+      answer.off('close', end);
+      answer.off('finish', end);
+      open?.delete(end);
+      state.end(isComplete(answer));
     };
-    // 'close' comes after every response, finished or cut off by the client.
-    if (answer.closed || answer.destroyed) queueMicrotask(closed);
-    else answer.once('close', closed);
+    answer.once('close', end);
+    // A response without a server, as serverless adapters make it, does not close.
+    answer.once('finish', end);
+    // A response that is queued behind another one, for requests sent ahead, does not close with its socket.
+    open?.add(end);
+  }
+
+  private openOn(socket: Socket | undefined): Set<() => void> | undefined {
+    if (typeof socket?.once !== 'function') return undefined;
+    let open = this.bySocket.get(socket);
+    if (!open) {
+      const ends = new Set<() => void>();
+      this.bySocket.set(socket, ends);
+      socket.once('close', () => {
+        for (const end of ends) end();
+      });
+      open = ends;
+    }
+    return open;
   }
 }
 
@@ -142,11 +142,31 @@ function isComplete(answer: Answer): boolean {
 }
 
 /**
- * What the handler asks the pool for belongs to its request. Nest binds the handler to the flow in which `handle()` is
- * called, so that it has to be called in ours too.
+ * One run of the handler for each subscription. What it asks the pool for belongs to its request: Nest binds the handler to the
+ * flow in which `handle()` is called, so that it is called in ours too. The run settles before its outcome is told: an
+ * interceptor outside of this one may answer an error by a retry, which begins at once.
  */
-function inUnit(unit: FlowUnit, next: CallHandler): Observable<unknown> {
-  return new Observable((subscriber) => runInUnit(unit, () => next.handle().subscribe(subscriber)));
+function inRun(state: RequestState, next: CallHandler): Observable<unknown> {
+  return new Observable((subscriber) => {
+    const run = state.begin();
+    const handling = runInUnit(run, () =>
+      next.handle().subscribe({
+        next: (value) => subscriber.next(value),
+        error: (error) => {
+          state.settle(run);
+          subscriber.error(error);
+        },
+        complete: () => {
+          state.settle(run);
+          subscriber.complete();
+        },
+      }),
+    );
+    return () => {
+      handling.unsubscribe();
+      state.settle(run);
+    };
+  });
 }
 
 function httpRequest(request: unknown): HttpRequest {

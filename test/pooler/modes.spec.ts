@@ -275,7 +275,11 @@ describeWithPgBouncer('behind PgBouncer', () => {
     it('warns once of a SET of the app, by borrower and statement, and clears nobody else', async () => {
       const before = server.log.length;
       const dataSource = await start({ pool: { size: 1, maxOverflow: 0 } });
-      const runner = dataSource.createRunnerFor({ name: 'GET /tenants', unit: {} });
+      const runner = dataSource.createRunnerFor({
+        name: 'GET /tenants',
+        isCurrent: () => true,
+        released: () => undefined,
+      });
       for (let i = 0; i < 3; i += 1) {
         await runner.query(`SET app.tenant = 'left behind'`);
         await runner.giveBack();
