@@ -213,6 +213,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner implements LeaseHold
     if (depth === 0) {
       this.interrupted = false;
       this.commitRefused = false;
+      // From here on a lost connection counts as that of the transaction.
+      if (this.lease && this.isSpent(this.lease)) this.drop(this.lease);
     }
     this.starting = true;
     this.transactionUnits.push(unit);
@@ -276,8 +278,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner implements LeaseHold
   async rollBack(): Promise<void> {
     const outermost = this.isTransactionActive && this.transactionDepth <= 1;
     if (outermost && this.lease?.connection?.usable !== true) {
-      this.leaveTransaction();
+      // The server has rolled back what it has lost.
+      for (const unit of this.transactionUnits) this.noteEnd(unit);
       this.endTransaction();
+      if (this.lease) this.settled(this.lease);
       return;
     }
     try {
