@@ -42,6 +42,7 @@ export class Connection extends Client {
   #suspectStandby = false;
   #lost: Error | undefined;
   #lastSql: string | undefined;
+  #statementsSent = 0;
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
   #demands: Demands | undefined;
@@ -194,6 +195,11 @@ export class Connection extends Client {
   /** The text of the last statement sent. */
   get lastSql(): string | undefined {
     return this.#lastSql;
+  }
+
+  /** Grows with each statement that is sent. */
+  get activity(): number {
+    return this.#statementsSent;
   }
 
   /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link quiet}. */
@@ -356,6 +362,7 @@ export class Connection extends Client {
   #sent(given: string | null | undefined): void {
     const text = given ?? '';
     this.#lastSql = text;
+    this.#statementsSent += 1;
     this.#idle.sent();
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();

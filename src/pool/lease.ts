@@ -3,13 +3,14 @@ import type { LeaseInfo } from '../database.snapshot.js';
 import type { Linked } from './linked-list.js';
 import type { PoolableClient } from './link.js';
 import type { Slot } from './slot.js';
-import type { AcquireOptions } from './waiters.js';
+import type { AcquireOptions, WorkUnit } from './waiters.js';
 
 /** A connection that is out, as the floors above see it. */
 export interface PoolLease {
   /** Who has it; may be named better once that is known. */
   borrower: string | undefined;
-  readonly unit: object | undefined;
+  /** The unit of work that has asked for it. */
+  readonly unit: WorkUnit | undefined;
   readonly heldMs: number;
   readonly inTransaction: boolean;
   /** The last statement, whole. */
@@ -24,7 +25,9 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   previous: Lease<C> | undefined;
   next: Lease<C> | undefined;
   borrower: string | undefined;
-  readonly unit: object | undefined;
+  readonly unit: WorkUnit | undefined;
+  /** The unit of work that keeps the connection on purpose at this moment, if there is one. */
+  readonly heldFor: (() => WorkUnit | undefined) | undefined;
   released = false;
   leakReported = false;
   reclaimedBy: Error | undefined;
@@ -38,6 +41,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   ) {
     this.borrower = request.borrower;
     this.unit = request.unit;
+    this.heldFor = request.heldFor;
   }
 
   get heldMs(): number {
