@@ -379,6 +379,17 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
+  it('is seen before a whole second is over, though timers ring a little early', async () => {
+    const { unit } = await entangled();
+    const { after } = clock;
+    clock.after = (ms, ring, holdsProcess) => after(ms - 0.9, ring, holdsProcess);
+    const asked = ask(unit);
+    await clock.pass(1_249);
+    expect(codeOf(asked)).toBeUndefined();
+    await clock.pass(1);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
   it('is seen in units that lead back into themselves', async () => {
     open({ max: 1 });
     const [one, two]: { parent?: WorkUnit }[] = [{}, {}] as never;
