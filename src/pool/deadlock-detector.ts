@@ -16,6 +16,9 @@ const STANDS_MS = 1_000;
  */
 const CONFIRMATIONS = STANDS_MS / LOOK_MS;
 
+/** Up to this depth a chain of units is walked anew for each waiter, which costs less than to remember what was visited. */
+const SHALLOW = 8;
+
 /** One lease that is blocked. */
 interface Blocked<C extends PoolableClient> {
   readonly lease: Lease<C>;
@@ -128,8 +131,8 @@ export class DeadlockDetector<C extends PoolableClient, W> {
 }
 
 /**
- * Visits units of work and their ancestors, each once however many waiters share it. A chain that leads back into itself
- * ends there.
+ * Visits units of work and their ancestors; those far up once however many waiters share them. A chain that leads back into
+ * itself ends.
  */
 class Climber {
   readonly #visited = new Set<WorkUnit>();
@@ -141,8 +144,12 @@ class Climber {
     // Waiters of one unit mostly stand together.
     if (unit === this.#last) return;
     this.#last = unit;
-    for (let at = unit; at && !this.#visited.has(at); at = at.parent) {
-      this.#visited.add(at);
+    let depth = 0;
+    for (let at = unit; at; at = at.parent, depth += 1) {
+      if (depth >= SHALLOW) {
+        if (this.#visited.has(at)) return;
+        this.#visited.add(at);
+      }
       this.visit(at);
     }
   }
