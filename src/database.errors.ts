@@ -211,7 +211,7 @@ export class PoolAcquireCancelledError extends PoolError {
   }
 }
 
-/** Every connection is held by somebody who waits for another one. */
+/** Every connection has an explicit holder, an open transaction or a pinned connection, that waits for another one. */
 export class PoolSelfDeadlockError extends PoolError {
   static override readonly family: string = 'PoolSelfDeadlockError';
   constructor(message: string, options: PoolErrorOptions = {}) {

@@ -31,9 +31,9 @@ export interface PoolCounters {
   readonly failedByDial: number;
   /** Acquires rejected because the pool was closed. */
   readonly closed: number;
-  /** Acquires by a unit of work that held a connection already. */
+  /** Acquires that had to wait, by a unit of work that was an explicit holder already. */
   readonly nestedAcquires: number;
-  /** Acquires that failed because everybody waited for each other. */
+  /** Acquires that failed because every connection had an explicit holder that waited for another one. */
   readonly selfDeadlocks: number;
   /** Validations before use. */
   readonly validations: number;

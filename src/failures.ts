@@ -584,8 +584,8 @@ export const FAILURES: readonly Failure[] = [
   ),
   lasting(
     'POOL_SELF_DEADLOCK',
-    'all connections are held by those who wait for another one',
-    'Use the connection that is held already, or raise DB_POOL_SIZE.',
+    'every connection has an explicit holder that waits for another one',
+    'Use the connection that the transaction or the pinned runner already holds, or raise DB_POOL_SIZE.',
     'POOL_SELF_DEADLOCK',
   ),
   passing(

@@ -28,5 +28,5 @@ export type { DrainReport } from './pool/drain.js';
 export type { PoolLease } from './pool/lease.js';
 export type { Leased, Link, PoolableClient } from './pool/link.js';
 export type { PoolOptions } from './pool/pool.options.js';
-export type { AcquireOptions } from './pool/waiters.js';
+export type { AcquireOptions, WorkUnit } from './pool/waiters.js';
 export type { PoolWarning } from './pool/warnings.js';

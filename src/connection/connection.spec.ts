@@ -236,8 +236,10 @@ describe('what is known of a session', () => {
   it('the text of a named statement is known too when only its name is sent', async () => {
     const connection = await open();
     for (let round = 0; round < 2; round += 1) {
+      const { activity } = connection;
       await connection.query({ name: 'a', text: 'SELECT $1', values: [1] });
       expect(connection.lastSql).toBe('SELECT $1');
+      expect(connection.activity).toBeGreaterThan(activity);
       connection.lent();
     }
   });

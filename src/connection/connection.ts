@@ -43,6 +43,7 @@ export class Connection extends Client {
   #lost: Error | undefined;
   #lastSql: string | undefined;
   #commandCompleted = false;
+  #statementsSent = 0;
   #cancelling: Promise<void> | undefined;
   #refused: Error | undefined;
   #demands: Demands | undefined;
@@ -203,6 +204,11 @@ export class Connection extends Client {
    */
   get commandCompleted(): boolean {
     return this.#commandCompleted;
+  }
+
+  /** Grows with each statement that is sent. */
+  get activity(): number {
+    return this.#statementsSent;
   }
 
   /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link quiet}. */
@@ -367,6 +373,7 @@ export class Connection extends Client {
     const text = given ?? '';
     this.#lastSql = text;
     this.#commandCompleted = false;
+    this.#statementsSent += 1;
     this.#idle.sent();
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();

@@ -39,6 +39,16 @@ describe('the care for a client of another class', () => {
     expect([control.usable, control.quiet, control.transaction]).toEqual([true, true, 'T']);
   });
 
+  it('knows by the bytes of its socket whether it has sent anything, where it shows one', () => {
+    const client = new Plain() as Plain & { connection?: { stream?: { bytesWritten: number } } };
+    const control = new PlainClientControl(client);
+    expect(control.activity).toBeUndefined();
+    client.connection = {};
+    expect(control.activity).toBeUndefined();
+    client.connection.stream = { bytesWritten: 7 };
+    expect(control.activity).toBe(7);
+  });
+
   it('rolls an open transaction back, and discards when it is told to', async () => {
     const client = new Plain();
     const control = new PlainClientControl(client);

@@ -32,6 +32,14 @@ export class PlainClientControl {
     return isQuiet(this.client);
   }
 
+  /** Bytes sent, which no statement leaves as they were; unknown where the client shows no socket. */
+  get activity(): number | undefined {
+    const { connection } = internalsOf(this.client) as {
+      connection?: { stream?: { bytesWritten?: number } };
+    };
+    return connection?.stream?.bytesWritten;
+  }
+
   get transaction(): 'I' | 'T' | 'E' | null {
     return transactionStatusOf(this.client);
   }

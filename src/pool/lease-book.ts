@@ -5,13 +5,11 @@ import type { PoolableClient } from './link.js';
 import { LinkedList } from './linked-list.js';
 import type { ResolvedLimits } from './pool.options.js';
 import type { Slot } from './slot.js';
-import { UnitLedger } from './units.js';
 import type { Voice } from './voice.js';
 import type { AcquireOptions } from './waiters.js';
 
 /** The connections that are out, the longest first: who has them, and who has them for too long. */
 export class LeaseBook<C extends PoolableClient> extends LinkedList<Lease<C>> {
-  readonly units = new UnitLedger();
   readonly useTimes = new DurationHistogram();
 
   constructor(
@@ -30,13 +28,11 @@ export class LeaseBook<C extends PoolableClient> extends LinkedList<Lease<C>> {
   ): Lease<C> {
     const lease = new Lease(slot, since, this.now, request, site);
     this.append(lease);
-    this.units.leased(lease.unit);
     return lease;
   }
 
   close(lease: Lease<C>): void {
     this.remove(lease);
-    this.units.returned(lease.unit);
     this.useTimes.record(lease.heldMs);
   }
 

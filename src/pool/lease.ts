@@ -3,13 +3,14 @@ import type { LeaseInfo } from '../database.snapshot.js';
 import type { Linked } from './linked-list.js';
 import type { PoolableClient } from './link.js';
 import type { Slot } from './slot.js';
-import type { AcquireOptions } from './waiters.js';
+import type { AcquireOptions, WorkUnit } from './waiters.js';
 
 /** A connection that is out, as the floors above see it. */
 export interface PoolLease {
   /** Who has it; may be named better once that is known. */
   borrower: string | undefined;
-  readonly unit: object | undefined;
+  /** The unit of work that has asked for it. */
+  readonly unit: WorkUnit | undefined;
   readonly heldMs: number;
   readonly inTransaction: boolean;
   /** The last statement, whole. */
@@ -24,7 +25,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   previous: Lease<C> | undefined;
   next: Lease<C> | undefined;
   borrower: string | undefined;
-  readonly unit: object | undefined;
+  readonly unit: WorkUnit | undefined;
   released = false;
   leakReported = false;
   reclaimedBy: Error | undefined;
@@ -33,11 +34,16 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
     readonly slot: Slot<C>,
     readonly since: number,
     private readonly now: () => number,
-    request: AcquireOptions,
+    private readonly request: AcquireOptions,
     private readonly site: { stack?: string } | undefined,
   ) {
     this.borrower = request.borrower;
     this.unit = request.unit;
+  }
+
+  /** The unit of work that keeps the connection on purpose at this moment, if there is one. */
+  heldFor(): WorkUnit | undefined {
+    return this.request.heldFor?.();
   }
 
   get heldMs(): number {

@@ -12,6 +12,11 @@ export interface Link {
   readonly quiet: boolean;
   readonly transaction: 'I' | 'T' | 'E' | null;
   readonly lastSql: string | undefined;
+  /**
+   * Grows whenever a statement is sent: two equal figures mean that nothing was sent in between. Without it a connection
+   * that is kept counts as working, and never as part of a deadlock.
+   */
+  readonly activity?: number | undefined;
   /** `undefined` when the session is clean already; rejects when it cannot be cleaned. */
   restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined;
   /** Resolves when the server answers; with `primary`, only when it is no standby. */

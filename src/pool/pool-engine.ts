@@ -3,7 +3,7 @@ import { DatabaseConfigError } from '../database.errors.js';
 import type { PoolSnapshot } from '../database.snapshot.js';
 import { Alarm, systemClock } from './clock.js';
 import type { Clock } from './clock.js';
-import { findDeadlock } from './deadlock.js';
+import { DeadlockDetector } from './deadlock-detector.js';
 import { drain } from './drain.js';
 import type { DrainReport } from './drain.js';
 import { isWaking } from './dial.js';
@@ -21,9 +21,6 @@ import type { Demand } from './supply.js';
 import { Voice } from './voice.js';
 import { WaiterQueue } from './waiters.js';
 import type { AcquireOptions, Waiter } from './waiters.js';
-
-/** How soon it is looked again whether those who wait for each other have finished what they run. */
-const DEADLOCK_LOOK_MS = 100;
 
 /**
  * The engine: who wants a connection, who has one, and for how long. The connections themselves, and the states they go
@@ -43,6 +40,9 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   readonly #waiterAlarm: Alarm;
   /** For leases that are out for long. */
   readonly #leaseAlarm: Alarm;
+  readonly #deadlocks: DeadlockDetector<C, Leased<C>>;
+  /** For looks at a possible deadlock; it holds the process as that of the waiters does, and only while they wait. */
+  readonly #deadlockAlarm: Alarm;
   /** When nothing is out and nobody waits. */
   readonly #quiescence: Moment;
   #draining: Promise<DrainReport> | undefined;
@@ -56,6 +56,8 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     this.#waiters = new WaiterQueue((waiter, reason) => this.#cancel(waiter, reason));
     this.#waiterAlarm = new Alarm(this.#clock, () => this.#lookAtWaiters(), true);
     this.#leaseAlarm = new Alarm(this.#clock, () => this.#lookAtLeases(), false);
+    this.#deadlocks = new DeadlockDetector(this.leases, this.#waiters, this.#limits.max);
+    this.#deadlockAlarm = new Alarm(this.#clock, () => this.#lookForDeadlock(), true);
     const { connectTimeoutMs } = this.#limits;
     // The dial is bounded by the pool, whatever the class of its clients; theirs would only blur the reason.
     const clientOptions = {
@@ -113,6 +115,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     this.counters.acquired += 1;
     this.#waitTimes.record(waitedMs);
     this.#leaseAlarm.by(this.leases.nextLook(lease));
+    if (this.#waiters.unitCount > 0) this.#watchForDeadlock(now);
     const client = slot.client as Leased<C>;
     client.release = (error) => this.#release(lease, error);
     this.#voice.announce('acquire', client);
@@ -165,12 +168,11 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     const since = this.#clock.now();
     const deadline = since + (request.deadlineMs ?? this.#limits.acquireTimeoutMs);
     const waiter = { request, site, since, deadline, resolve, reject, previous: undefined, next: undefined };
-    if (this.leases.units.holds(request.unit)) this.counters.nestedAcquires += 1;
+    if (request.unit && this.#deadlocks.holds(request.unit)) this.counters.nestedAcquires += 1;
     this.#waiters.add(waiter);
-    this.leases.units.waiting(request.unit);
     this.#waiterAlarm.by(deadline);
     this.#supply.pump();
-    this.#breakDeadlock();
+    if (request.unit) this.#watchForDeadlock(since);
   }
 
   #settle(waiter: Waiter<Leased<C>>, error: Error): void {
@@ -181,8 +183,10 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
 
   #dismiss(waiter: Waiter<Leased<C>>): void {
     this.#waiters.remove(waiter);
-    this.leases.units.settled(waiter.request.unit);
     if (this.#waiters.length === 0) this.#waiterAlarm.silence();
+    if (!waiter.request.unit || this.#waiters.unitCount > 0) return;
+    this.#deadlockAlarm.silence();
+    this.#deadlocks.forget();
   }
 
   #cancel(waiter: Waiter<Leased<C>>, reason: unknown): void {
@@ -202,19 +206,23 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     if (this.#waiters.length === 0 && !this.ending) return;
     this.#waiterAlarm.by(next);
     this.#supply.pump();
-    this.#breakDeadlock();
   }
 
-  /** When nobody will ever go on, the newest of those who wait fails, so that the others can. */
-  #breakDeadlock(): void {
-    const found = findDeadlock(this.leases, this.#waiters, this.#limits.max);
-    if (!found) return;
-    if (found === 'later') return this.wakeBy(this.#clock.now() + DEADLOCK_LOOK_MS);
-    const { waiter, held } = found;
-    this.counters.selfDeadlocks += 1;
-    const { borrower } = waiter.request;
-    this.#settle(waiter, this.#voice.deadlockError(borrower, held.info(), waiter.site));
-    this.#breakDeadlock();
+  /** An alarm that is set stays as it is: new waiters do not put the look off. */
+  #watchForDeadlock(now: number): void {
+    if (this.#deadlocks.possible) this.#deadlockAlarm.by(this.#deadlocks.nextLook(now));
+  }
+
+  /** In a deadlock one waiter fails, so that the others can go on. */
+  #lookForDeadlock(): void {
+    const now = this.#clock.now();
+    const found = this.#deadlocks.look(now);
+    if (found) {
+      const { waiter, held } = found;
+      this.counters.selfDeadlocks += 1;
+      this.#settle(waiter, this.#voice.deadlockError(waiter.request.borrower, held.info(), waiter.site));
+    }
+    this.#watchForDeadlock(now);
   }
 
   // ---- what the supply says ------------------------------------------------------------------------------------------
@@ -229,7 +237,6 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     this.#dismiss(waiter);
     const now = this.#clock.now();
     waiter.resolve(this.#lend(slot, waiter.request, now, now - waiter.since, waiter.site));
-    this.#breakDeadlock();
   }
 
   /** A waiter fails with a dial's error when the dial began after it had asked: then every error is fresh. */

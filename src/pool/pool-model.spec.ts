@@ -5,10 +5,18 @@ import { FakePool } from '../../test/support/fake-pool.js';
 import type { Fake } from '../../test/support/fake-pool.js';
 import { settled } from '../../test/support/virtual-clock.js';
 import type { PoolOptions } from './pool.options.js';
+import type { WorkUnit } from './waiters.js';
 
 /** What can happen to a pool; numbers choose among those to whom it can happen. */
 type Step =
-  | { do: 'acquire'; deadlineMs: number | undefined; signal: boolean; unit: number; failFast: boolean }
+  | {
+      do: 'acquire';
+      deadlineMs: number | undefined;
+      signal: boolean;
+      unit: number;
+      holder: number;
+      failFast: boolean;
+    }
   | { do: 'release'; which: number; how: 'clean' | 'error' | 'dirty' | 'stuck' }
   | { do: 'cleaned'; which: number; ok: boolean }
   | { do: 'abort'; which: number }
@@ -30,6 +38,7 @@ const steps = fc.array(
         deadlineMs: fc.option(fc.integer({ min: 0, max: 3_000 }), { nil: undefined }),
         signal: fc.boolean(),
         unit: fc.nat(4),
+        holder: fc.nat(6),
         failFast: fc.boolean(),
       }),
     },
@@ -116,7 +125,9 @@ class Model {
   readonly waiting = new Set<Asked>();
   readonly held: Fake[] = [];
   readonly cleaning: { client: FakeClient; done: (ok: boolean) => void }[] = [];
-  readonly units = Array.from({ length: 4 }, () => ({}));
+  readonly units: WorkUnit[] = [{}, {}];
+  /** Which unit keeps a connection on purpose, and since when. */
+  readonly holders = new Map<FakeClient, { holder: WorkUnit | undefined; since: number }>();
   readonly max: number;
   readonly acquireTimeoutMs: number | undefined;
   /** Dials that failed, and were followed by others that had learnt from it. */
@@ -130,6 +141,7 @@ class Model {
       return true;
     };
     this.fake = new FakePool({ ...options, redial });
+    for (const parent of [...this.units]) this.units.push({ parent });
     this.fake.server.slow = true;
     this.fake.server.slowChecks = true;
     this.max = options.size + options.maxOverflow;
@@ -214,11 +226,13 @@ class Model {
     deadlineMs,
     signal,
     unit,
+    holder,
     failFast,
   }: {
     deadlineMs: number | undefined;
     signal: boolean;
     unit: number;
+    holder: number;
     failFast: boolean;
   }): void {
     const abort = signal ? new AbortController() : undefined;
@@ -235,6 +249,7 @@ class Model {
         signal: abort?.signal,
         failFast,
         unit: this.units[unit],
+        heldFor: () => this.units[holder],
         borrower: `asked ${asked.number}`,
       })
       .then(
@@ -245,15 +260,29 @@ class Model {
           expect(this.held).not.toContain(client);
           expect(client.usable || client.lostBy !== undefined || client.closed).toBe(true);
           this.held.push(client);
+          this.holders.set(client, { holder: this.units[holder], since: this.fake.clock.now() });
         },
         ({ code, cause }: { code?: string; cause?: { code?: string } }) => {
           settle();
+          if (code === 'POOL_SELF_DEADLOCK') this.checkDeadlock();
           if (code !== 'POOL_DIAL_FAILED' || cause?.code !== '57P03') return;
           const waitsForEver = deadlineMs === undefined && this.acquireTimeoutMs === 0;
           expect(failFast || waitsForEver).toBe(true);
         },
       );
   }
+
+  /** Each connection is out, for a second at least, and for a holder. */
+  checkDeadlock(): void {
+    expect(this.held).toHaveLength(this.max);
+    for (const client of this.held) {
+      const { holder, since } = this.holders.get(client)!;
+      expect(holder).toBeDefined();
+      expect(this.fake.clock.now() - since).toBeGreaterThanOrEqual(1_000);
+    }
+    this.deadlocks += 1;
+  }
+  deadlocks = 0;
 
   check(): void {
     const { pool, server, clock } = this.fake;
@@ -269,6 +298,7 @@ class Model {
     const leftOver = server.open.filter((client) => client.usable).length;
     expect(leftOver).toBeLessThanOrEqual(now.total);
     const { counters } = now;
+    expect(counters.selfDeadlocks).toBe(this.deadlocks);
     expect(this.asked.length).toBe(
       counters.acquired +
         counters.timeouts +

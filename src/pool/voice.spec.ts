@@ -159,7 +159,8 @@ describe('a warning', () => {
         code: 'SELF_DEADLOCK',
         level: 'warn',
         message:
-          'Self-deadlock: all connections are held by units of work that wait for another one; one of them asks for a ' +
+          'Self-deadlock: every connection has an explicit holder (an open transaction or a pinned connection) that ' +
+          'waits for another one; one of them asks for a ' +
           'second while it holds one (GET /users for 2.0 s)',
         lease,
         error: expect.any(errors.PoolSelfDeadlockError),
@@ -267,12 +268,12 @@ describe('an error', () => {
       () => voice.invalid(cause),
     ],
     [
-      'Self-deadlock: all connections are held by units of work that wait for another one; ' +
+      'Self-deadlock: every connection has an explicit holder (an open transaction or a pinned connection) that waits for another one; ' +
         'job asks for a second while it holds one (GET /users for 2.0 s)',
       {
         name: 'PoolSelfDeadlockError',
         code: 'POOL_SELF_DEADLOCK',
-        hint: 'Use the connection that the unit of work already holds, or raise size or maxOverflow.',
+        hint: 'Use the connection that the transaction or the pinned runner already holds, or raise size or maxOverflow.',
       },
       () => voice.deadlockError('job', lease, {}),
     ],

@@ -151,8 +151,9 @@ export class Voice {
   }
 
   deadlockError(asks: string | undefined, held: LeaseInfo, site: Site): errors.PoolSelfDeadlockError {
-    const message = `Self-deadlock: all connections are held by units of work that wait for another one; ${asks ?? 'one of them'} asks for a second while it holds one (${describeLease(held)})`;
-    const hint = 'Use the connection that the unit of work already holds, or raise size or maxOverflow.';
+    const message = `Self-deadlock: every connection has an explicit holder (an open transaction or a pinned connection) that waits for another one; ${asks ?? 'one of them'} asks for a second while it holds one (${describeLease(held)})`;
+    const hint =
+      'Use the connection that the transaction or the pinned runner already holds, or raise size or maxOverflow.';
     const error = this.#error(errors.PoolSelfDeadlockError, message, site, { hint });
     if (held.stack) standAt(error, site, `\nThe connection that it holds was acquired\n${held.stack}`);
     this.#warn('SELF_DEADLOCK', 'warn', message, { lease: held, error });

@@ -9,6 +9,12 @@ export interface CancelSignal {
   removeEventListener(event: 'abort', listener: () => void): void;
 }
 
+/** A unit of work, compared by identity: a request, a transaction. */
+export interface WorkUnit {
+  /** The unit that it is part of: the request of a transaction. */
+  readonly parent?: WorkUnit | undefined;
+}
+
 /** What an acquire may say about itself. */
 export interface AcquireOptions {
   /** Gives the wait up; the connection that it would have got goes to the next one. */
@@ -26,8 +32,15 @@ export interface AcquireOptions {
    * @defaultValue false
    */
   failFast?: boolean;
-  /** The unit of work that asks, an object compared by identity: it recognises who waits for itself. */
-  unit?: object;
+  /** The innermost unit of work that asks; a waiter inside of a transaction is known by it. */
+  unit?: WorkUnit;
+  /**
+   * Names an explicit holder. The pool asks when it looks for a deadlock: the unit of work that keeps this connection on
+   * purpose at this moment (an open transaction, a pinned connection), or undefined while the connection is out for a
+   * statement only.
+   * @defaultValue not an explicit holder
+   */
+  heldFor?: () => WorkUnit | undefined;
 }
 
 /** One acquire that could not be served at once. */
@@ -46,6 +59,8 @@ export interface Waiter<C> extends Linked<Waiter<C>> {
  * that share one share its listener.
  */
 export class WaiterQueue<C> {
+  /** Waiters that name their unit of work. */
+  unitCount = 0;
   readonly #list = new LinkedList<Waiter<C>>();
   readonly #bySignal = new Map<CancelSignal, { waiters: Set<Waiter<C>>; stop: () => void }>();
   /** Whether nobody waits behind somebody with a later deadline; then the overdue ones are all at the front. */
@@ -69,7 +84,8 @@ export class WaiterQueue<C> {
     if (!this.#list.tail) this.#ordered = true;
     else if (waiter.deadline < this.#list.tail.deadline) this.#ordered = false;
     this.#list.append(waiter);
-    const { signal } = waiter.request;
+    const { signal, unit } = waiter.request;
+    if (unit) this.unitCount += 1;
     if (!signal) return;
     const shared = this.#bySignal.get(signal) ?? this.#listenTo(signal);
     shared.waiters.add(waiter);
@@ -77,7 +93,8 @@ export class WaiterQueue<C> {
 
   remove(waiter: Waiter<C>): void {
     this.#list.remove(waiter);
-    const { signal } = waiter.request;
+    const { signal, unit } = waiter.request;
+    if (unit) this.unitCount -= 1;
     const shared = signal && this.#bySignal.get(signal);
     if (!shared) return;
     shared.waiters.delete(waiter);

@@ -578,7 +578,7 @@ describe('the connection of a request without a server', () => {
       let closed = false;
       response.once('close', () => (closed = true));
       const finished = once(response, 'finish');
-      handle(request, response as never);
+      handle(request, response);
       await finished;
       expect([response.statusCode, closed]).toEqual([403, false]);
       while (monitor.poolStats().checkedOut > 0) await new Promise(setImmediate);

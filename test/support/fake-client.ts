@@ -38,6 +38,7 @@ export class FakeClient extends EventEmitter implements Link {
   usable = true;
   transaction: 'I' | 'T' | 'E' | null = 'I';
   lastSql: string | undefined;
+  activity: number | undefined = 0;
   lostBy: Error | undefined;
   checks = 0;
   cancels = 0;
@@ -72,6 +73,7 @@ export class FakeClient extends EventEmitter implements Link {
 
   query(text: unknown, values: unknown, callback?: (error: Error | null, result?: unknown) => void): unknown {
     this.lastSql = String(text);
+    if (this.activity !== undefined) this.activity += 1;
     const result = { rows: [{ text, values }] };
     if (!callback) return Promise.resolve(result);
     queueMicrotask(() => callback(null, result));

@@ -31,6 +31,11 @@ export class VirtualClock implements Clock {
     return () => void this.#timers.delete(timer);
   };
 
+  /** Time passes in which nothing can run: the event loop is blocked. What is due by then rings at the next `pass`. */
+  block(ms: number): void {
+    this.#now += ms;
+  }
+
   /** Lets `ms` pass; what a timer starts by promises is done before the next timer rings. */
   async pass(ms: number): Promise<void> {
     const until = this.#now + ms;
