@@ -109,6 +109,27 @@ describe('a self-deadlock', () => {
     expect(asked.error?.message).toContain('while it holds one (its transaction for');
   });
 
+  it('names the connection held longest, where a unit keeps two', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const unit = {};
+    await hold(unit, { borrower: 'the first' });
+    await hold(unit, { borrower: 'the second' });
+    const asked = ask(unit);
+    await clock.pass(1_250);
+    expect(asked.error?.message).toContain('while it holds one (the first for');
+  });
+
+  it('is seen however far up the holder is', async () => {
+    open({ max: 1 });
+    const holder: WorkUnit = {};
+    await hold(holder);
+    let unit = holder;
+    for (let depth = 0; depth < 20; depth += 1) unit = { parent: unit };
+    const asked = ask(unit);
+    await clock.pass(1_250);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
   it('does not fail a stranger, however new', async () => {
     open({ max: 1 });
     const unit = {};
