@@ -1,5 +1,6 @@
+import { once } from 'node:events';
 import { inspect } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
 import {
   DatabaseModule,
@@ -234,6 +235,31 @@ describe('replication', () => {
     await expect(read).rejects.toMatchObject({ code: 'POOL_ACQUIRE_CANCELLED' });
     expect(dataSource.pool!.snapshot().counters.acquired).toBe(before);
     await holder.release();
+  });
+
+  it('closes at once while it tries whether a silent replica is back', async () => {
+    const now = performance.now.bind(performance);
+    const dataSource = await start();
+    await proxy.refuse();
+    expect(await names(dataSource)).toEqual(['on the primary']);
+    await proxy.pass();
+    proxy.freeze();
+    const arrived = once(proxy, 'connection');
+    const later = jest.spyOn(performance, 'now').mockImplementation(() => now() + 3_000);
+    expect(await names(dataSource)).toEqual(['on the primary']);
+    later.mockRestore();
+    await arrived;
+    const began = now();
+    await dataSource.destroy();
+    expect(now() - began).toBeLessThan(4_000);
+  });
+
+  it('is there for the query runners that TypeORM asks the driver for', async () => {
+    const dataSource = await start();
+    await proxy.refuse();
+    const runner = dataSource.driver.createQueryRunner('slave');
+    expect(await databaseOf(runner)).toBe(primary.name);
+    await runner.release();
   });
 
   it('chooses another replica while one is away', async () => {
