@@ -27,7 +27,7 @@ import { DatabaseRequestModule, requestProviders } from './request/database-requ
 @Module({})
 export class DatabaseModule extends ConfigurableModuleClass {
   /**
-   * Makes a data source from these options. When they name no server (`url` or `host`), the environment's settings are
+   * Makes a data source from these options. When they name no server (`url` or `host`, or `replication.master`), the environment's settings are
    * taken for all that they leave out: `forRoot()` alone reads everything from there.
    */
   static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
@@ -110,7 +110,8 @@ function guarded(provider: Provider): Provider {
 }
 
 function withEnvironment(options: DatabaseModuleOptions): DatabaseModuleOptions {
-  if (options.url !== undefined || options.host !== undefined) return options;
+  if ([options, options.replication?.master].some((one) => one?.url !== undefined || one?.host !== undefined))
+    return options;
   const environment = readEnvironment(processEnvironment(), { requireUrl: true });
   return {
     ...environment,

@@ -196,6 +196,42 @@ export interface ConnectRetrySettings {
   maxDelayMs?: number;
 }
 
+/** One server of {@link ReplicationSettings}, as TypeORM names its parts. */
+export interface ReplicationServer {
+  /** postgres://user:password@host:port/database */
+  url?: string | SecretText;
+  /** In place of `url`. */
+  host?: string;
+  /** @defaultValue 5432 */
+  port?: number;
+  /** @defaultValue that of the primary */
+  username?: string;
+  /** @defaultValue that of the primary, for the same user */
+  password?: string | SecretText | PasswordFunction;
+  /** @defaultValue that of the primary */
+  database?: string;
+  /** @defaultValue the top-level `ssl` */
+  ssl?: boolean | SslSettings;
+  /** @defaultValue the top-level `applicationName` */
+  applicationName?: string;
+}
+
+/**
+ * Read replicas, as TypeORM's `replication` names them. Each server has a pool of its own with the same settings. What
+ * `find` and query builders read comes from a replica; writes, `query()`, transactions and migrations go to the primary.
+ */
+export interface ReplicationSettings {
+  /** The primary. @defaultValue `url`, or `host` and what belongs to it */
+  master?: ReplicationServer;
+  /** The replicas; each read goes to a random one. While one cannot be reached, the others and the primary serve. */
+  slaves: ReplicationServer[];
+  /** Where reads go that name no mode. @defaultValue slave */
+  defaultMode?: ReplicationModeName;
+}
+
+/** TypeORM's names of the primary and of a replica. */
+export type ReplicationModeName = 'master' | 'slave';
+
 /** The settings of this module, beside those of TypeORM. */
 export interface DatabaseSettings {
   /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`. */
@@ -213,6 +249,8 @@ export interface DatabaseSettings {
   /** Also a function that gives it, for one that changes. */
   password?: string | SecretText | PasswordFunction;
   database?: string;
+  /** Read replicas. `replication.master` stands in place of `url`. */
+  replication?: ReplicationSettings;
   /**
    * Variable `DB_PROFILE`.
    * @defaultValue `production`; `development` when NODE_ENV is `development` or `test`
@@ -287,8 +325,7 @@ export interface EchoSettings {
 }
 
 type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
-type OwnOrFixed =
-  keyof DatabaseSettings | 'replication' | 'driver' | 'nativeDriver' | 'poolSize' | 'connectTimeoutMS';
+type OwnOrFixed = keyof DatabaseSettings | 'driver' | 'nativeDriver' | 'poolSize' | 'connectTimeoutMS';
 
 // An interface, since the compiler would write a type out in the declarations that use it, with the path of a file of
 // TypeORM's that only one of its two generations has.
@@ -326,6 +363,8 @@ export interface ResolvedDatabaseOptions {
   readonly ssl: ResolvedSsl;
   /** The way past the pooler, for migrations; undefined where there is none of its own. */
   readonly direct: DirectServer | undefined;
+  /** The read replicas; undefined where `replication` is not given. */
+  readonly replication: ResolvedReplication | undefined;
   /** `channel_binding` of the URL: whether the login is bound to the TLS connection; `require` is never given up. */
   readonly channelBinding: 'disable' | 'prefer' | 'require' | undefined;
   /** `require_auth` of the URL: the only methods by which the server may ask for a login. */
@@ -355,9 +394,15 @@ export interface ResolvedDatabaseOptions {
 }
 
 /** The settings in force, as an app may see and print them. */
-export interface DatabaseOptionsView extends Omit<ResolvedDatabaseOptions, 'password' | 'ssl' | 'direct'> {
+export interface DatabaseOptionsView extends Omit<
+  ResolvedDatabaseOptions,
+  'password' | 'ssl' | 'direct' | 'replication'
+> {
   /** Where migrations go, past the pooler. */
   readonly direct: ServerAddress | undefined;
+  /** The read replicas. */
+  readonly replication:
+    { readonly replicas: readonly ServerAddress[]; readonly defaultMode: ReplicationModeName } | undefined;
   readonly ssl: {
     readonly mode: SslMode;
     /** Whether a certificate authority is given. */
@@ -377,6 +422,13 @@ export type DirectServer = Pick<
   /** That of its URL. */
   readonly applicationName: string | undefined;
 };
+
+/** `replication` as resolved. */
+export interface ResolvedReplication {
+  /** What differs on each of them; the rest is as for the primary. */
+  readonly replicas: readonly DirectServer[];
+  readonly defaultMode: ReplicationModeName;
+}
 
 /** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
 export interface ResolvedSsl {

@@ -60,7 +60,7 @@ function sslPast(ssl: CheckedSettings['ssl']): CheckedSettings['ssl'] {
 }
 
 /** What the URL says of limits and name, where nothing was set explicitly: as with `url`, and before what `url` says. */
-function ownSettings(
+export function ownSettings(
   given: CheckedSettings,
   url: ParsedUrl | undefined,
   name: string,

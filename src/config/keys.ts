@@ -30,6 +30,8 @@ const TYPEORM = [
   'installExtensions',
   'extensions',
   'parseInt8',
+  // Set by TypeORM's own reader of options; no driver for PostgreSQL reads it.
+  'baseDirectory',
 ] as const;
 
 /** Ours, beside the names in the schema. */
@@ -39,7 +41,6 @@ const OWN = ['type', 'name'] as const;
 export const REPLACED: Readonly<Record<string, string>> = {
   poolSize: 'use pool.size and pool.maxOverflow',
   connectTimeoutMS: 'use timeouts.connectMs',
-  replication: 'several servers are not supported by this version',
   driver: 'the driver is pg, with the pool of this module',
   nativeDriver: 'the driver is pg, with the pool of this module',
   manualInitialization: "use startup: 'off'",

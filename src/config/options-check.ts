@@ -4,7 +4,7 @@ import { EXTRA_REPLACED, knownKeys, REPLACED, TLS_KEYS, TLS_REFUSED } from './ke
 import { nearMiss } from './near-miss.js';
 import type { Origins } from './origins.js';
 import type { Problems } from './problems.js';
-import { SETTINGS, type SettingName } from './schema.js';
+import { REPLICATION_SERVER_KEYS, SETTINGS, type SettingName } from './schema.js';
 import { shapeOf } from './shape.js';
 
 type Output<K extends SettingName> = z.output<(typeof SETTINGS)[K]>;
@@ -13,6 +13,23 @@ export type CheckedSettings = { readonly [K in Exclude<SettingName, 'ssl' | 'ech
   readonly ssl?: boolean | SslSettings;
   readonly echo?: boolean | Output<'echo'>;
 };
+
+export type CheckedReplicationServer = NonNullable<Output<'replication'>['master']>;
+
+/** The servers of `replication` that were given, each with its path in the options. */
+export function replicationServers(
+  replication: CheckedSettings['replication'],
+): [path: string, server: CheckedReplicationServer][] {
+  // A list with a wrong server in it is absent.
+  const { master, slaves = [] } = (replication ?? {}) as Partial<NonNullable<typeof replication>>;
+  return [
+    ...(master ? [['replication.master', master] as [string, CheckedReplicationServer]] : []),
+    ...slaves.map((slave, index): [string, CheckedReplicationServer] => [
+      `replication.slaves.${index}`,
+      slave,
+    ]),
+  ];
+}
 
 const NAMES = Object.keys(SETTINGS) as SettingName[];
 const KNOWN = knownKeys(NAMES);
@@ -34,13 +51,17 @@ export function checkOptions(
     if ((name === 'ssl' || name === 'echo') && typeof value === 'boolean') checked[name] = value;
     else checked[name] = checkOne(name, value, origins, problems);
   }
-  checkTlsKeys(checked['ssl'], problems);
+  checkTlsKeys('ssl', checked['ssl'], problems);
+  for (const [path, server] of replicationServers(checked['replication'] as CheckedSettings['replication']))
+    checkTlsKeys(`${path}.ssl`, server.ssl, problems);
   return checked;
 }
 
-/** `connectRetry: 3` stands for `{ retries: 3 }`. */
-const longForm = (name: SettingName, value: unknown): unknown =>
-  name === 'connectRetry' && typeof value === 'number' ? { retries: value } : value;
+/** `connectRetry: 3` stands for `{ retries: 3 }`; `replication: false` says what is the case without it. */
+function longForm(name: SettingName, value: unknown): unknown {
+  if (name === 'connectRetry' && typeof value === 'number') return { retries: value };
+  return name === 'replication' && value === false ? undefined : value;
+}
 
 function checkOne(name: SettingName, value: unknown, origins: Origins, problems: Problems): unknown {
   const result = SETTINGS[name].safeParse(value);
@@ -48,7 +69,7 @@ function checkOne(name: SettingName, value: unknown, origins: Origins, problems:
   for (const issue of result.error.issues) {
     const path = [name, ...issue.path].join('.');
     if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) problems.add(`${name}.${key}`, unknownKey(name, key));
+      for (const key of issue.keys) problems.add(`${path}.${key}`, unknownKey(path, key));
       continue;
     }
     const wrong = issue.path.reduce<unknown>(
@@ -67,16 +88,22 @@ function checkOne(name: SettingName, value: unknown, origins: Origins, problems:
 function remainder(value: unknown, issues: readonly z.core.$ZodIssue[]): unknown {
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
   const wrong = issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys' ? issue.keys : issue.path.slice(0, 1),
+    issue.code === 'unrecognized_keys' && issue.path.length === 0 ? issue.keys : issue.path.slice(0, 1),
   );
   return Object.fromEntries(Object.entries(value).filter(([key]) => !wrong.includes(key)));
 }
 
-function unknownKey(name: SettingName, key: string): string {
-  const schema = SETTINGS[name];
-  const known = 'shape' in schema ? Object.keys(schema.shape) : [];
+/** @param path of the group: `pool`, `replication.slaves.0` */
+function unknownKey(path: string, key: string): string {
+  const known = keysOf(path);
   const meant = nearMiss(key, known);
-  return `is not a setting; ${meant ? `did you mean ${name}.${meant}?` : `there are ${known.join(', ')}`}`;
+  return `is not a setting; ${meant ? `did you mean ${path}.${meant}?` : `there are ${known.join(', ')}`}`;
+}
+
+function keysOf(path: string): readonly string[] {
+  if (/^replication\../.test(path)) return REPLICATION_SERVER_KEYS;
+  const schema = SETTINGS[path as SettingName];
+  return 'shape' in schema ? Object.keys(schema.shape) : [];
 }
 
 /** TypeORM may have options that we don't know, so only what looks misspelt is refused. */
@@ -113,15 +140,16 @@ function checkExtra(extra: unknown, problems: Problems): void {
   }
 }
 
-function checkTlsKeys(ssl: unknown, problems: Problems): void {
+function checkTlsKeys(path: string, ssl: unknown, problems: Problems): void {
   if (typeof ssl !== 'object' || ssl === null) return;
   const known = [...Object.keys(SETTINGS.ssl.shape), ...TLS_KEYS];
   for (const [key, value] of Object.entries(ssl)) {
     if (value === undefined || known.includes(key)) continue;
     const meant = nearMiss(key, known);
     if (TLS_REFUSED.includes(key))
-      problems.add(`ssl.${key}`, 'is not a matter of TLS; use url or host and port');
-    else if (meant !== undefined) problems.add(`ssl.${key}`, `is not a setting; did you mean ssl.${meant}?`);
-    else problems.warn(`ssl.${key}`, 'is not a known option of TLS; it is passed on');
+      problems.add(`${path}.${key}`, 'is not a matter of TLS; use url or host and port');
+    else if (meant !== undefined)
+      problems.add(`${path}.${key}`, `is not a setting; did you mean ${path}.${meant}?`);
+    else problems.warn(`${path}.${key}`, 'is not a known option of TLS; it is passed on');
   }
 }

@@ -220,7 +220,12 @@ describe('bad options', () => {
     [{ timeout: { connectMs: 5_000 } }, /^timeout: is not a setting; did you mean timeouts\?/],
     [{ entites: [] }, /^entites: is not a setting; did you mean entities\?/],
     [{ connectTimeoutMS: 5 }, /use timeouts\.connectMs/],
-    [{ replication: {} }, /^replication: is not supported/],
+    [{ replication: {} }, /^replication\.slaves: undefined is not a list of servers/],
+    [{ replication: { slaves: [{}] } }, /^replication\.slaves\.0: names no server; give url or host/],
+    [
+      { replication: { slaves: [{ hots: 'replica' }] } },
+      /^replication\.slaves\.0\.hots: is not a setting; did you mean replication\.slaves\.0\.host\?/,
+    ],
     [{ driver: {} }, /^driver: is not supported/],
     [{ pool: { size: 0 } }, /^pool\.size: 0 is not a whole number from 1 to 100/],
     [{ pool: { size: -3 } }, /^pool\.size: -3 is not/],

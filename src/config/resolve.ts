@@ -21,6 +21,7 @@ import { resolveDirect } from './direct.js';
 import { RotatingPassword } from './password.js';
 import { Problems } from './problems.js';
 import { DEFAULTS, PROFILES } from './profiles.js';
+import { namedAsMaster, resolveReplication, withMaster } from './replication.js';
 import { SETTINGS } from './schema.js';
 import { applicationNameIn, resolveServer, type Server } from './server.js';
 import { kindOf } from './shape.js';
@@ -60,11 +61,15 @@ export function resolveDatabaseOptions(
   const problems = new Problems();
   problems.warnings.push(...(environment?.warnings ?? []));
 
-  const given = checkOptions(options, origins, problems);
-  const unusable = (['url', 'host'] as const).some(
-    (key) => options[key] !== undefined && given[key] === undefined,
-  );
-  const server = resolveServer(given, unusable ? undefined : missingUrl(env), origins, problems);
+  const checked = checkOptions(options, origins, problems);
+  const unusable =
+    (['url', 'host'] as const).some((key) => options[key] !== undefined && checked[key] === undefined) ||
+    // A wrong one has become a problem.
+    (options.replication?.master !== undefined && checked.replication?.master === undefined);
+  const given = withMaster(checked, origins, problems);
+  const ofServer = new Problems();
+  const server = resolveServer(given, unusable ? undefined : missingUrl(env), origins, ofServer);
+  namedAsMaster(given, ofServer, problems);
   const ssl = resolveSsl(
     {
       settings: given.ssl,
@@ -88,6 +93,13 @@ export function resolveDatabaseOptions(
     ...settled,
     ssl: { mode: ssl.mode, negotiation: ssl.negotiation, tls: ssl.tls },
     direct: resolveDirect(given, { ...server, password }, origins, problems),
+    replication: resolveReplication(
+      given,
+      { ...server, password },
+      settled.timeouts.connectMs,
+      origins,
+      problems,
+    ),
     toRetry: given.toRetry,
     typeorm: passedOn(options),
     origins: origins.chosen,
@@ -121,7 +133,16 @@ function chooseSslOrigins(
 
 type Settled = Omit<
   ResolvedDatabaseOptions,
-  'name' | 'server' | 'password' | 'ssl' | 'direct' | 'toRetry' | 'typeorm' | 'origins' | 'warnings'
+  | 'name'
+  | 'server'
+  | 'password'
+  | 'ssl'
+  | 'direct'
+  | 'replication'
+  | 'toRetry'
+  | 'typeorm'
+  | 'origins'
+  | 'warnings'
 >;
 
 function settings(

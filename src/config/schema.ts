@@ -126,6 +126,12 @@ const session = z.record(
   group,
 );
 
+/** As on the top level, where `ssl: true` is taken apart elsewhere. */
+const serverSsl = z.preprocess(
+  (value) => (typeof value === 'boolean' ? { mode: value ? 'require' : 'disable' } : value),
+  ssl,
+);
+
 const bytes = (value: string) => Buffer.byteLength(value, 'utf8');
 const applicationName = z
   .string(not('a text'))
@@ -133,15 +139,47 @@ const applicationName = z
     error: ({ input }) => `a text of ${bytes(String(input))} bytes is not a text of 1 to 63 bytes`,
   });
 
+const URL = 'a URL: postgres://user:password@host:5432/database';
+const host = filled('the name of a host, or the folder of a socket');
+const username = filled('the name of a user');
+const database = filled('the name of a database');
+const port = whole(BOUNDS.port);
+
+const replicationServer = z.strictObject(
+  {
+    url: secret(URL).optional(),
+    host: host.optional(),
+    port: port.optional(),
+    username: username.optional(),
+    password: password.optional(),
+    database: database.optional(),
+    ssl: serverSsl.optional(),
+    applicationName: applicationName.optional(),
+  },
+  group,
+);
+
+export const REPLICATION_SERVER_KEYS = Object.keys(replicationServer.shape);
+
+const replication = z.strictObject(
+  {
+    master: replicationServer.optional(),
+    slaves: z.array(replicationServer, not('a list of servers: [{ url }, …]')),
+    defaultMode: oneOf(['master', 'slave']).optional(),
+  },
+  group,
+);
+
 /** Short forms (`ssl: true`, `connectRetry: 3`, `echo: true`) are taken out before a group gets here. */
 export const SETTINGS = {
-  url: secret('a URL: postgres://user:password@host:5432/database'),
-  directUrl: secret('a URL: postgres://user:password@host:5432/database'),
-  host: filled('the name of a host, or the folder of a socket'),
-  port: whole(BOUNDS.port),
-  username: filled('the name of a user'),
+  url: secret(URL),
+  directUrl: secret(URL),
+  host,
+  port,
+  username,
   password,
-  database: filled('the name of a database'),
+  database,
+  replication,
   profile: oneOf(PROFILE_NAMES),
   startup: oneOf(STARTUP_MODES),
   applicationName,

@@ -7,7 +7,7 @@ import type { DatabaseLogger } from './database.logger.js';
 import { explain } from './explain.js';
 import { PoolerPlan } from './pooler.js';
 
-/** The pool of one data source: made from its settings, heard by its logger. The only file that makes one. */
+/** A pool of a data source: made from its settings, heard by its logger. */
 export class DataSourcePool extends ConnectionPool<Connection> {
   /** Since when there are more than `size` connections without a break; milliseconds of `Date.now()`. */
   overflowSince: number | undefined;
@@ -30,6 +30,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       redial: (error) => {
         const { mode } = plan;
         const again = plan.learnsFrom(error);
+        if (!again) this.connectFailed(error);
         // Once for an operator: several dials may hear the same at the same time.
         if (again)
           logger[plan.mode === mode ? 'debug' : 'log'](
@@ -54,6 +55,11 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       else this.overflowSince ??= Date.now();
     };
     this.on('connect', watch).on('remove', watch);
+  }
+
+  /** A connection could not be opened. */
+  protected connectFailed(_error: Error): void {
+    // Its waiters hear of it.
   }
 }
 

@@ -16,9 +16,10 @@ export function describeStart(
   const budget = budgetOf(settings, facts, plan);
   const kept = describeKept(inForce.checks);
   const pooler = plan.mode === 'none' ? '' : `${describePooler(plan)}, `;
+  const replicas = settings.replication?.replicas.length ?? 0;
   const line =
     `Connected to database "${facts.database}" at ${server.host}:${server.port}, ${describeServer(facts)}, ${tls}, ` +
-    `${pooler}pool ${pool.size} + ${pool.maxOverflow}, profile ${profile}${kept && `; in force: ${kept}`}`;
+    `${pooler}pool ${pool.size} + ${pool.maxOverflow}, ${replicas > 0 ? `${replicas} read replica(s), ` : ''}profile ${profile}${kept && `; in force: ${kept}`}`;
   return { line, warnings: [...inForce.warnings, ...budget.warnings], details: budget.details };
 }
 

@@ -1,31 +1,45 @@
 import {
   CannotExecuteNotConnectedError,
   DataSource,
+  type DataSourceOptions,
   type EntityManager,
   type Migration,
   type QueryRunner,
   type ReplicationMode,
+  TypeORMError,
 } from 'typeorm';
-import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
-import { DatabaseError } from '../database.errors.js';
+import { DatabaseConfigError, DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
-import type { DatabaseLoggers } from './database.logger.js';
 import { RESET_TIMEOUT_MS } from '../pool/pool.options.js';
+import { type DatabaseLoggers, TypeOrmLogger } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
 import { describeStart } from './describe-start.js';
+import { ManagedDriver } from './managed-driver.js';
 import { ManagedEntityManager } from './managed-entity-manager.js';
 import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
 import { directPool, pastPooler } from './past-pooler.js';
-import type { ServerFacts } from './server-facts.js';
+import { availableReplica, ReplicaPool } from './replica.pool.js';
+import { settingsForDatabase, settingsForServer } from './server-settings.js';
 import { connectWithRetry } from './start.js';
-import { type EntityTarget, typeOrmOptions } from './typeorm-options.js';
+import {
+  changeable,
+  type EntityTarget,
+  typeOrmLogger,
+  typeOrmOptions,
+  withoutEffect,
+} from './typeorm-options.js';
+
+/** What exists before the fields of a data source: TypeORM's constructor runs first. */
+interface Holder {
+  settings: ResolvedDatabaseOptions;
+  pool: DataSourcePool | undefined;
+  replicas: readonly ReplicaPool[];
+}
 
 /** TypeORM's `DataSource` on our pool: it verifies its start, waits at its end, and all its query runners are ours. */
 export class ManagedDataSource extends DataSource {
-  /** The settings it was made from; no secret shows in it. */
-  readonly settings: ResolvedDatabaseOptions;
   private readonly loggers: DatabaseLoggers;
-  private readonly holder: { pool: DataSourcePool | undefined };
+  private readonly holder: Holder;
   /** Those of migrations that run past the pooler. */
   private readonly direct = new Set<DataSourcePool>();
   private verified: Promise<void> | undefined;
@@ -42,17 +56,14 @@ export class ManagedDataSource extends DataSource {
     entities: readonly EntityTarget[],
     loggers: DatabaseLoggers,
   ) {
-    // TypeORM's constructor runs before our fields exist, so that the pool is reached through a holder.
-    const holder: { pool: DataSourcePool | undefined } = { pool: undefined };
-    super(
-      typeOrmOptions(
-        settings,
-        entities,
-        loggers,
-        () => (holder.pool ??= new DataSourcePool(settings, loggers.pool)),
-      ),
-    );
-    this.settings = settings;
+    const holder: Holder = { settings, pool: undefined, replicas: [] };
+    const derivedFrom = () => ({
+      settings: holder.settings,
+      plan: holder.pool?.plan,
+      logger: loggers.pool,
+    });
+    super(typeOrmOptions(settings, entities, loggers, derivedFrom));
+    this.driver = new ManagedDriver(this);
     this.loggers = loggers;
     this.holder = holder;
     // `inspect(dataSource)` prints whole graphs; these add nothing to it.
@@ -61,9 +72,44 @@ export class ManagedDataSource extends DataSource {
     Object.defineProperty(this, 'direct', { enumerable: false });
   }
 
-  /** The connections; undefined before `initialize()` and after `destroy()`. */
+  /** The settings it was made from; no secret shows in it. */
+  get settings(): ResolvedDatabaseOptions {
+    return this.holder.settings;
+  }
+
+  /** The connections, with `replication` those to the primary; undefined before `initialize()` and after `destroy()`. */
   get pool(): DataSourcePool | undefined {
     return this.holder.pool;
+  }
+
+  /** The connections to the read replicas, in the order of `replication.slaves`; none without `replication`. */
+  get replicaPools(): readonly DataSourcePool[] {
+    return this.holder.replicas;
+  }
+
+  /**
+   * Changes options of TypeORM. `database` and what else counts at the start has to be set before `initialize()`, `logging`
+   * may be at any time.
+   * @throws DatabaseConfigError for what could have no effect
+   */
+  override setOptions(options: Partial<DataSourceOptions>): this {
+    const { settings } = this;
+    const started = this.isInitialized || this.initializing !== undefined;
+    const problems = withoutEffect(options, this.options, settings.server.database, started);
+    if (problems.length > 0)
+      throw new DatabaseConfigError(problems, {
+        hint: 'Change the settings named above; nothing has changed.',
+        dataSource: settings.name,
+      });
+    const { database } = options as { database?: string };
+    const { logging, logger } = options;
+    super.setOptions(changeable(options));
+    if (database !== undefined) this.holder.settings = settingsForDatabase(settings, database);
+    if (logging !== undefined && !logger && this.options.logger instanceof TypeOrmLogger) {
+      this.logger = typeOrmLogger(settings, this.loggers, logging);
+      Object.assign(this.options, { logger: this.logger });
+    }
+    return this;
   }
 
   /**
@@ -76,7 +122,8 @@ export class ManagedDataSource extends DataSource {
   }
 
   private async start(): Promise<this> {
-    this.holder.pool = new DataSourcePool(this.settings, this.loggers.pool);
+    this.checkIsolationLevel();
+    this.openPools();
     this.starting = true;
     try {
       if (this.settings.startup === 'lazy') return await this.prepare();
@@ -89,6 +136,26 @@ export class ManagedDataSource extends DataSource {
     } finally {
       this.starting = false;
     }
+  }
+
+  /** TypeORM 1 checks it before it connects, TypeORM 0.3 has no such option. */
+  private checkIsolationLevel(): void {
+    const { isolationLevel } = this.options as { isolationLevel?: string };
+    const { supportedIsolationLevels } = this.managedDriver as {
+      supportedIsolationLevels?: readonly string[];
+    };
+    if (isolationLevel && supportedIsolationLevels && !supportedIsolationLevels.includes(isolationLevel))
+      throw new TypeORMError(`${isolationLevel} isolation level is not supported`);
+  }
+
+  private openPools(): void {
+    const { holder, settings } = this;
+    const { pool: logger } = this.loggers;
+    holder.pool = new DataSourcePool(settings, logger);
+    holder.replicas = (settings.replication?.replicas ?? []).map(
+      (server) => new ReplicaPool(settingsForServer(settings, server), logger, () => this.primary()),
+    );
+    this.managedDriver.usePools(holder.pool, holder.replicas);
   }
 
   /**
@@ -150,9 +217,10 @@ export class ManagedDataSource extends DataSource {
 
   private createRunner(mode: ReplicationMode, borrower?: Borrower): ManagedQueryRunner {
     const direct = directPool(this.settings);
-    const runner = new ManagedQueryRunner(this.driver as PostgresDriver, mode, {
+    const reads = mode === 'slave' && this.settings.replication !== undefined;
+    const runner = new ManagedQueryRunner(this.managedDriver, mode, {
       dataSource: this,
-      pool: () => direct ?? this.readyPool(),
+      pool: reads ? () => direct ?? this.poolForReads() : () => direct ?? this.readyPool(),
       echo: this.settings.echo,
       loggers: this.loggers,
       tracing: this.settings.pool.leakThresholdMs > 0,
@@ -171,7 +239,7 @@ export class ManagedDataSource extends DataSource {
     const retries = this.settings.startup === 'lazy' ? 0 : this.settings.connectRetry.retries;
     const pool = this.holder.pool as DataSourcePool;
     const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries);
-    this.know(facts);
+    this.managedDriver.know(facts);
     const { plan } = pool;
     plan.learn(facts);
     const { line, warnings, details } = describeStart(this.settings, facts, plan);
@@ -180,17 +248,8 @@ export class ManagedDataSource extends DataSource {
     for (const detail of details) this.loggers.module.debug(detail);
   }
 
-  private know(facts: ServerFacts): void {
-    const driver = this.driver as PostgresDriver;
-    driver.version = facts.version;
-    driver.database = facts.database;
-    driver.searchSchema = facts.schema;
-    driver.schema ??= facts.schema;
-  }
-
   /** A start without the database: entities and repositories are there, the first query connects. */
   private async prepare(): Promise<this> {
-    (this.driver as PostgresDriver).master = this.holder.pool;
     if (this.queryResultCache) await this.queryResultCache.connect();
     await this.buildMetadatas();
     Object.assign(this, { isInitialized: true });
@@ -199,8 +258,7 @@ export class ManagedDataSource extends DataSource {
 
   /** The pool, when the server is known: at once after a verified start, with the first query after a lazy one. */
   private readyPool(): DataSourcePool | Promise<DataSourcePool> {
-    const { pool } = this.holder;
-    if (!pool) throw notConnected();
+    const pool = this.primary();
     if (this.settings.startup !== 'lazy' || this.known) return pool;
     this.verified ??= this.verify()
       .then(() => this.driver.afterConnect())
@@ -215,6 +273,24 @@ export class ManagedDataSource extends DataSource {
     return this.verified.then(() => pool);
   }
 
+  /** The pool of a replica, or of the primary while no replica can be reached. */
+  private poolForReads(): DataSourcePool | Promise<DataSourcePool> {
+    const choose = (primary: DataSourcePool) => availableReplica(this.holder.replicas) ?? primary;
+    const ready = this.readyPool();
+    return ready instanceof Promise ? ready.then(choose) : choose(ready);
+  }
+
+  private primary(): DataSourcePool {
+    const { pool } = this.holder;
+    if (!pool) throw notConnected();
+    return pool;
+  }
+
+  /** Ours since the constructor; `driver` keeps TypeORM's type, which both its generations have. */
+  private get managedDriver(): ManagedDriver {
+    return this.driver as ManagedDriver;
+  }
+
   /** Not `close()`: TypeORM 0.3 still has that one, as another name of `destroy()`. */
   private async shutDown(): Promise<void> {
     const { shutdownMs } = this.settings.timeouts;
@@ -222,14 +298,13 @@ export class ManagedDataSource extends DataSource {
     const left = this.shutdown ? Math.max(0, this.shutdown.deadline - Date.now()) : shutdownMs;
     // TypeORM destroys after a failed migration without having released its runner: nobody to wait for.
     const timeoutMs = this.starting ? 0 : left;
-    const pools = [...(this.holder.pool ? [this.holder.pool] : []), ...this.direct];
+    const pools = [...this.openedPools(), ...this.direct];
     const reports = await Promise.all(pools.map((pool) => pool.drain({ timeoutMs })));
     const cut = reports.reduce((sum, report) => sum + report.cut, 0);
     if (cut > 0 && !this.starting)
       this.loggers.module.warn(
         `${cut} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed`,
       );
-    (this.driver as PostgresDriver).master = undefined;
     if (this.queryResultCache) await this.queryResultCache.disconnect();
     Object.assign(this, { isInitialized: false });
     this.closedBefore = true;
@@ -237,18 +312,25 @@ export class ManagedDataSource extends DataSource {
   }
 
   private async abandon(): Promise<void> {
-    const { pool } = this.holder;
+    const pools = this.openedPools();
     this.forget();
-    await pool?.drain({ timeoutMs: 0 });
+    await Promise.all(pools.map((pool) => pool.drain({ timeoutMs: 0 })));
   }
 
   private failed(error: unknown): void {
     this.loggers.module.error(`The data source could not be closed: ${String(error)}`);
   }
 
+  private openedPools(): DataSourcePool[] {
+    const { pool, replicas } = this.holder;
+    return pool ? [pool, ...replicas] : [];
+  }
+
   private forget(): void {
     this.shutdown = undefined;
     this.holder.pool = undefined;
+    this.holder.replicas = [];
+    this.managedDriver.forgetPools();
     this.verified = undefined;
     this.known = false;
   }

@@ -2,6 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DirectServer, ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLogger } from './database.logger.js';
 import { DataSourcePool } from './data-source.pool.js';
+import { settingsForServer } from './server-settings.js';
 
 /** Way past the pooler of one data source, for the code that runs on it. */
 interface Passage {
@@ -48,12 +49,5 @@ export async function pastPooler<T>(
 function directSettings(settings: ResolvedDatabaseOptions, direct: DirectServer): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
   // What was told of the pooler does not hold past it.
-  return {
-    ...settings,
-    ...direct,
-    timeouts: { ...settings.timeouts, ...direct.timeouts },
-    applicationName: direct.applicationName ?? settings.applicationName,
-    pooler: undefined,
-    pool,
-  };
+  return { ...settingsForServer(settings, direct), pooler: undefined, pool };
 }

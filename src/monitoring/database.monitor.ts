@@ -64,11 +64,16 @@ export class DatabaseMonitor {
 
   /** `options` of a named data source. */
   optionsOf(name?: string): DatabaseOptionsView {
-    const { password: _password, ssl, direct, ...shown } = managed(this.dataSource(name)).settings;
+    const { settings } = managed(this.dataSource(name));
+    const { password: _password, ssl, direct, replication, ...shown } = settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,
       direct: direct?.server,
+      replication: replication && {
+        replicas: replication.replicas.map(({ server }) => server),
+        defaultMode: replication.defaultMode,
+      },
       ssl: Object.freeze({ mode: ssl.mode, ca: ca !== undefined, cert: cert !== undefined }),
     });
   }

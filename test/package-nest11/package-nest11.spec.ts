@@ -66,7 +66,11 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
         .map(({ fullName, status, failureMessages }) => [fullName, status, ...failureMessages].join('\n')),
     ).toEqual([]);
     expect(new Set(testResults.map(({ name }) => basename(name)))).toEqual(
-      new Set(['health', 'module', 'request', 'traps', 'typeorm-module'].map((name) => `${name}.test.ts`)),
+      new Set(
+        ['data-source', 'health', 'module', 'request', 'traps', 'typeorm-module'].map(
+          (name) => `${name}.test.ts`,
+        ),
+      ),
     );
   }, 120_000);
 

@@ -1,0 +1,105 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Test, type TestingModule } from '@nestjs/testing';
+import {
+  DatabaseConfigError,
+  DatabaseModule,
+  type DatabaseModuleOptions,
+  ManagedDataSource,
+} from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import { CapturingLogger } from '../support/capturing-logger.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+describe('setOptions()', () => {
+  let database: TestDatabase;
+  let second: TestDatabase;
+  let module: TestingModule;
+  let logger: CapturingLogger;
+
+  const start = async (options: DatabaseModuleOptions = {}) => {
+    logger = new CapturingLogger();
+    module = await Test.createTestingModule({
+      imports: [DatabaseModule.forRoot({ url: database.url, ...options })],
+    })
+      .setLogger(logger)
+      .compile();
+    return module.get<DataSource, ManagedDataSource>(DataSource);
+  };
+  const current = (dataSource: DataSource) => dataSource.query('SELECT current_database() AS name');
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    second = await createTestDatabase();
+  });
+  afterEach(() => module.close());
+  afterAll(async () => {
+    await database.drop();
+    await second.drop();
+  });
+
+  it('with a database before initialize() connects there', async () => {
+    const dataSource = await start({ startup: 'off' });
+    expect(dataSource.setOptions({ database: second.name })).toBe(dataSource);
+    await dataSource.initialize();
+    expect(await current(dataSource)).toEqual([{ name: second.name }]);
+    expect(dataSource.driver.database).toBe(second.name);
+    expect(dataSource.settings.server.database).toBe(second.name);
+    expect(logger.text).toContain(`Connected to database "${second.name}"`);
+  });
+
+  it('with another database after initialize() is refused, and with the same one is not', async () => {
+    const dataSource = await start();
+    expect(() => dataSource.setOptions({ database: second.name })).toThrow(
+      /database: the data source is connected to .*set it before initialize\(\)/,
+    );
+    dataSource.setOptions({ database: database.name });
+    expect(await current(dataSource)).toEqual([{ name: database.name }]);
+  });
+
+  it('with logging has its effect at any time, on and off', async () => {
+    const dataSource = await start();
+    dataSource.setOptions({ logging: true });
+    await dataSource.query('SELECT 1 AS heard');
+    expect(logger.of('DatabaseQuery').join()).toContain('SELECT 1 AS heard');
+    dataSource.setOptions({ logging: false });
+    await dataSource.query('SELECT 2 AS unheard');
+    expect(logger.text).not.toContain('unheard');
+    dataSource.setOptions({ logging: ['query'] });
+    await dataSource.query('SELECT 3 AS again');
+    expect(logger.text).toContain('SELECT 3 AS again');
+  });
+
+  it('with logging alone is refused where the logger is an object of the app', async () => {
+    const own = {
+      logQuery() {},
+      logQueryError() {},
+      logQuerySlow() {},
+      logSchemaBuild() {},
+      logMigration() {},
+      log() {},
+    };
+    const dataSource = await start({ logger: own });
+    expect(() => dataSource.setOptions({ logging: true })).toThrow(/logging: .*give logger too/);
+  });
+
+  it.each<[string, object]>([
+    ['url', { url: 'postgres://somebody:hunter2@elsewhere/app' }],
+    ['host', { host: 'elsewhere' }],
+    ['poolSize', { poolSize: 5 }],
+    ['extra', { extra: { max: 1 } }],
+    ['driver', { driver: {} }],
+  ])('with %s is refused in words', async (setting, options) => {
+    const dataSource = await start({ startup: 'off' });
+    const attempt = () => dataSource.setOptions(options);
+    expect(attempt).toThrow(DatabaseConfigError);
+    expect(attempt).toThrow(new RegExp(`${setting}: is decided by the options of DatabaseModule`));
+    expect(attempt).not.toThrow(/hunter2/);
+  });
+
+  it('with further options of TypeORM does what TypeORM does', async () => {
+    const dataSource = await start();
+    dataSource.setOptions({ maxQueryExecutionTime: 1 });
+    await dataSource.query('SELECT pg_sleep(0.01)');
+    expect(logger.of('DatabaseQuery').join()).toContain('pg_sleep');
+  });
+});
