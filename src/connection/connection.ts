@@ -11,6 +11,7 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import { ReadingStreams } from './reading-streams.js';
 import { QueryLine } from './query-line.js';
 import { refuseFrom } from './refusal.js';
 import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
@@ -38,6 +39,7 @@ export class Connection extends Client {
   readonly #limit: StatementLimit;
   readonly #idle: IdleLimit;
   readonly #line: QueryLine;
+  #streams: ReadingStreams | undefined;
   readonly #changes = new SessionChanges(this);
   #suspectStandby = false;
   #lost: Error | undefined;
@@ -53,6 +55,8 @@ export class Connection extends Client {
     // this one could have a `query` of its own.
     Object.defineProperty(this.prototype, 'query', {
       value: function (this: Connection, ...request: unknown[]) {
+        if (typeof (request[0] as { submit?: unknown } | null | undefined)?.submit === 'function')
+          this.#streams?.add(request[0]);
         return this.#line.send(this.#terms.namedStatements ? request : unnamed(request));
       },
       writable: true,
@@ -296,6 +300,12 @@ export class Connection extends Client {
     cutSocket(this, reason);
   }
 
+  /** The connection has ended, or the server has said so. The first reason counts. */
+  #lose(reason: Error): void {
+    this.#lost ??= reason;
+    this.#streams?.end(this.#lost);
+  }
+
   #refuse(reason: Error): void {
     if (this.#lost) return;
     this.#lost = reason;
@@ -319,6 +329,7 @@ export class Connection extends Client {
   #listen(): void {
     const wire = internalsOf(this).connection;
     if (!wire) return;
+    const streams = (this.#streams = new ReadingStreams(wire));
     const query = wire.query.bind(wire);
     const parse = wire.parse.bind(wire);
     const bind = wire.bind.bind(wire);
@@ -344,21 +355,22 @@ export class Connection extends Client {
     wire.on('readyForQuery', ({ status }: { status?: string }) => {
       this.#limit.stop();
       this.#idle.ready(status);
+      streams.done(internalsOf(this)._activeQuery);
     });
     wire.on('portalSuspended', () => this.#limit.answered());
     wire.on('errorMessage', (error: Error) => {
       this.#limit.explain(error);
-      if (isFatal(error)) this.#lost ??= error;
+      if (isFatal(error)) this.#lose(error);
+      else streams.done(internalsOf(this)._activeQuery);
       if (isReadOnlyRefusal(error)) this.#suspectStandby = true;
     });
-    wire.on('error', (error: Error) => {
-      this.#lost ??= error;
-    });
+    wire.on('error', (error: Error) => this.#lose(error));
     wire.on('end', () => {
       this.#limit.stop();
       this.#idle.stop();
       // After a goodbye of ours it is not lost; `usable` says that it is over.
-      if (!internalsOf(this)._ending) this.#lost ??= new Error('Connection terminated unexpectedly');
+      if (!internalsOf(this)._ending) this.#lose(new Error('Connection terminated unexpectedly'));
+      else streams.end(this.#lost ?? new Error('Connection terminated'));
     });
   }
 
