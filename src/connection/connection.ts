@@ -46,6 +46,8 @@ export class Connection extends Client {
   #lastSql: string | undefined;
   #commandCompleted = false;
   #cancelling: Promise<void> | undefined;
+  /** A cancel was sent that the server has not confirmed: it may still arrive. */
+  #cancelAstray = false;
   #refused: Error | undefined;
   #demands: Demands | undefined;
   #dialled = false;
@@ -66,6 +68,8 @@ export class Connection extends Client {
 
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
+    // Before `pg` makes a socket: it throws.
+    const session = startupOptions(given.session ?? {});
     super({
       keepAlive: true,
       keepAliveInitialDelayMillis: 30_000,
@@ -80,7 +84,6 @@ export class Connection extends Client {
     const parameters = internalsOf(this).connectionParameters ?? {};
     // `pg` looks into the environment for what is empty.
     if (given.options === '') parameters.options = '';
-    const session = startupOptions(given.session ?? {});
     parameters.options = [parameters.options, session].filter(Boolean).join(' ');
     this.#terms = given.terms ?? OWN_SESSION;
     this.#limit = new StatementLimit(this, limitOf(given, parameters), () => this.#terms.statementLimitMs);
@@ -107,7 +110,13 @@ export class Connection extends Client {
       cutSocket(this, error);
     };
     if (!ssl || sslNegotiation !== 'direct') expectPostgres(wire.stream, ssl ? 'ssl' : 'startup', refuse);
-    this.#demands = demandOf(this, wire, given, refuse);
+    try {
+      this.#demands = demandOf(this, wire, given, refuse);
+    } catch (error) {
+      // Nothing else would ever destroy the socket that `pg` has made.
+      cutSocket(this);
+      throw error;
+    }
   }
 
   /** `drain` is for when nothing waits; somebody may end the client at it. */
@@ -224,7 +233,9 @@ export class Connection extends Client {
    * cannot be done within `timeoutMs`, and then the connection must be destroyed.
    */
   restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined {
-    if (mode === 'none') return undefined;
+    if (this.#cancelAstray) return Promise.reject(cancelAstray());
+    if (mode === 'none')
+      return this.#cancelling && this.#cancelOver().then(() => ({ rolledBack: false, cleared: false }));
     const settled = isQuiet(this) && this.transaction === 'I' && !this.#cancelling && !this.#suspectStandby;
     if (settled && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) return undefined;
     return this.#restore(mode, timeoutMs);
@@ -235,7 +246,7 @@ export class Connection extends Client {
       clear: () => this.#clears(mode),
       setup: this.#changes.setup,
       suspectStandby: () => this.#suspectStandby,
-      cancelled: () => this.#cancelling,
+      cancelled: () => this.#cancelOver(),
       timeoutMs,
     });
     const left = restored.cleared ? undefined : this.#changes.dirtiedBy;
@@ -267,11 +278,18 @@ export class Connection extends Client {
   /** Asks the server to stop what this connection runs; resolves when it was told, or could not be told in time. */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
     if (isQuiet(this)) return Promise.resolve();
-    this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).finally(() => {
+    this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).then((over) => {
+      this.#cancelAstray ||= !over;
       this.#cancelling = undefined;
       this.#line.resume();
     });
     return this.#cancelling;
+  }
+
+  /** Resolves when no cancel is under way; rejects when one may still arrive: it would stop the next borrower's statement. */
+  async #cancelOver(): Promise<void> {
+    await this.#cancelling;
+    if (this.#cancelAstray) throw cancelAstray();
   }
 
   /** Whether a cancel is on its way to the server. */
@@ -392,6 +410,12 @@ export class Connection extends Client {
     wire.parsedStatements = {};
     wire.submittedNamedStatements = {};
   }
+}
+
+function cancelAstray(): ConnectionResetError {
+  return new ConnectionResetError(
+    'A cancel was sent to the server, which has not confirmed it: it may still arrive, and would stop a later statement.',
+  );
 }
 
 /** With what is not enumerable, too: `pg` hides the key of an object that it was given once. */
