@@ -202,7 +202,9 @@ export class Connection extends Client {
 
   /** Whether the session was seen to change since it was last clean. */
   get dirty(): boolean {
-    return this.#changes.dirtiedBy !== undefined;
+    if (this.#changes.dirtiedBy !== undefined) return true;
+    // A pooler reports the settings of whichever session it takes.
+    return this.#changes.settingsChanged && !this.#terms.shared;
   }
 
   /** The text of the last statement sent. */
@@ -251,6 +253,7 @@ export class Connection extends Client {
     });
     const left = restored.cleared ? undefined : this.#changes.dirtiedBy;
     this.#changes.dirtiedBy = undefined;
+    this.#changes.acceptSettings();
     this.#suspectStandby = false;
     this.#limit.resume();
     return this.#terms.shared && left !== undefined ? { ...restored, left } : restored;
@@ -264,9 +267,16 @@ export class Connection extends Client {
 
   /** Resolves when the server answers within `timeoutMs`; with `primary`, only when it is no standby. */
   check(timeoutMs: number, primary = false): Promise<void> {
-    const asked = primary ? refuseStandby(this) : this.query('SELECT 1').then(() => undefined);
+    const clean = !this.dirty;
+    const last = this.#lastSql;
+    const asked = primary ? refuseStandby(this) : this.query('SELECT 1');
+    const answered = asked.then(() => {
+      // The question is no borrower's, and with its answer the server reports what it has changed by itself.
+      this.#lastSql = last;
+      if (clean) this.#changes.acceptSettings();
+    });
     return bounded(
-      asked,
+      answered,
       timeoutMs,
       () =>
         new ConnectionResetError(`The connection did not answer within ${timeoutMs} ms.`, {
@@ -370,6 +380,9 @@ export class Connection extends Client {
       if (tagDropsStatements(tag)) this.#forgetStatements();
       this.#changes.completed(tag);
     });
+    wire.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) =>
+      this.#changes.reported(status.parameterName, status.parameterValue),
+    );
     wire.on('readyForQuery', ({ status }: { status?: string }) => {
       this.#limit.stop();
       this.#idle.ready(status);
