@@ -5,7 +5,9 @@ import {
   DatabaseConnectionError,
   DatabaseError,
   redact,
+  maskedSql,
   plainCause,
+  shortSql,
 } from './database.errors.js';
 
 const problems = [
@@ -66,6 +68,29 @@ describe('errors', () => {
     expect(redact('no way to postgres://me:p@ss/w#rd@host/db today')).toBe(
       'no way to postgres://***@host/db today',
     );
+  });
+
+  it.each([
+    ["'secret'", ''],
+    ["'it''s secret' VALID UNTIL 'x'", " VALID UNTIL 'x'"],
+    [String.raw`E'it\'s secret', b`, ', b'],
+    ["U&'secret'; SELECT 'x'", "; SELECT 'x'"],
+    ['$$secret$$, b', ', b'],
+    ['$a$secret $$ password$a$;', ';'],
+    ["'secret", ''],
+    ['$a$secret$', ''],
+    // Where standard_conforming_strings is off, the literal goes on behind the quote.
+    [String.raw`'a\'secret' x`, ''],
+  ])('show no password that a statement sets: %s', (literal, rest) => {
+    for (const begin of ['ALTER ROLE app PASSWORD ', 'create role b encrypted password\n']) {
+      expect(maskedSql(begin + literal)).toBe(`${begin}'***'${rest}`);
+      expect(shortSql(begin + literal)).toBe(`${begin}'***'${rest}`.replace('\n', ' '));
+    }
+  });
+
+  it('leave a statement that sets no password as it is', () => {
+    for (const sql of ['SELECT password FROM users', 'UPDATE t SET password = $1'])
+      expect(maskedSql(sql)).toBe(sql);
   });
 
   it("keep a stranger's error without its further properties", () => {

@@ -2,7 +2,7 @@
 export type Sign =
   | string
   | {
-      /** What is searched in the message. */
+      /** What is searched in the message. Bounded (`.{0,300}`, not `.*`): a long message must not cost its length squared. */
       readonly words: RegExp;
       /** A message that has them, for the documentation. */
       readonly example: string;
@@ -135,7 +135,7 @@ export const FAILURES: readonly Failure[] = [
     'Set DB_SSL_MODE=verify-full, with DB_SSL_CA for a private authority.',
     says(
       'no pg_hba.conf entry for host "127.0.0.1", user "app", database "app", no encryption',
-      /no pg_hba\.conf entry .*(no encryption|SSL off)/,
+      /no pg_hba\.conf entry .{0,300}(no encryption|SSL off)/,
       '28000',
     ),
     says('connection is insecure (try using `sslmode=require`)', /connection is insecure/i, 'XX000', '08P01'),
@@ -298,7 +298,7 @@ export const FAILURES: readonly Failure[] = [
     "See the usage in Neon's console; a larger plan or the next billing period lifts it.",
     says(
       'Your account or project has exceeded the compute time quota.',
-      /exceeded the .*(quota|limit)/i,
+      /exceeded the .{0,300}(quota|limit)/i,
       'XX000',
       '08P01',
     ),
@@ -309,7 +309,7 @@ export const FAILURES: readonly Failure[] = [
     "Add the address of this machine to the list (Neon: IP Allow in the project's settings).",
     says(
       'This IP address 192.0.2.1 is not allowed to connect to this endpoint.',
-      /IP address.* is not allowed to connect/i,
+      /IP address.{0,300} is not allowed to connect/i,
       'XX000',
       '08P01',
     ),
@@ -405,7 +405,7 @@ export const FAILURES: readonly Failure[] = [
     'Correct the user in DB_URL, or CREATE ROLE it.',
     says(
       'role "app" does not exist',
-      /role ".*" does not exist|no such user|tenant or user not found/i,
+      /role ".{0,300}" does not exist|no such user|tenant or user not found/i,
       '28000',
       '08P01',
       'XX000',
@@ -440,7 +440,7 @@ export const FAILURES: readonly Failure[] = [
     'ALTER DATABASE … ALLOW_CONNECTIONS true, or another database in DB_URL.',
     says(
       'database "app" is not currently accepting connections',
-      /not (currently )?accept(ing)? connections|does not allow connections|database .* is disabled/i,
+      /not (currently )?accept(ing)? connections|does not allow connections|database .{0,300} is disabled/i,
       '55000',
       '08P01',
     ),

@@ -19,7 +19,8 @@ const LOCAL_DOMAIN = /\.(?:local|internal|svc|localhost)$/;
 const plain = (host: string) => host.toLowerCase().replace(/\.$/, '');
 const inList = (list: BlockList, host: string) => {
   // BlockList knows no zone, and judges ::ffff:127.0.0.1 by the rules for 127.0.0.1.
-  const address = host.replace(/%.*$/, '');
+  const zone = host.indexOf('%');
+  const address = zone < 0 ? host : host.slice(0, zone);
   return isIP(address) !== 0 && list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 };
 

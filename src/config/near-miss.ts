@@ -32,8 +32,11 @@ export function nearMiss(name: string, known: readonly string[]): string | undef
   let best: { name: string; slips: number } | undefined;
   for (const candidate of known) {
     if (candidate === name) return undefined;
-    const slips = distance(written, plain(candidate));
-    const forgiven = Math.min(written.length, plain(candidate).length) < 6 ? 1 : 2;
+    const wanted = plain(candidate);
+    const forgiven = Math.min(written.length, wanted.length) < 6 ? 1 : 2;
+    // Each character too many is a slip, and the table below has one row for each.
+    if (Math.abs(written.length - wanted.length) > forgiven) continue;
+    const slips = distance(written, wanted);
     if (slips <= forgiven && (!best || slips < best.slips)) best = { name: candidate, slips };
   }
   return best?.name;

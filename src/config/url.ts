@@ -155,6 +155,8 @@ export function hostName(text: string): string | undefined {
   if (isIPv6(text)) return text;
   // The underscore is no letter of DNS, but compose services and Windows machines have it in their names.
   if (/^[A-Za-z0-9._-]+$/.test(text)) return text;
+  // Longer than DNS allows; punycode would take its length squared.
+  if (text.length > 253) return undefined;
   return /^[\p{L}\p{M}\p{N}._-]+$/u.test(text) ? domainToASCII(text) || undefined : undefined;
 }
 

@@ -65,7 +65,7 @@ describe('a cancel', () => {
   it('goes to the server with the key of the connection, and is over when the server hangs up', async () => {
     const heard: string[] = [];
     const client = await listen((socket) => hear(socket, heard, () => socket.end()));
-    await sendCancel(client, 60_000);
+    expect(await sendCancel(client, 60_000)).toBe(true);
     expect(heard).toEqual([CANCEL]);
   });
 
@@ -93,7 +93,7 @@ describe('a cancel', () => {
         encrypt(socket, encrypted);
       }),
     );
-    await sendCancel({ ...client, ssl: { ca } }, 60_000);
+    expect(await sendCancel({ ...client, ssl: { ca } }, 60_000)).toBe(true);
     expect([plain, encrypted]).toEqual([[SSL_REQUEST], [CANCEL]]);
   });
 
@@ -174,7 +174,7 @@ describe('a cancel', () => {
           encrypt(socket, heard, other);
         }),
       );
-      await sendCancel({ ...client, ssl: { ca } }, 60_000);
+      expect(await sendCancel({ ...client, ssl: { ca } }, 60_000)).toBe(true);
       expect(heard).toEqual([]);
     });
 
@@ -186,7 +186,7 @@ describe('a cancel', () => {
           socket.on('data', (bytes) => heard.push(bytes.toString('hex')));
         }),
       );
-      await sendCancel({ ...client, ssl: { ca } }, 60_000);
+      expect(await sendCancel({ ...client, ssl: { ca } }, 60_000)).toBe(true);
       expect(heard).toEqual([]);
     });
 
@@ -200,7 +200,7 @@ describe('a cancel', () => {
     it('where nobody listens', async () => {
       const client = await listen(() => undefined);
       server!.close();
-      await sendCancel(client, 60_000);
+      expect(await sendCancel(client, 60_000)).toBe(true);
     });
   });
 
@@ -209,8 +209,24 @@ describe('a cancel', () => {
     const client = await listen((socket) => {
       hungUp = once(socket.resume(), 'end');
     });
-    await sendCancel(client, 20);
+    expect(await sendCancel(client, 20)).toBe(false);
     await hungUp;
+  });
+
+  it('may still arrive when the socket has failed behind it', async () => {
+    const client = await listen((socket) => socket.once('data', () => socket.resetAndDestroy()));
+    expect(await sendCancel(client, 60_000)).toBe(false);
+  });
+
+  it('is over where the stream of the caller cannot connect', async () => {
+    const client = await listen(() => undefined);
+    const socket = Object.assign(new Socket(), {
+      connect: () => {
+        throw new Error('no way');
+      },
+    });
+    expect(await sendCancel(client, 60_000, () => socket)).toBe(true);
+    expect(socket.destroyed).toBe(true);
   });
 
   it('is not sent for a connection that has no key', async () => {

@@ -11,6 +11,7 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import { ReadingStreams } from './reading-streams.js';
 import { QueryLine } from './query-line.js';
 import { refuseFrom } from './refusal.js';
 import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
@@ -38,6 +39,7 @@ export class Connection extends Client {
   readonly #limit: StatementLimit;
   readonly #idle: IdleLimit;
   readonly #line: QueryLine;
+  #streams: ReadingStreams | undefined;
   readonly #changes = new SessionChanges(this);
   #suspectStandby = false;
   #lost: Error | undefined;
@@ -45,6 +47,8 @@ export class Connection extends Client {
   #commandCompleted = false;
   #statementsSent = 0;
   #cancelling: Promise<void> | undefined;
+  /** A cancel was sent that the server has not confirmed: it may still arrive. */
+  #cancelAstray = false;
   #refused: Error | undefined;
   #demands: Demands | undefined;
   #dialled = false;
@@ -54,6 +58,8 @@ export class Connection extends Client {
     // this one could have a `query` of its own.
     Object.defineProperty(this.prototype, 'query', {
       value: function (this: Connection, ...request: unknown[]) {
+        if (typeof (request[0] as { submit?: unknown } | null | undefined)?.submit === 'function')
+          this.#streams?.add(request[0]);
         return this.#line.send(this.#terms.namedStatements ? request : unnamed(request));
       },
       writable: true,
@@ -63,6 +69,8 @@ export class Connection extends Client {
 
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
+    // Before `pg` makes a socket: it throws.
+    const session = startupOptions(given.session ?? {});
     super({
       keepAlive: true,
       keepAliveInitialDelayMillis: 30_000,
@@ -77,7 +85,6 @@ export class Connection extends Client {
     const parameters = internalsOf(this).connectionParameters ?? {};
     // `pg` looks into the environment for what is empty.
     if (given.options === '') parameters.options = '';
-    const session = startupOptions(given.session ?? {});
     parameters.options = [parameters.options, session].filter(Boolean).join(' ');
     this.#terms = given.terms ?? OWN_SESSION;
     this.#limit = new StatementLimit(this, limitOf(given, parameters), () => this.#terms.statementLimitMs);
@@ -104,7 +111,13 @@ export class Connection extends Client {
       cutSocket(this, error);
     };
     if (!ssl || sslNegotiation !== 'direct') expectPostgres(wire.stream, ssl ? 'ssl' : 'startup', refuse);
-    this.#demands = demandOf(this, wire, given, refuse);
+    try {
+      this.#demands = demandOf(this, wire, given, refuse);
+    } catch (error) {
+      // Nothing else would ever destroy the socket that `pg` has made.
+      cutSocket(this);
+      throw error;
+    }
   }
 
   /** `drain` is for when nothing waits; somebody may end the client at it. */
@@ -190,7 +203,9 @@ export class Connection extends Client {
 
   /** Whether the session was seen to change since it was last clean. */
   get dirty(): boolean {
-    return this.#changes.dirtiedBy !== undefined;
+    if (this.#changes.dirtiedBy !== undefined) return true;
+    // A pooler reports the settings of whichever session it takes.
+    return this.#changes.settingsChanged && !this.#terms.shared;
   }
 
   /** The text of the last statement sent. */
@@ -226,7 +241,9 @@ export class Connection extends Client {
    * cannot be done within `timeoutMs`, and then the connection must be destroyed.
    */
   restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined {
-    if (mode === 'none') return undefined;
+    if (this.#cancelAstray) return Promise.reject(cancelAstray());
+    if (mode === 'none')
+      return this.#cancelling && this.#cancelOver().then(() => ({ rolledBack: false, cleared: false }));
     const settled = isQuiet(this) && this.transaction === 'I' && !this.#cancelling && !this.#suspectStandby;
     if (settled && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) return undefined;
     return this.#restore(mode, timeoutMs);
@@ -237,11 +254,12 @@ export class Connection extends Client {
       clear: () => this.#clears(mode),
       setup: this.#changes.setup,
       suspectStandby: () => this.#suspectStandby,
-      cancelled: () => this.#cancelling,
+      cancelled: () => this.#cancelOver(),
       timeoutMs,
     });
     const left = restored.cleared ? undefined : this.#changes.dirtiedBy;
     this.#changes.dirtiedBy = undefined;
+    this.#changes.acceptSettings();
     this.#suspectStandby = false;
     this.#limit.resume();
     return this.#terms.shared && left !== undefined ? { ...restored, left } : restored;
@@ -255,9 +273,16 @@ export class Connection extends Client {
 
   /** Resolves when the server answers within `timeoutMs`; with `primary`, only when it is no standby. */
   check(timeoutMs: number, primary = false): Promise<void> {
-    const asked = primary ? refuseStandby(this) : this.query('SELECT 1').then(() => undefined);
+    const clean = !this.dirty;
+    const last = this.#lastSql;
+    const asked = primary ? refuseStandby(this) : this.query('SELECT 1');
+    const answered = asked.then(() => {
+      // The question is no borrower's, and with its answer the server reports what it has changed by itself.
+      this.#lastSql = last;
+      if (clean) this.#changes.acceptSettings();
+    });
     return bounded(
-      asked,
+      answered,
       timeoutMs,
       () =>
         new ConnectionResetError(`The connection did not answer within ${timeoutMs} ms.`, {
@@ -269,11 +294,18 @@ export class Connection extends Client {
   /** Asks the server to stop what this connection runs; resolves when it was told, or could not be told in time. */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
     if (isQuiet(this)) return Promise.resolve();
-    this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).finally(() => {
+    this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).then((over) => {
+      this.#cancelAstray ||= !over;
       this.#cancelling = undefined;
       this.#line.resume();
     });
     return this.#cancelling;
+  }
+
+  /** Resolves when no cancel is under way; rejects when one may still arrive: it would stop the next borrower's statement. */
+  async #cancelOver(): Promise<void> {
+    await this.#cancelling;
+    if (this.#cancelAstray) throw cancelAstray();
   }
 
   /** Whether a cancel is on its way to the server. */
@@ -302,6 +334,12 @@ export class Connection extends Client {
     cutSocket(this, reason);
   }
 
+  /** The connection has ended, or the server has said so. The first reason counts. */
+  #lose(reason: Error): void {
+    this.#lost ??= reason;
+    this.#streams?.end(this.#lost);
+  }
+
   #refuse(reason: Error): void {
     if (this.#lost) return;
     this.#lost = reason;
@@ -325,6 +363,7 @@ export class Connection extends Client {
   #listen(): void {
     const wire = internalsOf(this).connection;
     if (!wire) return;
+    const streams = (this.#streams = new ReadingStreams(wire));
     const query = wire.query.bind(wire);
     const parse = wire.parse.bind(wire);
     const bind = wire.bind.bind(wire);
@@ -347,24 +386,28 @@ export class Connection extends Client {
       if (tagDropsStatements(tag)) this.#forgetStatements();
       this.#changes.completed(tag);
     });
+    wire.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) =>
+      this.#changes.reported(status.parameterName, status.parameterValue),
+    );
     wire.on('readyForQuery', ({ status }: { status?: string }) => {
       this.#limit.stop();
       this.#idle.ready(status);
+      streams.done(internalsOf(this)._activeQuery);
     });
     wire.on('portalSuspended', () => this.#limit.answered());
     wire.on('errorMessage', (error: Error) => {
       this.#limit.explain(error);
-      if (isFatal(error)) this.#lost ??= error;
+      if (isFatal(error)) this.#lose(error);
+      else streams.done(internalsOf(this)._activeQuery);
       if (isReadOnlyRefusal(error)) this.#suspectStandby = true;
     });
-    wire.on('error', (error: Error) => {
-      this.#lost ??= error;
-    });
+    wire.on('error', (error: Error) => this.#lose(error));
     wire.on('end', () => {
       this.#limit.stop();
       this.#idle.stop();
       // After a goodbye of ours it is not lost; `usable` says that it is over.
-      if (!internalsOf(this)._ending) this.#lost ??= new Error('Connection terminated unexpectedly');
+      if (!internalsOf(this)._ending) this.#lose(new Error('Connection terminated unexpectedly'));
+      else streams.end(this.#lost ?? new Error('Connection terminated'));
     });
   }
 
@@ -387,6 +430,12 @@ export class Connection extends Client {
     wire.parsedStatements = {};
     wire.submittedNamedStatements = {};
   }
+}
+
+function cancelAstray(): ConnectionResetError {
+  return new ConnectionResetError(
+    'A cancel was sent to the server, which has not confirmed it: it may still arrive, and would stop a later statement.',
+  );
 }
 
 /** With what is not enumerable, too: `pg` hides the key of an object that it was given once. */

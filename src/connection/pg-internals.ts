@@ -20,7 +20,11 @@ export interface PgWire {
   query(text: string): void;
   parse(query: { text: string; name?: string }, more?: boolean): void;
   bind(config: { statement?: string }, more?: boolean): void;
+  close(message: unknown): void;
+  sync(): void;
   on(event: string, listener: (message: never) => void): unknown;
+  once(event: string, listener: (message: never) => void): unknown;
+  rawListeners(event: string): object[];
   removeListener(event: string, listener: (message: never) => void): unknown;
 }
 

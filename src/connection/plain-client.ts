@@ -21,6 +21,8 @@ export interface PlainClientLike {
 export class PlainClientControl {
   lostBy: Error | undefined;
   readonly lastSql: string | undefined;
+  /** A cancel is under way, or was sent and not confirmed: it may still arrive. */
+  #cancelAstray = false;
 
   constructor(private readonly client: PlainClientLike) {}
 
@@ -45,6 +47,10 @@ export class PlainClientControl {
   }
 
   restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined {
+    if (this.#cancelAstray)
+      return Promise.reject(
+        new Error('A cancel was sent that the server has not confirmed: it may still arrive.'),
+      );
     if (mode === 'none') return undefined;
     const status = this.transaction;
     if (mode !== 'discard' && this.quiet && (status === 'I' || status === null)) return undefined;
@@ -68,11 +74,13 @@ export class PlainClientControl {
   }
 
   /** Asks the server to stop what runs, where it is known to be the one that the client has reached. */
-  cancelRunning(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
+  async cancelRunning(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
     const { host, port, connection } = internalsOf(this.client);
     // A stream of the caller's own may lead elsewhere than host and port say, and the key is for that server alone.
     const known = host?.startsWith('/') || connection?.stream.remotePort === Number(port);
-    return known && !this.quiet ? sendCancel(this.client, timeoutMs) : Promise.resolve();
+    if (!known || this.quiet) return;
+    this.#cancelAstray = true;
+    if (await sendCancel(this.client, timeoutMs)) this.#cancelAstray = false;
   }
 
   close(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {

@@ -78,9 +78,16 @@ export class QueryLine {
     const own = client.query;
     // Cut off meanwhile, the client has another `query`, which says why.
     const later = (query: Query) => (client.query === own ? query : (client.query as Query))(...request);
-    const [config, ...rest] = request as [{ submit?: unknown; callback?: unknown }, ...unknown[]];
+    const [config, ...rest] = request as [
+      { submit?: unknown; callback?: unknown; destroyed?: boolean },
+      ...unknown[],
+    ];
     if (typeof config.submit === 'function') {
-      this.#waiting.push(later);
+      this.#waiting.push((query) => {
+        // Nothing would read it or close it, and all behind it would wait for ever.
+        if (query === this.#query && config.destroyed) throw new Error('The stream was destroyed');
+        return later(query);
+      });
       return config;
     }
     if ([config.callback, ...rest].some((callback) => typeof callback === 'function')) {

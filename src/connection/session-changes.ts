@@ -15,6 +15,10 @@ export class SessionChanges {
   /** Statements of the hooks that stand in the line; nobody else's are before them. */
   #setupAhead = 0;
   readonly #setupQueries = new WeakSet<object>();
+  /** The settings that the server reports, as a clean session has them. */
+  readonly #clean = new Map<string, string>();
+  /** Those that are other than that now. */
+  readonly #changed = new Map<string, string>();
   #judged = { text: '', leavesState: false };
 
   constructor(private readonly client: object & { readonly queuedStatements: number }) {}
@@ -61,6 +65,32 @@ export class SessionChanges {
     if (!changed) return;
     if (!this.#ofSetup(active)) this.dirtiedBy ??= active?.text ?? tag;
     else if (active && !this.setup.includes(active)) this.setup.push(active);
+  }
+
+  /**
+   * The server reports the value of a setting (ParameterStatus). A statement that changes one without a tag, inside a
+   * function say, changes the session; a value that comes back, as at the end of a transaction, undoes it. What changes
+   * while nothing runs, or by the hooks of the dial, is what a clean session has.
+   */
+  reported(name: string, value: string): void {
+    const active = this.#active;
+    if (!active || this.#ofSetup(active)) this.#clean.set(name, value);
+    else if (this.#clean.get(name) !== value) {
+      this.#changed.set(name, value);
+      return;
+    }
+    this.#changed.delete(name);
+  }
+
+  /** Whether a setting that the server reports is not what it is in a clean session. */
+  get settingsChanged(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /** What is left after a reset is the server's own change, such as a new default: one reset is enough for it. */
+  acceptSettings(): void {
+    for (const [name, value] of this.#changed) this.#clean.set(name, value);
+    this.#changed.clear();
   }
 
   get #active(): SubmittedQuery | null | undefined {

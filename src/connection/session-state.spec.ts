@@ -25,6 +25,8 @@ describe('the command tag', () => {
     ' set transaction isolation level serializable;',
     'SET  LOCAL search_path TO x ; ',
     'SET LOCAL ROLE app',
+    "SET LOCAL app.tenant = 'a;b'; -- one",
+    '/* one */ SET/**/LOCAL a.b = 1',
   ])('SET leaves none when all there is ends with the transaction: %s', (text) => {
     expect(tagLeavesState('SET', text)).toBe(false);
   });
@@ -35,6 +37,8 @@ describe('the command tag', () => {
     'SET search_path TO x',
     '/* SET LOCAL */ SET search_path TO x',
     'SET ROLE app',
+    "SET LOCAL a.b = 'x';;",
+    String.raw`SET LOCAL a.b = '\', '; SET c.d = '2'`,
   ])('SET leaves some in any other shape: %s', (text) => {
     expect(tagLeavesState('SET', text)).toBe(true);
   });
@@ -74,6 +78,8 @@ describe('the text', () => {
     'CREATE TABLE pg_temp.t (id int)',
     'SELECT setseed(0.5)',
     "SELECT dblink_connect('other')",
+    "UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'",
+    'update pg_catalog."pg_settings" set setting = $1 where name = $2',
   ])('says that state is left: %s', (text) => {
     expect(textLeavesState(text)).toBe(true);
   });
@@ -89,6 +95,8 @@ describe('the text', () => {
     'SELECT set_config($10,$11,true)',
     "SELECT set_config('app.tenant'::text,  '',true)",
     'CREATE TABLE templates (id int)',
+    'SELECT setting FROM pg_settings WHERE name = $1',
+    "SELECT set_config('a.b', 'x', true) FROM pg_settings",
   ])('says that none is: %s', (text) => {
     expect(textLeavesState(text)).toBe(false);
   });

@@ -1,15 +1,18 @@
+import { SqlScanner } from './sql-text.js';
+
 /** Command tags after which a session may not be what it was. They see through comments and multi-statements. */
 const TAGS = new Set(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD', 'DECLARE CURSOR']);
-
-/** One statement that only touches the transaction, in a shape that leaves no room for a second one. */
-const TRANSACTION_ONLY = /^\s*SET\s+(LOCAL|TRANSACTION)\b[^;]*;?\s*$/i;
 
 /** A setting that ends with the transaction: `set_config('app.tenant', $1, true)`. */
 const LOCAL_SET_CONFIG =
   /set_config\s*\(\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*true\s*\)/gi;
 
 /** What leaves state in the session and shows in no command tag. */
-const TEXT = /set_config|advisory_(?:un)?lock|pg_temp|\bsetseed\b|dblink_connect/i;
+const TEXT = /set_config|advisory_(?:un)?lock|pg_temp|pg_settings|\bsetseed\b|dblink_connect/i;
+
+/** A view: reading it changes nothing, and an UPDATE of it sets what it shows. */
+const SETTINGS_VIEW = /pg_settings/gi;
+const UPDATE = /\bupdate\b/i;
 
 const MAKES = /\b(?:create|into)\b/i;
 const TEMPORARY = /\btemp(?:orary)?\b/i;
@@ -18,7 +21,7 @@ const TEMPORARY = /\btemp(?:orary)?\b/i;
 export function tagLeavesState(tag: string, text: string | undefined): boolean {
   if (!TAGS.has(tag)) return false;
   if (text === undefined) return true;
-  if (tag === 'SET') return !TRANSACTION_ONLY.test(text);
+  if (tag === 'SET') return !isTransactionOnly(text);
   if (tag === 'DECLARE CURSOR') return /\bhold\b/i.test(text);
   return true;
 }
@@ -26,7 +29,22 @@ export function tagLeavesState(tag: string, text: string | undefined): boolean {
 /** Whether the text of a statement changes the session in a way that no command tag shows. In doubt it does. */
 export function textLeavesState(text: string): boolean {
   if (makesTemporary(text)) return true;
-  return TEXT.test(text) && TEXT.test(text.replace(LOCAL_SET_CONFIG, ''));
+  if (!TEXT.test(text)) return false;
+  const rest = text.replace(LOCAL_SET_CONFIG, '');
+  return TEXT.test(UPDATE.test(rest) ? rest : rest.replace(SETTINGS_VIEW, ''));
+}
+
+/** Whether all there is is one SET LOCAL or SET TRANSACTION, which ends with the transaction. */
+function isTransactionOnly(text: string): boolean {
+  const scanner = new SqlScanner(text);
+  const isWord = (...words: string[]) => scanner.next() === 'word' && words.includes(scanner.word);
+  if (!isWord('set') || !isWord('local', 'transaction')) return false;
+  let ended = false;
+  for (let token = scanner.next(); token; token = scanner.next()) {
+    if (ended) return false;
+    ended = token === 'symbol' && text[scanner.start] === ';';
+  }
+  return !scanner.doubtful;
 }
 
 /** In two steps: one pattern for both would read on to the end from each INTO, for seconds in a script of inserts. */

@@ -14,6 +14,10 @@ export const STATEMENT_GRACE_MS = 5_000;
 /** How long the server has for its answer to a cancel before the socket is cut. */
 const CANCEL_GRACE_MS = 1_000;
 
+/** How often it is looked whether a statement that its reader keeps open has stalled: so often in a limit, or more. */
+const LOOKS = 10;
+const LOOK_MS = 250;
+
 const HINT_ALONE =
   'The limit is timeouts.statementMs (DB_STATEMENT_TIMEOUT), kept by the client: behind a pooler the server keeps none.';
 
@@ -27,9 +31,11 @@ export class StatementLimit {
   /** Takes the time back that runs. */
   #cancel: (() => void) | undefined;
   #suspended = false;
-  // For statements that live as long as their reader wants (cursors, COPY), as of the last look:
+  // For statements that live as long as their reader wants (cursors, COPY):
+  /** Bytes that had come by the last look. */
   #read = 0;
-  #unanswered = false;
+  /** Since when the server has surely owed an answer and sent nothing; undefined when it owes none. */
+  #silentSince: number | undefined;
   /** Bytes that had been sent when the last answer was complete. */
   #answered = 0;
   /** The running statement was cancelled by the limit that the client keeps alone. */
@@ -49,7 +55,8 @@ export class StatementLimit {
   start(): void {
     if (this.#suspended || this.#cancel) return;
     this.answered();
-    this.#unanswered = false;
+    this.#read = internalsOf(this.client).connection?.stream.bytesRead ?? 0;
+    this.#silentSince = undefined;
     this.#arm();
   }
 
@@ -97,18 +104,22 @@ export class StatementLimit {
   #arm(): void {
     const limit = this.#limit();
     if (limit <= 0) return;
+    const active = internalsOf(this.client)._activeQuery;
+    const looks = active && !(active instanceof Query);
+    const ms = looks ? Math.min(limit, LOOK_MS, Math.ceil(limit / LOOKS)) : limit;
     const ring = () => {
       this.#cancel = undefined;
+      if (isQuiet(this.client)) return;
+      const plain = internalsOf(this.client)._activeQuery instanceof Query;
+      if (plain ? looks : !this.#stalled(limit)) return this.#arm();
       this.#expire(limit);
     };
-    this.#cancel = after(limit, ring, false);
+    this.#cancel = after(ms, ring, false);
   }
 
   #expire(limitMs: number): void {
-    if (isQuiet(this.client)) return;
     const active = internalsOf(this.client)._activeQuery;
     const plain = active instanceof Query;
-    if (!plain && !this.#stalled()) return this.#arm();
     this.#cancelledAlone = this.#isAlone(limitMs);
     const error = new QueryTimeoutError(limitMs, active?.text, this.#cancelledAlone ? HINT_ALONE : undefined);
     // The caller learns of it now; what the server still says to this statement is for nobody. Where no other limit came
@@ -128,14 +139,18 @@ export class StatementLimit {
 
   /**
    * A cursor may lie open for as long as its reader likes: it has stalled only when something was sent and nothing came
-   * back for a whole limit. A paused socket is a reader that takes its time.
+   * back for a whole limit. A paused socket with bytes in it is a reader that takes its time; COPY … TO pauses it always.
    */
-  #stalled(): boolean {
+  #stalled(limitMs: number): boolean {
     const stream = internalsOf(this.client).connection?.stream;
-    const { bytesRead = 0, bytesWritten = 0 } = stream ?? {};
-    const stalled = this.#unanswered && bytesRead === this.#read && !stream?.isPaused();
-    this.#unanswered = bytesWritten > this.#answered;
+    const { bytesRead = 0, bytesWritten = 0, readableLength } = stream ?? {};
+    const waits =
+      bytesWritten > this.#answered &&
+      bytesRead === this.#read &&
+      (readableLength === 0 || !stream?.isPaused());
     this.#read = bytesRead;
-    return stalled;
+    // The server may have been asked just now: the time up to the first look does not count.
+    this.#silentSince = waits ? (this.#silentSince ?? performance.now()) : undefined;
+    return this.#silentSince !== undefined && performance.now() - this.#silentSince >= limitMs;
   }
 }

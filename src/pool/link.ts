@@ -17,6 +17,8 @@ export interface Link {
    * that is kept counts as working, and never as part of a deadlock.
    */
   readonly activity?: number | undefined;
+  /** Whether the session was seen to change since it was last clean; undefined when that cannot be seen. */
+  readonly dirty?: boolean;
   /** `undefined` when the session is clean already; rejects when it cannot be cleaned. */
   restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined;
   /** Resolves when the server answers; with `primary`, only when it is no standby. */

@@ -88,12 +88,56 @@ describe('a connection that is used after it was given back', () => {
     other.release();
   });
 
-  it('is lent while what was sent runs, as after a connect listener: it has come to nothing yet', async () => {
-    const { pool, warnings } = open({ max: 1 });
-    const client = await pool.acquire();
+  it.each([
+    ['runs a statement', 'smart', 'ran a statement', { quiet: false }],
+    ['runs a statement', 'rollback', 'ran a statement', { quiet: false }],
+    ['has its session changed', 'smart', 'had its session changed', { dirty: true }],
+    ['has its session changed', 'discard', 'had its session changed', { dirty: true }],
+  ] as const)('and %s is lent to nobody, with reset %s', async (_, reset, found, state) => {
+    const { pool, server, warnings } = open({ max: 1, reset });
+    const client = (await pool.acquire()) as Fake;
     client.release();
-    client.transaction = 'T';
+    Object.assign(client, state, { lastSql: 'SET a = 1' });
+    const next = await pool.acquire();
+    await settled();
+    expect([client.closed, server.clients.length]).toEqual([true, 2]);
+    expect(client.destroyedBy).toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+    expect(pool.snapshot().counters.destroyed.reset).toBe(1);
+    expect(warnings).toMatchObject([{ code: 'USED_AFTER_RELEASE', level: 'warn' }]);
+    expect(warnings[0]?.message).toContain(`An idle connection ${found} and was closed`);
+    next.release();
+  });
+
+  it.each([
+    ['none', { quiet: false }],
+    ['none', { dirty: true }],
+    ['rollback', { dirty: true }],
+  ] as const)('is lent where the reset %s leaves it as it came back: %j', async (reset, state) => {
+    const { pool, warnings } = open({ max: 1, reset });
+    const client = await pool.acquire();
+    Object.assign(client, state);
+    client.release();
+    expect(await pool.acquire()).toBe(client);
+    expect(warnings).toEqual([]);
+    client.release();
+  });
+
+  it('is found before it is asked whether it is alive', async () => {
+    const { pool, clock, warnings } = open({ max: 1, min: 1, keepaliveMs: 30_000 });
+    const client = (await pool.acquire()) as Fake;
+    client.release();
     client.quiet = false;
+    await clock.pass(30_000);
+    expect([client.checks, client.closed]).toEqual([0, true]);
+    expect(warnings).toMatchObject([{ code: 'USED_AFTER_RELEASE' }]);
+  });
+
+  it('is not one that was never lent and runs what a connect listener has sent: it is lent', async () => {
+    const { pool, server, warnings } = open({ max: 1, minIdle: 1 });
+    await settled();
+    const client = server.clients[0] as Fake;
+    expect(pool.snapshot().idle).toBe(1);
+    Object.assign(client, { quiet: false, dirty: true, transaction: 'T' });
     expect(await pool.acquire()).toBe(client);
     expect(warnings).toEqual([]);
     client.transaction = 'I';

@@ -191,13 +191,30 @@ export class Supply<C extends PoolableClient> {
     for (let slot = this.#idle.pop(); slot; slot = this.#idle.pop()) {
       if (!slot.usable) this.drop(slot, 'broken');
       else if (slot.expired) this.drop(slot, 'lifetime');
-      else if (slot.inTransaction) {
-        // Who used it after he had given it back would have his rows committed, or his failure met, by the next one.
-        this.voice.usedAfterRelease(slot.link.lastSql);
-        this.drop(slot, 'reset');
-      } else return slot;
+      else if (!this.#dropMisused(slot)) return slot;
     }
     return undefined;
+  }
+
+  /**
+   * Closes an idle connection that was used after its release: the next borrower would inherit its transaction, wait for
+   * its statement, or find its session changed.
+   */
+  #dropMisused(slot: Slot<C>): boolean {
+    const misuse = this.#misuseOf(slot);
+    if (!misuse) return false;
+    const error = this.voice.usedAfterRelease(misuse, slot.link.lastSql);
+    this.drop(slot, 'reset', error);
+    return true;
+  }
+
+  #misuseOf(slot: Slot<C>): string | undefined {
+    if (slot.inTransaction) return 'was in a transaction';
+    const { reset } = this.limits;
+    // Never lent, it runs what its hooks and listeners have sent; without a reset it comes back in any state.
+    if (slot.uses === 0 || reset === 'none') return undefined;
+    if (!slot.link.quiet) return 'ran a statement';
+    return reset !== 'rollback' && slot.link.dirty ? 'had its session changed' : undefined;
   }
 
   // ---- new ones and checked ones -------------------------------------------------------------------------------------
@@ -399,6 +416,7 @@ export class Supply<C extends PoolableClient> {
       else if (slot.idleMs >= limitMs) this.drop(slot, this.total > this.limits.size ? 'overflow' : 'idle');
       // Its answer counts as a use, which must not keep open what is to be closed for idleness.
       else if (slot.idleMs >= this.limits.keepaliveMs && limitMs === Infinity) {
+        if (this.#dropMisused(slot)) continue;
         this.#idle.splice(this.#idle.indexOf(slot), 1);
         this.#check(slot);
       }

@@ -86,9 +86,13 @@ export class Voice {
     this.#warn('SESSION_STATE_LEFT', 'warn', message, { lease });
   }
 
-  usedAfterRelease(sql: string | undefined): void {
-    const message = `A connection that nobody holds was in a transaction and was closed: somebody has used it after giving it back${sql ? `, last SQL ${errors.shortSql(sql)}` : ''}.`;
-    this.#warn('USED_AFTER_RELEASE', 'warn', message, {});
+  /** @param misuse in what state the connection was found */
+  usedAfterRelease(misuse: string, sql: string | undefined): errors.ConnectionResetError {
+    const message = `An idle connection ${misuse} and was closed: its last borrower has used it after giving it back${sql ? `, last SQL ${errors.shortSql(sql)}` : ''}.`;
+    const hint = 'Use a connection until its release() only; await what was sent before.';
+    const error = new errors.ConnectionResetError(message, { hint });
+    this.#warn('USED_AFTER_RELEASE', 'warn', message, { error });
+    return error;
   }
 
   resetFailed(lease: LeaseInfo, error: Error): void {

@@ -58,6 +58,9 @@ async function cancelsWhatRuns(): Promise<void> {
   await connection.cancelRunning();
   expect(strangers).toBe(0);
   await cancelled;
+  await connection.whenQuiet();
+  // The server has confirmed the cancel, over TLS too: the connection may be lent again.
+  expect(connection.restore('smart', 1_000)).toBeUndefined();
 }
 
 describe('a cancel', () => {

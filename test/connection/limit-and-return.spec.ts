@@ -1,5 +1,7 @@
 import { once } from 'node:events';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
+import { to as copyTo } from 'pg-copy-streams';
+import QueryStream from 'pg-query-stream';
 import { ConnectionPool } from '../../src/pool.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
@@ -51,5 +53,80 @@ it('a connection that is given back in the callback of its limit is nobody’s b
   await proxy.pass();
   (await next).release();
   expect(order).toEqual(['QUERY_TIMEOUT', 'the cancel goes on', 'lent']);
+  await pool.end();
+});
+
+it('a connection whose cancel was sent and not confirmed is destroyed at its return: the cancel may still arrive', async () => {
+  for (const reset of ['smart', 'none'] as const) {
+    const warnings: string[] = [];
+    const pool = new ConnectionPool({
+      connectionString: proxy.through(database.url),
+      size: 1,
+      maxOverflow: 0,
+      reset,
+      onWarning: ({ code }) => warnings.push(code),
+    });
+    const client = await pool.connect();
+    const { processID } = client as unknown as { processID: number };
+    const statement = expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
+    const frozen = once(proxy, 'connection').then(([connection]) => connection.freeze());
+    await Promise.all([client.cancelRunning(100), frozen]);
+    await database.sql('SELECT pg_cancel_backend($1)', [processID]);
+    await statement;
+    await client.whenQuiet();
+    client.release();
+    const next = await pool.connect();
+    expect((next as unknown as { processID: number }).processID).not.toBe(processID);
+    expect(warnings).toEqual(['CONNECTION_RESET_FAILED']);
+    next.release();
+    await pool.end();
+    await proxy.pass();
+  }
+});
+
+it('a connection that is given back while its statement runs is destroyed after resetTimeoutMs, and the server is told to stop', async () => {
+  const warnings: string[] = [];
+  const pool = new ConnectionPool({
+    connectionString: database.url,
+    size: 1,
+    maxOverflow: 0,
+    resetTimeoutMs: 100,
+    onWarning: ({ code }) => warnings.push(code),
+  });
+  const client = await pool.connect();
+  const { processID } = client as unknown as { processID: number };
+  const statement = expect(client.query('SELECT pg_sleep(60)')).rejects.toThrow(
+    // What comes first: the answer to the cancel, or the end of the socket.
+    /canceling statement due to user request|not clean within 100 ms of its return/,
+  );
+  client.release();
+  (await pool.connect()).release();
+  await statement;
+  expect(warnings).toEqual(['CONNECTION_RESET_FAILED']);
+  const running = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active'";
+  while ((await database.sql(running, [processID])).length > 0);
+  await pool.end();
+});
+
+it('a connection that is given back with a stream that nobody reads is destroyed after resetTimeoutMs, and the stream is told', async () => {
+  const pool = new ConnectionPool({
+    connectionString: database.url,
+    size: 1,
+    maxOverflow: 0,
+    resetTimeoutMs: 100,
+    onWarning: false,
+  });
+  for (const make of [
+    () => new QueryStream('SELECT generate_series(1, 1000)', [], { batchSize: 2 }),
+    () => copyTo("COPY (SELECT repeat('x', 1000) FROM generate_series(1, 100000)) TO STDOUT"),
+  ]) {
+    const client = await pool.connect();
+    const stream = client.query(make());
+    const failed = new Promise((resolve) => stream.once('error', resolve));
+    stream.read();
+    client.release();
+    (await pool.connect()).release();
+    expect(await failed).toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+  }
   await pool.end();
 });

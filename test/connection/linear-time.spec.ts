@@ -1,0 +1,145 @@
+import { describe, expect, it } from '@jest/globals';
+import { readEnvironment } from '../../src/config/environment.js';
+import { isLocalHost, isThisMachine } from '../../src/config/local-host.js';
+import { loginMethods } from '../../src/config/login-methods.js';
+import { nearMiss } from '../../src/config/near-miss.js';
+import { neonHost } from '../../src/config/neon.js';
+import { readPem } from '../../src/config/pem.js';
+import { shapeOf } from '../../src/config/shape.js';
+import { hostName, parseDatabaseUrl } from '../../src/config/url.js';
+import { isDisconnect } from '../../src/connection/disconnect.js';
+import { startupOptions } from '../../src/connection/session-settings.js';
+import { tagLeavesState, textLeavesState, textSetsTimeLimit } from '../../src/connection/session-state.js';
+import { isSingleRepeatableStatement } from '../../src/connection/sql-text.js';
+import { statementText } from '../../src/data-source/database.logger.js';
+import { plainCause, redact, shortSql } from '../../src/database.errors.js';
+import { diagnose } from '../../src/diagnosis.js';
+
+const LENGTH = 100_000;
+/** A quadratic pattern takes seconds for such a length. Generous, for a busy machine; the best of three counts. */
+const BOUND_MS = 50;
+
+const repeated = (piece: string) => piece.repeat(Math.ceil(LENGTH / piece.length)).slice(0, LENGTH);
+const PIECES = [
+  ...[' ', '\n', '(', "'", '"', '/*', '--', '-', '/', '$', '$a', '$$', '\\', "\\'", ';', '%', '@', '.', ','],
+  ...['a', 'a.', 'Z', '0', '0 ', '_', 'é', "E'", "''", "' '", '$1', '=', '?', '&a', '&a=1', '[', ':', '%41'],
+  ...[
+    'SET LOCAL ',
+    'set_config',
+    'set_config(',
+    "set_config('",
+    "set_config('a'::",
+    'set_config($1,',
+    'INTO ',
+  ],
+  ...["set_config('a','", 'CREATE ', 'TEMP ', 'pg_settings ', 'update ', 'hold', 'SELECT ', 'INSERT INTO '],
+  ...[
+    'password ',
+    "password '",
+    "password E'\\",
+    'password $a',
+    'password=',
+    'postgres://',
+    '//',
+    '//a@',
+    'ssl',
+  ],
+  ...['no pg_hba.conf entry ', 'exceeded the ', 'IP address', 'role "', 'database ', 'project ', 'timeout '],
+  ...[
+    'unsupported startup parameter: ',
+    '-----BEGIN ',
+    '-----BEGIN A',
+    'ep-a-',
+    '-pooler',
+    '.neon.',
+    'neon.tech.',
+  ],
+];
+/** Different letters: what compares each with all others takes its time. */
+const ALPHABET = Array.from({ length: LENGTH }, (_, at) => String.fromCharCode(0x4e00 + (at % 20_000))).join(
+  '',
+);
+const CORES = [...PIECES.map(repeated), ALPHABET];
+
+const ENDS: [string, string][] = [
+  ['', ''],
+  ['', '\nx'],
+  ["SET LOCAL app.tenant = '", ";x'"],
+  ['SET LOCAL a = 1', ';x'],
+  ["SELECT set_config('a', ", ', true)'],
+  ['ALTER ROLE app PASSWORD ', '!'],
+  ['INSERT INTO t VALUES (', ')'],
+  ['postgres://', '!'],
+];
+
+const READERS: Record<string, (text: string) => unknown> = {
+  'the text of a statement': textLeavesState,
+  'the text behind the tag SET': (text) => tagLeavesState('SET', text),
+  'the text behind the tag DECLARE CURSOR': (text) => tagLeavesState('DECLARE CURSOR', text),
+  'a time limit in a statement': textSetsTimeLimit,
+  'a statement that is to be sent again': isSingleRepeatableStatement,
+  'a statement for a message': (text) => shortSql(text, LENGTH),
+  'a statement for the log': (text) =>
+    statementText(text, undefined, { maxLength: LENGTH, parameters: false }),
+  'a text with URLs': redact,
+  'the message of an error': (text) => diagnose(new Error(text)),
+  'the message of an error with the code of a pooler': (text) =>
+    diagnose(Object.assign(new Error(text), { code: '08P01' })),
+  'the message of an error with the code of Neon': (text) =>
+    diagnose(Object.assign(new Error(text), { code: 'XX000' })),
+  'the message of a refused login': (text) => diagnose(Object.assign(new Error(text), { code: '28000' })),
+  "a stranger's error": (text) => plainCause({ message: text, stack: text }),
+  'the end of a connection': (text) => isDisconnect(new Error(text)),
+  'the value of a setting': (text) => startupOptions({ a: text.replaceAll('\0', '') }),
+  'the name of a setting': (text) => {
+    try {
+      return startupOptions({ [text]: 1 });
+    } catch {
+      return undefined;
+    }
+  },
+  'a URL': parseDatabaseUrl,
+  'the host of a URL': (text) => parseDatabaseUrl(`postgres://u:p@${text}/db`),
+  'the parameters of a URL': (text) => parseDatabaseUrl(`postgres://u:p@h/db?a=${text}`),
+  'a host': (text) => [hostName(text), neonHost(text), isLocalHost(text), isThisMachine(text)],
+  'the methods of a login': (text) => loginMethods(text, []),
+  'PEM text': (text) => readPem(`-----BEGIN ${text}`, 'key'),
+  'the name of an option': (text) => nearMiss(text, ['size', 'maxOverflow']),
+  'what a value looks like': shapeOf,
+};
+
+describe('100 000 characters cost time in proportion to their number:', () => {
+  it.each(Object.entries(READERS))('%s', (_, read) => {
+    const slow: string[] = [];
+    for (const core of CORES)
+      for (const [begin, end] of ENDS) {
+        const text = begin + core + end;
+        let best = Infinity;
+        for (let round = 0; round < 3 && best > BOUND_MS; round += 1) {
+          const began = performance.now();
+          read(text);
+          best = Math.min(best, performance.now() - began);
+        }
+        if (best > BOUND_MS) slow.push(`${begin}${core.slice(0, 20)}…${end}: ${Math.round(best)} ms`);
+      }
+    expect(slow).toEqual([]);
+  });
+
+  it.each(['DB_URL', 'DB_HOST', 'DB_POOL_SIZE', 'DB_STATEMENT_TIMEOUT', 'DB_SSL_CA', 'DB_APPLICATION_NAME'])(
+    'the variable %s',
+    (name) => {
+      const slow: string[] = [];
+      for (const core of CORES) {
+        const began = performance.now();
+        try {
+          readEnvironment({ [name]: core, [`DB_${core.slice(1)}`]: '1' });
+        } catch {
+          // What is wrong with it is for other tests.
+        }
+        // All known names are compared with the one that is not.
+        if (performance.now() - began > 3 * BOUND_MS) slow.push(core.slice(0, 20));
+      }
+      expect(slow).toEqual([]);
+    },
+  );
+});
