@@ -15,7 +15,7 @@ import type { Submittable } from 'pg';
 import type { Connection } from '../connection/connection.js';
 import { isTermination } from '../connection/disconnect.js';
 import { isSingleRepeatableStatement } from '../connection/sql-text.js';
-import { DatabaseError } from '../database.errors.js';
+import { DatabaseError, PoolClosedError } from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import type { Leased } from '../pool/link.js';
@@ -596,6 +596,14 @@ export class ManagedQueryRunner extends PostgresQueryRunner implements LeaseHold
       return;
     }
     if (!this.holds(connection)) this.drop(lease);
+  }
+
+  /** @internal At the end of a drain nothing is left to come back to: the runner is released, as TypeORM's are by its driver. */
+  reclaimed(lease: RunnerLease, error: Error): void {
+    if (!(error instanceof PoolClosedError) || this.isReleased) return;
+    this.isReleased = true;
+    this.context.borrower?.released(this);
+    this.forget(lease);
   }
 
   private holds(connection: Leased<Connection>): boolean {

@@ -46,6 +46,8 @@ export interface LeaseHolder {
   readonly heldFor: WorkUnit | undefined;
   /** The last statement that was under way has settled. */
   settled(lease: RunnerLease): void;
+  /** The pool has taken the connection back by force. */
+  reclaimed(lease: RunnerLease, error: Error): void;
 }
 
 /** A query runner's lease of one connection, from the acquire to the release. It is the request that the pool gets. */
@@ -78,6 +80,10 @@ export class RunnerLease implements AcquireOptions {
   /** For the pool's search for deadlocks. */
   heldFor(): WorkUnit | undefined {
     return this.holder.heldFor;
+  }
+
+  onReclaimed(error: Error): void {
+    this.holder.reclaimed(this, error);
   }
 
   /** Statements under way, those included that wait for the connection. */

@@ -34,7 +34,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
     readonly slot: Slot<C>,
     readonly since: number,
     private readonly now: () => number,
-    private readonly request: AcquireOptions,
+    readonly request: AcquireOptions,
     private readonly site: { stack?: string } | undefined,
   ) {
     this.borrower = request.borrower;

@@ -6,7 +6,6 @@ import type { Clock } from './clock.js';
 import { DeadlockDetector } from './deadlock-detector.js';
 import { drain } from './drain.js';
 import type { DrainReport } from './drain.js';
-import { isWaking } from './dial.js';
 import { DurationHistogram, newCounters } from './figures.js';
 import { captureSite } from './lease.js';
 import type { Caller, Lease } from './lease.js';
@@ -142,6 +141,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     error: Error = this.#voice.closedError(),
   ): void {
     lease.reclaimedBy = error;
+    lease.request.onReclaimed?.(error);
     this.leases.close(lease);
     this.#voice.announce('release', error, lease.slot.client);
     this.#supply.drop(lease.slot, reason, error);
@@ -240,11 +240,10 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   }
 
   /** A waiter fails with a dial's error when the dial began after it had asked: then every error is fresh. */
-  unserved(bornAt: number, cause: Error): void {
-    const waking = isWaking(cause);
+  unserved(bornAt: number, cause: Error, passing: boolean): void {
     for (const waiter of this.#waiters) {
       if (waiter.since > bornAt) break;
-      if (waking && waiter.deadline !== Infinity && !waiter.request.failFast) continue;
+      if (passing && waiter.deadline !== Infinity && !waiter.request.failFast) continue;
       this.counters.failedByDial += 1;
       this.#settle(waiter, this.#voice.dialError(cause, waiter.site));
     }

@@ -1,9 +1,11 @@
 import { AsyncResource } from 'node:async_hooks';
+import { isTermination } from '../connection/disconnect.js';
 import type { Restored } from '../connection/restore.js';
+import { diagnose } from '../diagnosis.js';
 import type { DestroyReason, LeaseInfo } from '../database.snapshot.js';
 import { Alarm } from './clock.js';
 import type { Clock } from './clock.js';
-import { DialBackoff, dial } from './dial.js';
+import { DialBackoff, dial, isWaking } from './dial.js';
 import type { Counters } from './figures.js';
 import { linkOf } from './link.js';
 import type { PoolableClient } from './link.js';
@@ -16,14 +18,20 @@ import type { Voice } from './voice.js';
 /** Up to this part of the lifetime is taken off at random. */
 const LIFETIME_JITTER = 0.1;
 
+/** How long after the end of a session by the server a refused connection is taken for a restart. */
+const RESTART_MS = 5_000;
+
 /** Those who want connections, as the supply sees them. */
 export interface Demand<C extends PoolableClient> {
   /** How many wait. */
   readonly waiting: number;
   /** Lends to the longest waiter; there is one. */
   serve(slot: Slot<C>): void;
-  /** A dial that began at `bornAt` has failed, and there is no connection left. */
-  unserved(bornAt: number, cause: Error): void;
+  /**
+   * A dial that began at `bornAt` has failed, and there is no connection left. `passing`: the server is expected to serve
+   * soon, so that only those fail who do not wait for that.
+   */
+  unserved(bornAt: number, cause: Error, passing: boolean): void;
   /** Calls `pump` at `due` or earlier, as long as somebody waits. */
   wakeBy(due: number): void;
   /** A connection has come to rest or is gone. */
@@ -64,6 +72,8 @@ export class Supply<C extends PoolableClient> {
   /** The flow of calls in which the pool was made. */
   readonly #ownFlow = new AsyncResource('ConnectionPool');
   #closing = 0;
+  /** When the server has last ended a session by its own word. */
+  #terminatedAt = -Infinity;
   /** A primary became a standby: validation asks for a primary from then on. */
   #wantsPrimary = false;
 
@@ -322,8 +332,17 @@ export class Supply<C extends PoolableClient> {
     this.counters.dialFailures += 1;
     this.voice.dialFailed(cause);
     // While connections are out, one of them will come back.
-    if (this.#slots.size === 0) this.demand.unserved(bornAt, cause);
+    if (this.#slots.size === 0) this.demand.unserved(bornAt, cause, this.#isPassing(cause));
     this.pump();
+  }
+
+  /**
+   * A server that ends its sessions by its own word (57P01) is mostly restarted, and refuses connections meanwhile: a failure
+   * that passes is waited for then, as one of a server that is starting is.
+   */
+  #isPassing(cause: Error): boolean {
+    if (isWaking(cause)) return true;
+    return this.clock.now() - this.#terminatedAt < RESTART_MS && diagnose(cause).transient;
   }
 
   #needsCheck(slot: Slot<C>): boolean {
@@ -386,6 +405,7 @@ export class Supply<C extends PoolableClient> {
 
   /** One outage makes all older connections suspect, once: those opened or validated since are not counted again. */
   #age(slot: Slot<C>, error: Error): void {
+    if (isTermination(error)) this.#terminatedAt = this.clock.now();
     if (slot.generation !== this.generation || this.ending) return;
     this.generation += 1;
     this.counters.outages += 1;

@@ -41,6 +41,8 @@ export interface AcquireOptions {
    * @defaultValue not an explicit holder
    */
   heldFor?: () => WorkUnit | undefined;
+  /** Told when the pool takes the connection back by force: after `reclaimAfterMs`, or at the end of a drain. */
+  onReclaimed?: (error: Error) => void;
 }
 
 /** One acquire that could not be served at once. */

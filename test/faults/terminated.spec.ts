@@ -236,7 +236,8 @@ describe('statements that the server terminated', () => {
         .length === 0
     );
     await server.stop('immediate');
-    expect(await crashed).toBe('57P02');
+    // The server's word of an immediate stop is a warning; the socket ends, and the outcome is unknown.
+    expect(await crashed).toBeUndefined();
     await server.start();
   });
 });

@@ -270,7 +270,7 @@ describe('transactions', () => {
   });
 
   it('two at once on one query runner are one clear error, thrown at the second', async () => {
-    const body = (await (await fetch(`${url}/parallel`)).json());
+    const body = await (await fetch(`${url}/parallel`)).json();
     expect(body).toEqual({
       together: ['done', 'TRANSACTION_IN_PROGRESS'],
       second: 'TRANSACTION_IN_PROGRESS',
@@ -287,7 +287,7 @@ describe('transactions', () => {
   });
 
   it('refuse the rest of a Promise.all whose transaction is rolled back', async () => {
-    const body = (await (await fetch(`${url}/siblings`)).json());
+    const body = await (await fetch(`${url}/siblings`)).json();
     expect(body).toEqual({ code: 'TRANSACTION_ROLLED_BACK', after: [{ one: 1 }] });
     expect(await names()).toEqual([]);
   });
