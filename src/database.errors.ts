@@ -233,6 +233,7 @@ const OPENING = /(?<escapes>E)?'|(?:U&|N)'|(?<tag>\$(?:[a-z_\x80-\uffff][\w\x80-
 
 /** A statement for the log, without the password that it may set. One pass: a script may be long. */
 export function maskedSql(sql: string): string {
+  if (!/password/i.test(sql)) return sql;
   let masked = '';
   let from = 0;
   for (const { 0: word, index } of sql.matchAll(PASSWORD_WORD)) {

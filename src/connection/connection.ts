@@ -342,8 +342,8 @@ export class Connection extends Client {
 
   #refuse(reason: Error): void {
     if (this.#lost) return;
-    this.#lost = reason;
     refuseFrom(this, reason);
+    this.#lose(reason);
   }
 
   /** Without settings: they hold the password. */

@@ -3,6 +3,8 @@ import { SqlScanner } from './sql-text.js';
 /** Command tags after which a session may not be what it was. They see through comments and multi-statements. */
 const TAGS = new Set(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD', 'DECLARE CURSOR']);
 
+const TRANSACTION_ONLY = /^\s*SET\s+(?:LOCAL|TRANSACTION)\b/i;
+
 /** A setting that ends with the transaction: `set_config('app.tenant', $1, true)`. */
 const LOCAL_SET_CONFIG =
   /set_config\s*\(\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*true\s*\)/gi;
@@ -36,6 +38,8 @@ export function textLeavesState(text: string): boolean {
 
 /** Whether all there is is one SET LOCAL or SET TRANSACTION, which ends with the transaction. */
 function isTransactionOnly(text: string): boolean {
+  // The usual shape: without a semicolon there is no second statement.
+  if (!text.includes(';') && TRANSACTION_ONLY.test(text)) return true;
   const scanner = new SqlScanner(text);
   const isWord = (...words: string[]) => scanner.next() === 'word' && words.includes(scanner.word);
   if (!isWord('set') || !isWord('local', 'transaction')) return false;
