@@ -22,7 +22,7 @@ import type { Leased } from '../pool/link.js';
 import { type Caller, captureSite, framesOf } from '../pool/lease.js';
 import { type DatabaseLoggers, statementText } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
-import { type LeaseHolder, RunnerLease } from './runner-lease.js';
+import { RunnerLease } from './runner-lease.js';
 import { currentUnit, isWithin, unitOfFlow, type WorkUnit } from './unit-of-work.context.js';
 
 /** A request that keeps a runner. */
@@ -67,7 +67,7 @@ type CallSite = { stack?: string };
  * holds a connection only while it must: while a statement runs, a transaction is open, a stream reads, the session has been
  * changed, or after `connect()`. Every other runner keeps its connection until `release()`, as TypeORM's does.
  */
-export class ManagedQueryRunner extends PostgresQueryRunner implements LeaseHolder {
+export class ManagedQueryRunner extends PostgresQueryRunner {
   private lease: RunnerLease | undefined;
   private readonly streams = new Set<Readable>();
   private releasedAt: CallSite | undefined;

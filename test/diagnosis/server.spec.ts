@@ -132,6 +132,8 @@ describe('a server', () => {
     });
 
     it('a connection that an administrator ended', async () => {
+      // Else the statement is sent once more on another connection.
+      await runner.connect();
       const [{ pid }] = (await runner.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
       const failing = reasonOf(runner.query('SELECT pg_sleep(5)'));
       await server.sql('SELECT pg_terminate_backend($1)', [pid]);
