@@ -15,7 +15,7 @@ import type { Submittable } from 'pg';
 import type { Connection } from '../connection/connection.js';
 import { isTermination } from '../connection/disconnect.js';
 import { isSingleRepeatableStatement } from '../connection/sql-text.js';
-import { DatabaseError, PoolClosedError } from '../database.errors.js';
+import { DatabaseError, PoolClosedError, PoolLeaseReclaimedError } from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import type { Leased } from '../pool/link.js';
@@ -625,6 +625,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    */
   private isSpent({ connection, lossReported }: RunnerLease): boolean {
     if (!connection || connection.usable || this.isTransactionActive) return false;
+    // The borrower has held it for too long, and is to know why it is gone.
+    if (connection.lostBy instanceof PoolLeaseReclaimedError) return lossReported;
     if (!this.keepsSession(connection)) return true;
     return lossReported && this.context.borrower !== undefined;
   }

@@ -71,7 +71,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
     ],
   ];
   it.each(starts)(
-    'that ask for a second one within a %s do not stand still: one fails at once, the others go on',
+    'that ask for a second one within a %s do not stand still: one fails soon, the others go on',
     async (_name, transaction) => {
       const everybodyHoldsOne = gathering(JOBS.length);
       const since = performance.now();

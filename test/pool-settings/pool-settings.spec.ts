@@ -19,10 +19,10 @@ class NestedController {
     private readonly dataSource: DataSource,
   ) {}
 
-  /** Holds the request's connection and asks for a second one. */
+  /** Holds a connection in a transaction and asks for a second one. */
   @Get('nested')
   async nested() {
-    await this.runner.query('SELECT 1');
+    await this.runner.startTransaction();
     return (await this.dataSource.query<{ two: number }[]>('SELECT 2 AS two'))[0];
   }
 }
@@ -137,7 +137,7 @@ describe('the settings of the pool', () => {
     while (monitor.poolStats().checkedIn < 3) await new Promise(setImmediate);
   });
 
-  it('requests that hold a connection and ask for a second one fail at once instead of standing still', async () => {
+  it('requests that hold a connection in a transaction and ask for a second one fail soon instead of standing still', async () => {
     await start({ pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 20_000 } });
     const answers = await Promise.all(Array.from({ length: 6 }, () => http.fetch('/nested')));
     const served = answers.filter(({ status }) => status === 200);
