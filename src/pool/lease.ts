@@ -29,21 +29,30 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   released = false;
   leakReported = false;
   reclaimedBy: Error | undefined;
+  /** Not listed: it may lead to all that its borrower knows. */
+  readonly #request: AcquireOptions;
 
   constructor(
     readonly slot: Slot<C>,
     readonly since: number,
     private readonly now: () => number,
-    readonly request: AcquireOptions,
+    request: AcquireOptions,
     private readonly site: { stack?: string } | undefined,
   ) {
+    this.#request = request;
     this.borrower = request.borrower;
     this.unit = request.unit;
   }
 
   /** The unit of work that keeps the connection on purpose at this moment, if there is one. */
   heldFor(): WorkUnit | undefined {
-    return this.request.heldFor?.();
+    return this.#request.heldFor?.();
+  }
+
+  /** The pool takes the connection back by force. */
+  reclaim(error: Error): void {
+    this.reclaimedBy = error;
+    this.#request.onReclaimed?.(error);
   }
 
   get heldMs(): number {
