@@ -78,7 +78,7 @@ describe('faults of server and network', () => {
   });
 
   it('a backend killed while busy fails its request with a clear error, and no other', async () => {
-    await start();
+    await start({ retryTerminated: false });
     const busy = http.fetch('/busy');
     while ((await backends('active')).length === 0);
     await server.sql(
