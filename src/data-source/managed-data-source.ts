@@ -47,6 +47,8 @@ export class ManagedDataSource extends DataSource {
   private closing: Promise<void> | undefined;
   private closedBefore = false;
   private starting = false;
+  /** Ends a start that is under way. */
+  private stopStart = new AbortController();
   private shutdown: { deadline: number; timer: NodeJS.Timeout } | undefined;
   /** Whether a lazy data source has connected. */
   private known = false;
@@ -125,6 +127,7 @@ export class ManagedDataSource extends DataSource {
     this.checkIsolationLevel();
     this.openPools();
     this.starting = true;
+    this.stopStart = new AbortController();
     try {
       if (this.settings.startup === 'lazy') return await this.prepare();
       await (this.verified = this.verify());
@@ -155,6 +158,8 @@ export class ManagedDataSource extends DataSource {
     holder.replicas = (settings.replication?.replicas ?? []).map(
       (server) => new ReplicaPool(settingsForServer(settings, server), logger, () => this.primary()),
     );
+    // Until the app has started: where it fails to, nothing tells this data source to close.
+    for (const pool of this.openedPools()) pool.setAllowExitOnIdle(true);
     this.managedDriver.usePools(holder.pool, holder.replicas);
   }
 
@@ -178,8 +183,17 @@ export class ManagedDataSource extends DataSource {
     return this.shutdown !== undefined;
   }
 
-  /** Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. */
+  /** @internal The app has started: idle connections keep its process alive. */
+  holdProcess(): void {
+    for (const pool of this.openedPools()) pool.setAllowExitOnIdle(false);
+  }
+
+  /**
+   * Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. A start
+   * that is under way ends.
+   */
   override async destroy(): Promise<void> {
+    if (this.initializing && !this.isInitialized) return this.abortStart(this.initializing);
     if (!this.isInitialized && !this.closing) return this.closedBefore ? undefined : super.destroy();
     return (this.closing ??= this.shutDown().finally(() => (this.closing = undefined)));
   }
@@ -238,7 +252,8 @@ export class ManagedDataSource extends DataSource {
     // A query of a lazy data source has its own deadline; the next one tries again.
     const retries = this.settings.startup === 'lazy' ? 0 : this.settings.connectRetry.retries;
     const pool = this.holder.pool as DataSourcePool;
-    const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries);
+    const { signal } = this.stopStart;
+    const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries, signal);
     this.managedDriver.know(facts);
     const { plan } = pool;
     plan.learn(facts);
@@ -309,6 +324,18 @@ export class ManagedDataSource extends DataSource {
     Object.assign(this, { isInitialized: false });
     this.closedBefore = true;
     this.forget();
+  }
+
+  private async abortStart(initializing: Promise<this>): Promise<void> {
+    this.stopStart.abort(
+      new DatabaseError('The data source was closed while it started.', {
+        code: 'DATA_SOURCE_CLOSED',
+        hint: 'Await initialize() before destroy().',
+        dataSource: this.settings.name,
+      }),
+    );
+    await Promise.all(this.openedPools().map((pool) => pool.drain({ timeoutMs: 0 })));
+    await initializing.catch(() => undefined);
   }
 
   private async abandon(): Promise<void> {

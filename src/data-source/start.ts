@@ -8,13 +8,14 @@ import { askServer, type ServerFacts } from './server-facts.js';
 
 /**
  * Connects and asks, and does so again while the failure is one that passes.
- * @throws DatabaseConnectionError with the diagnosis and the last failure as its cause
+ * @throws DatabaseConnectionError with the diagnosis and the last failure as its cause; the signal's reason when it is aborted
  */
 export async function connectWithRetry(
   pool: DataSourcePool,
   options: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
   retries: number,
+  signal: AbortSignal,
 ): Promise<ServerFacts> {
   const { initialDelayMs, maxDelayMs } = options.connectRetry;
   for (let attempt = 0; ; attempt++) {
@@ -22,13 +23,14 @@ export async function connectWithRetry(
       return await ask(pool, options, logger);
     } catch (error) {
       const failure = failureOf(error, options);
+      signal.throwIfAborted();
       const again = options.toRetry ? options.toRetry(error) : failure.transient;
       if (!again || attempt >= retries) throw failure.error;
       const delay = jitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs));
       logger.warn(
         `${failure.error.message} Trying again in ${Math.round(delay)} ms (${attempt + 1} of ${retries}).`,
       );
-      await pause(delay);
+      await pause(delay, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }

@@ -90,6 +90,11 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     return this.#engine.drain(timeoutMs);
   }
 
+  /** Changes whether the process may end while connections are idle; at first it is the option `allowExitOnIdle`. */
+  setAllowExitOnIdle(allowed: boolean): void {
+    this.#engine.exitsOnIdle = allowed;
+  }
+
   /** The pool at this moment; costs the same however many connections and waiters there are. */
   snapshot(): PoolSnapshot {
     return this.#engine.snapshot();

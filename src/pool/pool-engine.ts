@@ -272,6 +272,10 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     if (this.quiescent) this.#quiescence.hasCome();
   }
 
+  set exitsOnIdle(allowed: boolean) {
+    this.#supply.exitsOnIdle = allowed;
+  }
+
   // ---- figures -------------------------------------------------------------------------------------------------------
 
   get ending(): boolean {

@@ -72,6 +72,7 @@ export class Supply<C extends PoolableClient> {
   /** The flow of calls in which the pool was made. */
   readonly #ownFlow = new AsyncResource('ConnectionPool');
   #closing = 0;
+  #exitsOnIdle: boolean;
   /** When the server has last ended a session by its own word. */
   #terminatedAt = -Infinity;
   /** A primary became a standby: validation asks for a primary from then on. */
@@ -86,9 +87,19 @@ export class Supply<C extends PoolableClient> {
     private readonly voice: Voice,
     private readonly counters: Counters,
   ) {
+    this.#exitsOnIdle = limits.allowExitOnIdle;
     this.#backoff = new DialBackoff(clock);
     this.#closed = new Moment(clock);
     this.#housekeeping = new Alarm(clock, () => this.#keepHouse(), false);
+  }
+
+  /** Whether the process may end while connections are idle. */
+  set exitsOnIdle(allowed: boolean) {
+    this.#exitsOnIdle = allowed;
+    for (const { client } of this.#idle) {
+      if (allowed) client.unref?.();
+      else client.ref?.();
+    }
   }
 
   get total(): number {
@@ -133,7 +144,7 @@ export class Supply<C extends PoolableClient> {
   #lent(slot: Slot<C>): Slot<C> {
     slot.state = 'leased';
     slot.link.lent?.();
-    if (this.limits.allowExitOnIdle) slot.client.ref?.();
+    if (this.#exitsOnIdle) slot.client.ref?.();
     return slot;
   }
 
@@ -190,7 +201,7 @@ export class Supply<C extends PoolableClient> {
       return;
     }
     this.#idle.push(slot);
-    if (this.limits.allowExitOnIdle) slot.client.unref?.();
+    if (this.#exitsOnIdle) slot.client.unref?.();
     this.#lookAgain(slot);
     if (this.demand.waiting > 0) this.pump();
     this.demand.rested();
