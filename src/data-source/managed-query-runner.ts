@@ -196,8 +196,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     try {
       await this.begin(isolationLevel);
     } catch (error) {
-      // There is an outer transaction, which a rollback in answer to this error must not end.
+      // There is an outer transaction, which a rollback in answer to this error must not end. A transaction that goes on
+      // beside the one refused here ends by a rollback of its own, which comes later.
       this.failedStart = this.isTransactionActive;
+      if (this.failedStart && !this.doomed)
+        setImmediate(() => (this.failedStart &&= this.doomed !== undefined));
       throw error;
     }
   }
@@ -276,20 +279,24 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /** @internal Rolls back the innermost transaction that was begun. */
   async rollBack(): Promise<void> {
-    const outermost = this.isTransactionActive && this.transactionDepth <= 1;
-    if (outermost && this.lease?.connection?.usable !== true) {
-      // The server has rolled back what it has lost.
-      for (const unit of this.transactionUnits) this.noteEnd(unit);
-      this.endTransaction();
-      if (this.lease) this.settled(this.lease);
-      return;
-    }
+    const nested = this.transactionDepth > 1;
+    // The server has rolled back what it has lost.
+    const lost = this.isTransactionActive && this.lease?.connection?.usable !== true;
     try {
-      await super.rollbackTransaction();
+      if (!lost) await super.rollbackTransaction();
+      else if (nested) this.transactionDepth -= 1;
+      else this.isTransactionActive = false;
       this.leaveTransaction();
     } catch (error) {
-      // Whether it is still open is not known: the pool rolls back or destroys.
-      if (outermost) await this.giveBack();
+      if (!this.isTransactionActive) throw error;
+      if (nested) {
+        // What the nested one has done is still there: the outer one must not go on with it.
+        this.transactionUnits.pop();
+        this.doom(this.transactionDepth - 1, error);
+      } else {
+        // Whether it is still open is not known: the pool rolls back or destroys.
+        await this.giveBack();
+      }
       throw error;
     }
   }
@@ -311,7 +318,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** The innermost transaction has ended. */
   private leaveTransaction(): void {
     this.noteEnd(this.transactionUnits.pop());
-    if (this.doomed && this.doomed.depth > this.transactionDepth) {
+    if (!this.isTransactionActive) this.endTransaction();
+    else if (this.doomed && this.doomed.depth > this.transactionDepth) {
       this.doomed = undefined;
       this.failedStart = false;
     }
@@ -357,7 +365,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
     if (this.isReleased) throw this.released();
     this.refuseLeftovers(query);
-    if (query !== 'ROLLBACK') return resultOf(await this.execute(query, parameters), useStructuredResult);
+    if (query !== 'ROLLBACK' || !this.isTransactionActive)
+      return resultOf(await this.execute(query, parameters), useStructuredResult);
     this.rollingBack = true;
     try {
       return resultOf(await this.execute(query, parameters), useStructuredResult);
