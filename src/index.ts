@@ -59,7 +59,7 @@ export {
   InjectRepository,
   InjectUnitOfWork,
 } from './database.tokens.js';
-export { type Diagnosis, diagnose } from './diagnosis.js';
+export { type Diagnosis, type DiagnosisContext, diagnose } from './diagnosis.js';
 export type { UnitOfWork } from './request/unit-of-work.js';
 export { ManagedDataSource } from './data-source/managed-data-source.js';
 export type { LeakWarning, PoolStats } from './data-source/pool-stats.js';

@@ -12,7 +12,7 @@ export interface Explanation extends Diagnosis {
 
 /** Why a connection could not be opened, and what helps. */
 export function explain(error: unknown, { server }: ResolvedDatabaseOptions): Explanation {
-  const diagnosis = diagnose(error, { localHost: isLocalHost(server.host) });
+  const diagnosis = diagnose(error, { localHost: isLocalHost(server.host), connecting: true });
   const { message } = error as { message?: unknown };
   // OpenSSL ends its messages with a new line.
   const detail = typeof message === 'string' && message ? ` (${message.trim()})` : '';
