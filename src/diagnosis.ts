@@ -53,7 +53,7 @@ export function diagnose(
     const late = code === 'POOL_ACQUIRE_TIMEOUT' && cause !== undefined;
     if (refused || late) dialled = true;
     if (late) continue;
-    const failure = failureOf(e as Evidence, dialled);
+    const failure = failureOf(e, dialled);
     if (failure)
       return {
         ...diagnosisOf(failure),

@@ -47,10 +47,10 @@ describe('every setting that a hint names exists:', () => {
   it('settings, views and functions of PostgreSQL', async () => {
     const names = named(/\b[a-z]+(?:_[a-z]+)+\b/g).filter((name) => !OTHERS.includes(name));
     expect(names).toContain('idle_session_timeout');
-    const known = (await database.sql(
+    const known = await database.sql<{ name: string }>(
       `SELECT name FROM pg_settings UNION SELECT relname FROM pg_class UNION SELECT proname FROM pg_proc
        UNION SELECT 'pg_hba'`,
-    )) as { name: string }[];
+    );
     expect(names.filter((name) => !known.some((one) => one.name === name))).toEqual([]);
   });
 });
