@@ -268,7 +268,10 @@ export interface DatabaseSettings {
   retryAttempts?: number;
   /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
   retryDelay?: number;
-  /** `@nestjs/typeorm`: whether an error of the start is worth another try. @defaultValue only errors that pass */
+  /**
+   * `@nestjs/typeorm`: whether an error of the start, as the socket or the server gave it, is worth another try.
+   * @defaultValue only errors that pass
+   */
   toRetry?: (error: unknown) => boolean;
 }
 

@@ -22,7 +22,7 @@ export async function connectWithRetry(
       return await ask(pool, options, logger);
     } catch (error) {
       const failure = failureOf(error, options);
-      const again = options.toRetry ? options.toRetry(error) : failure.transient;
+      const again = options.toRetry ? options.toRetry(failure.cause) : failure.transient;
       if (!again || attempt >= retries) throw failure.error;
       const delay = jitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs));
       logger.warn(
@@ -50,10 +50,13 @@ async function ask(
 }
 
 function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
-  // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said.
-  const cause = error instanceof PoolError ? (error.cause ?? error) : error;
+  // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said,
+  // and what `@nestjs/typeorm` hands to `toRetry`.
+  let cause = error;
+  while (cause instanceof PoolError && cause.cause !== undefined) cause = cause.cause;
   const { code, cure, transient, target, reason } = explain(cause, options);
   return {
+    cause,
     transient,
     error: new DatabaseConnectionError(`Cannot connect to ${target}: ${reason}. ${cure}`, {
       code,
