@@ -198,20 +198,22 @@ export interface ConnectRetrySettings {
 
 /** The settings of this module, beside those of TypeORM. */
 export interface DatabaseSettings {
-  /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`. */
+  /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DB_URL_FILE` or `DATABASE_URL`. */
   url?: string | SecretText;
   /**
    * The same database past the pooler, for migrations. Variable `DB_DIRECT_URL`.
    * @defaultValue none; of a pooled host of Neon, the same without `-pooler`
    */
   directUrl?: string | SecretText;
-  /** In place of `url`. */
+  /** In place of `url`. Variable `DB_HOST`. */
   host?: string;
-  /** @defaultValue 5432 */
+  /** Variable `DB_PORT`. @defaultValue 5432 */
   port?: number;
+  /** Variable `DB_USERNAME`. @defaultValue the user of the operating system */
   username?: string;
-  /** Also a function that gives it, for one that changes. */
+  /** Also a function that gives it, for one that changes. Variable `DB_PASSWORD`, or `DB_PASSWORD_FILE`. */
   password?: string | SecretText | PasswordFunction;
+  /** Variable `DB_NAME`. @defaultValue the name of the user */
   database?: string;
   /**
    * Variable `DB_PROFILE`.
@@ -338,6 +340,8 @@ export interface ResolvedDatabaseOptions {
   readonly pooler: PoolerMode | undefined;
   readonly instances: number;
   readonly toRetry: ((error: unknown) => boolean) | undefined;
+  /** What is to be set before `initialize()` can connect: with `startup: 'off'` a server may be missing. */
+  readonly missingServer: { readonly setting: string; readonly message: string } | undefined;
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly autoLoadEntities: boolean;

@@ -54,8 +54,12 @@ async function doctor(url: string | undefined, json: boolean, out: Output): Prom
   const checks: Check[] = [];
   const line = lineWriter(out);
   const read = () => {
-    const environment = readEnvironment(processEnvironment(), { requireUrl: url === undefined });
-    return resolveDatabaseOptions(url === undefined ? environment : { ...environment, url });
+    // An argument takes the place of the URL, and so of what the parts of a server say.
+    const env = {
+      ...processEnvironment(),
+      ...(url !== undefined && { DB_URL: url, DB_URL_FILE: undefined }),
+    };
+    return resolveDatabaseOptions(readEnvironment(env, { requireUrl: true }));
   };
   const exitCode = await examine(read, (check) => {
     checks.push(check);

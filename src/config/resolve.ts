@@ -1,4 +1,4 @@
-import { DatabaseConfigError } from '../database.errors.js';
+import { type ConfigProblem, DatabaseConfigError } from '../database.errors.js';
 import type {
   ConnectRetrySettings,
   DatabaseModuleOptions,
@@ -16,7 +16,7 @@ import {
   type Environment,
 } from './environment.js';
 import { checkOptions, type CheckedSettings } from './options-check.js';
-import { Origins, originsIn } from './origins.js';
+import { type EnvironmentOrigins, Origins, originsIn } from './origins.js';
 import { resolveDirect } from './direct.js';
 import { RotatingPassword } from './password.js';
 import { Problems } from './problems.js';
@@ -49,13 +49,17 @@ export function resolveDatabaseOptions(
       [
         {
           setting: 'options',
-          message: `${kindOf(options)} was given; does the factory return its settings?`,
+          message:
+            typeof options === 'string'
+              ? 'a text was given; a URL is written { url: … }'
+              : `${kindOf(options)} was given; does the factory return its settings?`,
         },
       ],
       { dataSource: name },
     );
   const env = context.env ?? processEnvironment();
   const environment = originsIn(options);
+  options = withoutErasures(options, environment);
   const origins = new Origins(environment);
   const problems = new Problems();
   problems.warnings.push(...(environment?.warnings ?? []));
@@ -64,7 +68,18 @@ export function resolveDatabaseOptions(
   const unusable = (['url', 'host'] as const).some(
     (key) => options[key] !== undefined && given[key] === undefined,
   );
-  const server = resolveServer(given, unusable ? undefined : missingUrl(env), origins, problems);
+  let missing: ConfigProblem | undefined;
+  const server = resolveServer(
+    given,
+    () => {
+      // Otherwise it has been told already.
+      if (!unusable) missing = missingServer(name, env);
+    },
+    origins,
+    problems,
+  );
+  // A data source that is left alone needs a server only when it is initialized.
+  if (missing && given.startup !== 'off') problems.add(missing.setting, missing.message);
   const ssl = resolveSsl(
     {
       settings: given.ssl,
@@ -89,6 +104,7 @@ export function resolveDatabaseOptions(
     ssl: { mode: ssl.mode, negotiation: ssl.negotiation, tls: ssl.tls },
     direct: resolveDirect(given, { ...server, password }, origins, problems),
     toRetry: given.toRetry,
+    missingServer: missing,
     typeorm: passedOn(options),
     origins: origins.chosen,
     warnings: problems.warnings,
@@ -96,6 +112,41 @@ export function resolveDatabaseOptions(
   checkCombinations(resolved, problems);
   problems.throwIfAny(name);
   return frozen(resolved);
+}
+
+/** `undefined` in code is no value, also where it stands before one that the environment has set. */
+function withoutErasures(
+  options: DatabaseModuleOptions,
+  environment: EnvironmentOrigins | undefined,
+): DatabaseModuleOptions {
+  if (!environment) return options;
+  const whole: Record<string, unknown> = { ...options };
+  for (const [path, { value }] of Object.entries(environment.values)) {
+    const [first, second] = path.split('.') as [string, string?];
+    const group = whole[first];
+    if (second === undefined) {
+      const isEmptyUrl = first === 'url' && typeof group === 'string' && group.trim() === '';
+      if (first in whole && (group === undefined || isEmptyUrl)) whole[first] = value;
+    } else if (first in whole && (group === undefined || isErased(group, second)))
+      whole[first] = { ...(group as object | undefined), [second]: value };
+  }
+  return whole;
+}
+
+const isErased = (group: unknown, key: string) =>
+  typeof group === 'object' &&
+  group !== null &&
+  Object.hasOwn(group, key) &&
+  (group as Record<string, unknown>)[key] === undefined;
+
+/** `DB_URL` is for the default data source; another one would silently be the same database. */
+function missingServer(name: string, env: Environment): ConfigProblem {
+  return name === 'default'
+    ? { setting: 'DB_URL', message: missingUrl(env) }
+    : {
+        setting: 'url',
+        message: `is not set, or empty; give the data source "${name}" its url, or host, username, password and database, in code`,
+      };
 }
 
 /** Which of them decided; the values themselves are in `ssl`. */
@@ -121,7 +172,16 @@ function chooseSslOrigins(
 
 type Settled = Omit<
   ResolvedDatabaseOptions,
-  'name' | 'server' | 'password' | 'ssl' | 'direct' | 'toRetry' | 'typeorm' | 'origins' | 'warnings'
+  | 'name'
+  | 'server'
+  | 'password'
+  | 'ssl'
+  | 'direct'
+  | 'toRetry'
+  | 'missingServer'
+  | 'typeorm'
+  | 'origins'
+  | 'warnings'
 >;
 
 function settings(

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { DatabaseConnectionError, PoolError } from '../database.errors.js';
+import { DatabaseConfigError, DatabaseConnectionError, PoolError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLogger } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
@@ -9,6 +9,7 @@ import { askServer, type ServerFacts } from './server-facts.js';
 /**
  * Connects and asks, and does so again while the failure is one that passes.
  * @throws DatabaseConnectionError with the diagnosis and the last failure as its cause
+ * @throws DatabaseConfigError when no server is set
  */
 export async function connectWithRetry(
   pool: DataSourcePool,
@@ -16,6 +17,8 @@ export async function connectWithRetry(
   logger: DatabaseLogger,
   retries: number,
 ): Promise<ServerFacts> {
+  if (options.missingServer)
+    throw new DatabaseConfigError([options.missingServer], { dataSource: options.name });
   const { initialDelayMs, maxDelayMs } = options.connectRetry;
   for (let attempt = 0; ; attempt++) {
     try {

@@ -302,6 +302,14 @@ describe('a data source', () => {
       const users: Repository<User> = dataSource.getRepository(User);
       expect(users.metadata.tableName).toBe('users');
     });
+
+    it('needs no server until then, and says what is missing', async () => {
+      const dataSource = await start({ url: undefined, startup: 'off' });
+      await expect(dataSource.initialize()).rejects.toMatchObject({
+        code: 'DATABASE_CONFIG_INVALID',
+        message: expect.stringMatching(/DB_URL: is not set/),
+      });
+    });
   });
 
   it("with startup 'lazy' ends a query's wait at its release, and fails after one try", async () => {
