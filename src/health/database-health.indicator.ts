@@ -19,7 +19,8 @@ export interface DatabasePingOptions {
 
 /** @throws DatabaseConfigError for a time limit that no timer knows */
 export function checkPing({ timeoutMs }: Pick<DatabasePingOptions, 'timeoutMs'>): void {
-  if (timeoutMs === undefined || (timeoutMs >= 1 && timeoutMs <= LONGEST_TIMER)) return;
+  if (timeoutMs === undefined) return;
+  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_TIMER) return;
   throw new DatabaseConfigError([
     {
       setting: 'timeoutMs',
