@@ -1,4 +1,7 @@
 import type { LeaseInfo, PoolSnapshot } from './database.snapshot.js';
+import { redact, shortSql } from './masking.js';
+
+export { maskedSql, redact, shortSql } from './masking.js';
 
 /** Marks our errors with their family, so that `instanceof` holds between the ESM and the CommonJS build. */
 const FAMILY = Symbol.for('nestjs-database.error.family');
@@ -227,35 +230,9 @@ export class PoolLeaseReclaimedError extends PoolError {
   }
 }
 
-/** `ALTER ROLE app PASSWORD '…'` */
-const PASSWORD_TEXT = /(password\s*)E?'(?:[^']|'')*'?/gi;
-
-/** A statement for the log, without the password that it may set. */
-export function maskedSql(sql: string): string {
-  return /password/i.test(sql) ? sql.replace(PASSWORD_TEXT, "$1'***'") : sql;
-}
-
-/** A statement as messages show it: on one line, cut, and without the password that it may set. */
-export function shortSql(sql: string, length = 200): string {
-  const line = sql
-    .slice(0, length * 4)
-    .replace(PASSWORD_TEXT, "$1'***'")
-    .replace(/\s+/g, ' ')
-    .trim();
-  return line.length > length ? `${line.slice(0, length)}…` : line;
-}
-
 /** No connection at start, or not the one that was asked for. `code` is that of the diagnosis: `CONNECTION_REFUSED`, … */
 export class DatabaseConnectionError extends DatabaseError {
   static override readonly family: string = 'DatabaseConnectionError';
-}
-
-/** A text with the credentials of URLs in it masked. */
-export function redact(text: string): string {
-  return text
-    .replace(/(postgres(?:ql)?:\/\/).*@/gi, '$1***@')
-    .replace(/\/\/[^\s"']*@/g, '//***@')
-    .replace(/((?:ssl)?password=)[^&\s"']*/gi, '$1***');
 }
 
 /**

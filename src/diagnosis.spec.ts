@@ -75,6 +75,7 @@ describe('diagnose', () => {
   it('knows a connection that was ended by a fatal answer to a statement', () => {
     const killed = Object.assign(answered('57P01'), { severity: 'FATAL' });
     expect(diagnose(killed)).toMatchObject({ code: 'CONNECTION_KILLED', transient: true });
+    expect(diagnose(Object.assign(answered('42602'), { severity: 'FATAL' })).code).toBe('CONNECTION_FAILED');
     // In the language of the server's messages.
     expect(diagnose(Object.assign(answered('28P01'), { severity: 'ВАЖНО' })).code).toBe('PASSWORD_WRONG');
   });

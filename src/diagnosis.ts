@@ -51,7 +51,7 @@ export function diagnose(
     const refused = code === 'POOL_DIAL_FAILED';
     // While connections can't be opened the wait for one ends at its deadline: the reason is the failed dial.
     const late = code === 'POOL_ACQUIRE_TIMEOUT' && cause !== undefined;
-    if (refused || late) dialled = true;
+    if (refused || late || endsConnection(e)) dialled = true;
     if (late) continue;
     const failure = failureOf(e, dialled);
     if (failure)
@@ -74,16 +74,19 @@ function diagnosisOf({ code, meaning, cure, transient }: Diagnosis): Diagnosis {
 function isAnswerToStatement({ severity, routine, driverError }: Evidence): boolean {
   return (
     typeof severity === 'string' &&
-    severity !== 'FATAL' &&
-    severity !== 'PANIC' &&
+    !endsConnection({ severity }) &&
     (typeof routine === 'string' || driverError !== undefined)
   );
 }
 
+const endsConnection = ({ severity }: Evidence) => severity === 'FATAL' || severity === 'PANIC';
+
 function failureOf(evidence: Evidence, connecting: boolean): Failure | undefined {
   const code = typeof evidence.code === 'string' ? evidence.code : undefined;
   const ofStatement = !connecting && isAnswerToStatement(evidence);
-  const [first, second] = ofStatement ? [STATEMENT_FAILURES, FAILURES] : [FAILURES, STATEMENT_FAILURES];
+  const [first, second] = ofStatement
+    ? [STATEMENT_FAILURES, FAILURES]
+    : [FAILURES, endsConnection(evidence) ? [] : STATEMENT_FAILURES];
   const message = String(evidence.message);
   const byWords = (failures: readonly Failure[]) =>
     failures.find(({ signs }) => signs.some((sign) => typeof sign !== 'string' && fits(sign, code, message)));

@@ -469,16 +469,17 @@ export const FAILURES: readonly Failure[] = [
     'Correct the option session, or options in DB_URL.',
     says(
       'unrecognized configuration parameter "work_men"',
-      /unrecognized configuration parameter|invalid value for parameter/,
+      /unrecognized configuration parameter|invalid (configuration parameter name|value for parameter)/,
       '42704',
       '22023',
+      '42602',
     ),
   ),
   lasting(
     'PERMISSION_DENIED',
     'this role lacks a privilege',
     'GRANT it, or use another role in DB_URL.',
-    says('permission denied for database "app"', /^permission denied for database/, '42501'),
+    '42501',
   ),
 
   // The server

@@ -7,6 +7,7 @@ import type {
   ResolvedDatabaseOptions,
   SettingOrigin,
 } from '../database.options.js';
+import { maskedCopy, maskedStartupOptions, printedAs } from '../masking.js';
 import { checkCombinations } from './combinations.js';
 import {
   applicationName,
@@ -261,12 +262,13 @@ function layered<T extends object>(
 function sessionOf(given: CheckedSettings, origins: Origins): Record<string, string> {
   const text = (value: string | number | boolean) =>
     typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
-  return Object.fromEntries(
+  const session = Object.fromEntries(
     Object.entries(given.session ?? {}).map(([key, value]) => [
       key,
       text(origins.choose(`session.${key}`, [['options', value]])!),
     ]),
   );
+  return hidingSecrets(session);
 }
 
 /** The settings of `@nestjs/typeorm` count tries, the first one too, and pause for the same time before each. */
@@ -317,13 +319,24 @@ function echoOf(given: CheckedSettings['echo'], origins: Origins): Required<Echo
 /** What is TypeORM's. The URL, the password and TLS are not: they reach the pool by another way, and print nowhere. */
 function passedOn(options: DatabaseModuleOptions): ResolvedDatabaseOptions['typeorm'] {
   const ours = [...Object.keys(SETTINGS), 'type', 'name'];
-  return Object.fromEntries(
+  const passed: Record<string, unknown> = Object.fromEntries(
     Object.entries(options).filter(([key, value]) => !ours.includes(key) && value !== undefined),
   );
+  // TypeORM keeps these two in `DataSource.options`, where passwords of other servers would print.
+  for (const key of ['extra', 'cache'])
+    if (typeof passed[key] === 'object' && passed[key] !== null)
+      passed[key] = hidingSecrets({ ...passed[key] });
+  return hidingSecrets(passed);
 }
+
+const hidingSecrets = <T extends object>(settings: T): T =>
+  printedAs(settings, () => maskedCopy({ ...settings }));
 
 /** What was made here is frozen, and what belongs to the user (entities, loggers, functions) is left alone. */
 function frozen(resolved: ResolvedDatabaseOptions): ResolvedDatabaseOptions {
+  const { startupOptions } = resolved;
+  if (startupOptions !== undefined)
+    printedAs(resolved, () => ({ ...resolved, startupOptions: maskedStartupOptions(startupOptions) }));
   for (const value of Object.values(resolved))
     if (typeof value === 'object' && value !== null) Object.freeze(value);
   return Object.freeze(resolved);

@@ -5,6 +5,7 @@ import { managed } from '../data-source/managed-data-source.js';
 import { type LeakWarning, leakWarnings, type PoolStats, poolStats } from '../data-source/pool-stats.js';
 import { probe } from '../data-source/probe.js';
 import type { DatabaseOptionsView } from '../database.options.js';
+import { maskedCopy, maskedStartupOptions } from '../masking.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
 /** The answer of `checkConnection()`. */
@@ -64,10 +65,21 @@ export class DatabaseMonitor {
 
   /** `options` of a named data source. */
   optionsOf(name?: string): DatabaseOptionsView {
-    const { password: _password, ssl, direct, ...shown } = managed(this.dataSource(name)).settings;
+    const {
+      password: _password,
+      ssl,
+      direct,
+      session,
+      typeorm,
+      startupOptions,
+      ...shown
+    } = managed(this.dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,
+      session: Object.freeze(maskedCopy(session)),
+      typeorm: Object.freeze(maskedCopy(typeorm)),
+      startupOptions: startupOptions && maskedStartupOptions(startupOptions),
       direct: direct?.server,
       ssl: Object.freeze({ mode: ssl.mode, ca: ca !== undefined, cert: cert !== undefined }),
     });
