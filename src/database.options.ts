@@ -1,5 +1,4 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import type { DataSourceOptions } from 'typeorm';
+import type { ConnectionOptions as TlsOptions, KeyObject as TlsKey } from 'node:tls';
 
 /** Sets of defaults; anything set explicitly wins over them. */
 export type DatabaseProfile = 'production' | 'development' | 'serverless';
@@ -162,7 +161,7 @@ export interface TimeoutSettings {
 /** TLS. Options of Node's `tls.connect` beside these (`servername`, `minVersion`, …) are passed on. */
 export interface SslSettings extends Omit<
   TlsOptions,
-  'ca' | 'cert' | 'key' | 'host' | 'port' | 'path' | 'socket'
+  'ca' | 'cert' | 'key' | 'host' | 'port' | 'path' | 'socket' | 'pskCallback'
 > {
   /**
    * Variable `DB_SSL_MODE`.
@@ -175,12 +174,15 @@ export interface SslSettings extends Omit<
    * @defaultValue the URL's `sslnegotiation`; else `postgres`
    */
   negotiation?: SslNegotiation;
-  /** Certificates to trust: PEM (a text or what `readFileSync` gives) or the path of a file. Variable `DB_SSL_CA`. */
-  ca?: string | Uint8Array;
-  /** The client's own certificate: PEM or the path of a file. Variable `DB_SSL_CERT`. */
-  cert?: string | Uint8Array;
-  /** The key of `cert`: PEM or the path of a file. Variable `DB_SSL_KEY`. */
-  key?: string | Uint8Array | SecretText;
+  /**
+   * Certificates to trust: PEM (a text or what `readFileSync` gives), the path of a file, or a list of these.
+   * Variable `DB_SSL_CA`.
+   */
+  ca?: string | Uint8Array | (string | Uint8Array)[];
+  /** The client's own certificate: PEM or the path of a file; in a list, one. Variable `DB_SSL_CERT`. */
+  cert?: string | Uint8Array | (string | Uint8Array)[];
+  /** The key of `cert`: PEM or the path of a file; in a list, one. Variable `DB_SSL_KEY`. */
+  key?: string | Uint8Array | SecretText | (string | Uint8Array | TlsKey)[];
 }
 
 /** Tries at start, when the failure is one that passes (refused, starting up, too many connections, timeouts). */
@@ -285,15 +287,15 @@ export interface EchoSettings {
   maxLength?: number;
 }
 
-type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
-type OwnOrFixed =
-  keyof DatabaseSettings | 'replication' | 'driver' | 'nativeDriver' | 'poolSize' | 'connectTimeoutMS';
+/**
+ * Every PostgreSQL option of TypeORM that is none of ours. `database.typeorm-options` fills it in, so that the types of
+ * `nestjs-database/pool`, which reach this file, do without TypeORM.
+ */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type -- another file declares its members
+export interface TypeOrmOptions {}
 
-// An interface, since the compiler would write a type out in the declarations that use it, with the path of a file of
-// TypeORM's that only one of its two generations has.
 /** What `forRoot` and the factories of `forRootAsync` take: our settings and every PostgreSQL option of TypeORM. */
-export interface DatabaseModuleOptions
-  extends DatabaseSettings, Partial<Omit<PostgresOptions, OwnOrFixed | 'type'>> {
+export interface DatabaseModuleOptions extends DatabaseSettings, TypeOrmOptions {
   type?: 'postgres';
 }
 
@@ -347,7 +349,7 @@ export interface ResolvedDatabaseOptions {
   readonly autoLoadEntities: boolean;
   readonly cancelOnDisconnect: boolean;
   /** TypeORM's options, as they were given. */
-  readonly typeorm: Readonly<Partial<PostgresOptions>>;
+  readonly typeorm: Readonly<TypeOrmOptions>;
   /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */
   readonly origins: Readonly<Record<string, SettingOrigin>>;
   /** What is allowed and suspicious, to be logged at start: a timeout of 30 ms, a misspelt key. */

@@ -21,6 +21,8 @@ export {
 export type { ConfigProblem, DatabaseErrorOptions } from './database.errors.js';
 export { DatabaseModule } from './database.module.js';
 export type { DatabaseModuleExtras } from './database.module-definition.js';
+// Fills in `DatabaseModuleOptions`.
+export type {} from './database.typeorm-options.js';
 export type {
   ConnectRetrySettings,
   DatabaseModuleOptions,

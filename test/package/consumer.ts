@@ -15,6 +15,7 @@ export interface Manifest {
   bin?: unknown;
   dependencies?: Record<string, string>;
   peerDependencies?: Record<string, string>;
+  peerDependenciesMeta?: Record<string, { optional?: boolean }>;
 }
 
 /** Packs the package and unpacks it among the modules of the project in this folder. */
@@ -57,11 +58,21 @@ export class Consumer {
     this.folder = temporary.path;
   }
 
-  /** @param extra what such a project has besides, like an HTTP platform or the compiler */
-  static async create(extra: string[]): Promise<Consumer> {
+  /**
+   * @param extra what such a project has besides, like an HTTP platform or the compiler
+   * @param optional whether it has installed the optional peers
+   */
+  static async create(extra: string[], optional = true): Promise<Consumer> {
     const consumer = new Consumer(TemporaryFolder.create('consumer'));
-    const { dependencies, peerDependencies } = installPackage(consumer.folder);
-    linkModules(consumer.folder, [...Object.keys({ ...dependencies, ...peerDependencies }), ...extra]);
+    const {
+      dependencies,
+      peerDependencies = {},
+      peerDependenciesMeta = {},
+    } = installPackage(consumer.folder);
+    const peers = Object.keys(peerDependencies).filter(
+      (peer) => optional || !peerDependenciesMeta[peer]?.optional,
+    );
+    linkModules(consumer.folder, [...Object.keys({ ...dependencies }), ...peers, ...extra]);
     return consumer;
   }
 
