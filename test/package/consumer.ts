@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TemporaryFolder } from '../support/temporary-folder.js';
@@ -34,10 +34,11 @@ export function installPackage(folder: string): Manifest {
   return readManifest(installed);
 }
 
-/** Gives the project in this folder modules of the checkout. */
+/** Gives the project in this folder those modules of the checkout that it has not installed by itself. */
 export function linkModules(folder: string, names: readonly string[]): void {
   for (const name of names) {
     const target = join(folder, 'node_modules', name);
+    if (existsSync(target)) continue;
     mkdirSync(dirname(target), { recursive: true });
     symlinkSync(join(root, 'node_modules', name), target);
   }
