@@ -152,10 +152,9 @@ describe('DatabaseMonitor', () => {
       `SELECT current_setting('app.jwt_secret') AS secret`,
     );
     expect(row?.secret).toBe('hunter2-session');
-    const shown = [options, dataSource.settings, dataSource.options].flatMap((one) => [
-      inspect(one, { depth: 9 }),
-      JSON.stringify(one),
-    ]);
+    const shown = [options, dataSource.settings, dataSource.options, dataSource.pool!.options].flatMap(
+      (one) => [inspect(one, { depth: 9 }), JSON.stringify(one)],
+    );
     shown.push(inspect(dataSource, { depth: 4 }));
     expect(shown.map((text) => /hunter2-\w+/.exec(text)?.[0])).toEqual(shown.map(() => undefined));
   });
