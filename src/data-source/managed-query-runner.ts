@@ -713,7 +713,9 @@ const OF_STATEMENTS: ReadonlySet<string> = new Set([
   'STATEMENT_TIMEOUT',
   'STATEMENT_CANCELLED',
   'LOCK_TIMEOUT',
+  'LOCK_NOT_AVAILABLE',
   'PERMISSION_DENIED',
+  'ROW_SECURITY_VIOLATION',
   'SERVER_READ_ONLY',
   'SERVER_OVERLOADED',
 ]);
@@ -726,7 +728,7 @@ function advised(error: unknown): unknown {
   };
   if (driverError.hint !== undefined) return error;
   const { code, cure } = diagnose(driverError);
-  if (code === 'CONNECTION_FAILED') return error;
+  if (code === 'UNKNOWN') return error;
   // An answer on a connection that goes on: an unknown setting or a wrong count of values is no matter of DB_URL then.
   if (driverError.severity === 'ERROR' && !OF_STATEMENTS.has(code)) return error;
   Object.assign(driverError, { hint: cure });

@@ -47,7 +47,7 @@ async function ask(dataSource: DataSource, timeoutMs: number): Promise<ProbeResu
       ? await askManaged(dataSource, deadline)
       : await timed(dataSource.query<Answer[]>(PING), deadline);
   } catch (error) {
-    const diagnosis = diagnose(error);
+    const diagnosis = diagnose(error, { connecting: true });
     if (diagnosis.code === 'TOO_MANY_CONNECTIONS' && hasConnections(dataSource))
       // The server has answered, if only by a refusal, and our own connections work: taking the app out of service would
       // help nobody.

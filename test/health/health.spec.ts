@@ -189,6 +189,23 @@ describe('GET /health/db', () => {
     expect((await http.fetch('/health/db')).status).toBe(404);
   });
 
+  it.each([NaN, 0, -1, Infinity, '500'])('refuses a time limit of %p at boot', (timeoutMs) => {
+    expect(() => DatabaseHealthModule.forRoot({ timeoutMs: timeoutMs as number })).toThrow(
+      /timeoutMs: .* is not a number of milliseconds from 1 to/,
+    );
+  });
+
+  it('refuses the name of a data source that is not there at boot', async () => {
+    const root = DatabaseModule.forRoot({ url: database.url });
+    const starting = startHttpApp({
+      imports: [root, DatabaseHealthModule.forRoot({ dataSource: 'reportng' })],
+    });
+    await expect(starting).rejects.toMatchObject({
+      code: 'DATABASE_CONFIG_INVALID',
+      message: expect.stringContaining('dataSource: there is no data source "reportng"'),
+    });
+  });
+
   it('serves a route for each data source', async () => {
     http = await startHttpApp({
       imports: [
