@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { bounded } from '../connection/bounded.js';
 import { Connection } from '../connection/connection.js';
-import { DatabaseError } from '../database.errors.js';
+import { DatabaseError, PoolAcquireTimeoutError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { type Diagnosis, diagnose } from '../diagnosis.js';
 import { connectionOptions, type DataSourcePool } from './data-source.pool.js';
@@ -67,7 +67,11 @@ async function askManaged(dataSource: ManagedDataSource, deadline: number): Prom
 }
 
 async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
-  const connection = await pool.acquire({ deadlineMs: left(deadline), borrower: 'health check' });
+  const connection = await pool
+    .acquire({ deadlineMs: left(deadline), borrower: 'health check' })
+    .catch((error: unknown) => {
+      throw behindTimeout(error);
+    });
   try {
     const result = await question(connection, deadline);
     connection.release();
@@ -77,6 +81,12 @@ async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeR
     connection.release(error as Error);
     throw error;
   }
+}
+
+/** The pool had a place free: what took too long is the server, a connect of it or its answer to a validation. */
+function behindTimeout(error: unknown): unknown {
+  if (!(error instanceof PoolAcquireTimeoutError)) return error;
+  return error.cause ?? late(error);
 }
 
 async function askBesidePool(
@@ -124,7 +134,9 @@ function left(deadline: number): number {
 
 /** When the deadline wins, the promise's own failure comes later and belongs to nobody. */
 function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  return bounded(promise, left(deadline), () =>
-    Object.assign(new Error('The database did not answer in time.'), { code: 'ETIMEDOUT' }),
-  );
+  return bounded(promise, left(deadline), late);
+}
+
+function late(cause?: unknown): Error {
+  return Object.assign(new Error('The database did not answer in time.', { cause }), { code: 'ETIMEDOUT' });
 }

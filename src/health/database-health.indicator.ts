@@ -57,6 +57,9 @@ export class DatabaseHealthIndicator {
       return indicator.up({ ...latency, database: result.database, ...figures });
     }
     const { code, meaning } = result.diagnosis;
+    // What the figures alone call well, or busy with connects, is of no use while the database is down.
+    if (figures && figures.pool.status !== 'exhausted' && figures.pool.status !== 'closed')
+      figures.pool.status = 'unavailable';
     return indicator.down({ code, message: meaning, ...figures });
   }
 

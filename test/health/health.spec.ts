@@ -118,6 +118,39 @@ describe('GET /health/db', () => {
     expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
   });
 
+  it('names a frozen server at every probe, and a pool that serves nobody as unavailable', async () => {
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({ url: throughProxy, timeouts: { connectMs: 1000 } }),
+        DatabaseHealthModule.forRoot({ timeoutMs: 300 }),
+      ],
+    });
+    proxy.freeze();
+    for (let i = 0; i < 6; i++) {
+      const { status, body } = await http.fetch('/health/db');
+      expect(status).toBe(503);
+      expect(body.error.db.code).toMatch(/^(CONNECT|HANDSHAKE)_TIMEOUT$|^CONNECTION_SILENT$/);
+      expect(body.error.db.pool.status).toBe('unavailable');
+    }
+    await proxy.pass();
+    while ((await http.fetch('/health/db')).status !== 200);
+  });
+
+  it('says that callers wait for connections that are being opened', async () => {
+    http = await startHttpApp({
+      imports: [DatabaseModule.forRoot({ url: throughProxy, pool: { size: 3, maxOverflow: 0 } })],
+    });
+    const monitor = http.app.get(DatabaseMonitor);
+    proxy.delay(200);
+    const runners = [1, 2, 3].map(() => http.app.get(DataSource).createQueryRunner());
+    const connected = runners.map((runner) => runner.connect());
+    expect(monitor.poolStats()).toMatchObject({ status: 'connecting', waiting: 2 });
+    await Promise.all(connected);
+    expect(monitor.poolStats()).toMatchObject({ status: 'exhausted', waiting: 0 });
+    await proxy.pass();
+    await Promise.all(runners.map((runner) => runner.release()));
+  });
+
   describe('with all connections of the pool out', () => {
     const exhausted = async (url: string) => {
       http = await startHttpApp({
