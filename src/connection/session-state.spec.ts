@@ -66,6 +66,7 @@ describe('the command tag', () => {
 
 describe('the text', () => {
   it.each([
+    String.raw`SELECT U&"set\005fconfig"('app.user', 'x', false)`,
     "SELECT set_config('app.user', 'x', false)",
     'select set_config($1, $2, $3)',
     "SELECT set_config('a', 'b', true), set_config('c', 'd', false)",

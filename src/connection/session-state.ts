@@ -7,8 +7,8 @@ const TAGS = new Set(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD', 'DECLARE
 const LOCAL_SET_CONFIG =
   /set_config\s*\(\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*true\s*\)/gi;
 
-/** What leaves state in the session and shows in no command tag. */
-const TEXT = /set_config|advisory_(?:un)?lock|pg_temp|pg_settings|\bsetseed\b|dblink_connect/i;
+/** What leaves state in the session and shows in no command tag; a name in Unicode escapes (`U&"…"`) may be any of them. */
+const TEXT = /set_config|advisory_(?:un)?lock|pg_temp|pg_settings|\bsetseed\b|dblink_connect|u&"/i;
 
 /** A view: reading it changes nothing, and an UPDATE of it sets what it shows. */
 const SETTINGS_VIEW = /pg_settings/gi;
