@@ -17,7 +17,7 @@ import type { PoolOptions, ResolvedLimits } from './pool.options.js';
 import type { Slot } from './slot.js';
 import { Supply } from './supply.js';
 import type { Demand } from './supply.js';
-import { Voice } from './voice.js';
+import { rethrowLater, Voice } from './voice.js';
 import { WaiterQueue } from './waiters.js';
 import type { AcquireOptions, Waiter } from './waiters.js';
 
@@ -141,7 +141,12 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     error: Error = this.#voice.closedError(),
   ): void {
     lease.reclaimedBy = error;
-    lease.request.onReclaimed?.(error);
+    try {
+      lease.request.onReclaimed?.(error);
+    } catch (thrown) {
+      // The place would be taken for good.
+      rethrowLater(thrown);
+    }
     this.leases.close(lease);
     this.#voice.announce('release', error, lease.slot.client);
     this.#supply.drop(lease.slot, reason, error);
