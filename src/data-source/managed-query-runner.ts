@@ -399,8 +399,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
           return await connection.query(query, parameters);
         } catch (error) {
           const driverError = lossBehind(error, connection);
-          if (!connection.usable) lease.lossReported = true;
-          terminated = this.mayRepeat(driverError, connection, query);
+          terminated = this.mayRepeat(driverError, lease, connection, query);
+          if (!connection.usable && !terminated) lease.lossReported = true;
           throw new QueryFailedError(query, parameters, driverError as Error);
         }
       });
@@ -455,12 +455,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /**
    * Whether a statement may be sent once more: the server has ended its session before it was completed, it was outside of a
-   * transaction, so that it had no effect, and nothing of the lost session is missed.
+   * transaction, so that it had no effect, and nothing of the lost session is missed. One that stood in line behind a statement
+   * that has failed with the session (BEGIN, SET) would miss what that was to do.
    */
-  private mayRepeat(error: unknown, connection: Leased<Connection>, query: string): boolean {
+  private mayRepeat(
+    error: unknown,
+    lease: RunnerLease,
+    connection: Leased<Connection>,
+    query: string,
+  ): boolean {
     return (
       this.context.retryTerminated &&
       isTermination(error) &&
+      !lease.lossReported &&
       !this.isReleased &&
       !this.isTransactionActive &&
       !this.keepsSession(connection) &&

@@ -401,8 +401,9 @@ export class Supply<C extends PoolableClient> {
   #lose(slot: Slot<C>, error: Error): void {
     const { state } = slot;
     if (state === 'gone' || !slot.opened) return;
-    slot.lost ??= error;
-    this.#age(slot, error);
+    // The server's own word came before the end of the socket, and went to the statement that ran.
+    slot.lost ??= slot.link.lostBy ?? error;
+    this.#age(slot, slot.lost);
     // In somebody's hands it stays his until he gives it back; his statement has its own error.
     if (state === 'leased') return;
     this.drop(slot, 'broken');

@@ -208,6 +208,32 @@ describe('statements that the server terminated', () => {
     }
   });
 
+  it('are not sent again behind one that is lost with the same session and may have changed it', async () => {
+    await start();
+    const runner = dataSource().createQueryRunner();
+    await runner.query('SELECT 1');
+    const text = `DO $$ BEGIN EXECUTE 'SET search_path TO tenant'; PERFORM pg_sleep(60); END $$`;
+    const change = runner.query(text);
+    const write = codeOf(runner.query(`INSERT INTO writes (key) VALUES ('of the tenant')`));
+    expect(await terminated(text, change)).toBe('57P01');
+    expect(await write).toBe('57P01');
+    await runner.release();
+    expect(await server.sql('SELECT key FROM writes')).toEqual([]);
+  });
+
+  it('are sent again together when none of them needs the lost session', async () => {
+    await start();
+    const runner = dataSource().createQueryRunner();
+    await runner.query('SELECT 1');
+    const text = 'SELECT pg_sleep(0.5)';
+    const read = runner.query(text);
+    const write = codeOf(runner.query(`INSERT INTO writes (key) VALUES ('behind a read')`));
+    expect(await terminated(text, read)).toBe('done');
+    expect(await write).toBe('done');
+    await runner.release();
+    expect(await server.sql('SELECT key FROM writes')).toEqual([{ key: 'behind a read' }]);
+  });
+
   it('are sent again once, with the events and log lines of one statement', async () => {
     await start({ echo: true });
     const text = 'SELECT pg_sleep(0.5), 1 AS again';

@@ -141,6 +141,29 @@ describe('faults', () => {
     expect(pool.snapshot().counters.outages).toBe(1);
   });
 
+  it.each([
+    ['the class of the pool', undefined],
+    ['another class', pg.Client],
+  ])(
+    'a restart that ends all connections while they are busy is waited for, with clients of %s',
+    async (_which, Client) => {
+      open({ size: 2, acquireTimeoutMs: 20_000, ...(Client && { Client: Client as never }) });
+      const clients = [await pool.connect(), await pool.connect()];
+      const ended = clients.map((client) => new Promise((resolve) => client.once('end', resolve as never)));
+      const lost = clients.map((client) => {
+        client.on('error', () => undefined);
+        return expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57P01' });
+      });
+      await server.stop('fast');
+      await Promise.all([...lost, ...ended]);
+      for (const client of clients) client.release();
+      const waiting = works();
+      while (pool.snapshot().counters.dialFailures < 3) await once(proxy, 'connection');
+      await server.start();
+      await waiting;
+    },
+  );
+
   it('a server that is killed is an error while it is down and forgotten afterwards', async () => {
     open({ connectionString: server.url });
     await warm();
