@@ -413,7 +413,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       } catch (error) {
         if (!terminated) throw error;
         terminated = false;
-        raw = await send(this.nextLease(lease, begun));
+        raw = await send(this.nextLease(lease, sent - begun));
       }
       const ms = elapsedMs();
       if (echo) loggers.query.log(`${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
@@ -572,12 +572,12 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return this.newLease();
   }
 
-  /** A lease in place of one whose connection the server has terminated, for what is left of the caller's wait. */
-  private nextLease(lost: RunnerLease, begun: number): RunnerLease {
+  /** A lease in place of one whose connection the server has terminated, for what is left of the caller's wait for one. */
+  private nextLease(lost: RunnerLease, waitedMs: number): RunnerLease {
     if (this.lease && this.lease !== lost) return this.lease;
     if (this.lease) this.drop(lost);
     const { acquireTimeoutMs } = this.context;
-    const left = Math.max(0, acquireTimeoutMs - (performance.now() - begun));
+    const left = Math.max(0, acquireTimeoutMs - waitedMs);
     return this.newLease(acquireTimeoutMs > 0 ? left : undefined);
   }
 
