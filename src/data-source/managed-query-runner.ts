@@ -13,7 +13,7 @@ import type { ReadStream } from 'typeorm/platform/PlatformTools.js';
 import { QueryResult } from 'typeorm/query-runner/QueryResult.js';
 import type { Submittable } from 'pg';
 import type { Connection } from '../connection/connection.js';
-import { isTermination } from '../connection/disconnect.js';
+import { isInterrupt } from '../connection/disconnect.js';
 import { isSingleRepeatableStatement } from '../connection/sql-text.js';
 import { DatabaseError, PoolClosedError, PoolLeaseReclaimedError } from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
@@ -466,7 +466,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): boolean {
     return (
       this.context.retryTerminated &&
-      isTermination(error) &&
+      isInterrupt(error) &&
       !lease.lossReported &&
       !this.isReleased &&
       !this.isTransactionActive &&
