@@ -59,6 +59,16 @@ const NONE = undefined as unknown as Promise<unknown>;
 
 const ignore = () => undefined;
 
+/** An open transaction of a runner, or one nested in it. */
+interface OpenTransaction {
+  /** The unit of work in which it was begun. */
+  readonly unit: WorkUnit | undefined;
+  /** Whether that unit is this transaction, and so ends with it. */
+  readonly isUnit: boolean;
+  /** Whether it was given back while its start or end was under way, which has succeeded since. */
+  outlived?: boolean;
+}
+
 /** A place in the code; its text is made only when it is read. */
 type CallSite = { stack?: string };
 
@@ -70,6 +80,8 @@ type CallSite = { stack?: string };
 export class ManagedQueryRunner extends PostgresQueryRunner {
   private lease: RunnerLease | undefined;
   private readonly streams = new Set<Readable>();
+  /** What is held no longer than the streams read. */
+  private endsWithStreams: { lease: RunnerLease; transaction: OpenTransaction | undefined } | undefined;
   private releasedAt: CallSite | undefined;
   /** Whether the caller has asked for the connection itself, by `connect()`. */
   private pinned = false;
@@ -77,20 +89,20 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   private mayHold = true;
   /** The unit of work that has called `connect()`. */
   private pinnedBy: WorkUnit | undefined;
-  /** The units in which the open transaction and those nested in it were begun, the outermost first. */
-  private readonly transactionUnits: (WorkUnit | undefined)[] = [];
+  /** The open transaction and those nested in it, the outermost first; the last one may still be at its start. */
+  private readonly transactions: OpenTransaction[] = [];
   /** Units whose transaction on this runner has ended: what is left of their code must not go on in autocommit. */
   private endedUnits: WeakSet<WorkUnit> | undefined;
   /** Whether a transaction was rolled back at the end of its handler, while its code may still be at work. */
   private interrupted = false;
-  /** Whether the start of a transaction is under way. */
-  private starting = false;
+  /** The transaction whose start is under way. */
+  private starting: OpenTransaction | undefined;
   /** Whether the ROLLBACK of the open transaction is under way. */
   private rollingBack = false;
-  /** A nested start has failed: no statement is sent until the transaction at this depth is rolled back. */
+  /** A nested transaction has failed to start or to end: no statement is sent until that at this depth is rolled back. */
   private doomed: { readonly depth: number; readonly cause: unknown } | undefined;
-  /** Whether the caller's answer to a failed nested `startTransaction()`, its rollback, is still to come. */
-  private failedStart = false;
+  /** Units whose answer to a failed nested `startTransaction()` or `commitTransaction()`, a rollback, is still to come. */
+  private readonly unanswered: (WorkUnit | undefined)[] = [];
   /** Whether a commit has rolled the transaction back, so that the caller's rollback has nothing left to do. */
   private commitRefused = false;
 
@@ -121,7 +133,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (!lease) return;
     if (this.isTransactionActive) {
       this.interrupted = true;
-      for (const unit of this.transactionUnits) this.noteEnd(unit);
+      for (const transaction of this.transactions) this.noteEnd(transaction);
     }
     this.forget(lease);
     await lease.release(this.context.resetTimeoutMs);
@@ -132,9 +144,13 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * from it any more. Statements under way end by themselves.
    */
   async stopHolding(): Promise<void> {
-    for (const stream of this.streams) stream.once('close', () => void this.stopHolding());
-    if (this.streams.size > 0) return;
-    const connection = this.lease?.connection;
+    const { lease } = this;
+    if (!lease) return;
+    if (this.streams.size > 0) {
+      this.endsWithStreams = { lease, transaction: this.transactions[0] };
+      return;
+    }
+    const { connection } = lease;
     if (this.isTransactionActive || this.pinned || (connection && this.holds(connection)))
       await this.giveBack();
   }
@@ -193,25 +209,37 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * @throws DatabaseError `TRANSACTION_IN_PROGRESS` beside another transaction of this runner that it is no part of
    */
   override async startTransaction(isolationLevel?: IsolationLevel): Promise<void> {
+    await this.start(isolationLevel, false);
+  }
+
+  /**
+   * @internal As `startTransaction()`, for a caller that answers a failure with no rollback, and whose unit of work is the
+   * transaction.
+   * @returns its depth, for `rollBack()`
+   */
+  async begin(isolationLevel?: IsolationLevel): Promise<number> {
+    await this.start(isolationLevel, true);
+    return this.transactionDepth;
+  }
+
+  private async start(isolationLevel: IsolationLevel | undefined, isUnit: boolean): Promise<void> {
+    if (this.isReleased) throw this.released();
+    this.refuseEndedUnit();
+    const transaction: OpenTransaction = { unit: currentUnit(), isUnit };
     try {
-      await this.begin(isolationLevel);
+      this.refuseParallelTransaction(transaction.unit);
+      if (!this.mayHold) throw clientHasGone(this.borrowerName);
+      await this.startAs(transaction, isolationLevel);
     } catch (error) {
-      // There is an outer transaction, which a rollback in answer to this error must not end. A transaction that goes on
-      // beside the one refused here ends by a rollback of its own, which comes later.
-      this.failedStart = this.isTransactionActive;
-      if (this.failedStart && !this.doomed)
-        setImmediate(() => (this.failedStart &&= this.doomed !== undefined));
+      // There is an outer transaction, which a rollback in answer to this error must not end.
+      if (!isUnit && this.isTransactionActive) this.expectAnswer(transaction.unit);
       throw error;
     }
   }
 
-  /** @internal As `startTransaction()`, for a caller that answers a failure with no rollback. */
-  async begin(isolationLevel?: IsolationLevel): Promise<void> {
-    if (this.isReleased) throw this.released();
-    const unit = currentUnit();
-    this.refuseParallelTransaction(unit);
-    this.refuseEndedUnit();
-    if (!this.mayHold) throw clientHasGone(this.borrowerName);
+  private async startAs(transaction: OpenTransaction, isolationLevel?: IsolationLevel): Promise<void> {
+    // TypeORM goes on to count in a transaction that was given back.
+    if (this.transactions.length === 0) this.transactionDepth = 0;
     const { transactionDepth: depth } = this;
     if (depth === 0) {
       this.interrupted = false;
@@ -219,17 +247,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       // From here on a lost connection counts as that of the transaction.
       if (this.lease && this.isSpent(this.lease)) this.drop(this.lease);
     }
-    this.starting = true;
-    this.transactionUnits.push(unit);
+    this.starting = transaction;
+    this.transactions.push(transaction);
     try {
       await super.startTransaction(isolationLevel);
     } catch (error) {
-      this.transactionUnits.pop();
+      // Given back meanwhile, with all that there was.
+      if (!this.transactions.includes(transaction)) throw error;
+      this.remove(transaction);
       if (depth === 0) await this.abandonStart();
       else this.doom(depth, error);
       throw error;
     } finally {
-      this.starting = false;
+      if (this.starting === transaction) this.starting = undefined;
     }
   }
 
@@ -238,7 +268,21 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * COMMIT of such a transaction with a ROLLBACK and no error, and the work would be lost in silence
    */
   override async commitTransaction(): Promise<void> {
+    const { transactionDepth: depth } = this;
+    try {
+      await this.commit();
+    } catch (error) {
+      // The savepoint was released before a subscriber failed: a rollback in answer to this error must not end the outer one.
+      if (depth > 1 && this.transactionDepth === depth - 1) this.expectAnswer(currentUnit());
+      throw error;
+    }
+  }
+
+  /** @internal As `commitTransaction()`, for a caller that answers a failure by `rollBack()` with its depth. */
+  async commit(): Promise<void> {
+    this.refuseEndedUnit();
     const { transactionDepth: depth, doomed } = this;
+    const transaction = this.transactions.at(-1);
     const connection = this.lease?.connection;
     const outermost = this.isTransactionActive && depth <= 1;
     // An error is told before the server's word on the state of the transaction has come.
@@ -257,48 +301,80 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
         },
       );
     }
-    await super.commitTransaction();
-    this.leaveTransaction();
+    try {
+      await super.commitTransaction();
+    } catch (error) {
+      if (transaction?.outlived) return;
+      // After the statement a subscriber has failed: what it was told of is over.
+      if (this.hasLeft(transaction, depth)) {
+        this.leaveTransaction(transaction);
+        // Its work is part of the outer transaction by now, which must not be committed with what was reported as failed.
+        if (depth > 1) this.doom(depth - 1, error);
+      }
+      throw error;
+    }
+    this.leaveTransaction(transaction);
   }
 
   /** Rolls back the innermost transaction. One whose connection is lost has been rolled back by the server. */
   override async rollbackTransaction(): Promise<void> {
-    if (this.failedStart) {
+    const failure = this.unanswered.indexOf(currentUnit());
+    if (failure >= 0) {
+      this.unanswered.splice(failure, 1);
       // The answer to a nested start that failed. What is open belongs to the outer transaction, which has yet to end; its
       // locks need not last until then.
-      this.failedStart = false;
       if (this.doomed) await this.query('ROLLBACK').catch(ignore);
       return;
     }
-    if (!this.isTransactionActive && this.commitRefused) {
-      this.commitRefused = false;
-      return;
+    if (!this.isTransactionActive) {
+      // Rolled back at the end of its handler, for an exception filter that does so too.
+      if (this.interrupted) return;
+      if (this.commitRefused) {
+        this.commitRefused = false;
+        return;
+      }
     }
     await this.rollBack();
   }
 
-  /** @internal Rolls back the innermost transaction that was begun. */
-  async rollBack(): Promise<void> {
-    const nested = this.transactionDepth > 1;
-    // The server has rolled back what it has lost.
-    const lost = this.isTransactionActive && this.lease?.connection?.usable !== true;
+  /**
+   * @internal Rolls back the innermost transaction that was begun.
+   * @param depth that of the caller's transaction; where that one has ended already, nothing is left to do
+   */
+  async rollBack(depth = this.transactionDepth): Promise<void> {
+    if (this.isLeftover() || this.transactionDepth < depth) return;
+    const transaction = this.transactions.at(-1);
+    const outermost = this.isTransactionActive && depth <= 1;
+    if (outermost && this.lease?.connection?.usable !== true) {
+      // The server has rolled back what it has lost.
+      for (const open of this.transactions) this.noteEnd(open);
+      this.endTransaction();
+      if (this.lease) this.settled(this.lease);
+      return;
+    }
     try {
-      if (!lost) await super.rollbackTransaction();
-      else if (nested) this.transactionDepth -= 1;
-      else this.isTransactionActive = false;
-      this.leaveTransaction();
+      await super.rollbackTransaction();
+      this.leaveTransaction(transaction);
     } catch (error) {
-      if (!this.isTransactionActive) throw error;
-      if (nested) {
-        // What the nested one has done is still there: the outer one must not go on with it.
-        this.transactionUnits.pop();
-        this.doom(this.transactionDepth - 1, error);
-      } else {
+      if (transaction?.outlived) return;
+      if (this.hasLeft(transaction, depth)) this.leaveTransaction(transaction);
+      else if (transaction && this.transactions.at(-1) === transaction) {
         // Whether it is still open is not known: the pool rolls back or destroys.
-        await this.giveBack();
+        if (outermost) await this.giveBack();
+        else {
+          this.transactionDepth = depth - 1;
+          this.leaveTransaction(transaction);
+          // On a connection that is lost each statement says so by itself.
+          if (this.lease?.connection?.usable) this.doom(depth - 1, error);
+        }
       }
       throw error;
     }
+  }
+
+  /** Whether the server has ended the innermost transaction and TypeORM has taken note, before a subscriber failed. */
+  private hasLeft(transaction: OpenTransaction | undefined, depth: number): boolean {
+    return this.transactions.at(-1) === transaction && this.transactionDepth < depth;
   }
 
   /** What a start that failed may have left: outside of a transaction, ROLLBACK is but a notice. */
@@ -308,6 +384,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (this.lease) this.settled(this.lease);
   }
 
+  /**
+   * A caller by hand answers a start or commit that failed by a rollback, which must not end the outer transaction. One that
+   * goes on beside a start that was refused ends by a rollback of its own, which comes later.
+   */
+  private expectAnswer(unit: WorkUnit | undefined): void {
+    this.unanswered.push(unit);
+    if (this.doomed) return;
+    setImmediate(() => {
+      const at = this.doomed ? -1 : this.unanswered.indexOf(unit);
+      if (at >= 0) this.unanswered.splice(at, 1);
+    });
+  }
+
   /** TypeORM 0.3 counts a start that fails, and every version forgets the transaction when a subscriber fails at it. */
   private doom(depth: number, cause: unknown): void {
     this.isTransactionActive = true;
@@ -315,29 +404,35 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     this.doomed ??= { depth, cause };
   }
 
-  /** The innermost transaction has ended. */
-  private leaveTransaction(): void {
-    this.noteEnd(this.transactionUnits.pop());
-    if (!this.isTransactionActive) this.endTransaction();
-    else if (this.doomed && this.doomed.depth > this.transactionDepth) {
+  /** The innermost transaction has ended; unless it was given back meanwhile. */
+  private leaveTransaction(transaction: OpenTransaction | undefined): void {
+    if (!transaction || !this.transactions.includes(transaction)) return;
+    this.remove(transaction);
+    this.noteEnd(transaction);
+    if (this.doomed && this.doomed.depth > this.transactionDepth) {
       this.doomed = undefined;
-      this.failedStart = false;
+      this.unanswered.length = 0;
     }
     // COMMIT and ROLLBACK have settled before TypeORM took note.
     if (this.lease) this.settled(this.lease);
   }
 
+  private remove(transaction: OpenTransaction): void {
+    this.transactions.splice(this.transactions.indexOf(transaction), 1);
+  }
+
   private endTransaction(): void {
     this.isTransactionActive = false;
     this.transactionDepth = 0;
-    this.transactionUnits.length = 0;
+    this.transactions.length = 0;
+    this.starting = undefined;
     this.doomed = undefined;
-    this.failedStart = false;
+    this.unanswered.length = 0;
   }
 
   /** A unit that is one transaction ends with it; that of a handler goes on after a commit, and not after an interruption. */
-  private noteEnd(unit: WorkUnit | undefined): void {
-    if (unit && (unit.isTransaction || this.interrupted)) (this.endedUnits ??= new WeakSet()).add(unit);
+  private noteEnd({ unit, isUnit }: OpenTransaction): void {
+    if (unit && (isUnit || this.interrupted)) (this.endedUnits ??= new WeakSet()).add(unit);
   }
 
   /**
@@ -345,7 +440,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * innermost one is known by its unit of work; where units are not known, only a start during another start is seen.
    */
   private refuseParallelTransaction(unit: WorkUnit | undefined): void {
-    const innermost = this.transactionUnits.at(-1);
+    const innermost = this.transactions.at(-1)?.unit;
     if (!this.starting && (!innermost || !unit || isWithin(unit, innermost))) return;
     throw new DatabaseError('Another transaction is in progress on this query runner.', {
       code: 'TRANSACTION_IN_PROGRESS',
@@ -365,13 +460,28 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
     if (this.isReleased) throw this.released();
     this.refuseLeftovers(query);
-    if (query !== 'ROLLBACK' || !this.isTransactionActive)
-      return resultOf(await this.execute(query, parameters), useStructuredResult);
-    this.rollingBack = true;
+    if (this.transactions.length > 0 || query === 'ROLLBACK')
+      return this.queryInTransaction(query, parameters, useStructuredResult);
+    return resultOf(await this.execute(query, parameters), useStructuredResult);
+  }
+
+  private async queryInTransaction(
+    query: string,
+    parameters: unknown[] | undefined,
+    useStructuredResult: boolean,
+  ): Promise<unknown> {
+    const transaction = this.transactions.at(-1);
+    this.rollingBack ||= query === 'ROLLBACK' && this.isTransactionActive;
     try {
-      return resultOf(await this.execute(query, parameters), useStructuredResult);
+      const result = resultOf(await this.execute(query, parameters), useStructuredResult);
+      if (transaction && !this.transactions.includes(transaction) && isTransactionControl(query)) {
+        // TypeORM would go on to count, in a transaction that has begun since.
+        transaction.outlived = true;
+        throw this.rolledBack();
+      }
+      return result;
     } finally {
-      this.rollingBack = false;
+      if (query === 'ROLLBACK') this.rollingBack = false;
     }
   }
 
@@ -508,6 +618,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     stream.once('close', () => {
       this.streams.delete(stream);
       this.settled(lease);
+      if (this.streams.size > 0 || !this.endsWithStreams) return;
+      const held = this.endsWithStreams;
+      this.endsWithStreams = undefined;
+      // What has begun meanwhile belongs to an exception filter, or to the next run of the handler.
+      if (this.lease === held.lease && this.transactions[0] === held.transaction) void this.stopHolding();
     });
   }
 
@@ -519,10 +634,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   private refuseLeftovers(query: string): void {
     if (this.doomed && !query.startsWith('ROLLBACK'))
       throw new DatabaseError(
-        'The transaction sends nothing more: a nested transaction in it did not start.',
+        'The transaction sends nothing more: a nested transaction in it did not start, or did not end.',
         {
           code: 'TRANSACTION_ABORTED',
-          hint: 'Let the error of the nested start through, so that the outer transaction is rolled back.',
+          hint: 'Let the error of the nested transaction through, so that the outer transaction is rolled back.',
           cause: this.doomed.cause,
         },
       );
@@ -533,9 +648,18 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   private refuseEndedUnit(): void {
-    if (!this.endedUnits) return;
-    for (let unit = unitOfFlow(); unit; unit = unit.parent)
-      if (unit.over && this.endedUnits.has(unit)) throw this.rolledBack();
+    if (this.isLeftover()) throw this.rolledBack();
+  }
+
+  /** Whether the calling code belongs to a transaction that has ended, and the code of it too, or the handler around it. */
+  private isLeftover(): boolean {
+    if (!this.endedUnits) return false;
+    let ended = false;
+    for (let unit = unitOfFlow(); unit; unit = unit.parent) {
+      ended ||= this.endedUnits.has(unit);
+      if (ended && unit.over) return true;
+    }
+    return false;
   }
 
   private rolledBack(): DatabaseError {
@@ -556,7 +680,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @internal The unit that keeps the connection on purpose, for the pool's search for deadlocks. */
   get heldFor(): WorkUnit | undefined {
     if (this.isTransactionActive) {
-      const [unit] = this.transactionUnits;
+      const unit = this.transactions[0]?.unit;
       // Outside of a request only a transaction that is a unit of its own: TypeORM begins others by itself, as in `save()`,
       // beside which the rest of the unit goes on.
       if (this.context.borrower || unit?.isTransaction) return unit;
@@ -698,6 +822,11 @@ function resultOf(raw: RawResult, structured: boolean): unknown {
 /** Whether a text is one query that cannot write by itself. In doubt it can. */
 function isRead(query: string): boolean {
   return /^\s*(?:select|values|table)\b/i.test(query) && isSingleRepeatableStatement(query);
+}
+
+/** What TypeORM sends to begin and to end a transaction. */
+function isTransactionControl(query: string): boolean {
+  return /^(?:START|SET) TRANSACTION|^COMMIT$|^ROLLBACK|^(?:RELEASE )?SAVEPOINT/.test(query);
 }
 
 function clientHasGone(borrower: string | undefined): DatabaseError {
