@@ -21,7 +21,7 @@ import { startupOptions } from './session-settings.js';
 import { tagDropsStatements, textSetsTimeLimit } from './session-state.js';
 import { OWN_SESSION, unnamed } from './session-terms.js';
 import type { SessionTerms } from './session-terms.js';
-import { STATEMENT_GRACE_MS, StatementLimit } from './statement-limit.js';
+import { statementGraceMs, StatementLimit } from './statement-limit.js';
 
 export type { ConnectionOptions };
 
@@ -453,7 +453,8 @@ function limitOf(
 ): number {
   const server = Number(parameters.statement_timeout) || 0;
   const limits = [
-    given.statementLimitMs ?? (server > 0 ? server + (given.statementGraceMs ?? STATEMENT_GRACE_MS) : 0),
+    given.statementLimitMs ??
+      (server > 0 ? server + (given.statementGraceMs ?? statementGraceMs(server)) : 0),
     Number(parameters.query_timeout) || 0,
   ].filter((ms) => ms > 0);
   return limits.length > 0 ? Math.min(...limits) : 0;

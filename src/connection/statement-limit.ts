@@ -9,8 +9,14 @@ export interface Limited {
   destroy(reason: Error): void;
 }
 
-/** How much longer than the server's own limit the client waits, where nothing else is said. */
-export const STATEMENT_GRACE_MS = 5_000;
+const LEAST_GRACE_MS = 500;
+const LONGEST_GRACE_MS = 5_000;
+
+/** How much longer than the server's own limit the client waits, where nothing else is set: a quarter, within bounds. */
+export function statementGraceMs(limitMs: number): number {
+  return Math.min(Math.max(Math.round(limitMs / 4), LEAST_GRACE_MS), LONGEST_GRACE_MS);
+}
+
 /** How long the server has for its answer to a cancel before the socket is cut. */
 const CANCEL_GRACE_MS = 1_000;
 

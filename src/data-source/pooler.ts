@@ -1,5 +1,5 @@
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
-import { STATEMENT_GRACE_MS } from '../connection/statement-limit.js';
+import { statementGraceMs } from '../connection/statement-limit.js';
 import { neonHost } from '../config/neon.js';
 import type { SessionTerms } from '../connection/session-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../database.options.js';
@@ -89,7 +89,9 @@ export class PoolerPlan implements SessionTerms, Between {
       }),
       // The server's comes from `setUp` then.
       ...(this.mode === 'session' &&
-        timeouts.statementMs > 0 && { statementLimitMs: timeouts.statementMs + STATEMENT_GRACE_MS }),
+        timeouts.statementMs > 0 && {
+          statementLimitMs: timeouts.statementMs + statementGraceMs(timeouts.statementMs),
+        }),
       ...(this.#packet !== 'bare' && startupOptions && { options: startupOptions }),
     };
   }
