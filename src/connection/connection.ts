@@ -87,11 +87,16 @@ export class Connection extends Client {
     if (given.options === '') parameters.options = '';
     parameters.options = [parameters.options, session].filter(Boolean).join(' ');
     this.#terms = given.terms ?? OWN_SESSION;
-    this.#limit = new StatementLimit(this, limitOf(given, parameters), () => this.#terms.statementLimitMs);
+    this.#limit = new StatementLimit(
+      this,
+      limitOf(given, parameters),
+      () => this.#terms.statementLimitMs,
+      this.#terms.settings?.statement,
+    );
     this.#idle = new IdleLimit(
       () => this.#terms.idleInTransactionMs,
       // The pooler rolls the transaction back when our socket has closed.
-      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql)),
+      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql, this.#terms.settings?.idleInTransaction)),
     );
     // `pg`'s own limit calls back and leaves the statement running on a connection that looks free.
     parameters.query_timeout = 0;

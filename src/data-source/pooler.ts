@@ -17,6 +17,10 @@ const PACKETS = ['all', 'without ours', 'bare'] as const;
  * already follow, since they ask it each time.
  */
 export class PoolerPlan implements SessionTerms, Between {
+  readonly settings = {
+    statement: 'timeouts.statementMs (DB_STATEMENT_TIMEOUT)',
+    idleInTransaction: 'timeouts.idleInTransactionMs (DB_IDLE_IN_TRANSACTION_TIMEOUT)',
+  };
   readonly #settings: ResolvedDatabaseOptions;
   /** PgBouncer in transaction mode that keeps prepared statements: https://neon.com/docs/connect/connection-pooling */
   readonly #neon: boolean;
