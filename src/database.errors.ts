@@ -111,7 +111,7 @@ export class PasswordError extends ConnectionError {
   /** After `timeoutMs` milliseconds, of a call or of a dial that waited for it. */
   static late(timeoutMs: number): PasswordError {
     return new PasswordError(`The password function did not answer within ${timeoutMs} ms.`, {
-      hint: 'timeouts.connectMs (DB_CONNECT_TIMEOUT) bounds it.',
+      hint: 'connectTimeoutMs (pg: connectionTimeoutMillis) bounds it, as it bounds the dial.',
     });
   }
 }

@@ -30,8 +30,10 @@ export class DatabaseModule extends ConfigurableModuleClass {
   /**
    * Makes a data source from these options. When they name no server (`url` or `host`, or `replication.master`), the environment's settings are
    * taken for all that they leave out: `forRoot()` alone reads everything from there.
+   *
+   * @param dataSourceName as in `@nestjs/typeorm` 12; comes before `options.name`
    */
-  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
+  static override forRoot(options: typeof OPTIONS_TYPE = {}, dataSourceName?: string): DynamicModule {
     if (typeof options !== 'object' || options === null)
       throw new DatabaseConfigError([
         {
@@ -42,7 +44,8 @@ export class DatabaseModule extends ConfigurableModuleClass {
               : 'takes its options as an object: { … }',
         },
       ]);
-    const { name = DEFAULT_DATA_SOURCE_NAME, ...settings } = options;
+    const { name: ownName = DEFAULT_DATA_SOURCE_NAME, ...settings } = options;
+    const name = dataSourceName ?? ownName;
     return asRoot(name, {
       ...super.forRoot(options),
       // A function, so that the environment is read when the data source is made: not when a file is imported, and not

@@ -21,7 +21,7 @@ import { startupOptions } from './session-settings.js';
 import { tagDropsStatements, textSetsTimeLimit } from './session-state.js';
 import { OWN_SESSION, unnamed } from './session-terms.js';
 import type { SessionTerms } from './session-terms.js';
-import { STATEMENT_GRACE_MS, StatementLimit } from './statement-limit.js';
+import { statementGraceMs, StatementLimit } from './statement-limit.js';
 
 export type { ConnectionOptions };
 
@@ -87,11 +87,16 @@ export class Connection extends Client {
     if (given.options === '') parameters.options = '';
     parameters.options = [parameters.options, session].filter(Boolean).join(' ');
     this.#terms = given.terms ?? OWN_SESSION;
-    this.#limit = new StatementLimit(this, limitOf(given, parameters), () => this.#terms.statementLimitMs);
+    this.#limit = new StatementLimit(
+      this,
+      limitOf(given, parameters),
+      () => this.#terms.statementLimitMs,
+      this.#terms.settings?.statement,
+    );
     this.#idle = new IdleLimit(
       () => this.#terms.idleInTransactionMs,
       // The pooler rolls the transaction back when our socket has closed.
-      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql)),
+      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql, this.#terms.settings?.idleInTransaction)),
     );
     // `pg`'s own limit calls back and leaves the statement running on a connection that looks free.
     parameters.query_timeout = 0;
@@ -453,7 +458,8 @@ function limitOf(
 ): number {
   const server = Number(parameters.statement_timeout) || 0;
   const limits = [
-    given.statementLimitMs ?? (server > 0 ? server + (given.statementGraceMs ?? STATEMENT_GRACE_MS) : 0),
+    given.statementLimitMs ??
+      (server > 0 ? server + (given.statementGraceMs ?? statementGraceMs(server)) : 0),
     Number(parameters.query_timeout) || 0,
   ].filter((ms) => ms > 0);
   return limits.length > 0 ? Math.min(...limits) : 0;

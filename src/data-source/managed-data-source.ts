@@ -20,6 +20,7 @@ import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
 import { directPool, pastPooler } from './past-pooler.js';
 import { availableReplica, ReplicaPool } from './replica.pool.js';
 import { settingsForDatabase, settingsForServer } from './server-settings.js';
+import { underSchemaLock } from './schema-lock.js';
 import { connectWithRetry } from './start.js';
 import {
   changeable,
@@ -131,6 +132,10 @@ export class ManagedDataSource extends DataSource {
     try {
       if (this.settings.startup === 'lazy') return await this.prepare();
       await (this.verified = this.verify());
+      const { dropSchema, migrationsRun, synchronize } = this.options;
+      // From the first to the last of them: another instance must not come in between.
+      if (dropSchema || migrationsRun || synchronize)
+        return await this.changingSchema(() => super.initialize());
       return await super.initialize();
     } catch (error) {
       // TypeORM leaves the pool of a failed start open.
@@ -211,16 +216,40 @@ export class ManagedDataSource extends DataSource {
     return this.createRunner('master', borrower);
   }
 
-  override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
-    return this.pastPooler(() => super.runMigrations(...options));
+  /** One instance at a time. */
+  override synchronize(...options: Parameters<DataSource['synchronize']>): Promise<void> {
+    return this.changingSchema(() => super.synchronize(...options));
   }
 
+  /** One instance at a time. */
+  override dropDatabase(): Promise<void> {
+    return this.changingSchema(() => super.dropDatabase());
+  }
+
+  /** One instance at a time, past the pooler where there is a way. */
+  override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
+    return this.changingSchema(() => this.pastPooler(() => super.runMigrations(...options)));
+  }
+
+  /** One instance at a time, past the pooler where there is a way. */
   override undoLastMigration(...options: Parameters<DataSource['undoLastMigration']>): Promise<void> {
-    return this.pastPooler(() => super.undoLastMigration(...options));
+    return this.changingSchema(() => this.pastPooler(() => super.undoLastMigration(...options)));
   }
 
   override showMigrations(): Promise<boolean> {
     return this.pastPooler(() => super.showMigrations());
+  }
+
+  private async changingSchema<T>(work: () => Promise<T>): Promise<T> {
+    // TypeORM says so.
+    if (!this.isInitialized && !this.starting) return work();
+    const { plan } = await this.readyPool();
+    const check = () => {
+      if (this.closing || !this.holder.pool) throw notConnected();
+    };
+    const { settings } = this;
+    const database = this.managedDriver.database ?? settings.server.database;
+    return underSchemaLock(this, { settings, plan, logger: this.loggers.module, database, check }, work);
   }
 
   private async pastPooler<T>(work: () => Promise<T>): Promise<T> {

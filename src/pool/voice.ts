@@ -203,7 +203,7 @@ export class Voice {
  * Lets an error's stack begin where its caller stood. The text is made when it is read: ten thousand waiters that are
  * given up at once would else block the process for half a second.
  */
-function standAt(error: Error, site: Site, more = ''): void {
+export function standAt(error: Error, site: Site, more = ''): void {
   Object.defineProperty(error, 'stack', {
     configurable: true,
     get: () => {

@@ -125,7 +125,8 @@ describe('faults', () => {
     await warm();
     proxy.reset();
     await proxy.refuse();
-    await expect(pool.query('SELECT 1')).rejects.toMatchObject({
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(pool.acquire()).rejects.toMatchObject({
       code: 'POOL_DIAL_FAILED',
       cause: { code: 'ECONNREFUSED' },
     });
@@ -168,14 +169,14 @@ describe('faults', () => {
     open({ connectionString: server.url });
     await warm();
     await server.kill();
-    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
     await server.start();
     await Promise.all([works(), works(), works()]);
   });
 
   it('max_connections reached: those that are there go on serving, and the refusal is the cause of the timeout', async () => {
     open({ size: 20, acquireTimeoutMs: 3_000 });
-    const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.connect()));
+    const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.acquire()));
     const lent = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const refused = clients.find((result) => result.status === 'rejected');
     expect(refused?.reason).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '53300' } });
