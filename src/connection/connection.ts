@@ -11,6 +11,7 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import type { PgWire } from './pg-internals.js';
 import { ReadingStreams } from './reading-streams.js';
 import { QueryLine } from './query-line.js';
 import { refuseFrom } from './refusal.js';
@@ -386,6 +387,7 @@ export class Connection extends Client {
       if (named !== undefined) this.#sent(named);
       return bind(config, more);
     };
+    this.#refuseClosedPortals(wire);
     wire.on('commandComplete', ({ text: tag }: { text: string }) => {
       this.#commandCompleted = true;
       if (tagDropsStatements(tag)) this.#forgetStatements();
@@ -414,6 +416,24 @@ export class Connection extends Client {
       if (!internalsOf(this)._ending) this.#lose(new Error('Connection terminated unexpectedly'));
       else streams.end(this.#lost ?? new Error('Connection terminated'));
     });
+  }
+
+  /**
+   * A cursor that is read while it waits for its turn, and closed before its first answer, executes its portal at that answer
+   * (pg-cursor). The error would hit the next statement, and the server would then skip all that follows up to a Sync that is
+   * never sent: the connection would wait for ever.
+   */
+  #refuseClosedPortals(wire: PgWire): void {
+    const close = wire.close.bind(wire);
+    const execute = wire.execute.bind(wire);
+    let closed: string | undefined;
+    wire.close = (target, more) => {
+      if (target.type === 'P') closed = target.name;
+      close(target, more);
+    };
+    wire.execute = (config, more) => {
+      if (!config.portal || config.portal !== closed) execute(config, more);
+    };
   }
 
   /** @param given nothing is an empty statement for `pg` */
