@@ -7,6 +7,7 @@ import { TemporaryFolder } from '../support/temporary-folder.js';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 export interface Manifest {
+  version: string;
   main: string;
   module: string;
   types: string;
@@ -55,7 +56,7 @@ function readManifest(folder: string): Manifest {
 export class Consumer {
   readonly folder: string;
 
-  private constructor(private readonly temporary: TemporaryFolder) {
+  private constructor(readonly temporary: TemporaryFolder) {
     this.folder = temporary.path;
   }
 

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type TestDatabase, createTestDatabase } from '../support/database.js';
 import { Consumer } from './consumer.js';
+import { itFollowsTheReadme } from './quick-start.js';
 
 const body = `
 async function main({ NestFactory }, { DataSource }, { DatabaseModule, DatabaseMonitor }) {
@@ -131,6 +132,10 @@ describe('the packed package', () => {
       alone.write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['pool.mts', 'pool.cts'] }));
       expect(alone.compile()).toEqual([]);
     }, 60_000);
+  });
+
+  describe.each(['module', 'commonjs'] as const)('in a Nest 12 app with the type "%s"', (type) => {
+    itFollowsTheReadme(12, type, () => ({ folder: consumer.temporary, manifest: consumer.manifest }));
   });
 
   it('brings the doctor', () => {
