@@ -111,6 +111,11 @@ export interface PoolSettings {
    */
   overflowIdleMs?: number;
   /**
+   * How long any connection beyond `minIdle` stays idle before it is closed. Milliseconds, 0 is off, else at least 1 s.
+   * @defaultValue 0; serverless: 5 000
+   */
+  idleTimeoutMs?: number;
+  /**
    * Ask an idle connection this often whether it is alive. It keeps a database awake that would else sleep and cost nothing
    * (Neon). Milliseconds, 0 is off, else at least 1 s; TCP keepalive is on in any case.
    * @defaultValue 0

@@ -23,6 +23,7 @@ export const BOUNDS = {
     maxWaiting: { min: 0, max: 1_000_000 },
     keepaliveMs: { min: SECOND, max: LONGEST_TIMER, off: true },
     overflowIdleMs: { min: SECOND, max: LONGEST_TIMER },
+    idleTimeoutMs: { min: SECOND, max: LONGEST_TIMER, off: true },
   },
   timeouts: {
     connectMs: { min: SECOND, max: 120 * SECOND },

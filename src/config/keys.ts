@@ -56,7 +56,7 @@ export const EXTRA_REPLACED: Readonly<Record<string, string>> = {
   min: 'use pool.minIdle',
   poolSize: 'use pool.size and pool.maxOverflow',
   connectionTimeoutMillis: 'use pool.acquireTimeoutMs for the wait and timeouts.connectMs for the dial',
-  idleTimeoutMillis: 'use pool.overflowIdleMs; pool.size connections are kept',
+  idleTimeoutMillis: 'use pool.idleTimeoutMs',
   maxLifetimeSeconds: 'use pool.maxLifetimeMs',
   maxUses: 'use pool.maxLifetimeMs',
   statement_timeout: 'use timeouts.statementMs',

@@ -19,6 +19,7 @@ export const DEFAULTS = {
     minIdle: 0,
     maxWaiting: Infinity,
     overflowIdleMs: 10_000,
+    idleTimeoutMs: 0,
     keepaliveMs: 0,
     reset: 'smart',
   } satisfies Required<PoolSettings>,
@@ -46,5 +47,6 @@ const SMALL = { size: 2, acquireTimeoutMs: 10_000, maxLifetimeMs: 300_000 } as c
 export const PROFILES: Readonly<Record<DatabaseProfile, { readonly pool: Readonly<PoolSettings> }>> = {
   production: { pool: {} },
   development: { pool: { ...SMALL, maxOverflow: 5, leakThresholdMs: 30_000 } },
-  serverless: { pool: { ...SMALL, maxOverflow: 0 } },
+  // A function is frozen soon after its last request, and its connections are cut meanwhile.
+  serverless: { pool: { ...SMALL, maxOverflow: 0, idleTimeoutMs: 5_000 } },
 };

@@ -75,6 +75,7 @@ const pool = z.strictObject(
     minIdle: whole(BOUNDS.pool.minIdle).optional(),
     maxWaiting: whole(BOUNDS.pool.maxWaiting).optional(),
     overflowIdleMs: milliseconds(BOUNDS.pool.overflowIdleMs).optional(),
+    idleTimeoutMs: milliseconds(BOUNDS.pool.idleTimeoutMs).optional(),
     keepaliveMs: milliseconds(BOUNDS.pool.keepaliveMs).optional(),
     reset: oneOf(RESET_MODES).optional(),
   },

@@ -333,7 +333,7 @@ describe('the return', () => {
 
   it('refuses a server that has become a standby', async () => {
     const connection = await open();
-    jest.spyOn(connection, 'query').mockResolvedValue({ rows: [{ standby: true }] } as never);
+    jest.spyOn(connection, 'ownQuery').mockResolvedValue({ rows: [{ standby: true }] } as never);
     await expect(connection.check(1_000, true)).rejects.toMatchObject({
       code: 'CONNECTION_STANDBY',
       message: 'The server is a standby now; it was a primary before.',

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { Client } from 'pg';
+import { Client, type QueryResult, type QueryResultRow } from 'pg';
 import { ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
@@ -10,7 +10,14 @@ import { dialTimeout } from './dial-timeout.js';
 import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
-import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import {
+  bareQuery,
+  cutSocket,
+  internalsOf,
+  isQueryable,
+  isQuiet,
+  transactionStatusOf,
+} from './pg-internals.js';
 import type { PgWire } from './pg-internals.js';
 import { ReadingStreams } from './reading-streams.js';
 import { QueryLine } from './query-line.js';
@@ -251,13 +258,16 @@ export class Connection extends Client {
     if (mode === 'none')
       return this.#cancelling && this.#cancelOver().then(() => ({ rolledBack: false, cleared: false }));
     const settled = isQuiet(this) && this.transaction === 'I' && !this.#cancelling && !this.#suspectStandby;
-    if (settled && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) return undefined;
+    const renamed = mode === 'smart' && this.#renamedFrom !== undefined;
+    if (settled && !renamed && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) return undefined;
     return this.#restore(mode, timeoutMs);
   }
 
   async #restore(mode: ResetMode, timeoutMs: number): Promise<Restored> {
     const restored = await restoreSession(this, {
+      send: (statement) => this.ownQuery(statement),
       clear: () => this.#clears(mode),
+      renamedFrom: () => (mode === 'smart' ? this.#renamedFrom : undefined),
       setup: this.#changes.setup,
       suspectStandby: () => this.#suspectStandby,
       cancelled: () => this.#cancelOver(),
@@ -277,11 +287,28 @@ export class Connection extends Client {
     return mode === 'discard' || (mode === 'smart' && this.dirty);
   }
 
+  /** A pooler keeps the name of each client itself, and gives it to whichever session it takes. */
+  get #renamedFrom(): string | undefined {
+    return this.#terms.shared ? undefined : this.#changes.renamedFrom;
+  }
+
+  /** A statement of the pool or the module and of no borrower: tracing tools do not see it. */
+  ownQuery<R extends QueryResultRow>(statement: {
+    text: string;
+    values?: unknown[];
+  }): Promise<QueryResult<R>> {
+    // In its turn, which is rare, or refused.
+    if (this.#lost || !isQuiet(this) || this.#cancelling) return this.query<R>(statement);
+    const send = bareQuery() as (this: Client, statement: object) => Promise<QueryResult<R>>;
+    return send.call(this, statement);
+  }
+
   /** Resolves when the server answers within `timeoutMs`; with `primary`, only when it is no standby. */
   check(timeoutMs: number, primary = false): Promise<void> {
     const clean = !this.dirty;
     const last = this.#lastSql;
-    const asked = primary ? refuseStandby(this) : this.query('SELECT 1');
+    const send = (statement: { text: string }) => this.ownQuery(statement);
+    const asked: Promise<unknown> = primary ? refuseStandby(send) : send({ text: 'SELECT 1' });
     const answered = asked.then(() => {
       // The question is no borrower's, and with its answer the server reports what it has changed by itself.
       this.#lastSql = last;

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { Client } from 'pg';
+import { Client } from 'pg';
 
 /** A statement that `pg` holds as running, queued or sent. */
 export interface SubmittedQuery {
@@ -96,4 +96,18 @@ export function cutSocket(client: object, reason?: Error): boolean {
   if (!stream) return false;
   stream.destroy(reason);
   return true;
+}
+
+type Wrapped<F> = F & { readonly __original?: Wrapped<F> };
+
+/**
+ * `pg`'s own `query` without what tracing tools have wrapped around it, which mark what is below them as `__original`
+ * (shimmer, OpenTelemetry). For the pool's own statements: they are no borrower's spans, and a tool that sends a SET
+ * before each statement would change the session that is being cleaned.
+ */
+export function bareQuery(): Client['query'] {
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- it is called with a client as `this`
+  let query: Wrapped<Client['query']> = Client.prototype.query;
+  while (query.__original) query = query.__original;
+  return query;
 }

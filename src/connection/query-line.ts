@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { leadToCaller } from './caller-stack.js';
 import { internalsOf, isQuiet, isQueryable } from './pg-internals.js';
 import { refuseWith } from './refusal.js';
@@ -77,7 +78,10 @@ export class QueryLine {
       throw new TypeError('Client was passed a null or undefined query');
     const own = client.query;
     // Cut off meanwhile, the client has another `query`, which says why.
-    const later = (query: Query) => (client.query === own ? query : (client.query as Query))(...request);
+    // In the caller's flow of calls: a tracing tool that has wrapped `query` looks there for the parent of its span.
+    const later = AsyncResource.bind((query: Query) =>
+      (client.query === own ? query : (client.query as Query))(...request),
+    );
     const [config, ...rest] = request as [
       { submit?: unknown; callback?: unknown; destroyed?: boolean },
       ...unknown[],

@@ -1,3 +1,4 @@
+import { escapeLiteral } from 'pg';
 import { ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
 import { internalsOf, isQuiet, transactionStatusOf } from './pg-internals.js';
@@ -25,9 +26,15 @@ export interface Restorable {
   removeListener(event: 'end', listener: () => void): unknown;
 }
 
+type Send = (statement: { text: string; values?: unknown[] }) => Promise<{ rows: Record<string, unknown>[] }>;
+
 export interface RestorePlan {
+  /** How the statements go out, where not by the client's `query`. */
+  send?: Send;
   /** Whether DISCARD ALL is due; asked once all is in, since until then the session may still change. */
   clear: () => boolean;
+  /** The `application_name` to be set again where nothing else is to be cleared. */
+  renamedFrom?: () => string | undefined;
   /** Statements that set the session up after the dial; DISCARD ALL undoes them. */
   setup: readonly SubmittedQuery[];
   /** Whether to ask the server if it is a standby. */
@@ -61,19 +68,22 @@ export function whenQuiet(client: object & Restorable): Promise<void> {
  * and must be destroyed.
  */
 export function restoreSession(client: object & Restorable, plan: RestorePlan): Promise<Restored> {
+  const send: Send = plan.send ?? ((statement) => client.query(statement));
   const run = async (): Promise<Restored> => {
     await whenQuiet(client);
     // A cancel that arrives late would hit the next borrower's statement; it may have begun since the return.
     await plan.cancelled();
     const status = transactionStatusOf(client);
     const rolledBack = status === 'T' || status === 'E';
-    if (rolledBack) await client.query({ text: 'ROLLBACK' });
-    if (plan.suspectStandby()) await refuseStandby(client);
+    if (rolledBack) await send({ text: 'ROLLBACK' });
+    if (plan.suspectStandby()) await refuseStandby(send);
     const cleared = plan.clear();
     if (cleared) {
-      await client.query({ text: 'DISCARD ALL' });
-      for (const { text, values } of plan.setup) await client.query({ text: text ?? '', values });
+      await send({ text: 'DISCARD ALL' });
+      for (const { text, values } of plan.setup) await send({ text: text ?? '', values });
     }
+    const name = plan.renamedFrom?.();
+    if (name !== undefined && !cleared) await send({ text: `SET application_name = ${escapeLiteral(name)}` });
     return { rolledBack, cleared };
   };
   return bounded(
@@ -84,8 +94,8 @@ export function restoreSession(client: object & Restorable, plan: RestorePlan): 
 }
 
 /** Rejects when the server is a standby. */
-export async function refuseStandby(client: Restorable): Promise<void> {
-  const { rows } = await client.query({ text: 'SELECT pg_is_in_recovery() AS standby' });
+export async function refuseStandby(send: Send): Promise<void> {
+  const { rows } = await send({ text: 'SELECT pg_is_in_recovery() AS standby' });
   if (rows[0]?.standby === true)
     throw new ConnectionResetError('The server is a standby now; it was a primary before.', {
       code: 'CONNECTION_STANDBY',

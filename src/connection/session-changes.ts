@@ -1,6 +1,14 @@
 import { internalsOf } from './pg-internals.js';
 import type { SubmittedQuery } from './pg-internals.js';
-import { tagLeavesState, tagUndoesSetup, textLeavesState } from './session-state.js';
+import {
+  isTraceparent,
+  tagLeavesState,
+  tagUndoesSetup,
+  textLeavesState,
+  textRenamesOnly,
+} from './session-state.js';
+
+const NAME = 'application_name';
 
 /**
  * What has changed a session: the hooks of its dial, whose statements are sent again when it is cleared, and a borrower since it
@@ -62,7 +70,7 @@ export class SessionChanges {
       this.#leavesState(active?.text ?? '') ||
       // It takes away what the dial's hooks have set, which is not in the startup packet.
       (this.setup.length > 0 && tagUndoesSetup(tag));
-    if (!changed) return;
+    if (!changed || (tag === 'SET' && this.#renamesOnly(active))) return;
     if (!this.#ofSetup(active)) this.dirtiedBy ??= active?.text ?? tag;
     else if (active && !this.setup.includes(active)) this.setup.push(active);
   }
@@ -74,7 +82,9 @@ export class SessionChanges {
    */
   reported(name: string, value: string): void {
     const active = this.#active;
-    if (!active || this.#ofSetup(active)) this.#clean.set(name, value);
+    // A tracing tool's name for one statement is no clean one, whoever has sent that statement.
+    if ((!active || this.#ofSetup(active)) && !(name === NAME && isTraceparent(value)))
+      this.#clean.set(name, value);
     else if (this.#clean.get(name) !== value) {
       this.#changed.set(name, value);
       return;
@@ -82,15 +92,33 @@ export class SessionChanges {
     this.#changed.delete(name);
   }
 
-  /** Whether a setting that the server reports is not what it is in a clean session. */
+  /** Whether a setting that the server reports, beside the name, is not what it is in a clean session. */
   get settingsChanged(): boolean {
-    return this.#changed.size > 0;
+    return this.#changed.size > (this.renamedFrom === undefined ? 0 : 1);
+  }
+
+  /** The `application_name` of a clean session, when it is another one now. */
+  get renamedFrom(): string | undefined {
+    return this.#changed.size > 0 && this.#changed.has(NAME) ? this.#clean.get(NAME) : undefined;
   }
 
   /** What is left after a reset is the server's own change, such as a new default: one reset is enough for it. */
   acceptSettings(): void {
-    for (const [name, value] of this.#changed) this.#clean.set(name, value);
-    this.#changed.clear();
+    for (const [name, value] of this.#changed) {
+      if (name === NAME && isTraceparent(value)) continue;
+      this.#clean.set(name, value);
+      this.#changed.delete(name);
+    }
+  }
+
+  /**
+   * Whether a statement only sets the name, which is seen by the server's report and undone by one SET. A hook's own name is
+   * to be set again after DISCARD ALL; that of a tracing tool is not.
+   */
+  #renamesOnly(query: SubmittedQuery | null | undefined): boolean {
+    const text = query?.text ?? '';
+    if (!this.#clean.has(NAME) || !textRenamesOnly(text)) return false;
+    return !this.#ofSetup(query) || isTraceparent(/'([^']*)'/.exec(text)?.[1] ?? '');
   }
 
   get #active(): SubmittedQuery | null | undefined {

@@ -1,9 +1,11 @@
 import { describe, expect, it } from '@jest/globals';
 import {
+  isTraceparent,
   tagDropsStatements,
   tagLeavesState,
   tagUndoesSetup,
   textLeavesState,
+  textRenamesOnly,
   textSetsTimeLimit,
 } from './session-state.js';
 
@@ -108,6 +110,26 @@ describe('the text', () => {
     "SELECT set_config('a.b', 'x', true) FROM pg_settings",
   ])('says that none is: %s', (text) => {
     expect(textLeavesState(text)).toBe(false);
+  });
+
+  it.each([
+    ["SET application_name = 'x'", true],
+    ["set session application_name to 'x y' ;", true],
+    ["SET application_name='x' /*traceparent='00-1-2-01'*/", true],
+    ["SET application_name = 'x'; SET role admin", false],
+    ["SET application_name = 'x' /* a */ ; SET role admin -- */", false],
+    ["SET application_name = E'x\\''; LISTEN a --'", false],
+    ["SET application_names = 'x'", false],
+    ["SET LOCAL application_name = 'x'", false],
+    ['SET application_name = DEFAULT', false],
+    [`SET application_name = '${"'".repeat(50_000)}`, false],
+  ])('says whether the name is all that is set: %.60s', (text, expected) => {
+    expect(textRenamesOnly(text)).toBe(expected);
+  });
+
+  it('knows a trace context by its shape', () => {
+    expect(isTraceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01')).toBe(true);
+    expect(isTraceparent('my app')).toBe(false);
   });
 
   it('tells when the borrower sets a time limit of its own', () => {

@@ -30,6 +30,20 @@ export function tagLeavesState(tag: string, text: string | undefined): boolean {
   return true;
 }
 
+/** One name and nothing else, perhaps with the comment of sqlcommenter behind it. */
+const RENAMES =
+  /^\s*SET\s+(?:SESSION\s+)?application_name\s*(?:=|\bTO\b)\s*'[^'\\]*'\s*(?:\/\*[^*]*\*\/\s*)?;?\s*$/i;
+
+/** Whether all that a statement does is to set `application_name`, which the server reports and one SET undoes. */
+export function textRenamesOnly(text: string): boolean {
+  return RENAMES.test(text);
+}
+
+/** A W3C `traceparent`, which tracing tools set as `application_name` before each statement. */
+export function isTraceparent(name: string): boolean {
+  return /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(name);
+}
+
 /** Whether the text of a statement changes the session in a way that no command tag shows. In doubt it does. */
 export function textLeavesState(text: string): boolean {
   if (makesTemporary(text)) return true;

@@ -1,6 +1,9 @@
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 
-/** How many connections there may be, and how many others have. The app's own are those of its role and name. */
+/**
+ * How many connections there may be, and how many others have. The app's own are those of
+ * its role and name, and those of its role that a tracing tool has named by a `traceparent` for the moment.
+ */
 export interface ConnectionBudget {
   readonly maxConnections: number;
   /** `superuser_reserved_connections` and, since PostgreSQL 16, `reserved_connections`. */
@@ -32,7 +35,8 @@ export const BUDGET = `(
       count(*) FILTER (WHERE datname = current_database())::int AS on_database
     FROM pg_catalog.pg_stat_activity
     WHERE usesysid IS NOT NULL AND datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
-      AND NOT (usename = session_user AND coalesce(application_name, '') = current_setting('application_name'))) a
+      AND NOT (usename = session_user AND (coalesce(application_name, '') = current_setting('application_name')
+        OR application_name ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'))) a
   WHERE r.rolname = session_user AND d.datname = current_database())`;
 
 /** How many connections all instances together may open. */

@@ -23,6 +23,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     super({
       ...options,
       ...settings.pool,
+      idleTimeoutMillis: settings.pool.idleTimeoutMs,
       dialOptions: () => plan.dialOptions(),
       explain: (cause) => {
         const { target, reason, cure: hint } = explain(cause, settings);

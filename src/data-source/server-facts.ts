@@ -60,15 +60,16 @@ async function rowOf(
 ): Promise<Row> {
   const asked = [Object.keys(wantedSettings(options))];
   try {
-    const { rows } = await connection.query<Row>(
-      `SELECT ${FACTS}, ${SETTINGS} AS settings, ${BUDGET} AS budget`,
-      asked,
-    );
+    // Not by way of a tracing tool: it may set `application_name`, which the budget asks for.
+    const { rows } = await connection.ownQuery<Row>({
+      text: `SELECT ${FACTS}, ${SETTINGS} AS settings, ${BUDGET} AS budget`,
+      values: asked,
+    });
     return rows[0]!;
   } catch (error) {
     if (!connection.usable) throw error;
     missing(`The settings in force and the connection budget can't be asked for: ${String(error)}`);
-    const { rows } = await connection.query<Row>(`SELECT ${FACTS}`);
+    const { rows } = await connection.ownQuery<Row>({ text: `SELECT ${FACTS}` });
     return { ...rows[0]!, settings: undefined, budget: undefined };
   }
 }

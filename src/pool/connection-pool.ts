@@ -35,9 +35,16 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.options = withoutSecrets(options);
     const type = options.Client ?? Client ?? (Connection as unknown as new (options: never) => C);
     this.#engine = new PoolEngine(options, type, this);
-    // What watches a `pg.Pool` reads `pool.options.max`. Not listed: a pool made of these options is to be the same pool.
-    if (options.max === undefined)
-      Object.defineProperty(this.options, 'max', { value: this.snapshot().max, enumerable: false });
+    // What watches a `pg.Pool` reads them. Not listed: a pool made of these options is to be the same pool.
+    const { idleTimeoutMs } = this.#engine;
+    const shown = {
+      max: this.snapshot().max,
+      // `pg-pool` has null for "never".
+      idleTimeoutMillis: idleTimeoutMs === Infinity ? null : idleTimeoutMs,
+    };
+    for (const [name, value] of Object.entries(shown))
+      if (options[name as keyof typeof shown] === undefined)
+        Object.defineProperty(this.options, name, { value, enumerable: false });
   }
 
   /** A connection, by promise or callback, as `pg.Pool` gives it; rejects with the error that `pg.Pool` gives. */

@@ -311,6 +311,11 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     return this.#supply.expiredCount;
   }
 
+  /** How long a connection may stay idle; `Infinity` is for ever. */
+  get idleTimeoutMs(): number {
+    return this.#limits.idleTimeoutMs;
+  }
+
   /** The pool at this moment; costs the same however many connections and waiters there are. */
   snapshot(): PoolSnapshot {
     const { size, max } = this.#limits;

@@ -196,6 +196,33 @@ describe('connect() and query() fail as those of pg.Pool', () => {
   });
 });
 
+describe('what stays different from pg.Pool', () => {
+  it('is that connect and acquire are emitted when verify has passed', async () => {
+    const [theirs, ours] = await both(async (make) => {
+      const seen: string[] = [];
+      const verify = (_: unknown, done: () => void) => {
+        seen.push('verify');
+        done();
+      };
+      const pool = open(make, { verify });
+      for (const event of ['connect', 'acquire'] as const) pool.on(event, () => seen.push(event));
+      (await pool.connect()).release();
+      return seen;
+    });
+    expect(theirs).toEqual(['connect', 'acquire', 'verify']);
+    expect(ours).toEqual(['verify', 'connect', 'acquire']);
+  });
+
+  it('is that a statement that fails leaves its connection open', async () => {
+    const counts = await both(async (make) => {
+      const pool = open(make);
+      await failure(pool.query('SELECT nothing'));
+      return pool.totalCount;
+    });
+    expect(counts).toEqual([0, 1]);
+  });
+});
+
 describe('the end of connections', () => {
   it.each([
     ['a used-up client', { maxUses: 1 }, 'remove expended client'],

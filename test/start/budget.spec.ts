@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
 import { DatabaseModule, type DatabaseModuleOptions } from 'nestjs-database';
+import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
@@ -62,6 +63,18 @@ describe('the connection budget at start', () => {
     expect(await start({ instances: 2 })).toEqual([
       expect.stringMatching(/has 29 for it .* 6 in use by others/),
     ]);
+  });
+
+  it('counts connections of the app that a tracing tool has named for a statement as its own', async () => {
+    const client = new pg.Client(server.url);
+    await client.connect();
+    await client.query("SET application_name = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'");
+    try {
+      expect(await start({ instances: 1, pool: { size: 20, maxOverflow: 15 } })).toEqual([]);
+      expect(await start({ instances: 3 })).toEqual([expect.stringContaining('0 in use by others')]);
+    } finally {
+      await client.end();
+    }
   });
 
   it('knows the limits of the role and of the database', async () => {

@@ -1,0 +1,237 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text as readAll } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { type Context, type ContextManager, context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { PgInstrumentation, type PgInstrumentationConfig } from '@opentelemetry/instrumentation-pg';
+import {
+  BasicTracerProvider,
+  InMemorySpanExporter,
+  type ReadableSpan,
+  SimpleSpanProcessor,
+} from '@opentelemetry/sdk-trace-base';
+import pg from 'pg';
+import { type Connection, ConnectionPool, type PoolOptions } from '../../src/pool.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+/** That of OpenTelemetry for Node. */
+class Contexts implements ContextManager {
+  readonly #current = new AsyncLocalStorage<Context>();
+  active = () => this.#current.getStore() ?? ROOT_CONTEXT;
+  with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
+    entered: Context,
+    fn: F,
+    thisArg?: ThisParameterType<F>,
+    ...args: A
+  ): ReturnType<F> {
+    return this.#current.run(entered, () => fn.apply(thisArg, args));
+  }
+  bind<T>(entered: Context, target: T): T {
+    if (typeof target !== 'function') return target;
+    const called: (...args: unknown[]) => unknown = target as never;
+    return ((...args: unknown[]) => this.#current.run(entered, () => called(...args))) as T;
+  }
+  enable = () => this;
+  disable = () => this;
+}
+
+const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/;
+const NAME = `SELECT current_setting('application_name') AS name`;
+
+describe('connections that OpenTelemetry traces', () => {
+  let database: TestDatabase;
+  let pool: ConnectionPool | undefined;
+  let undo: (() => void) | undefined;
+  const exporter = new InMemorySpanExporter();
+  const provider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] });
+
+  const instrument = (config: PgInstrumentationConfig = {}) => {
+    const instrumentation = new PgInstrumentation(config);
+    instrumentation.setTracerProvider(provider);
+    const [definition] = instrumentation.getModuleDefinitions();
+    // What its hook of `require` does, which Jest does not use.
+    definition!.patch!(pg);
+    undo = () => void definition!.unpatch!(pg);
+  };
+  const open = (options: PoolOptions = {}) =>
+    (pool = new ConnectionPool<Connection>({
+      connectionString: database.url,
+      application_name: 'mine',
+      max: 1,
+      ...options,
+    }));
+  const inSpan = <T>(work: () => Promise<T>) => {
+    const span = trace.getTracer('test').startSpan('request');
+    return context.with(trace.setSpan(ROOT_CONTEXT, span), work).finally(() => span.end());
+  };
+  const spans = () => exporter.getFinishedSpans();
+  const told = ({ name, kind, attributes, status }: ReadableSpan) => ({ name, kind, attributes, status });
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    context.setGlobalContextManager(new Contexts());
+    trace.setGlobalTracerProvider(provider);
+  });
+  afterEach(async () => {
+    await pool?.drain({ timeoutMs: 0 });
+    pool = undefined;
+    undo?.();
+    exporter.reset();
+  });
+  afterAll(() => database.drop());
+
+  it('have the spans that those of pg have, under the span of the caller', async () => {
+    instrument();
+    const runs = [];
+    for (const client of [new pg.Client(database.url), undefined]) {
+      exporter.reset();
+      await client?.connect();
+      const lent = client ?? (await open({ application_name: undefined }).connect());
+      await inSpan(async () => {
+        await lent.query('SELECT 1');
+        await lent.query('SELECT $1::int', [1]);
+        await lent.query({ name: 'named', text: 'SELECT 2' });
+        await expect(lent.query('SELECT nothing')).rejects.toThrow();
+        await new Promise((resolve) => lent.query('SELECT 3', resolve));
+        // The second one waits for the first.
+        await Promise.all([lent.query('SELECT 4'), lent.query('SELECT 5')]);
+      });
+      if (client) await client.end();
+      else (lent as unknown as { release(): void }).release();
+      const [parent] = spans().filter(({ name }) => name === 'request');
+      const queries = spans().filter(({ name }) => name.startsWith('pg.query'));
+      for (const { parentSpanContext } of queries)
+        expect(parentSpanContext?.spanId).toBe(parent!.spanContext().spanId);
+      runs.push(spans().map(told));
+    }
+    expect(runs[1]).toEqual(runs[0]);
+    expect(runs[0]).toHaveLength(9);
+  });
+
+  it('are cleaned and validated without a span', async () => {
+    instrument();
+    open({ validateAfterIdleMs: 0 });
+    const client = await pool!.connect();
+    await client.query('BEGIN');
+    await client.query('SET search_path TO pg_catalog');
+    client.release();
+    (await pool!.connect()).release();
+    await new Promise((resolve) => setTimeout(resolve, 5));
+    (await pool!.connect()).release();
+    const { counters } = pool!.snapshot();
+    expect(counters).toMatchObject({ rollbacks: 1, resets: 1, validations: expect.any(Number) });
+    expect(counters.validations).toBeGreaterThan(0);
+    expect(spans().map(({ name }) => name.split(' ')[0])).toEqual([
+      'pg.connect',
+      'pg.query:BEGIN',
+      'pg.query:SET',
+    ]);
+  });
+
+  it('get their application_name back after the trace context, without DISCARD ALL', async () => {
+    instrument({ enableTraceContextPropagation: true });
+    open({ validateAfterIdleMs: 0 });
+    const nameNow = async () =>
+      (
+        await database.sql<{ name: string }>(
+          `SELECT application_name AS name FROM pg_stat_activity
+           WHERE pid <> pg_backend_pid() AND datname = current_database()`,
+        )
+      ).map(({ name }) => name);
+    for (let round = 0; round < 3; round += 1) {
+      const client = await pool!.connect();
+      const { rows } = await inSpan(() => client.query<{ name: string }>(NAME));
+      expect(rows[0]!.name).toMatch(TRACEPARENT);
+      client.release();
+      // The next lease waits until the last one is clean.
+      (await pool!.connect()).release();
+      expect(await nameNow()).toEqual(['mine']);
+    }
+    await inSpan(() => pool!.query('SELECT 1'));
+    expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 0, rollbacks: 0 });
+  });
+
+  it('clear what else a borrower has set, and take no trace context for a name of theirs', async () => {
+    instrument({ enableTraceContextPropagation: true });
+    open({
+      onConnect: async (client: Connection) => {
+        await client.query(`SET application_name = 'of the hook'`);
+        await client.query(`SET search_path TO pg_catalog`);
+      },
+    });
+    const settings = async () => {
+      const client = await pool!.connect();
+      undo?.();
+      const { rows } = await client.ownQuery({
+        text: `SELECT current_setting('application_name') AS name, current_setting('search_path') AS path`,
+      });
+      client.release();
+      return rows;
+    };
+    await inSpan(() => pool!.query(`SELECT 1`));
+    expect(await settings()).toEqual([{ name: 'of the hook', path: 'pg_catalog' }]);
+    await inSpan(() => pool!.query(`SET search_path TO public`));
+    expect(await settings()).toEqual([{ name: 'of the hook', path: 'pg_catalog' }]);
+    expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 1 });
+  });
+
+  it('are clean after statements with the comments of sqlcommenter, and seen to change as without them', async () => {
+    instrument({ addSqlCommenterCommentToQueries: true });
+    open();
+    await database.sql('CREATE TABLE notes (n int)');
+    await database.sql('GRANT ALL ON notes TO app');
+    await inSpan(async () => {
+      await pool!.query('SELECT 1');
+      await pool!.query('INSERT INTO notes VALUES ($1)', [1]);
+      const client = await pool!.connect();
+      await client.query('BEGIN');
+      await client.query('SET LOCAL search_path TO pg_catalog');
+      await client.query('COMMIT');
+      client.release();
+    });
+    const client = await pool!.connect();
+    await inSpan(() => client.query('SELECT 2'));
+    expect(client.lastSql).toMatch(/^SELECT 2 \/\*traceparent='00-/);
+    client.release();
+    expect(pool!.snapshot().counters.resets).toBe(0);
+    await inSpan(() => pool!.query('SET search_path TO pg_catalog'));
+    await inSpan(() => pool!.query(`SET application_name = 'other'`));
+    expect((await pool!.query<{ name: string }>(NAME)).rows[0]!.name).toBe('mine');
+    expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 1 });
+  });
+
+  it('are traced by the usual registration, in a process of its own', async () => {
+    const script = `
+      import { createRequire } from 'node:module';
+      const require = createRequire(${JSON.stringify(import.meta.url)});
+      const { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } = require('@opentelemetry/sdk-trace-base');
+      const { PgInstrumentation } = require('@opentelemetry/instrumentation-pg');
+      const exporter = new InMemorySpanExporter();
+      const instrumentation = new PgInstrumentation();
+      instrumentation.setTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }));
+      require('pg');
+      const { ConnectionPool } = await import(${JSON.stringify(new URL('../../src/pool.ts', import.meta.url).href)});
+      const pool = new ConnectionPool({ connectionString: process.env.POOL_URL });
+      await pool.query('SELECT 1');
+      await pool.end();
+      console.log(exporter.getFinishedSpans().map(({ name }) => name.split(' ')[0]).join());
+    `;
+    const child = spawn(
+      process.execPath,
+      [
+        '--import',
+        new URL('../support/typescript.mjs', import.meta.url).href,
+        '--input-type=module',
+        '-e',
+        script,
+      ],
+      {
+        env: { ...process.env, NODE_OPTIONS: '', POOL_URL: database.url },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const [said, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
+    expect([said, code]).toEqual(['pg.connect,pg.query:SELECT\n', 0]);
+  });
+});
