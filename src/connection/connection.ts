@@ -291,7 +291,7 @@ export class Connection extends Client {
     return this.#terms.shared ? undefined : this.#changes.renamedFrom;
   }
 
-  /** A statement of the pool or the module and of no borrower: tracing tools do not see it. */
+  /** @internal A statement of the pool or the module and of no borrower: tracing tools do not see it. */
   ownQuery<R extends QueryResultRow>(statement: {
     text: string;
     values?: unknown[];
