@@ -216,7 +216,7 @@ export class Connection extends Client {
 
   /** Whether the session was seen to change since it was last clean. */
   get dirty(): boolean {
-    if (this.#changes.dirtiedBy !== undefined) return true;
+    if (this.#changes.dirtiedBy !== undefined || this.#changes.renamedBy !== undefined) return true;
     // A pooler reports the settings of whichever session it takes.
     return this.#changes.settingsChanged && !this.#terms.shared;
   }
@@ -259,7 +259,11 @@ export class Connection extends Client {
       return this.#cancelling && this.#cancelOver().then(() => ({ rolledBack: false, cleared: false }));
     const settled = isQuiet(this) && this.transaction === 'I' && !this.#cancelling && !this.#suspectStandby;
     const renamed = mode === 'smart' && this.#renamedFrom !== undefined;
-    if (settled && !renamed && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) return undefined;
+    if (settled && !renamed && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) {
+      // Set to what it was.
+      this.#changes.renamedBy = undefined;
+      return undefined;
+    }
     return this.#restore(mode, timeoutMs);
   }
 
@@ -273,8 +277,9 @@ export class Connection extends Client {
       cancelled: () => this.#cancelOver(),
       timeoutMs,
     });
-    const left = restored.cleared ? undefined : this.#changes.dirtiedBy;
+    const left = restored.cleared ? undefined : (this.#changes.dirtiedBy ?? this.#changes.renamedBy);
     this.#changes.dirtiedBy = undefined;
+    this.#changes.renamedBy = undefined;
     this.#changes.acceptSettings();
     this.#suspectStandby = false;
     this.#limit.resume();
@@ -284,7 +289,8 @@ export class Connection extends Client {
   /** Behind a pooler never: what was changed is in a session that is somebody else's by now. */
   #clears(mode: ResetMode): boolean {
     if (this.#terms.shared) return false;
-    return mode === 'discard' || (mode === 'smart' && this.dirty);
+    const { dirtiedBy, settingsChanged } = this.#changes;
+    return mode === 'discard' || (mode === 'smart' && (dirtiedBy !== undefined || settingsChanged));
   }
 
   /** A pooler keeps the name of each client itself, and gives it to whichever session it takes. */
@@ -292,7 +298,7 @@ export class Connection extends Client {
     return this.#terms.shared ? undefined : this.#changes.renamedFrom;
   }
 
-  /** A statement of the pool or the module and of no borrower: tracing tools do not see it. */
+  /** @internal A statement of the pool or the module and of no borrower: tracing tools do not see it. */
   ownQuery<R extends QueryResultRow>(statement: {
     text: string;
     values?: unknown[];

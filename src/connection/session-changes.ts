@@ -19,6 +19,8 @@ export class SessionChanges {
   readonly setup: SubmittedQuery[] = [];
   /** The statement by which the session was seen to change since it was last clean. */
   dirtiedBy: string | undefined;
+  /** The statement by which a borrower has set `application_name` since, where that alone is to be undone. */
+  renamedBy: string | undefined;
   #inSetup = true;
   /** Statements of the hooks that stand in the line; nobody else's are before them. */
   #setupAhead = 0;
@@ -70,7 +72,7 @@ export class SessionChanges {
       this.#leavesState(active?.text ?? '') ||
       // It takes away what the dial's hooks have set, which is not in the startup packet.
       (this.setup.length > 0 && tagUndoesSetup(tag));
-    if (!changed || (tag === 'SET' && this.#renamesOnly(active))) return;
+    if (!changed || (tag === 'SET' && this.#renames(active))) return;
     if (!this.#ofSetup(active)) this.dirtiedBy ??= active?.text ?? tag;
     else if (active && !this.setup.includes(active)) this.setup.push(active);
   }
@@ -113,12 +115,15 @@ export class SessionChanges {
 
   /**
    * Whether a statement only sets the name, which is seen by the server's report and undone by one SET. A hook's own name is
-   * to be set again after DISCARD ALL; that of a tracing tool is not.
+   * to be set again after DISCARD ALL; that of a tracing tool is not, and is no wish of a borrower.
    */
-  #renamesOnly(query: SubmittedQuery | null | undefined): boolean {
+  #renames(query: SubmittedQuery | null | undefined): boolean {
     const text = query?.text ?? '';
     if (!this.#clean.has(NAME) || !textRenamesOnly(text)) return false;
-    return !this.#ofSetup(query) || isTraceparent(/'([^']*)'/.exec(text)?.[1] ?? '');
+    if (isTraceparent(/'([^']*)'/.exec(text)?.[1] ?? '')) return true;
+    if (this.#ofSetup(query)) return false;
+    this.renamedBy ??= text;
+    return true;
   }
 
   get #active(): SubmittedQuery | null | undefined {

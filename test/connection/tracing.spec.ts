@@ -143,6 +143,8 @@ describe('connections that OpenTelemetry traces', () => {
       const client = await pool!.connect();
       const { rows } = await inSpan(() => client.query<{ name: string }>(NAME));
       expect(rows[0]!.name).toMatch(TRACEPARENT);
+      // A query runner would keep a connection that its borrower has changed.
+      expect(client.dirty).toBe(false);
       client.release();
       // The next lease waits until the last one is clean.
       (await pool!.connect()).release();
@@ -196,7 +198,10 @@ describe('connections that OpenTelemetry traces', () => {
     client.release();
     expect(pool!.snapshot().counters.resets).toBe(0);
     await inSpan(() => pool!.query('SET search_path TO pg_catalog'));
-    await inSpan(() => pool!.query(`SET application_name = 'other'`));
+    const renamed = await pool!.connect();
+    await inSpan(() => renamed.query(`SET application_name = 'other'`));
+    expect(renamed.dirty).toBe(true);
+    renamed.release();
     expect((await pool!.query<{ name: string }>(NAME)).rows[0]!.name).toBe('mine');
     expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 1 });
   });
