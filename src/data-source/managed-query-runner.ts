@@ -19,9 +19,11 @@ import { DatabaseError, PoolClosedError, PoolLeaseReclaimedError } from '../data
 import type { EchoSettings } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import type { Leased } from '../pool/link.js';
-import { type Caller, captureSite, framesOf } from '../pool/lease.js';
+import { type Caller, captureSite } from '../pool/lease.js';
+import { type CallSite, framesOf } from '../stack-frames.js';
 import { type DatabaseLoggers, statementText } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
+import { failedQuery } from './failed-query.js';
 import { RunnerLease } from './runner-lease.js';
 import { currentUnit, isWithin, unitOfFlow, type WorkUnit } from './unit-of-work.context.js';
 
@@ -58,9 +60,6 @@ export interface RunnerContext {
 const NONE = undefined as unknown as Promise<unknown>;
 
 const ignore = () => undefined;
-
-/** A place in the code; its text is made only when it is read. */
-type CallSite = { stack?: string };
 
 /**
  * The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. The runner of a request
@@ -112,7 +111,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (!this.mayHold) return Promise.reject(clientHasGone(this.borrowerName));
     this.pinned = true;
     this.pinnedBy ??= currentUnit();
-    return this.currentLease().connected;
+    return this.currentLease(callers.connect).connected;
   }
 
   /** @internal Rolls back what is open and releases the connection. The runner stays usable: its next statement acquires again. */
@@ -392,12 +391,12 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
           const driverError = lossBehind(error, connection);
           if (!connection.usable) lease.lossReported = true;
           terminated = this.mayRepeat(driverError, connection, query);
-          throw new QueryFailedError(query, parameters, driverError as Error);
+          throw failedQuery(query, parameters, driverError, echo !== false && echo.parameters);
         }
       });
     const elapsedMs = () => performance.now() - sent;
     try {
-      const lease = this.currentLease();
+      const lease = this.currentLease(callers.query);
       let raw: RawResult;
       try {
         raw = await send(lease);
@@ -470,7 +469,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): Promise<ReadStream> {
     if (this.isReleased) throw this.released();
     this.refuseLeftovers(query);
-    const lease = this.currentLease();
+    const lease = this.currentLease(callers.stream);
     return lease.run(async (connection) => {
       this.context.dataSource.logger.logQuery(query, parameters, this);
       const QueryStream = this.driver.loadStreamDependency() as QueryStreamClass;
@@ -549,11 +548,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   /** The lease there is, or a new one. */
-  private currentLease(): RunnerLease {
+  private currentLease(calledIn: Caller): RunnerLease {
     const { lease } = this;
     if (lease && !this.isSpent(lease)) return lease;
     if (lease) this.drop(lease);
-    return this.newLease();
+    return this.newLease(undefined, calledIn);
   }
 
   /** A lease in place of one whose connection the server has terminated, for what is left of the caller's wait. */
@@ -565,8 +564,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return this.newLease(acquireTimeoutMs > 0 ? left : undefined);
   }
 
-  private newLease(deadlineMs?: number): RunnerLease {
-    const lease = new RunnerLease(this.context.pool, this, currentUnit(), deadlineMs);
+  private newLease(deadlineMs?: number, calledIn?: Caller): RunnerLease {
+    const lease = new RunnerLease(this.context.pool, this, currentUnit(), deadlineMs, calledIn);
     this.lease = lease;
     // Where TypeORM looks for it.
     this.databaseConnectionPromise = lease.connected;
@@ -658,10 +657,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 }
 
 /** Left out of stacks: what is above them is the borrower. */
-const callers = {
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- only compared with frames
-  release: ManagedQueryRunner.prototype.release as Caller,
-};
+const callers = ManagedQueryRunner.prototype as unknown as Record<
+  'connect' | 'query' | 'release' | 'stream',
+  Caller
+>;
 
 type QueryStreamClass = new (query: string, parameters?: unknown[]) => Submittable;
 

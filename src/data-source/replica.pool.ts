@@ -52,7 +52,7 @@ export class ReplicaPool extends DataSourcePool {
       .catch((error: unknown) => {
         if (!outage.aborted || !isOutage(error, signal)) throw error;
         const left = Math.max(1, deadlineMs - (performance.now() - since));
-        return this.#primary().acquire({ ...request, deadlineMs: left });
+        return this.#primary().acquire({ ...request, deadlineMs: left, calledIn: undefined });
       });
   }
 

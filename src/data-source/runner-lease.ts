@@ -1,5 +1,6 @@
 import type { Connection } from '../connection/connection.js';
 import { PoolAcquireCancelledError } from '../database.errors.js';
+import type { Caller } from '../pool/lease.js';
 import type { Leased } from '../pool/link.js';
 import type { AcquireOptions, CancelSignal } from '../pool/waiters.js';
 import type { DataSourcePool } from './data-source.pool.js';
@@ -64,12 +65,16 @@ export class RunnerLease implements AcquireOptions {
   #onSettled: (() => void) | undefined;
   #over = false;
 
-  /** @param deadlineMs longest wait for the connection; the pool's own limit when it is not given */
+  /**
+   * @param deadlineMs longest wait for the connection; the pool's own limit when it is not given
+   * @param calledIn the runner's method whose caller asks for the connection
+   */
   constructor(
     pool: () => DataSourcePool | Promise<DataSourcePool>,
     private readonly holder: LeaseHolder,
     readonly unit: WorkUnit | undefined,
     readonly deadlineMs?: number,
+    public calledIn?: Caller,
   ) {
     this.borrower = holder.borrowerName;
     this.connected = this.#acquire(pool);
@@ -140,6 +145,8 @@ export class RunnerLease implements AcquireOptions {
   /** No await before the pool is asked: it takes the stack of the borrower, which an await would cut off. */
   async #acquire(poolOnceReady: () => DataSourcePool | Promise<DataSourcePool>): Promise<Leased<Connection>> {
     const pool = poolOnceReady();
+    // It is not on the stack any more when a pool that is not there yet is asked.
+    if (pool instanceof Promise) this.calledIn = undefined;
     const connection = await (pool instanceof Promise
       ? Promise.race([pool, this.signal.rejection()]).then((ready) => ready.acquire(this))
       : pool.acquire(this));

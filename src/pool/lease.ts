@@ -1,5 +1,6 @@
 import { shortSql } from '../database.errors.js';
 import type { LeaseInfo } from '../database.snapshot.js';
+import { type Caller, framesOf } from '../stack-frames.js';
 import type { Linked } from './linked-list.js';
 import type { PoolableClient } from './link.js';
 import type { Slot } from './slot.js';
@@ -83,16 +84,10 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   }
 }
 
-/** The frames of a captured stack without its first line, which names no error here. */
-export function framesOf(site: { stack?: string } | undefined): string | undefined {
-  return site?.stack?.replace(/^[^\n]*\n?/, '');
-}
-
 /** Frames kept when leak detection is on: below Nest and TypeORM, the user's own code is frame 13 to 16. */
 const LEAK_FRAMES = 50;
 
-/** A function, as `Error.captureStackTrace` takes it. */
-export type Caller = (...args: unknown[]) => unknown;
+export type { Caller };
 
 /** Remembers where the caller of `below` stands. */
 export function captureSite(below: Caller, deep: boolean): { stack?: string } {

@@ -1,4 +1,5 @@
 import { LinkedList } from './linked-list.js';
+import type { Caller } from '../stack-frames.js';
 import type { Linked } from './linked-list.js';
 
 /** What the pool needs of an `AbortSignal`; making one of those costs more than a whole acquire. */
@@ -41,6 +42,8 @@ export interface AcquireOptions {
    * @defaultValue not an explicit holder
    */
   heldFor?: () => WorkUnit | undefined;
+  /** The function whose caller asks: stacks begin there. It must be on the stack when `acquire` is called. */
+  calledIn?: Caller | undefined;
   /** Told when the pool takes the connection back by force: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;
 }
