@@ -9,6 +9,20 @@ type Inspect = (value: unknown, options: object) => string;
 /** Marks our errors with their family, so that `instanceof` holds between the ESM and the CommonJS build. */
 const FAMILY = Symbol.for('nestjs-database.error.family');
 
+/** Notes on an error whether its data source answers HTTP requests by it; for both builds of this package. */
+const HTTP_ERRORS = Symbol.for('nestjs-database.error.httpErrors');
+
+/** Notes on an error of a data source whether HTTP requests are answered by it (`httpErrors`). */
+export function noteHttpErrors(error: unknown, httpErrors: boolean): void {
+  if (typeof error === 'object' && error !== null && Object.isExtensible(error))
+    Object.defineProperty(error, HTTP_ERRORS, { value: httpErrors, configurable: true });
+}
+
+/** What the error's data source has noted; undefined for an error of no data source of this package. */
+export function httpErrorsOf(error: object): boolean | undefined {
+  return (error as { [HTTP_ERRORS]?: boolean })[HTTP_ERRORS];
+}
+
 /** What every error of this package is made from. */
 export interface DatabaseErrorOptions {
   /** Stable, for programs: `DATABASE_CONFIG_INVALID`, `POOL_ACQUIRE_TIMEOUT`, … */

@@ -22,6 +22,7 @@ import {
   getEntityManagerToken,
   getRepositoryToken,
 } from './database.tokens.js';
+import { HttpErrorsFilter } from './request/http-errors.filter.js';
 
 /** What stands under the options token: a factory's result, or what `forRoot` makes of the environment when asked. */
 type GivenOptions = DatabaseModuleOptions | (() => DatabaseModuleOptions);
@@ -48,8 +49,11 @@ export function rootProviders(name: string): Provider[] {
     ...connectionAlias(name),
     {
       provide: lifecycleToken(name),
-      useFactory: (source: DataSource) => new DataSourceLifecycle(source),
-      inject: [dataSource],
+      useFactory: (source: DataSource, httpErrors: HttpErrorsFilter) => {
+        httpErrors.serve(source);
+        return new DataSourceLifecycle(source);
+      },
+      inject: [dataSource, HttpErrorsFilter],
     },
   ];
 }

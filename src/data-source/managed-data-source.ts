@@ -227,6 +227,7 @@ export class ManagedDataSource extends DataSource {
       resetTimeoutMs: RESET_TIMEOUT_MS,
       acquireTimeoutMs: this.settings.pool.acquireTimeoutMs,
       retryTerminated: this.settings.retryTerminated,
+      httpErrors: this.settings.httpErrors,
       borrower,
     });
     Object.assign(runner, { manager: this.createEntityManager(runner) });

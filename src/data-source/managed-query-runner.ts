@@ -15,7 +15,12 @@ import type { Submittable } from 'pg';
 import type { Connection } from '../connection/connection.js';
 import { isTermination } from '../connection/disconnect.js';
 import { isSingleRepeatableStatement } from '../connection/sql-text.js';
-import { DatabaseError, PoolClosedError, PoolLeaseReclaimedError } from '../database.errors.js';
+import {
+  DatabaseError,
+  noteHttpErrors,
+  PoolClosedError,
+  PoolLeaseReclaimedError,
+} from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import type { Leased } from '../pool/link.js';
@@ -52,6 +57,8 @@ export interface RunnerContext {
   readonly acquireTimeoutMs: number;
   /** Whether a statement that the server has terminated is sent once more. */
   readonly retryTerminated: boolean;
+  /** Whether HTTP requests are answered by the errors of the data source. */
+  readonly httpErrors: boolean;
   /** The request whose runner this is; such a runner holds a connection only while it must. */
   readonly borrower: Borrower | undefined;
 }
@@ -391,7 +398,9 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
           const driverError = lossBehind(error, connection);
           if (!connection.usable) lease.lossReported = true;
           terminated = this.mayRepeat(driverError, connection, query);
-          throw failedQuery(query, parameters, driverError, echo !== false && echo.parameters);
+          const failed = failedQuery(query, parameters, driverError, echo !== false && echo.parameters);
+          noteHttpErrors(failed, this.context.httpErrors);
+          throw failed;
         }
       });
     const elapsedMs = () => performance.now() - sent;
@@ -574,7 +583,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
         if (this.lease === lease) this.databaseConnection = connection;
       },
       // A rejected promise that is kept would make the runner dead for ever.
-      () => this.forget(lease),
+      (error: unknown) => {
+        noteHttpErrors(error, this.context.httpErrors);
+        this.forget(lease);
+      },
     );
     return lease;
   }

@@ -13,6 +13,9 @@ class WaitSignal implements CancelSignal {
   aborted = false;
   reason: unknown;
   private listener: (() => void) | undefined;
+  #leaveUnit: (() => void) | undefined;
+
+  constructor(private readonly unit: WorkUnit | undefined) {}
 
   abort(reason: Error): void {
     this.aborted = true;
@@ -20,12 +23,16 @@ class WaitSignal implements CancelSignal {
     this.listener?.();
   }
 
+  /** The pool listens only when the acquire has to wait. */
   addEventListener(_event: 'abort', listener: () => void): void {
     this.listener = listener;
+    this.#leaveUnit ??= this.unit?.addWait(this);
   }
 
   removeEventListener(): void {
     this.listener = undefined;
+    this.#leaveUnit?.();
+    this.#leaveUnit = undefined;
   }
 
   /** For a wait that the pool knows nothing of yet. */
@@ -57,7 +64,7 @@ export class RunnerLease implements AcquireOptions {
   readonly connected: Promise<Leased<Connection>>;
   /** The connection, while it is leased. */
   connection: Leased<Connection> | undefined;
-  readonly signal = new WaitSignal();
+  readonly signal: WaitSignal;
   readonly borrower: string | undefined;
   /** Whether a statement has failed with the loss of the connection, so that the caller knows of it. */
   lossReported = false;
@@ -77,6 +84,7 @@ export class RunnerLease implements AcquireOptions {
     public calledIn?: Caller,
   ) {
     this.borrower = holder.borrowerName;
+    this.signal = new WaitSignal(unit);
     this.connected = this.#acquire(pool);
     // A caller that uses the promise hears of its failure.
     this.connected.catch(ignore);

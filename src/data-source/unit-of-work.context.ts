@@ -1,10 +1,18 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
+/** A wait for a connection. */
+export interface Wait {
+  abort(reason: Error): void;
+}
+
 /**
  * A unit of work: the run of a request's handler, or a transaction inside of it. Sockets, timers and workers that it
- * starts keep it in their AsyncLocalStorage for as long as they live, so it holds nothing.
+ * starts keep it in their AsyncLocalStorage for as long as they live, so it holds nothing
+ * but the waits for a connection that are pending.
  */
 export class WorkUnit {
+  /** Waits for a connection of this unit and of those inside of it, while there are any; kept by the outermost unit. */
+  #waits: Set<Wait> | undefined;
   /** Set once the unit has ended. What its flow of calls asks for afterwards is not asked for by it. */
   over = false;
 
@@ -13,6 +21,23 @@ export class WorkUnit {
     readonly parent?: WorkUnit,
     readonly isTransaction = false,
   ) {}
+
+  /** A wait for a connection begins; what comes back ends it. */
+  addWait(wait: Wait): () => void {
+    const { outermost } = this;
+    const waits = (outermost.#waits ??= new Set());
+    waits.add(wait);
+    return () => waits.delete(wait);
+  }
+
+  /** Nothing reads the result of the unit any more: what waits for a connection on its behalf rejects. */
+  stopWaiting(reason: string): void {
+    for (const wait of [...(this.outermost.#waits ?? [])]) wait.abort(new Error(reason));
+  }
+
+  private get outermost(): WorkUnit {
+    return this.parent ? this.parent.outermost : this;
+  }
 }
 
 /** The innermost unit of the current flow of calls. The pool reads it to see whether units wait for each other. */

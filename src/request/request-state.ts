@@ -53,6 +53,8 @@ export class RequestState {
   end(answered: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
+    // Those of repositories and of the data source too, which are no runners of the request.
+    if (!answered) for (const run of this.#runs) run.stopWaiting('the client has closed the connection');
     for (const unit of this.units.values()) {
       if (this.#runs.size > 0) {
         if (!answered) unit.clientGone();

@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import {
   type CallHandler,
@@ -15,20 +15,10 @@ import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
 import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
+import { type HttpRequest, isHttp, messageOf, nameOf, responseOf } from './http-request.js';
 import { type Answer, HttpResponses } from './http-responses.js';
 import { RequestState } from './request-state.js';
 import { UnitOfWork } from './unit-of-work.js';
-
-/** A request as Nest hands it out: Express' is Node's own, Fastify's has it as `raw`. */
-interface HttpRequest {
-  readonly raw?: IncomingMessage;
-  readonly method?: string;
-  readonly baseUrl?: string;
-  /** Express' route. */
-  readonly route?: { path?: unknown };
-  /** Fastify's. */
-  readonly routeOptions?: { url?: string };
-}
 
 /** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
@@ -175,26 +165,4 @@ function httpRequest(request: unknown): HttpRequest {
     code: 'REQUEST_NOT_HTTP',
     hint: 'Elsewhere take a runner of your own: dataSource.createQueryRunner(), released in a finally block, or dataSource.transaction().',
   });
-}
-
-function isHttp(request: unknown): request is HttpRequest {
-  const http = request as (HttpRequest & { headers?: unknown }) | undefined;
-  return typeof http?.method === 'string' && typeof http.headers === 'object';
-}
-
-function messageOf(request: HttpRequest): IncomingMessage {
-  return request.raw ?? (request as IncomingMessage);
-}
-
-/** Express' response is Node's own, Fastify's has it as `raw`; undefined for what is none. */
-function responseOf(given: unknown): ServerResponse | undefined {
-  const response =
-    (given as { raw?: ServerResponse } | undefined)?.raw ?? (given as ServerResponse | undefined);
-  return typeof response?.on === 'function' ? response : undefined;
-}
-
-/** `GET /users/:id`: the route and not the URL, which may hold secrets and would be a label of its own per request. */
-function nameOf({ method, baseUrl = '', route, routeOptions }: HttpRequest): string {
-  const path = typeof route?.path === 'string' ? baseUrl + route.path : routeOptions?.url;
-  return `${method} ${path ?? 'request'}`;
 }
