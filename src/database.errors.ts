@@ -68,14 +68,13 @@ export class DatabaseError extends Error {
     Object.defineProperty(this, FAMILY, { value: familiesOf(new.target) });
     // Not by the prototype: test frameworks show and compare what stands there.
     Object.defineProperty(this, INSPECT, {
-      value: (_depth: number, options: object, inspect: Inspect) =>
-        inspectedError(this, {}, options, inspect),
+      value: (_depth: number, options: object, inspect: Inspect) => paragraphOf(this, {}, options, inspect),
     });
   }
 }
 
 /** An error as a log prints it: one paragraph with its enumerable texts and figures, and a line for each cause. */
-export function inspectedError(
+export function paragraphOf(
   error: Error,
   further: Readonly<Record<string, unknown>>,
   options: object,

@@ -1,5 +1,5 @@
 import { QueryFailedError } from 'typeorm';
-import { inspectedError, shortSql } from '../database.errors.js';
+import { paragraphOf, shortSql } from '../database.errors.js';
 import { callSite, standAt, withoutStack } from '../stack-frames.js';
 
 /** What the server says about a failure beside its message. */
@@ -36,5 +36,5 @@ function inspectFailedQuery(
     if (this[key] !== undefined) shown[key] = key === 'query' ? shortSql(this.query) : this[key];
   if (Object.keys(this).includes('parameters') && this.parameters) shown.parameters = this.parameters;
   const bare = Object.create(null, { stack: { get: () => this.stack } }) as Error;
-  return inspectedError(bare, shown, options, inspect);
+  return paragraphOf(bare, shown, options, inspect);
 }

@@ -30,7 +30,7 @@ import { type DatabaseLoggers, statementText } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
 import { failedQuery } from './failed-query.js';
 import { RunnerLease } from './runner-lease.js';
-import { currentUnit, isWithin, unitOfFlow, type WorkUnit } from './unit-of-work.context.js';
+import { currentUnit, isWithin, nameOfUnit, unitOfFlow, type WorkUnit } from './unit-of-work.context.js';
 
 /** A request that keeps a runner. */
 export interface Borrower {
@@ -59,6 +59,8 @@ export interface RunnerContext {
   readonly retryTerminated: boolean;
   /** Whether HTTP requests are answered by the errors of the data source. */
   readonly httpErrors: boolean;
+  /** The method of the data source that has made the runner for one call: `dataSource.query`. */
+  readonly caller: string | undefined;
   /** The request whose runner this is; such a runner holds a connection only while it must. */
   readonly borrower: Borrower | undefined;
 }
@@ -382,6 +384,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     let sent = begun;
     let first = true;
     let terminated = false;
+    let repeated = false;
     const send = (lease: RunnerLease) =>
       lease.run(async (connection) => {
         if (first) {
@@ -398,6 +401,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
           const driverError = lossBehind(error, connection);
           if (!connection.usable) lease.lossReported = true;
           terminated = this.mayRepeat(driverError, connection, query);
+          if (!connection.usable && !(terminated && !repeated)) lease.noteLoss();
           const failed = failedQuery(query, parameters, driverError, echo !== false && echo.parameters);
           noteHttpErrors(failed, this.context.httpErrors);
           throw failed;
@@ -412,6 +416,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       } catch (error) {
         if (!terminated) throw error;
         terminated = false;
+        repeated = true;
         raw = await send(this.nextLease(lease, begun));
       }
       const ms = elapsedMs();
@@ -545,6 +550,21 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return this.context.borrower?.name;
   }
 
+  /**
+   * @internal What is known of a runner without a request of its own, from what it does: TypeORM makes the runners of repositories
+   * as it makes those of callers. Asked when a message is made, and not before.
+   */
+  describe(lastSql: string | undefined): string | undefined {
+    const inTransaction = this.isTransactionActive && this.transactionUnits[0]?.isTransaction;
+    const who =
+      this.context.caller ??
+      (inTransaction ? 'dataSource.transaction' : undefined) ??
+      (lastSql && repositoryOf(lastSql, this.context.dataSource)) ??
+      'a query runner';
+    const request = this.lease?.unit && nameOfUnit(this.lease.unit);
+    return request ? `${who} in ${request}` : who;
+  }
+
   /** @internal The unit that keeps the connection on purpose, for the pool's search for deadlocks. */
   get heldFor(): WorkUnit | undefined {
     if (this.isTransactionActive) {
@@ -666,6 +686,15 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     error.message = `Query runner already released${by}. Cannot run queries anymore. ${where}`;
     return error;
   }
+}
+
+/** The repository that TypeORM has made a statement for, by the first table in it that is an entity's. */
+function repositoryOf(sql: string, { entityMetadatas }: DataSource): string | undefined {
+  const quoted = /^(?:SELECT .*?FROM|INSERT INTO|UPDATE|DELETE FROM) ("[^"]+"(?:\."[^"]+")?)/s.exec(sql)?.[1];
+  if (quoted === undefined) return undefined;
+  const table = quoted.replaceAll('"', '');
+  const entity = entityMetadatas.find(({ tablePath }) => tablePath === table);
+  return entity && `a repository of ${entity.name}`;
 }
 
 /** Left out of stacks: what is above them is the borrower. */

@@ -50,6 +50,8 @@ class WaitSignal implements CancelSignal {
 export interface LeaseHolder {
   /** Name for warnings and errors. */
   readonly borrowerName: string | undefined;
+  /** What is known of a holder without a name. */
+  describe(lastSql: string | undefined): string | undefined;
   /** The unit of work that keeps the connection on purpose: by an open transaction, or by `connect()`. */
   readonly heldFor: WorkUnit | undefined;
   /** The last statement that was under way has settled. */
@@ -68,6 +70,7 @@ export class RunnerLease implements AcquireOptions {
   readonly borrower: string | undefined;
   /** Whether a statement has failed with the loss of the connection, so that the caller knows of it. */
   lossReported = false;
+  #pool: DataSourcePool | undefined;
   #running = 0;
   #onSettled: (() => void) | undefined;
   #over = false;
@@ -90,6 +93,11 @@ export class RunnerLease implements AcquireOptions {
     this.connected.catch(ignore);
   }
 
+  /** For the messages of the pool. */
+  describe(lastSql: string | undefined): string | undefined {
+    return this.holder.describe(lastSql);
+  }
+
   /** For the pool's search for deadlocks. */
   heldFor(): WorkUnit | undefined {
     return this.holder.heldFor;
@@ -102,6 +110,11 @@ export class RunnerLease implements AcquireOptions {
   /** Statements under way, those included that wait for the connection. */
   get running(): number {
     return this.#running;
+  }
+
+  /** A statement has failed for the loss of its connection. */
+  noteLoss(): void {
+    if (this.#pool) this.#pool.log.statementsLost += 1;
   }
 
   /** Pending waits for the connection reject with a PoolAcquireCancelledError; a connection that is leased stays. */
@@ -153,10 +166,14 @@ export class RunnerLease implements AcquireOptions {
   /** No await before the pool is asked: it takes the stack of the borrower, which an await would cut off. */
   async #acquire(poolOnceReady: () => DataSourcePool | Promise<DataSourcePool>): Promise<Leased<Connection>> {
     const pool = poolOnceReady();
+    if (!(pool instanceof Promise)) this.#pool = pool;
     // It is not on the stack any more when a pool that is not there yet is asked.
     if (pool instanceof Promise) this.calledIn = undefined;
     const connection = await (pool instanceof Promise
-      ? Promise.race([pool, this.signal.rejection()]).then((ready) => ready.acquire(this))
+      ? Promise.race([pool, this.signal.rejection()]).then((ready) => {
+          this.#pool = ready;
+          return ready.acquire(this);
+        })
       : pool.acquire(this));
     if (this.#over) {
       // The lease ended in the moment in which the connection came.

@@ -22,6 +22,9 @@ export class WorkUnit {
     readonly isTransaction = false,
   ) {}
 
+  /** Tells the name of the request: asked only when a message is made. Forgotten with the end of the unit. */
+  name: (() => string) | undefined;
+
   /** A wait for a connection begins; what comes back ends it. */
   addWait(wait: Wait): () => void {
     const { outermost } = this;
@@ -59,6 +62,12 @@ export function currentUnit(): WorkUnit | undefined {
   let unit = units.getStore();
   while (unit?.over) unit = unit.parent;
   return unit;
+}
+
+/** The request that a unit belongs to, `GET /users/:id`, while that is at work. */
+export function nameOfUnit(unit: WorkUnit): string | undefined {
+  for (let at: WorkUnit | undefined = unit; at; at = at.parent) if (at.name) return at.name();
+  return undefined;
 }
 
 /** Whether `unit` is `ancestor`, or inside of it. */

@@ -20,6 +20,8 @@ export interface PoolLease {
   readonly stack: string | undefined;
   /** Set when the pool has taken the connection back by force. */
   readonly reclaimedBy: Error | undefined;
+  /** As messages show it. */
+  info(): LeaseInfo;
 }
 
 export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<C>> {
@@ -29,6 +31,8 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   readonly unit: WorkUnit | undefined;
   released = false;
   leakReported = false;
+  /** While a statement runs the lease is no leak; it is looked at again then. */
+  leakLookAt: number;
   reclaimedBy: Error | undefined;
   /** Not listed: it may lead to all that its borrower knows. */
   readonly #request: AcquireOptions;
@@ -43,6 +47,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
     this.#request = request;
     this.borrower = request.borrower;
     this.unit = request.unit;
+    this.leakLookAt = since;
   }
 
   /** The unit of work that keeps the connection on purpose at this moment, if there is one. */
@@ -75,7 +80,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
 
   info(): LeaseInfo {
     return {
-      borrower: this.borrower,
+      borrower: this.borrower ?? this.#request.describe?.(this.lastSql),
       heldMs: Math.round(this.heldMs),
       inTransaction: this.inTransaction,
       lastSql: this.lastSql === undefined ? undefined : shortSql(this.lastSql),

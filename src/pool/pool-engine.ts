@@ -146,6 +146,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
       // A hook that throws must not leave the connection leased.
       rethrowLater(thrown);
     }
+    if (reason === 'shutdown') this.#voice.cut(lease.info());
     this.leases.close(lease);
     this.#voice.announce('release', error, lease.slot.client);
     this.#supply.drop(lease.slot, reason, error);

@@ -116,6 +116,20 @@ export class Voice {
     this.#warn('CONNECTION_DIAL_FAILED', 'info', message, { error });
   }
 
+  /** At the end of a drain. */
+  cut(lease: LeaseInfo): void {
+    const message = `A connection was still in use at the end of the drain and was closed: ${describeLease(lease)}.`;
+    this.#warn('CONNECTION_CUT', 'info', message, { lease });
+  }
+
+  /** An acquire has failed although connections could be opened. */
+  #exhausted<E extends errors.PoolError>(error: E): E {
+    const { snapshot, holders } = error;
+    const message = `The pool is exhausted: ${describePool(snapshot!, holders)}`;
+    this.#warn('POOL_EXHAUSTED', 'info', message, { error });
+    return error;
+  }
+
   // Errors
 
   closedError(site?: CallSite, cause?: Error): errors.PoolClosedError {
@@ -129,14 +143,17 @@ export class Voice {
   }
 
   queueFullError(site: CallSite): errors.PoolQueueFullError {
-    return this.#error(errors.PoolQueueFullError, 'The queue for a connection is full', site);
+    return this.#exhausted(
+      this.#error(errors.PoolQueueFullError, 'The queue for a connection is full', site),
+    );
   }
 
   timeoutError(afterMs: number, site: CallSite, cause: Error | undefined): errors.PoolAcquireTimeoutError {
     const message = `Connection timeout: no connection within ${duration(afterMs)} (timeout exceeded when trying to connect)`;
     const held = 'Look at who holds the connections; then at size, maxOverflow and acquireTimeoutMs.';
     const hint = (cause && this.explain(cause).hint) ?? held;
-    return this.#error(errors.PoolAcquireTimeoutError, message, site, { cause, hint });
+    const error = this.#error(errors.PoolAcquireTimeoutError, message, site, { cause, hint });
+    return cause ? error : this.#exhausted(error);
   }
 
   dialError(cause: Error, site: CallSite): errors.PoolDialError {

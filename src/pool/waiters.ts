@@ -27,6 +27,8 @@ export interface AcquireOptions {
   deadlineMs?: number;
   /** Who asks, for warnings and errors: `GET /users/:id`. */
   borrower?: string;
+  /** What is known of a borrower without a name, when it is to be shown; by its last statement, too. */
+  describe?: (lastSql: string | undefined) => string | undefined;
   /**
    * Whether the first dial that fails is the end, also when the server says that it is only waking up or starting; else
    * that is waited for, up to the deadline.

@@ -6,9 +6,10 @@ import {
   BaseExceptionFilter,
   HttpAdapterHost,
 } from '@nestjs/core';
-import type { DataSource } from 'typeorm';
+import { type DataSource, QueryFailedError } from 'typeorm';
 import { ManagedDataSource } from '../data-source/managed-data-source.js';
-import { httpErrorsOf } from '../database.errors.js';
+import { moreLikeIt, Repeats } from '../data-source/repeats.js';
+import { httpErrorsOf, shortSql } from '../database.errors.js';
 import { type HttpAnswer, httpAnswerOf, mayBeOfGoneClient } from './http-answer.js';
 import { type HttpRequest, messageOf, nameOf, responseOf } from './http-request.js';
 
@@ -27,6 +28,7 @@ abstract class AnsweredError {
 @Catch(AnsweredError)
 export class HttpErrorsFilter implements ExceptionFilter {
   readonly #logger = new Logger('DatabaseRequest');
+  readonly #repeats = new Repeats();
   /** Whether a data source answers by its errors. */
   #on = false;
 
@@ -57,7 +59,14 @@ export class HttpErrorsFilter implements ExceptionFilter {
   }
 
   #note(request: HttpRequest, { exception }: HttpAnswer, error: Error): void {
-    this.#debug(request, `was answered with ${exception.getStatus()}`, error);
+    const what = `was answered with ${exception.getStatus()}`;
+    this.#debug(request, what, error);
+    // No line of the pool tells of a slow statement.
+    if (exception.getStatus() !== 504) return;
+    const more = this.#repeats.untold(nameOf(request));
+    if (more === undefined) return;
+    const sql = error instanceof QueryFailedError ? `, SQL ${shortSql(error.query)}` : '';
+    this.#logger.warn(`${nameOf(request)} ${what}: ${error.message}${sql}.${moreLikeIt(more)}`);
   }
 
   #debug(request: HttpRequest, what: string, error: Error): void {

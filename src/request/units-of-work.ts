@@ -12,13 +12,13 @@ import {
 import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
-import { managed } from '../data-source/managed-data-source.js';
+import { ManagedDataSource } from '../data-source/managed-data-source.js';
 import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
 import { type HttpRequest, isHttp, messageOf, nameOf, responseOf } from './http-request.js';
 import { type Answer, HttpResponses } from './http-responses.js';
 import { RequestState } from './request-state.js';
-import { UnitOfWork } from './unit-of-work.js';
+import { ForeignUnitOfWork, type RequestUnit, UnitOfWork } from './unit-of-work.js';
 
 /** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
@@ -55,13 +55,13 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
    * The unit of work of this request on this data source: always the same one.
    * @throws DatabaseError `REQUEST_NOT_HTTP` when the request is none of HTTP, whose end could be awaited
    */
-  of(request: unknown, dataSource: DataSource): UnitOfWork {
+  of(request: unknown, dataSource: DataSource): RequestUnit {
     const http = httpRequest(request);
     const message = messageOf(http);
     const state = this.stateOf(message);
     let unit = state.units.get(dataSource);
     if (!unit) {
-      unit = new UnitOfWork(managed(dataSource), nameOf(http), state.isCurrent, state.mayHold);
+      unit = unitOn(dataSource, nameOf(http), state);
       if (state.over) unit.end();
       state.units.set(dataSource, unit);
     }
@@ -79,7 +79,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
     const state = this.stateOf(message);
     // In case the platform is another one than the two whose requests lead to their responses.
     this.watch(state, message, response);
-    return inRun(state, next);
+    return inRun(state, request, next);
   }
 
   private stateOf(message: IncomingMessage): RequestState {
@@ -136,9 +136,9 @@ function isComplete(answer: Answer): boolean {
  * flow in which `handle()` is called, so that it is called in ours too. The run settles before its outcome is told: an
  * interceptor outside of this one may answer an error by a retry, which begins at once.
  */
-function inRun(state: RequestState, next: CallHandler): Observable<unknown> {
+function inRun(state: RequestState, request: HttpRequest, next: CallHandler): Observable<unknown> {
   return new Observable((subscriber) => {
-    const run = state.begin();
+    const run = state.begin(() => nameOf(request));
     const handling = runInUnit(run, () =>
       next.handle().subscribe({
         next: (value) => subscriber.next(value),
@@ -157,6 +157,21 @@ function inRun(state: RequestState, next: CallHandler): Observable<unknown> {
       state.settle(run);
     };
   });
+}
+
+/** @throws DatabaseError `DATA_SOURCE_FOREIGN` for a stand-in that makes no query runners */
+function unitOn(dataSource: DataSource, name: string, state: RequestState): RequestUnit {
+  if (dataSource instanceof ManagedDataSource)
+    return new UnitOfWork(dataSource, name, state.isCurrent, state.mayHold);
+  if (typeof (dataSource as Partial<DataSource> | undefined)?.createQueryRunner === 'function')
+    return new ForeignUnitOfWork(dataSource);
+  throw new DatabaseError(
+    '@InjectQueryRunner() needs a data source that makes query runners, and the one in its place has no createQueryRunner().',
+    {
+      code: 'DATA_SOURCE_FOREIGN',
+      hint: 'Where a test overrides the data source, give it createQueryRunner(), or override the runner too: overrideProvider(getQueryRunnerToken()).',
+    },
+  );
 }
 
 function httpRequest(request: unknown): HttpRequest {

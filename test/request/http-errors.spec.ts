@@ -183,6 +183,12 @@ describe.each([
       error: 'Gateway Timeout',
     });
     expect(loud()).toEqual([]);
+    await http.fetch('/slow');
+    // No line of the pool tells of it: once a minute the route is warned of.
+    const warnings = http.logger.of('DatabaseRequest').filter((line) => !line.includes('\n'));
+    expect(warnings).toEqual([
+      expect.stringMatching(/^GET \/slow was answered with 504: .*, SQL SELECT pg_sleep\(30\)/),
+    ]);
   });
 
   it('is answered with 503 while the database is away, without host and user', async () => {
