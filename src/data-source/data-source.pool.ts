@@ -14,7 +14,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
   /** What is known of a pooler in between. */
   readonly plan: PoolerPlan;
 
-  /** What it says to an operator. */
+  /** @internal What it says to an operator. */
   readonly log: PoolLog;
 
   constructor(

@@ -27,7 +27,7 @@ export interface AcquireOptions {
   deadlineMs?: number;
   /** Who asks, for warnings and errors: `GET /users/:id`. */
   borrower?: string;
-  /** What is known of a borrower without a name, when it is to be shown; by its last statement, too. */
+  /** @internal What is known of a borrower without a name, when it is to be shown; by its last statement, too. */
   describe?: (lastSql: string | undefined) => string | undefined;
   /**
    * Whether the first dial that fails is the end, also when the server says that it is only waking up or starting; else
@@ -44,7 +44,7 @@ export interface AcquireOptions {
    * @defaultValue not an explicit holder
    */
   heldFor?: () => WorkUnit | undefined;
-  /** The function whose caller asks: stacks begin there. It must be on the stack when `acquire` is called. */
+  /** @internal The function whose caller asks: stacks begin there. It must be on the stack when `acquire` is called. */
   calledIn?: Caller | undefined;
   /** Told when the pool takes the connection back by force: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;

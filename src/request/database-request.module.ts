@@ -3,7 +3,7 @@ import { APP_INTERCEPTOR, REQUEST } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { getDataSourceToken, getQueryRunnerToken, getUnitOfWorkToken } from '../database.tokens.js';
 import { HttpErrorsFilter } from './http-errors.filter.js';
-import type { RequestUnit } from './unit-of-work.js';
+import type { RequestUnit } from './foreign-unit-of-work.js';
 import { UnitsOfWork } from './units-of-work.js';
 
 /** The request's units of work, for all data sources: a static module, so that several roots share it. */

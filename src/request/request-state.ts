@@ -1,6 +1,6 @@
 import type { DataSource } from 'typeorm';
 import { WorkUnit, isWithin, unitOfFlow } from '../data-source/unit-of-work.context.js';
-import type { RequestUnit } from './unit-of-work.js';
+import type { RequestUnit } from './foreign-unit-of-work.js';
 
 /** How far one request has come, and its units of work by data source. */
 export class RequestState {

@@ -15,10 +15,11 @@ import type { DataSource } from 'typeorm';
 import { ManagedDataSource } from '../data-source/managed-data-source.js';
 import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
+import { ForeignUnitOfWork, type RequestUnit } from './foreign-unit-of-work.js';
 import { type HttpRequest, isHttp, messageOf, nameOf, responseOf } from './http-request.js';
 import { type Answer, HttpResponses } from './http-responses.js';
 import { RequestState } from './request-state.js';
-import { ForeignUnitOfWork, type RequestUnit, UnitOfWork } from './unit-of-work.js';
+import { UnitOfWork } from './unit-of-work.js';
 
 /** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
