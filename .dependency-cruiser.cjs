@@ -1,6 +1,9 @@
 // The rooms of the house: imports go down or to a sibling in the same room, never up and never in a circle.
 const floors = [
-  ['^src/database\\.(options|errors|snapshot)\\.ts$', '^src/(diagnosis|failures|stack-frames)\\.ts$'],
+  [
+    '^src/database\\.(options|typeorm-options|errors|snapshot)\\.ts$',
+    '^src/(diagnosis|failures|masking|stack-frames|statement-failures)\\.ts$',
+  ],
   ['^src/config/', '^src/connection/'],
   ['^src/pool(/|\\.ts$)'],
   ['^src/data-source/'],

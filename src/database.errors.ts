@@ -1,5 +1,8 @@
 import type { LeaseInfo, PoolSnapshot } from './database.snapshot.js';
+import { redact, shortSql } from './masking.js';
 import { callSite, standAt, userFramesOf } from './stack-frames.js';
+
+export { maskedSql, redact, shortSql } from './masking.js';
 
 /** What `util.inspect` asks an object for, Nest's logger with it. */
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
@@ -170,7 +173,7 @@ export class PasswordError extends ConnectionError {
   /** After `timeoutMs` milliseconds, of a call or of a dial that waited for it. */
   static late(timeoutMs: number): PasswordError {
     return new PasswordError(`The password function did not answer within ${timeoutMs} ms.`, {
-      hint: 'timeouts.connectMs (DB_CONNECT_TIMEOUT) bounds it.',
+      hint: 'connectTimeoutMs (pg: connectionTimeoutMillis) bounds it, as it bounds the dial.',
     });
   }
 }
@@ -290,72 +293,9 @@ export class PoolLeaseReclaimedError extends PoolError {
   }
 }
 
-/** `ALTER ROLE app PASSWORD '…'` */
-const PASSWORD_WORD = /password\s*/gi;
-const OPENING = /(?<escapes>E)?'|(?:U&|N)'|(?<tag>\$(?:[a-z_\x80-\uffff][\w\x80-\uffff]*)?\$)/iy;
-
-/** A statement for the log, without the password that it may set. One pass: a script may be long. */
-export function maskedSql(sql: string): string {
-  if (!/password/i.test(sql)) return sql;
-  let masked = '';
-  let from = 0;
-  for (const { 0: word, index } of sql.matchAll(PASSWORD_WORD)) {
-    const at = index + word.length;
-    // Inside the last one that was masked.
-    if (index < from) continue;
-    const end = literalEnd(sql, at);
-    if (end === at) continue;
-    masked += `${sql.slice(from, at)}'***'`;
-    from = end;
-  }
-  return from === 0 ? sql : masked + sql.slice(from);
-}
-
-/** Where the literal at `at` ends; `at` when there is none. In doubt all that follows belongs to it. */
-function literalEnd(sql: string, at: number): number {
-  OPENING.lastIndex = at;
-  const opening = OPENING.exec(sql);
-  if (!opening) return at;
-  const { escapes, tag } = opening.groups as { escapes?: string; tag?: string };
-  const begin = at + opening[0].length;
-  if (tag !== undefined) {
-    const closing = sql.indexOf(tag, begin);
-    return closing < 0 ? sql.length : closing + tag.length;
-  }
-  for (let end = begin; end < sql.length; end += 1) {
-    if (sql[end] === '\\' && escapes !== undefined) end += 1;
-    else if (sql[end] === "'") {
-      if (sql[end + 1] !== "'") return end + 1;
-      end += 1;
-      // The quote is part of the text where standard_conforming_strings is off.
-    } else if (sql[end] === '\\' && sql[end + 1] === "'") return sql.length;
-  }
-  return sql.length;
-}
-
-/** A statement as messages show it: on one line, cut, and without the password that it may set. */
-export function shortSql(sql: string, length = 200): string {
-  const line = maskedSql(sql.slice(0, length * 4))
-    .replace(/\s+/g, ' ')
-    .trim();
-  return line.length > length ? `${line.slice(0, length)}…` : line;
-}
-
 /** No connection at start, or not the one that was asked for. `code` is that of the diagnosis: `CONNECTION_REFUSED`, … */
 export class DatabaseConnectionError extends DatabaseError {
   static override readonly family: string = 'DatabaseConnectionError';
-}
-
-/** A text with the credentials of URLs in it masked. Each pattern takes all up to where its search ends, once. */
-export function redact(text: string): string {
-  const mask = (all: string, begin: string, rest: string) => {
-    const at = rest.lastIndexOf('@');
-    return at < 0 ? all : `${begin}***${rest.slice(at)}`;
-  };
-  return text
-    .replace(/(postgres(?:ql)?:\/\/)(.*)/gi, mask)
-    .replace(/(\/\/)([^\s"']*)/g, mask)
-    .replace(/((?:ssl)?password=)[^&\s"']*/gi, '$1***');
 }
 
 /**

@@ -1,5 +1,6 @@
 import { type DynamicModule, type FactoryProvider, Module, type Provider } from '@nestjs/common';
 import { processEnvironment, readEnvironment } from './config/environment.js';
+import { REPLACED } from './config/keys.js';
 import { DatabaseConfigError, redact, plainCause } from './database.errors.js';
 import {
   type ASYNC_OPTIONS_TYPE,
@@ -29,14 +30,27 @@ export class DatabaseModule extends ConfigurableModuleClass {
   /**
    * Makes a data source from these options. When they name no server (`url` or `host`, or `replication.master`), the environment's settings are
    * taken for all that they leave out: `forRoot()` alone reads everything from there.
+   *
+   * @param dataSourceName as in `@nestjs/typeorm` 12; comes before `options.name`
    */
-  static override forRoot(options: typeof OPTIONS_TYPE = {}): DynamicModule {
-    const { name = DEFAULT_DATA_SOURCE_NAME, ...settings } = options;
+  static override forRoot(options: typeof OPTIONS_TYPE = {}, dataSourceName?: string): DynamicModule {
+    if (typeof options !== 'object' || options === null)
+      throw new DatabaseConfigError([
+        {
+          setting: 'forRoot',
+          message:
+            typeof options === 'string'
+              ? 'a text was given; a URL is written forRoot({ url: … })'
+              : 'takes its options as an object: { … }',
+        },
+      ]);
+    const { name: ownName = DEFAULT_DATA_SOURCE_NAME, ...settings } = options;
+    const name = dataSourceName ?? ownName;
     return asRoot(name, {
       ...super.forRoot(options),
       // A function, so that the environment is read when the data source is made: not when a file is imported, and not
       // in a test that puts another data source in its place.
-      providers: [{ provide: MODULE_OPTIONS_TOKEN, useValue: () => withEnvironment(settings) }],
+      providers: [{ provide: MODULE_OPTIONS_TOKEN, useValue: () => withEnvironment(settings, name) }],
     });
   }
 
@@ -52,6 +66,10 @@ export class DatabaseModule extends ConfigurableModuleClass {
           message:
             'needs one of useFactory, useClass and useExisting; for settings from the environment alone use forRoot()',
         },
+      ]);
+    if ('dataSourceFactory' in options && options.dataSourceFactory !== undefined)
+      throw new DatabaseConfigError([
+        { setting: 'dataSourceFactory', message: `is not supported; ${REPLACED['dataSourceFactory']}` },
       ]);
     const definition = super.forRootAsync(options);
     return asRoot(options.name ?? DEFAULT_DATA_SOURCE_NAME, {
@@ -109,15 +127,29 @@ function guarded(provider: Provider): Provider {
   };
 }
 
-function withEnvironment(options: DatabaseModuleOptions): DatabaseModuleOptions {
-  if ([options, options.replication?.master].some((one) => one?.url !== undefined || one?.host !== undefined))
-    return options;
-  const environment = readEnvironment(processEnvironment(), { requireUrl: true });
+function withEnvironment(options: DatabaseModuleOptions, name: string): DatabaseModuleOptions {
+  const given = defined(options);
+  if ([given, given.replication?.master].some((one) => one?.url !== undefined || one?.host !== undefined))
+    return given;
+  // The variable of another database is not set: the environment's URL would silently be the database in its place.
+  if (name !== DEFAULT_DATA_SOURCE_NAME && ('url' in options || 'host' in options)) return given;
+  const requireUrl = given.startup !== 'off' && name === DEFAULT_DATA_SOURCE_NAME;
+  const environment = readEnvironment(processEnvironment(), { requireUrl });
   return {
     ...environment,
-    ...options,
-    ...mergedGroups(environment, options),
+    ...given,
+    ...mergedGroups(environment, given),
   };
+}
+
+/** What `process.env.X` gives where X is not set is no value, and an empty URL is none. */
+function defined<T extends object>(options: T): T {
+  // A copy, since the origins of `databaseConfig` are under a symbol.
+  const kept = { ...options };
+  for (const [key, value] of Object.entries(options))
+    if (value === undefined || (key === 'url' && typeof value === 'string' && value.trim() === ''))
+      Reflect.deleteProperty(kept, key);
+  return kept;
 }
 
 /** A group from code adds to the same group of the environment; anything else takes its place. */
@@ -126,6 +158,6 @@ function mergedGroups(environment: DatabaseModuleOptions, options: DatabaseModul
   return Object.fromEntries(
     groups
       .filter((group) => typeof environment[group] === 'object' && typeof options[group] === 'object')
-      .map((group) => [group, { ...(environment[group] as object), ...(options[group] as object) }]),
+      .map((group) => [group, { ...(environment[group] as object), ...defined(options[group] as object) }]),
   );
 }

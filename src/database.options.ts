@@ -1,5 +1,4 @@
-import type { ConnectionOptions as TlsOptions } from 'node:tls';
-import type { DataSourceOptions } from 'typeorm';
+import type { ConnectionOptions as TlsOptions, KeyObject as TlsKey } from 'node:tls';
 
 /** Sets of defaults; anything set explicitly wins over them. */
 export type DatabaseProfile = 'production' | 'development' | 'serverless';
@@ -162,7 +161,7 @@ export interface TimeoutSettings {
 /** TLS. Options of Node's `tls.connect` beside these (`servername`, `minVersion`, …) are passed on. */
 export interface SslSettings extends Omit<
   TlsOptions,
-  'ca' | 'cert' | 'key' | 'host' | 'port' | 'path' | 'socket'
+  'ca' | 'cert' | 'key' | 'host' | 'port' | 'path' | 'socket' | 'pskCallback'
 > {
   /**
    * Variable `DB_SSL_MODE`.
@@ -175,12 +174,15 @@ export interface SslSettings extends Omit<
    * @defaultValue the URL's `sslnegotiation`; else `postgres`
    */
   negotiation?: SslNegotiation;
-  /** Certificates to trust: PEM (a text or what `readFileSync` gives) or the path of a file. Variable `DB_SSL_CA`. */
-  ca?: string | Uint8Array;
-  /** The client's own certificate: PEM or the path of a file. Variable `DB_SSL_CERT`. */
-  cert?: string | Uint8Array;
-  /** The key of `cert`: PEM or the path of a file. Variable `DB_SSL_KEY`. */
-  key?: string | Uint8Array | SecretText;
+  /**
+   * Certificates to trust: PEM (a text or what `readFileSync` gives), the path of a file, or a list of these.
+   * Variable `DB_SSL_CA`.
+   */
+  ca?: string | Uint8Array | (string | Uint8Array)[];
+  /** The client's own certificate: PEM or the path of a file; in a list, one. Variable `DB_SSL_CERT`. */
+  cert?: string | Uint8Array | (string | Uint8Array)[];
+  /** The key of `cert`: PEM or the path of a file; in a list, one. Variable `DB_SSL_KEY`. */
+  key?: string | Uint8Array | SecretText | (string | Uint8Array | TlsKey)[];
 }
 
 /** Tries at start, when the failure is one that passes (refused, starting up, too many connections, timeouts). */
@@ -234,20 +236,22 @@ export type ReplicationModeName = 'master' | 'slave';
 
 /** The settings of this module, beside those of TypeORM. */
 export interface DatabaseSettings {
-  /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`. */
+  /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DB_URL_FILE` or `DATABASE_URL`. */
   url?: string | SecretText;
   /**
    * The same database past the pooler, for migrations. Variable `DB_DIRECT_URL`.
    * @defaultValue none; of a pooled host of Neon, the same without `-pooler`
    */
   directUrl?: string | SecretText;
-  /** In place of `url`. */
+  /** In place of `url`. Variable `DB_HOST`. */
   host?: string;
-  /** @defaultValue 5432 */
+  /** Variable `DB_PORT`. @defaultValue 5432 */
   port?: number;
+  /** Variable `DB_USERNAME`. @defaultValue the user of the operating system */
   username?: string;
-  /** Also a function that gives it, for one that changes. */
+  /** Also a function that gives it, for one that changes. Variable `DB_PASSWORD`, or `DB_PASSWORD_FILE`. */
   password?: string | SecretText | PasswordFunction;
+  /** Variable `DB_NAME`. @defaultValue the name of the user */
   database?: string;
   /** Read replicas. `replication.master` stands in place of `url`. */
   replication?: ReplicationSettings;
@@ -318,7 +322,10 @@ export interface DatabaseSettings {
   retryAttempts?: number;
   /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
   retryDelay?: number;
-  /** `@nestjs/typeorm`: whether an error of the start is worth another try. @defaultValue only errors that pass */
+  /**
+   * `@nestjs/typeorm`: whether an error of the start, as the socket or the server gave it, is worth another try.
+   * @defaultValue only errors that pass
+   */
   toRetry?: (error: unknown) => boolean;
 }
 
@@ -330,14 +337,15 @@ export interface EchoSettings {
   maxLength?: number;
 }
 
-type PostgresOptions = Extract<DataSourceOptions, { type: 'postgres' }>;
-type OwnOrFixed = keyof DatabaseSettings | 'driver' | 'nativeDriver' | 'poolSize' | 'connectTimeoutMS';
+/**
+ * Every PostgreSQL option of TypeORM that is none of ours. `database.typeorm-options` fills it in, so that the types of
+ * `nestjs-database/pool`, which reach this file, do without TypeORM.
+ */
+// eslint-disable-next-line @typescript-eslint/no-empty-object-type -- another file declares its members
+export interface TypeOrmOptions {}
 
-// An interface, since the compiler would write a type out in the declarations that use it, with the path of a file of
-// TypeORM's that only one of its two generations has.
 /** What `forRoot` and the factories of `forRootAsync` take: our settings and every PostgreSQL option of TypeORM. */
-export interface DatabaseModuleOptions
-  extends DatabaseSettings, Partial<Omit<PostgresOptions, OwnOrFixed | 'type'>> {
+export interface DatabaseModuleOptions extends DatabaseSettings, TypeOrmOptions {
   type?: 'postgres';
 }
 
@@ -386,6 +394,8 @@ export interface ResolvedDatabaseOptions {
   readonly pooler: PoolerMode | undefined;
   readonly instances: number;
   readonly toRetry: ((error: unknown) => boolean) | undefined;
+  /** What is to be set before `initialize()` can connect: with `startup: 'off'` a server may be missing. */
+  readonly missingServer: { readonly setting: string; readonly message: string } | undefined;
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;
   readonly autoLoadEntities: boolean;
@@ -393,7 +403,7 @@ export interface ResolvedDatabaseOptions {
   readonly retryTerminated: boolean;
   readonly httpErrors: boolean;
   /** TypeORM's options, as they were given. */
-  readonly typeorm: Readonly<Partial<PostgresOptions>>;
+  readonly typeorm: Readonly<TypeOrmOptions>;
   /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */
   readonly origins: Readonly<Record<string, SettingOrigin>>;
   /** What is allowed and suspicious, to be logged at start: a timeout of 30 ms, a misspelt key. */

@@ -1,5 +1,6 @@
 import {
   Logger,
+  type OnApplicationBootstrap,
   type OnApplicationShutdown,
   type OnModuleDestroy,
   type Provider,
@@ -49,11 +50,11 @@ export function rootProviders(name: string): Provider[] {
     ...connectionAlias(name),
     {
       provide: lifecycleToken(name),
-      useFactory: (source: DataSource, httpErrors: HttpErrorsFilter) => {
+      useFactory: (source: DataSource, modules: ModulesContainer, httpErrors: HttpErrorsFilter) => {
         httpErrors.serve(source);
-        return new DataSourceLifecycle(source);
+        return new DataSourceLifecycle(source, modules);
       },
-      inject: [dataSource, HttpErrorsFilter],
+      inject: [dataSource, ModulesContainer, HttpErrorsFilter],
     },
   ];
 }
@@ -95,7 +96,31 @@ async function createDataSource(
   for (const warning of settings.warnings) loggers.module.warn(warning);
   const entities = settings.autoLoadEntities ? featureEntities(modules, name) : [];
   const dataSource = new ManagedDataSource(settings, entities, loggers);
-  return settings.startup === 'off' ? dataSource : dataSource.initialize();
+  return settings.startup === 'off' ? dataSource : startBeside(starting(modules), dataSource);
+}
+
+/** The data sources of one app that have started, or are about to, until the app itself has. */
+const STARTING = new WeakMap<ModulesContainer, Set<ManagedDataSource>>();
+
+function starting(modules: ModulesContainer): Set<ManagedDataSource> {
+  const known = STARTING.get(modules) ?? new Set();
+  STARTING.set(modules, known);
+  return known;
+}
+
+/** When one data source of an app fails, the app fails: the others end, and do not try on in a process that is to end. */
+async function startBeside(
+  others: Set<ManagedDataSource>,
+  dataSource: ManagedDataSource,
+): Promise<ManagedDataSource> {
+  others.add(dataSource);
+  try {
+    return await dataSource.initialize();
+  } catch (error) {
+    others.delete(dataSource);
+    for (const other of others) void other.destroy().catch(() => undefined);
+    throw error;
+  }
 }
 
 function nestLoggers(name: string): DatabaseLoggers {
@@ -171,8 +196,17 @@ function lifecycleToken(name: string): string {
  * The end of a data source. From `onModuleDestroy` it is not ready any more and has `shutdownMs` left; requests in flight
  * keep their connections until Nest's HTTP server has closed, which is when Nest calls `onApplicationShutdown`.
  */
-class DataSourceLifecycle implements OnModuleDestroy, OnApplicationShutdown {
-  constructor(private readonly dataSource: DataSource) {}
+class DataSourceLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
+  constructor(
+    private readonly dataSource: DataSource,
+    private readonly modules: ModulesContainer,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    if (!(this.dataSource instanceof ManagedDataSource)) return;
+    starting(this.modules).delete(this.dataSource);
+    this.dataSource.holdProcess();
+  }
 
   onModuleDestroy(): void {
     if (this.dataSource instanceof ManagedDataSource) this.dataSource.beginShutdown();

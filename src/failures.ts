@@ -27,9 +27,11 @@ const DIAL_CURE =
   'Check host, port, firewall and network between here and the server; DB_CONNECT_TIMEOUT sets the limit.';
 const LOGS = 'See the log of the server, or of the proxy or firewall in between.';
 
-const says = (example: string, words: RegExp, ...codes: string[]): Sign => ({ example, words, codes });
+/** A sign by words; `codes` are those that such a message comes with. */
+export const says = (example: string, words: RegExp, ...codes: string[]): Sign => ({ example, words, codes });
 
-const passing = (code: string, meaning: string, cure: string, ...signs: Sign[]): Failure => ({
+/** A failure that may pass by itself. */
+export const passing = (code: string, meaning: string, cure: string, ...signs: Sign[]): Failure => ({
   code,
   meaning,
   cure,
@@ -37,7 +39,8 @@ const passing = (code: string, meaning: string, cure: string, ...signs: Sign[]):
   signs,
 });
 
-const lasting = (code: string, meaning: string, cure: string, ...signs: Sign[]): Failure => ({
+/** A failure that stays until somebody changes something. */
+export const lasting = (code: string, meaning: string, cure: string, ...signs: Sign[]): Failure => ({
   code,
   meaning,
   cure,
@@ -45,8 +48,16 @@ const lasting = (code: string, meaning: string, cure: string, ...signs: Sign[]):
   signs,
 });
 
+/** What is said of a connection that could not be opened for a reason that is not known. */
+export const CONNECTION_FAILED = lasting(
+  'CONNECTION_FAILED',
+  'the connection failed',
+  "See the cause, and the server's log.",
+  '08xxx',
+);
+
 /**
- * Every failure that is known, by errno and TLS codes of Node, SQLSTATEs of
+ * Every failure of a connection that is known, by errno and TLS codes of Node, SQLSTATEs of
  * https://www.postgresql.org/docs/current/errcodes-appendix.html, and the words of `pg`, PgBouncer and Neon's proxy, which
  * answers everything with XX000. The first row whose words fit speaks; where none does, the row that has the code alone.
  */
@@ -62,7 +73,8 @@ export const FAILURES: readonly Failure[] = [
     'CONNECTION_REFUSED',
     'there is no PostgreSQL socket at this path',
     'Start PostgreSQL, or correct the socket path in DB_URL.',
-    'ENOENT',
+    // Another ENOENT is of a file that was read.
+    says('connect ENOENT /var/run/postgresql/.s.PGSQL.5432', /^connect ENOENT/, 'ENOENT'),
   ),
   lasting(
     'SOCKET_FORBIDDEN',
@@ -72,12 +84,24 @@ export const FAILURES: readonly Failure[] = [
     'EPERM',
   ),
   passing(
+    'CONNECT_TIMEOUT',
+    'the server did not answer in time',
+    DIAL_CURE,
+    'ETIMEDOUT',
+    'CONNECT_TIMEOUT',
+    // The words of `pg` and `pg-pool`; that something else has timed out says nothing of a connection.
+    says(
+      'timeout expired',
+      /^timeout expired$|^timeout exceeded when trying to connect$|due to connection timeout$/,
+    ),
+  ),
+  passing(
     'CONNECTION_RESET',
     'the other side closed the connection',
     LOGS,
     'ECONNRESET',
     'EPIPE',
-    says('Connection terminated unexpectedly', /Connection terminated|connection ended|socket hang up/i),
+    says('Connection terminated unexpectedly', /Connection terminated|connection ended|is not queryable$/i),
   ),
   lasting('HOST_NOT_FOUND', 'this host name is unknown', 'Correct the host in DB_URL.', 'ENOTFOUND'),
   passing(
@@ -91,16 +115,10 @@ export const FAILURES: readonly Failure[] = [
     'there is no route to this host',
     'Check the network between here and the server, and whether the address is one of IPv6 where only IPv4 is routed.',
     'EHOSTUNREACH',
+    'EHOSTDOWN',
     'ENETUNREACH',
+    'ENETDOWN',
     'EADDRNOTAVAIL',
-  ),
-  passing(
-    'CONNECT_TIMEOUT',
-    'the server did not answer in time',
-    DIAL_CURE,
-    'ETIMEDOUT',
-    'CONNECT_TIMEOUT',
-    says('timeout expired', /timeout (expired|exceeded)|connection timeout|timed out/i),
   ),
   passing(
     'HANDSHAKE_TIMEOUT',
@@ -451,9 +469,10 @@ export const FAILURES: readonly Failure[] = [
     'Correct the option session, or options in DB_URL.',
     says(
       'unrecognized configuration parameter "work_men"',
-      /unrecognized configuration parameter|invalid value for parameter/,
+      /unrecognized configuration parameter|invalid (configuration parameter name|value for parameter)/,
       '42704',
       '22023',
+      '42602',
     ),
   ),
   lasting(
@@ -498,7 +517,7 @@ export const FAILURES: readonly Failure[] = [
   passing(
     'CONNECTION_KILLED',
     'the server ended a connection that was idle for too long',
-    'Raise idle_session_timeout of the server or the role, or lower pool.idleTimeoutMs below it.',
+    'Raise idle_session_timeout of the server or the role, or set pool.keepaliveMs below it.',
     '57P05',
   ),
   lasting(
@@ -529,25 +548,9 @@ export const FAILURES: readonly Failure[] = [
     'STATEMENT_TIMEOUT',
     'the statement took longer than it may',
     'Make it faster, or raise DB_STATEMENT_TIMEOUT.',
-    says(
-      'canceling statement due to statement timeout',
-      /due to statement timeout|^query_timeout$/,
-      '57014',
-      '08P01',
-    ),
+    says('query_timeout', /^query_timeout$/, '08P01'),
+    says('Query read timeout', /^Query read timeout$/),
     'QUERY_TIMEOUT',
-  ),
-  lasting(
-    'STATEMENT_CANCELLED',
-    'somebody cancelled the statement',
-    'It was pg_cancel_backend, a shutdown, or a client that went away (cancelOnDisconnect).',
-    '57014',
-  ),
-  lasting(
-    'LOCK_TIMEOUT',
-    'a lock was not to be had in time',
-    'See who holds it in pg_locks, or raise DB_LOCK_TIMEOUT.',
-    '55P03',
   ),
   passing(
     'IDLE_IN_TRANSACTION_TIMEOUT',
@@ -568,6 +571,7 @@ export const FAILURES: readonly Failure[] = [
     'See its message; a pooler may not support all of the protocol.',
     '08P01',
   ),
+  CONNECTION_FAILED,
 
   // Our own
   passing(
@@ -593,6 +597,12 @@ export const FAILURES: readonly Failure[] = [
     'the server did not answer on a connection that was open',
     LOGS,
     'CONNECTION_SILENT',
+  ),
+  lasting(
+    'POOL_LEASE_RECLAIMED',
+    'the connection was held for too long and was taken back',
+    'Release it sooner, or raise pool.reclaimAfterMs.',
+    'POOL_LEASE_RECLAIMED',
   ),
   lasting(
     'DATA_SOURCE_CLOSED',

@@ -21,6 +21,8 @@ export {
 export type { ConfigProblem, DatabaseErrorOptions } from './database.errors.js';
 export { DatabaseModule } from './database.module.js';
 export type { DatabaseModuleExtras } from './database.module-definition.js';
+// Fills in `DatabaseModuleOptions`.
+export type {} from './database.typeorm-options.js';
 export type {
   ConnectRetrySettings,
   DatabaseModuleOptions,
@@ -63,7 +65,7 @@ export {
   InjectRepository,
   InjectUnitOfWork,
 } from './database.tokens.js';
-export { type Diagnosis, diagnose } from './diagnosis.js';
+export { type Diagnosis, type DiagnosisContext, diagnose } from './diagnosis.js';
 export { toHttpException } from './request/http-answer.js';
 export type { UnitOfWork } from './request/unit-of-work.js';
 export { ManagedDataSource } from './data-source/managed-data-source.js';

@@ -22,12 +22,19 @@ const STAGES = { name: 'name resolution', tcp: 'TCP', tls: 'TLS' } as const;
 
 type Found = Pick<Check, 'summary'> & Partial<Pick<Check, 'warnings' | 'facts'>>;
 
+/** Where the settings come from. */
+export interface SettingsSource {
+  readonly read: () => ResolvedDatabaseOptions;
+  /** The file of variables that was read first. */
+  readonly file: string | undefined;
+}
+
 /**
  * Checks a database from the settings to the round trip, with the code that the module connects by, and tells each check as
  * it comes out. Ends at the first failure; what was opened is closed again.
  */
 export async function examine(
-  read: () => ResolvedDatabaseOptions,
+  { read, file }: SettingsSource,
   tell: (check: Check) => void,
 ): Promise<ExitCode> {
   const examination = new Examination(tell);
@@ -37,10 +44,22 @@ export async function examine(
   } catch (error) {
     if (!(error instanceof DatabaseConfigError)) throw error;
     const problems = error.problems.map(({ setting, message }) => `${setting}: ${message}`);
-    examination.fail('settings', problems.join('; '), { code: error.code, cure: error.hint ?? '' });
+    const looked =
+      file === undefined
+        ? ' There is no .env in this folder; name one by --env-file.'
+        : ` Read from ${file}, too.`;
+    examination.fail('settings', problems.join('; '), { code: error.code, cure: `${error.hint}${looked}` });
     return EXIT.settings;
   }
-  examination.pass('settings', describeSettings(settings));
+  if (settings.missingServer) {
+    const { setting, message } = settings.missingServer;
+    examination.fail('settings', `${setting}: ${message}`, {
+      code: 'DATABASE_CONFIG_INVALID',
+      cure: 'Give a URL as an argument, or set one; startup off alone needs none.',
+    });
+    return EXIT.settings;
+  }
+  examination.pass('settings', describeSettings(settings, file));
   const plan = new PoolerPlan(settings);
   const dialled = await dial(settings, plan, examination);
   if (!(dialled instanceof Connection)) return dialled;
@@ -85,12 +104,12 @@ class Examination {
   }
 }
 
-function describeSettings(settings: ResolvedDatabaseOptions): Found {
+function describeSettings(settings: ResolvedDatabaseOptions, file: string | undefined): Found {
   const { server, profile, pool, ssl, timeouts, instances, warnings } = settings;
   return {
     summary:
       `database "${server.database}" at ${server.host}:${server.port} as "${server.username}", profile ${profile}, ` +
-      `TLS ${ssl.mode}, pool ${pool.size} + ${pool.maxOverflow}`,
+      `TLS ${ssl.mode}, pool ${pool.size} + ${pool.maxOverflow}${file === undefined ? '' : `, with ${file}`}`,
     warnings,
     facts: { ...server, profile, sslMode: ssl.mode, pool, timeouts, instances },
   };

@@ -13,6 +13,8 @@ export const EXIT = {
   login: 5,
   /** The server, or the pooler before it, is there and does not serve. */
   server: 6,
+  /** The file of variables is not there, or cannot be read. */
+  file: 7,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

@@ -4,10 +4,10 @@ import { spaced } from './shape.js';
 import { TIME_LIMITS } from './time-limits.js';
 
 /** Settings that PostgreSQL knows by other names than ours. */
-const OWN_GUCS: Readonly<Record<string, string>> = {
-  ...Object.fromEntries(Object.entries(TIME_LIMITS).map(([name, key]) => [name, `timeouts.${key}`])),
-  application_name: 'applicationName',
-};
+const OWN_GUCS: ReadonlyMap<string, string> = new Map([
+  ...Object.entries(TIME_LIMITS).map(([name, key]) => [name, `timeouts.${key}`] as const),
+  ['application_name', 'applicationName'],
+]);
 
 /** Shorter than this, a time limit in code was probably meant in seconds. Waits for locks are short on purpose. */
 const SUSPICIOUS_MS = {
@@ -42,7 +42,7 @@ export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: P
             `or say profile: 'development' where this is no production`,
         );
   for (const key of Object.keys(resolved.session)) {
-    const ours = OWN_GUCS[key.toLowerCase()];
+    const ours = OWN_GUCS.get(key.toLowerCase());
     if (ours !== undefined)
       problems.add(`session.${key}`, `would contradict the settings of this module; use ${ours}`);
   }

@@ -90,7 +90,7 @@ function directOf(
     // User and database that it leaves out are those of `url`, and not, as there, of the operating system.
     const { username = address.username, database = address.database } = url;
     const whole = { url: given.directUrl, username, database };
-    const direct = resolveServer(whole, undefined, new Origins(undefined), problems);
+    const direct = resolveServer(whole, () => undefined, new Origins(undefined), problems);
     // A URL without a password means the same user's.
     const shared = direct.address.username === address.username ? password : undefined;
     return { ...direct, password: direct.url?.password ?? shared };

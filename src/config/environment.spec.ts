@@ -3,11 +3,11 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConfigModule, type ConfigType } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
 import { DatabaseConfigError } from '../database.errors.js';
-import type { DatabaseModuleOptions } from '../database.options.js';
+import type { DatabaseModuleOptions, PasswordSource } from '../database.options.js';
 import {
   applicationName,
   databaseConfig,
@@ -17,7 +17,7 @@ import {
 } from './environment.js';
 import { originsIn } from './origins.js';
 import { resolveDatabaseOptions } from './resolve.js';
-import { VARIABLES } from './variables.js';
+import { RELATIVES, VARIABLES } from './variables.js';
 
 const problemsOf = (env: Environment, options?: { requireUrl: boolean }): string[] => {
   try {
@@ -177,12 +177,14 @@ describe('readEnvironment', () => {
 
   it('needs no URL, unless it is the only source of settings', () => {
     expect(problemsOf({})).toEqual([]);
-    expect(problemsOf({ DB_HOST: 'x', DB_ECHO: '?' }, { requireUrl: true })).toEqual([
+    expect(problemsOf({ DB_USER: 'x', DB_ECHO: '?' }, { requireUrl: true })).toEqual([
       expect.stringMatching(/^DB_ECHO/),
       expect.stringMatching(
-        /^DB_URL: is not set.*DATABASE_URL.*ConfigModule\.forRoot\(\).*--env-file.*Not read: DB_HOST/,
+        /^DB_URL: is not set.*DATABASE_URL.*DB_HOST.*ConfigModule\.forRoot\(\).*--env-file.*Not enough by themselves: DB_USER$/,
       ),
     ]);
+    expect(problemsOf({ DB_HOST: 'x' }, { requireUrl: true })).toEqual([]);
+    expect(problemsOf({ DB_STARTUP: 'OFF' }, { requireUrl: true })).toEqual([]);
   });
 
   it('warns of names that are nearly ours, and leaves the others to the app', () => {
@@ -192,18 +194,145 @@ describe('readEnvironment', () => {
       'DB_POOL_TIMOUT: is not read; did you mean DB_POOL_TIMEOUT?',
       'db_echo: is not read; did you mean DB_ECHO?',
     ]);
-    const own = [
-      'DB_HOST',
-      'DB_PORT',
-      'DB_USER',
-      'DB_PASSWORD',
-      'DB_NAME',
-      'DB_TYPE',
-      'DB_SSL',
-      'DB_SCHEMA',
-      'DB_DRIVER',
-    ];
+    const own = ['DB_TYPE', 'DB_SCHEMA', 'DB_DRIVER'];
     expect(warnings(Object.fromEntries(own.map((name) => [name, 'x'])))).toEqual([]);
+  });
+
+  it('warns of the names that other libraries have for ours', () => {
+    const warnings = (env: Environment) => originsIn(readEnvironment(env))?.warnings;
+    expect(warnings({ DB_SSL: 'true', DB_POOL_MAX: '3', DB_USER: 'x', db_pass: 'x' })).toEqual([
+      'DB_SSL: is not read; did you mean DB_SSL_MODE?',
+      'DB_POOL_MAX: is not read; did you mean DB_POOL_SIZE?',
+      'DB_USER: is not read; did you mean DB_USERNAME?',
+      'db_pass: is not read; did you mean DB_PASSWORD?',
+    ]);
+    const known = VARIABLES.map(({ name }) => name);
+    expect([...RELATIVES.values()].filter((name) => !known.includes(name))).toEqual([]);
+    expect([...RELATIVES.keys()].filter((name) => known.includes(name))).toEqual([]);
+  });
+
+  it.each(['__proto__', 'constructor', 'toString'])('takes %s for no value of any variable', (text) => {
+    for (const { name } of VARIABLES.filter(({ path }) => /echo|prePing|profile|startup|Ms$/.test(path)))
+      expect(problemsOf({ [name]: text })).toEqual([expect.stringMatching(`^${name}: `)]);
+    expect(Object.isFrozen(Object.prototype)).toBe(false);
+  });
+
+  describe('takes the server from single variables', () => {
+    const PARTS = { DB_HOST: 'db', DB_PORT: '5433', DB_USERNAME: 'me', DB_NAME: 'app' };
+    const resolved = (env: Environment) => resolveDatabaseOptions(readEnvironment(env), { env });
+
+    it('where there is no URL', () => {
+      const { server, password, origins } = resolved({ ...PARTS, DB_PASSWORD: ' p@ss/word ' });
+      expect(server).toEqual({ host: 'db', port: 5433, username: 'me', database: 'app' });
+      // White space may belong to a password.
+      expect((password as { reveal(): string }).reveal()).toBe(' p@ss/word ');
+      expect(origins).toMatchObject({ host: 'environment DB_HOST', password: 'environment DB_PASSWORD' });
+    });
+
+    it('and shows no password when they are printed', () => {
+      const settings = readEnvironment({ ...PARTS, DB_PASSWORD: 'hunter2' });
+      expect(inspect(settings, { depth: 9, showHidden: true }) + JSON.stringify(settings)).not.toContain(
+        'hunter2',
+      );
+    });
+
+    it('and names them where they are wrong', () => {
+      expect(problemsOf({ DB_HOST: 'postgres://me:hunter2@db', DB_PORT: '0' })).toEqual([
+        expect.stringMatching(/^DB_HOST: a text of 24 characters is not the name of a host/),
+        'DB_PORT: "0" is not a whole number from 1 to 65535',
+      ]);
+    });
+
+    it('but not beside a URL, of which it warns where they differ', () => {
+      const env = { ...PARTS, DB_PORT: 'x', DB_URL: 'postgres://me:pw@db/other', DB_PASSWORD: 'pw' };
+      const { server, warnings } = resolved(env);
+      expect(server).toEqual({ host: 'db', port: 5432, username: 'me', database: 'other' });
+      expect(warnings.filter((warning) => warning.startsWith('DB_'))).toEqual([
+        'DB_PORT: is not read, since DB_URL is set',
+        'DB_NAME: is not read, since DB_URL is set',
+      ]);
+    });
+
+    it('adds the password to a URL that has none', () => {
+      const { password, warnings } = resolved({ DB_URL: 'postgres://me@db/app', DB_PASSWORD: 'secret' });
+      expect((password as { reveal(): string }).reveal()).toBe('secret');
+      expect(warnings.join()).not.toContain('DB_PASSWORD');
+    });
+  });
+
+  describe('takes secrets from files', () => {
+    let folder: string;
+    const file = (name: string, text: string) => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const resolved = (env: Environment) => resolveDatabaseOptions(readEnvironment(env), { env });
+    const ask = (password: unknown) => (password as PasswordSource).ask();
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'secrets-'));
+    });
+    afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+    it('a password, read at each connect, without the line end', async () => {
+      const path = file('password', 'first\n');
+      const { password } = resolved({ DB_URL: 'postgres://me@db/app', DB_PASSWORD_FILE: path });
+      expect(await ask(password)).toBe('first');
+      file('password', 'second');
+      expect(await ask(password)).toBe('second');
+      rmSync(path);
+      await expect(ask(password)).rejects.toMatchObject({
+        code: 'PASSWORD_UNAVAILABLE',
+        message: `DB_PASSWORD_FILE: the file ${path} does not exist.`,
+      });
+    });
+
+    it('a URL, whose password is read at each connect', async () => {
+      const path = file('url', 'postgres://me:first@db/app\n');
+      const { password, server, origins } = resolved({ DB_URL_FILE: path });
+      expect(server).toEqual({ host: 'db', port: 5432, username: 'me', database: 'app' });
+      expect(origins).toMatchObject({ url: 'environment DB_URL_FILE', password: 'environment DB_URL_FILE' });
+      expect(await ask(password)).toBe('first');
+      file('url', 'postgres://me:second@db/app');
+      expect(await ask(password)).toBe('second');
+      file('url', 'postgres://other:second@elsewhere/app');
+      await expect(ask(password)).rejects.toThrow('the URL has another host, username than at the start');
+      file('url', 'postgres://me:hunter2@db:99999/app');
+      await expect(ask(password)).rejects.toThrow('DB_URL_FILE: the port is not a whole number');
+    });
+
+    it('and keeps the password of a file with a URL from another URL', () => {
+      const config = readEnvironment({ DB_URL_FILE: file('url', 'postgres://me:first@db/app') });
+      const url = 'postgres://me@elsewhere/app';
+      expect(resolveDatabaseOptions({ ...config, url }, { env: {} }).password).toBeUndefined();
+    });
+
+    it('DATABASE_URL gives way to DB_URL_FILE', () => {
+      const env = {
+        DATABASE_URL: 'postgres://me:x@old/app',
+        DB_URL_FILE: file('url', 'postgres://me:y@new/app'),
+      };
+      expect(resolved(env).server.host).toBe('new');
+    });
+
+    it.each([
+      ['DB_URL_FILE', 'mysql://me:hunter2@db/app', /^DB_URL_FILE: it starts with mysql/],
+      ['DB_URL_FILE', '\n', /^DB_URL_FILE: the file .* is empty/],
+      ['DB_PASSWORD_FILE', '', /^DB_PASSWORD_FILE: the file .* is empty/],
+    ])('and refuses at once a file of %s with %j', (name, text, problem) => {
+      const problems = problemsOf({ [name]: file('secret', text) });
+      expect(problems).toEqual([expect.stringMatching(problem)]);
+      expect(problems.join()).not.toContain('hunter2');
+    });
+
+    it('and refuses a secret beside the file of it', () => {
+      const path = file('secret', 'postgres://me:x@db/app');
+      expect(problemsOf({ DB_URL: 'postgres://me:x@db/app', DB_URL_FILE: path })).toEqual([
+        'DB_URL_FILE: is set beside DB_URL; give one of them',
+      ]);
+      expect(problemsOf({ DB_HOST: 'db', DB_PASSWORD: 'x', DB_PASSWORD_FILE: path })).toEqual([
+        'DB_PASSWORD_FILE: is set beside DB_PASSWORD; give one of them',
+      ]);
+    });
   });
 
   it('warns of seconds that were probably meant as milliseconds', () => {
@@ -279,7 +408,7 @@ describe('.env.example', () => {
   });
 
   it('shows values that are allowed', () => {
-    const files = ['DB_SSL_CA', 'DB_SSL_CERT', 'DB_SSL_KEY'];
+    const files = ['DB_URL_FILE', 'DB_PASSWORD_FILE', 'DB_SSL_CA', 'DB_SSL_CERT', 'DB_SSL_KEY'];
     const shown = VARIABLES.filter(({ name }) => !files.includes(name));
     expect(problemsOf(Object.fromEntries(shown.map(({ name, example }) => [name, example])))).toEqual([]);
   });

@@ -7,7 +7,10 @@ import { BOUNDS } from './bounds.js';
 import { nearMiss } from './near-miss.js';
 import { ORIGINS, type EnvironmentOrigins } from './origins.js';
 import { Problems } from './problems.js';
-import { VARIABLES, type Variable } from './variables.js';
+import { DEFAULTS } from './profiles.js';
+import { passwordOfUrlFile, readSecretFile } from './secret-files.js';
+import { parseDatabaseUrl, type ParsedUrl } from './url.js';
+import { RELATIVES, VARIABLES, type Variable } from './variables.js';
 
 /** Variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -41,33 +44,92 @@ export function readEnvironment(
     const name = [variable.name, variable.alias].find((one) => one !== undefined && textOf(env, one) !== '');
     if (name === undefined) continue;
     names[variable.name] = name;
-    texts[variable.name] = textOf(env, name);
+    texts[variable.name] = variable.verbatim ? env[name]! : textOf(env, name);
   }
+  refuseBoth(['DB_URL', 'DB_URL_FILE'], names, texts, problems);
+  refuseBoth(['DB_PASSWORD', 'DB_PASSWORD_FILE'], names, texts, problems);
+  const url = urlIn(texts);
+  if (url) leaveOutParts(url, names, texts, problems);
   const result = environmentSchema.safeParse(texts);
   for (const issue of result.error?.issues ?? []) {
     const name = names[String(issue.path[0])]!;
     problems.add(name, issue.message);
   }
-  if (requireUrl && texts['DB_URL'] === undefined) problems.add('DB_URL', missingUrl(env));
+  const named = ['DB_URL', 'DB_URL_FILE', 'DB_HOST'].some((name) => texts[name] !== undefined);
+  if (requireUrl && !named && texts['DB_STARTUP']?.toLowerCase() !== 'off')
+    problems.add('DB_URL', missingUrl(env));
   warnOfMisspelt(env, problems);
   problems.throwIfAny();
 
   const settings: Record<string, unknown> = {};
   const values: Record<string, { variable: string; value: unknown }> = {};
+  const set = (path: string, variable: string, value: unknown) => {
+    place(settings, path, value);
+    values[path] = { variable, value };
+  };
   for (const variable of VARIABLES) {
     const value = result.data?.[variable.name];
     const name = names[variable.name];
     if (value === undefined || name === undefined) continue;
-    place(settings, variable.path, value);
-    values[variable.path] = { variable: name, value };
+    set(variable.path, name, value);
     warnOfMilliseconds(variable, name, texts[variable.name]!, problems);
   }
+  const file = texts['DB_URL_FILE'];
+  if (file !== undefined && url?.password !== undefined)
+    set('password', 'DB_URL_FILE', passwordOfUrlFile('DB_URL_FILE', file, url));
   const origins: EnvironmentOrigins = { values, warnings: problems.warnings };
   return deepFrozen({ ...(settings as DatabaseSettings), [ORIGINS]: origins });
 }
 
 /** Empty is not set: that is how a compose file writes a variable that its caller doesn't have. */
 const textOf = (env: Environment, name: string) => env[name]?.trim() ?? '';
+
+/** Which of the two would be used nobody could tell. */
+function refuseBoth(
+  [text, file]: readonly [string, string],
+  names: Record<string, string>,
+  texts: Record<string, string>,
+  problems: Problems,
+): void {
+  // An alias counts only where the first name is not set, and gives way to the file.
+  if (names[text] === text && names[file] !== undefined)
+    problems.add(file, `is set beside ${text}; give one of them`);
+  else if (names[text] !== undefined && names[file] !== undefined) {
+    Reflect.deleteProperty(names, text);
+    Reflect.deleteProperty(texts, text);
+  }
+}
+
+/** The URL that is named, when it is one. */
+function urlIn(texts: Readonly<Record<string, string>>): ParsedUrl | undefined {
+  const file = texts['DB_URL_FILE'];
+  const read = file === undefined ? undefined : readSecretFile(file);
+  const text = read && 'text' in read ? read.text : texts['DB_URL'];
+  return text === undefined ? undefined : parseDatabaseUrl(text);
+}
+
+/** Where there is a URL, single parts are the app's own: it decides, and only a password that it has not is added. */
+function leaveOutParts(
+  url: ParsedUrl,
+  names: Readonly<Record<string, string>>,
+  texts: Record<string, string>,
+  problems: Problems,
+): void {
+  const name = names['DB_URL_FILE'] ?? names['DB_URL']!;
+  const password = url.password?.reveal();
+  const parts: Record<string, string | undefined> = {
+    DB_HOST: url.host,
+    DB_PORT: String(url.port ?? DEFAULTS.port),
+    DB_USERNAME: url.username,
+    DB_NAME: url.database,
+    ...(password !== undefined && { DB_PASSWORD: password, DB_PASSWORD_FILE: undefined }),
+  };
+  for (const [part, value] of Object.entries(parts)) {
+    if (texts[part] === undefined) continue;
+    if (texts[part] !== value) problems.warn(part, `is not read, since ${name} is set`);
+    Reflect.deleteProperty(texts, part);
+  }
+}
 
 /** `pool.size` into `{ pool: { size } }`. */
 function place(settings: Record<string, unknown>, path: string, value: unknown): void {
@@ -82,8 +144,9 @@ function warnOfMisspelt(env: Environment, problems: Problems): void {
   const bare = (name: string) => name.slice('DB_'.length);
   for (const name of Object.keys(env)) {
     if (!/^DB_/i.test(name) || known.includes(name) || textOf(env, name) === '') continue;
-    const meant = nearMiss(bare(name), known.filter((one) => one.startsWith('DB_')).map(bare));
-    if (meant !== undefined) problems.warn(name, `is not read; did you mean DB_${meant}?`);
+    const near = nearMiss(bare(name), known.filter((one) => one.startsWith('DB_')).map(bare));
+    const meant = RELATIVES.get(name.toUpperCase()) ?? (near === undefined ? undefined : `DB_${near}`);
+    if (meant !== undefined) problems.warn(name, `is not read; did you mean ${meant}?`);
   }
 }
 
@@ -104,14 +167,19 @@ function deepFrozen<T extends object>(value: T): T {
 
 /** What is said where no URL is set. */
 export function missingUrl(env: Environment): string {
-  const parts = ['DB_HOST', 'DB_PORT', 'DB_USER', 'DB_USERNAME', 'DB_PASSWORD', 'DB_NAME', 'DB_DATABASE'];
-  const found = parts.filter((name) => textOf(env, name) !== '');
+  const found = [...VARIABLES.map(({ name }) => name), ...RELATIVES.keys()].filter(
+    (name) =>
+      /^DB_(?!URL)/.test(name) && OF_SERVER.test(RELATIVES.get(name) ?? name) && textOf(env, name) !== '',
+  );
   return (
-    'is not set; give DB_URL (or DATABASE_URL), as postgres://user:password@host:5432/database. ' +
-    'A .env file is loaded by ConfigModule.forRoot() or node --env-file' +
-    (found.length > 0 ? `. Not read: ${found.join(', ')}` : '')
+    'is not set; give DB_URL (or DATABASE_URL), as postgres://user:password@host:5432/database, or DB_HOST, ' +
+    'DB_USERNAME, DB_PASSWORD and DB_NAME. A .env file is loaded by ConfigModule.forRoot() or node --env-file' +
+    (found.length > 0 ? `. Not enough by themselves: ${found.join(', ')}` : '')
   );
 }
+
+/** What tells a part of the server. */
+const OF_SERVER = /^DB_(?:URL|HOST|PORT|USERNAME|PASSWORD|PASSWORD_FILE|NAME)$/;
 
 /** The profile where none is set. */
 export function environmentProfile(env: Environment): DatabaseProfile {

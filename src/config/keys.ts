@@ -46,6 +46,7 @@ export const REPLACED: Readonly<Record<string, string>> = {
   manualInitialization: "use startup: 'off'",
   user: 'use username',
   connectionString: 'use url',
+  dataSourceFactory: 'this module makes the data source; what the factory changes belongs into the options',
   keepConnectionAlive: 'every app opens and closes its own connections',
 };
 

@@ -6,6 +6,7 @@ import type { Origins } from './origins.js';
 import type { Problems } from './problems.js';
 import { REPLICATION_SERVER_KEYS, SETTINGS, type SettingName } from './schema.js';
 import { shapeOf } from './shape.js';
+import { SSL_MODES } from './ssl.js';
 
 type Output<K extends SettingName> = z.output<(typeof SETTINGS)[K]>;
 /** What was given and is right; what is wrong has become a problem and is absent. */
@@ -48,6 +49,10 @@ export function checkOptions(
   for (const name of NAMES) {
     const value = longForm(name, options[name]);
     if (value === undefined) continue;
+    if (name === 'ssl' && typeof value === 'string') {
+      problems.add('ssl', sslText(value));
+      continue;
+    }
     if ((name === 'ssl' || name === 'echo') && typeof value === 'boolean') checked[name] = value;
     else checked[name] = checkOne(name, value, origins, problems);
   }
@@ -55,6 +60,15 @@ export function checkOptions(
   for (const [path, server] of replicationServers(checked['replication'] as CheckedSettings['replication']))
     checkTlsKeys(`${path}.ssl`, server.ssl, problems);
   return checked;
+}
+
+/** What was meant by a text, as other libraries take it. */
+function sslText(text: string): string {
+  const mode = SSL_MODES.find((known) => known === text.toLowerCase());
+  const meant = mode
+    ? `write ssl: { mode: '${mode}' }`
+    : `allowed are true, false and { mode: … }, one of ${SSL_MODES.join(', ')}`;
+  return `${shapeOf(text)} is not a group of settings: { … }; ${meant}`;
 }
 
 /** `connectRetry: 3` stands for `{ retries: 3 }`; `replication: false` says what is the case without it. */
@@ -111,7 +125,7 @@ function checkKeys(options: object, problems: Problems): void {
   for (const key of Object.keys(options)) {
     const value = (options as Record<string, unknown>)[key];
     if (value === undefined || KNOWN.includes(key)) continue;
-    const instead = REPLACED[key];
+    const instead = Object.hasOwn(REPLACED, key) ? REPLACED[key] : undefined;
     if (instead !== undefined) {
       // Switched off, it says what is the case here anyway.
       if (value !== false) problems.add(key, `is not supported; ${instead}`);
@@ -134,7 +148,7 @@ function checkExtra(extra: unknown, problems: Problems): void {
     return;
   }
   for (const [key, value] of Object.entries(extra)) {
-    const instead = EXTRA_REPLACED[key];
+    const instead = Object.hasOwn(EXTRA_REPLACED, key) ? EXTRA_REPLACED[key] : undefined;
     if (instead !== undefined && value !== undefined)
       problems.add(`extra.${key}`, `would contradict the settings of this module; ${instead}`);
   }

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { BOUNDS, LONGEST_TIMER, within, type Bounds } from './bounds.js';
 import { readPem, type PemKind } from './pem.js';
+import { passwordOfFile, readSecretFile } from './secret-files.js';
 import { Secret } from './secret.js';
 import { shapeOf } from './shape.js';
-import { parseDatabaseUrl } from './url.js';
+import { hostName, parseDatabaseUrl } from './url.js';
 
 /** What reads one variable's text, and what it allows in words. */
 export interface Parser {
@@ -12,16 +13,17 @@ export interface Parser {
 }
 
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000 };
-const FLAGS: Readonly<Record<string, boolean>> = {
-  true: true,
-  '1': true,
-  yes: true,
-  on: true,
-  false: false,
-  '0': false,
-  no: false,
-  off: false,
-};
+/** A map, since `__proto__` and `constructor` are keys of every object. */
+const FLAGS: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['1', true],
+  ['yes', true],
+  ['on', true],
+  ['false', false],
+  ['0', false],
+  ['no', false],
+  ['off', false],
+]);
 
 /** A parser whose only message is "<shape> is not <allowed>". */
 function parser<T>(
@@ -79,9 +81,8 @@ export function duration(bounds: Bounds): Parser {
   );
 }
 
-export const flag: Parser = parser(
-  'true or false (1, 0, yes, no, on, off)',
-  (text) => FLAGS[text.toLowerCase()],
+export const flag: Parser = parser('true or false (1, 0, yes, no, on, off)', (text) =>
+  FLAGS.get(text.toLowerCase()),
 );
 
 export const oneOf = (values: readonly string[]): Parser =>
@@ -91,6 +92,41 @@ export const applicationName: Parser = parser(
   `a name of 1 to ${BOUNDS.applicationNameBytes} bytes`,
   (text) => (Buffer.byteLength(text, 'utf8') <= BOUNDS.applicationNameBytes ? text : undefined),
 );
+
+export const host: Parser = parser('the name of a host, or the folder of a socket', (text) => hostName(text));
+
+/** Any name or password: only the server knows which are right. */
+export const name = (allowed: string): Parser => ({ allowed, schema: z.string() });
+
+export const password: Parser = {
+  allowed: 'a password, as it is',
+  schema: z.string().transform((text) => new Secret(text)),
+};
+
+/** The path of a file that holds a password; the value is a function that reads it. */
+export const passwordFile = (variable: string): Parser => ({
+  allowed: 'the path of a file with a password',
+  schema: z.string().transform((path, context) => {
+    const read = readSecretFile(path);
+    if ('problem' in read) context.addIssue({ code: 'custom', message: read.problem });
+    return passwordOfFile(variable, path);
+  }),
+});
+
+/** The path of a file that holds a URL; the value is the URL as it is now. */
+export const urlFile: Parser = {
+  allowed: 'the path of a file with a URL',
+  schema: z.string().transform((path, context) => {
+    const read = readSecretFile(path);
+    if ('text' in read) {
+      for (const message of parseDatabaseUrl(read.text).problems)
+        context.addIssue({ code: 'custom', message });
+      return new Secret(read.text);
+    }
+    context.addIssue({ code: 'custom', message: read.problem });
+    return z.NEVER;
+  }),
+};
 
 /** Judged here already, so that a wrong URL is told together with the other variables; kept as a secret. */
 export const url: Parser = {

@@ -81,7 +81,7 @@ function resolveReplica(
   const found = new Problems();
   const { address, password, url } = resolveServer(
     withDefaults(server, primary),
-    undefined,
+    () => undefined,
     new Origins(undefined),
     found,
   );

@@ -129,6 +129,22 @@ describe('what wins', () => {
     expect(problemsOf(wrong)).toEqual([expect.stringMatching(/^DB_URL: sslmode=prefer/)]);
   });
 
+  it('is not undefined: it does not erase what the environment has set, and an empty URL is none', () => {
+    for (const over of [
+      { pool: { ...env.pool, size: undefined }, profile: undefined },
+      { pool: undefined, url: undefined },
+      { url: '' },
+    ])
+      expect(resolveDatabaseOptions({ ...env, ...over }, { env: {} })).toMatchObject({
+        profile: 'development',
+        server: { host: 'localhost', username: 'me', database: 'app' },
+        pool: { size: 7, acquireTimeoutMs: 10_000 },
+        origins: { 'pool.size': 'environment DB_POOL_SIZE', url: 'environment DB_URL' },
+      });
+    // A group that is replaced is replaced.
+    expect(resolve({ ...env, pool: { maxOverflow: 3 } }).pool.size).toBe(2);
+  });
+
   it('warnings of the environment arrive', () => {
     expect(resolve({ ...readEnvironment({ DB_POOLSIZE: '3' }) }).warnings).toEqual([
       'DB_POOLSIZE: is not read; did you mean DB_POOL_SIZE?',
@@ -137,6 +153,48 @@ describe('what wins', () => {
 });
 
 describe('the server', () => {
+  it('is not needed by a data source that is left alone', () => {
+    const { missingServer, startup } = resolveDatabaseOptions({ startup: 'off' }, { env: {} });
+    expect(startup).toBe('off');
+    expect(missingServer).toMatchObject({ setting: 'DB_URL', message: expect.stringMatching(/^is not set/) });
+    expect(problemsOf({ startup: 'lazy' })).toEqual([expect.stringMatching(/^DB_URL: is not set/)]);
+  });
+
+  it('of a named data source is not looked for in DB_URL', () => {
+    try {
+      resolveDatabaseOptions({ url: '' }, { name: 'reporting', env: {} });
+      expect('no error').toBe('an error');
+    } catch (error) {
+      expect((error as DatabaseConfigError).problems).toEqual([
+        {
+          setting: 'url',
+          message: expect.stringMatching(/^is not set, or empty; give the data source "reporting" its url/),
+        },
+      ]);
+    }
+  });
+
+  it('is asked for in the form that it is meant to have', () => {
+    expect(problemsOf('postgres://me:hunter2@localhost/app')).toEqual([
+      'options: a text was given; a URL is written { url: … }',
+    ]);
+    expect(problemsOf({ url: URL, ssl: 'require' })).toEqual([
+      `ssl: "require" is not a group of settings: { … }; write ssl: { mode: 'require' }`,
+    ]);
+    expect(problemsOf({ url: URL, ssl: 'on' })).toEqual([
+      expect.stringMatching(/allowed are true, false and \{ mode: … \}, one of disable, require/),
+    ]);
+    expect(problemsOf({ url: URL, dataSourceFactory: () => undefined })).toEqual([
+      expect.stringMatching(/^dataSourceFactory: is not supported; this module makes the data source/),
+    ]);
+  });
+
+  it('takes keys of every object for none of its own', () => {
+    expect(resolve({ session: { constructor: 'x' }, extra: { toString: 'x' } }).session).toEqual({
+      constructor: 'x',
+    });
+  });
+
   it('is named by the single options as well', () => {
     const { server, password, origins } = resolveDatabaseOptions(
       { host: 'db.local', port: 5433, username: 'me', password: 'p', database: 'app' },

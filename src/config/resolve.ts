@@ -1,4 +1,4 @@
-import { DatabaseConfigError } from '../database.errors.js';
+import { type ConfigProblem, DatabaseConfigError } from '../database.errors.js';
 import type {
   ConnectRetrySettings,
   DatabaseModuleOptions,
@@ -7,6 +7,7 @@ import type {
   ResolvedDatabaseOptions,
   SettingOrigin,
 } from '../database.options.js';
+import { maskedCopy, maskedStartupOptions, printedAs } from '../masking.js';
 import { checkCombinations } from './combinations.js';
 import {
   applicationName,
@@ -16,7 +17,7 @@ import {
   type Environment,
 } from './environment.js';
 import { checkOptions, type CheckedSettings } from './options-check.js';
-import { Origins, originsIn } from './origins.js';
+import { type EnvironmentOrigins, Origins, originsIn } from './origins.js';
 import { resolveDirect } from './direct.js';
 import { RotatingPassword } from './password.js';
 import { Problems } from './problems.js';
@@ -50,13 +51,17 @@ export function resolveDatabaseOptions(
       [
         {
           setting: 'options',
-          message: `${kindOf(options)} was given; does the factory return its settings?`,
+          message:
+            typeof options === 'string'
+              ? 'a text was given; a URL is written { url: … }'
+              : `${kindOf(options)} was given; does the factory return its settings?`,
         },
       ],
       { dataSource: name },
     );
   const env = context.env ?? processEnvironment();
   const environment = originsIn(options);
+  options = withoutErasures(options, environment);
   const origins = new Origins(environment);
   const problems = new Problems();
   problems.warnings.push(...(environment?.warnings ?? []));
@@ -68,8 +73,19 @@ export function resolveDatabaseOptions(
     (options.replication?.master !== undefined && checked.replication?.master === undefined);
   const given = withMaster(checked, origins, problems);
   const ofServer = new Problems();
-  const server = resolveServer(given, unusable ? undefined : missingUrl(env), origins, ofServer);
+  let missing: ConfigProblem | undefined;
+  const server = resolveServer(
+    given,
+    () => {
+      // Otherwise it has been told already.
+      if (!unusable) missing = missingServer(name, env);
+    },
+    origins,
+    ofServer,
+  );
   namedAsMaster(given, ofServer, problems);
+  // A data source that is left alone needs a server only when it is initialized.
+  if (missing && given.startup !== 'off') problems.add(missing.setting, missing.message);
   const ssl = resolveSsl(
     {
       settings: given.ssl,
@@ -101,6 +117,7 @@ export function resolveDatabaseOptions(
       problems,
     ),
     toRetry: given.toRetry,
+    missingServer: missing,
     typeorm: passedOn(options),
     origins: origins.chosen,
     warnings: problems.warnings,
@@ -108,6 +125,41 @@ export function resolveDatabaseOptions(
   checkCombinations(resolved, problems);
   problems.throwIfAny(name);
   return frozen(resolved);
+}
+
+/** `undefined` in code is no value, also where it stands before one that the environment has set. */
+function withoutErasures(
+  options: DatabaseModuleOptions,
+  environment: EnvironmentOrigins | undefined,
+): DatabaseModuleOptions {
+  if (!environment) return options;
+  const whole: Record<string, unknown> = { ...options };
+  for (const [path, { value }] of Object.entries(environment.values)) {
+    const [first, second] = path.split('.') as [string, string?];
+    const group = whole[first];
+    if (second === undefined) {
+      const isEmptyUrl = first === 'url' && typeof group === 'string' && group.trim() === '';
+      if (first in whole && (group === undefined || isEmptyUrl)) whole[first] = value;
+    } else if (first in whole && (group === undefined || isErased(group, second)))
+      whole[first] = { ...(group as object | undefined), [second]: value };
+  }
+  return whole;
+}
+
+const isErased = (group: unknown, key: string) =>
+  typeof group === 'object' &&
+  group !== null &&
+  Object.hasOwn(group, key) &&
+  (group as Record<string, unknown>)[key] === undefined;
+
+/** `DB_URL` is for the default data source; another one would silently be the same database. */
+function missingServer(name: string, env: Environment): ConfigProblem {
+  return name === 'default'
+    ? { setting: 'DB_URL', message: missingUrl(env) }
+    : {
+        setting: 'url',
+        message: `is not set, or empty; give the data source "${name}" its url, or host, username, password and database, in code`,
+      };
 }
 
 /** Which of them decided; the values themselves are in `ssl`. */
@@ -140,6 +192,7 @@ type Settled = Omit<
   | 'direct'
   | 'replication'
   | 'toRetry'
+  | 'missingServer'
   | 'typeorm'
   | 'origins'
   | 'warnings'
@@ -230,12 +283,13 @@ function layered<T extends object>(
 function sessionOf(given: CheckedSettings, origins: Origins): Record<string, string> {
   const text = (value: string | number | boolean) =>
     typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
-  return Object.fromEntries(
+  const session = Object.fromEntries(
     Object.entries(given.session ?? {}).map(([key, value]) => [
       key,
       text(origins.choose(`session.${key}`, [['options', value]])!),
     ]),
   );
+  return hidingSecrets(session);
 }
 
 /** The settings of `@nestjs/typeorm` count tries, the first one too, and pause for the same time before each. */
@@ -286,13 +340,24 @@ function echoOf(given: CheckedSettings['echo'], origins: Origins): Required<Echo
 /** What is TypeORM's. The URL, the password and TLS are not: they reach the pool by another way, and print nowhere. */
 function passedOn(options: DatabaseModuleOptions): ResolvedDatabaseOptions['typeorm'] {
   const ours = [...Object.keys(SETTINGS), 'type', 'name'];
-  return Object.fromEntries(
+  const passed: Record<string, unknown> = Object.fromEntries(
     Object.entries(options).filter(([key, value]) => !ours.includes(key) && value !== undefined),
   );
+  // TypeORM keeps these two in `DataSource.options`, where passwords of other servers would print.
+  for (const key of ['extra', 'cache'])
+    if (typeof passed[key] === 'object' && passed[key] !== null)
+      passed[key] = hidingSecrets({ ...passed[key] });
+  return hidingSecrets(passed);
 }
+
+const hidingSecrets = <T extends object>(settings: T): T =>
+  printedAs(settings, () => maskedCopy({ ...settings }));
 
 /** What was made here is frozen, and what belongs to the user (entities, loggers, functions) is left alone. */
 function frozen(resolved: ResolvedDatabaseOptions): ResolvedDatabaseOptions {
+  const { startupOptions } = resolved;
+  if (startupOptions !== undefined)
+    printedAs(resolved, () => ({ ...resolved, startupOptions: maskedStartupOptions(startupOptions) }));
   for (const value of Object.values(resolved))
     if (typeof value === 'object' && value !== null) Object.freeze(value);
   return Object.freeze(resolved);

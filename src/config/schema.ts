@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { PasswordFunction, SecretText } from '../database.options.js';
+import type { PasswordFunction, SecretText, SslSettings } from '../database.options.js';
 import { BOUNDS, within, type Bounds } from './bounds.js';
 import { Secret } from './secret.js';
 import { kindOf, shapeOf, spaced } from './shape.js';
@@ -51,9 +51,14 @@ const password = z.custom<string | SecretText | PasswordFunction>(
 );
 const isPem = (value: unknown) => (typeof value === 'string' && value !== '') || value instanceof Uint8Array;
 const PEM = notEven('PEM text, a buffer with it, or the path of a PEM file');
-const pem = z.custom<string | Uint8Array>(isPem, PEM);
-const secretPem = z.custom<string | Uint8Array | SecretText>(
-  (value) => isPem(value) || Secret.is(value),
+const isPemList = (value: unknown, isOne: (one: unknown) => boolean) =>
+  Array.isArray(value) && value.length > 0 && value.every(isOne);
+const pem = z.custom<NonNullable<SslSettings['ca']>>((value) => isPem(value) || isPemList(value, isPem), PEM);
+/** In a list, as `tls.connect` takes it: with a passphrase of its own. */
+const isKey = (value: unknown) =>
+  isPem(value) || (typeof value === 'object' && value !== null && isPem((value as { pem?: unknown }).pem));
+const secretPem = z.custom<NonNullable<SslSettings['key']>>(
+  (value) => isPem(value) || Secret.is(value) || isPemList(value, isKey),
   PEM,
 );
 const group = not('a group of settings: { … }');

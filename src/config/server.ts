@@ -20,10 +20,10 @@ export interface Server<Password = SecretText | PasswordFunction> {
 /** Stands in while the other settings are judged; the error comes before anybody sees it. */
 const NOWHERE: ServerAddress = { host: 'localhost', port: DEFAULTS.port, database: '', username: '' };
 
-/** @param missing what is wrong when there is neither URL nor host; undefined when it has been told already */
+/** @param missing is called when there is neither URL nor host */
 export function resolveServer(
   given: CheckedSettings,
-  missing: string | undefined,
+  missing: () => void,
   origins: Origins,
   problems: Problems,
 ): Server {
@@ -31,7 +31,7 @@ export function resolveServer(
   // `url: process.env.X ?? ''` is no URL.
   const text = given.url === undefined ? '' : Secret.from(given.url).reveal().trim();
   if (text === '' && given.host === undefined) {
-    if (missing !== undefined) problems.add('DB_URL', missing);
+    missing();
     return { address: NOWHERE, password: undefined, url: undefined, urlName };
   }
   const url = text === '' ? undefined : parseDatabaseUrl(text);
@@ -45,7 +45,10 @@ export function resolveServer(
 
   const host = given.host === undefined ? undefined : hostName(given.host);
   if (given.host !== undefined && host === undefined)
-    problems.add('host', 'holds a character that no host has; a URL belongs into url, a port into port');
+    problems.add(
+      origins.nameOf('host', given.host),
+      'holds a character that no host has; a URL belongs into url, a port into port',
+    );
   const username =
     origins.choose('username', [
       ['options', given.username],
@@ -58,7 +61,7 @@ export function resolveServer(
       'the user is missing; expected is postgres://user:password@host/database',
     );
   const password = origins.choose<SecretText | PasswordFunction>('password', [
-    ['options', passwordIn(given)],
+    ['options', passwordIn(given, origins)],
     ['url', url?.password],
   ]);
   const address: ServerAddress = {
@@ -97,7 +100,13 @@ export function applicationNameIn(
 }
 
 /** `password: process.env.X ?? ''` is no password. */
-function passwordIn({ password }: CheckedSettings): SecretText | PasswordFunction | undefined {
+function passwordIn(
+  { password, url }: CheckedSettings,
+  origins: Origins,
+): SecretText | PasswordFunction | undefined {
+  // What reads the password of a file with a URL is for the server in that file alone.
+  const ofUrlFile = origins.variable('password', password) === 'DB_URL_FILE';
+  if (ofUrlFile && origins.variable('url', url) !== 'DB_URL_FILE') return undefined;
   if (password === undefined || typeof password === 'function') return password;
   const secret = Secret.from(password);
   return secret.reveal() === '' ? undefined : secret;
@@ -114,10 +123,12 @@ function checkContradictions(
   for (const part of ['host', 'port', 'username', 'database'] as const)
     if (differs(given[part], url[part]))
       problems.add(origins.nameOf(part, given[part]), `contradicts ${urlName}; give one of them`);
-  const password = passwordIn(given);
+  const password = passwordIn(given, origins);
+  // It reads the same URL again.
+  if (origins.variable('password', password) === 'DB_URL_FILE') return;
   // What a function will give is not known yet; one of the two would never be used.
   if (differs(typeof password === 'function' ? password : password?.reveal(), url.password?.reveal()))
-    problems.add('password', `contradicts ${urlName}; give one of them`);
+    problems.add(origins.nameOf('password', given.password), `contradicts ${urlName}; give one of them`);
 }
 
 /** The user of the operating system, as libpq takes it; a container's may have no name. */

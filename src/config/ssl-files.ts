@@ -29,7 +29,7 @@ type Part = keyof typeof PARTS;
 /** Reads and judges them all, before any connection; the code's win over the URL's. */
 export function readSslFiles(sources: SslFileSources, given: SslSettings, problems: Problems): SslFiles {
   const { url, urlName } = sources;
-  const passphrase = given.passphrase ?? url?.sslPassphrase?.reveal();
+  const passphrase = given.passphrase ?? passphraseIn(given.key) ?? url?.sslPassphrase?.reveal();
   const found: SslFiles = { ...(passphrase !== undefined && { passphrase }) };
   const names: Partial<Record<Part, string>> = {};
   for (const part of ['ca', 'cert', 'key', 'crl'] as const) {
@@ -39,9 +39,9 @@ export function readSslFiles(sources: SslFileSources, given: SslSettings, proble
     const setting =
       given[part] === undefined ? `${urlName} (${parameter})` : sources.nameOf(`ssl.${part}`, given[part]);
     names[part] = setting;
-    // Several lists, which only `ssl.crl` may be, are for Node.js to judge.
-    if (Array.isArray(value)) continue;
-    const read = readPem(textOf(value), kind);
+    // Several revocation lists are for Node.js to judge.
+    if (part === 'crl' && Array.isArray(value)) continue;
+    const read = readAll(value, kind, part === 'ca');
     const wrong = 'problem' in read ? read.problem : unusable(read.pem, kind, passphrase);
     if (wrong !== undefined) problems.add(setting, wrong);
     else if ('pem' in read) found[part] = read.pem;
@@ -55,7 +55,35 @@ export function readSslFiles(sources: SslFileSources, given: SslSettings, proble
   return found;
 }
 
-const textOf = (value: string | Uint8Array | SecretText) => (Secret.is(value) ? value.reveal() : value);
+type PemValue = string | Uint8Array | SecretText | { readonly pem: string | Uint8Array };
+
+/** PEM of a value, or of a list of them; only authorities may be several. */
+function readAll(
+  value: PemValue | readonly PemValue[],
+  kind: PemKind,
+  several: boolean,
+): { pem: string } | { problem: string } {
+  const list = Array.isArray(value) ? (value as readonly PemValue[]) : [value as PemValue];
+  if (list.length > 1 && !several) return { problem: `holds ${list.length} of them; give one` };
+  const parts: string[] = [];
+  for (const one of list) {
+    const read = readPem(textOf(one), kind);
+    if ('problem' in read) return read;
+    parts.push(read.pem);
+  }
+  return { pem: parts.join('\n') };
+}
+
+function textOf(value: PemValue): string | Uint8Array {
+  if (Secret.is(value)) return value.reveal();
+  return typeof value === 'object' && 'pem' in value ? value.pem : value;
+}
+
+/** That of a key in a list, as `tls.connect` takes it. */
+function passphraseIn(key: SslSettings['key']): string | undefined {
+  const [first] = Array.isArray(key) ? key : [];
+  return typeof first === 'object' && 'passphrase' in first ? first.passphrase : undefined;
+}
 
 function unusable(pem: string, kind: PemKind, passphrase: string | undefined): string | undefined {
   // Node.js has several codes for it, by the kind of the key and what OpenSSL was asked before.

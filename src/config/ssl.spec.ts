@@ -283,3 +283,23 @@ describe('certificate and key', () => {
     expect({ ...(tls as object) }).toMatchObject({ key: client.key.trim(), passphrase: 'hunter2' });
   });
 });
+
+describe('lists, as tls.connect takes them', () => {
+  it('are read: several authorities, one certificate and its key', () => {
+    const { tls, problems } = ssl({
+      ca: [ca, Buffer.from(ca)],
+      cert: [client.cert],
+      key: [{ pem: client.key }],
+    });
+    expect(problems).toEqual([]);
+    expect(tls).toMatchObject({ cert: client.cert.trim() });
+    expect(String((tls as { ca: string }).ca).match(/BEGIN CERTIFICATE/g)).toHaveLength(2);
+    expect(inspect(tls)).not.toContain('PRIVATE KEY');
+  });
+
+  it('are refused where they hold several certificates or keys', () => {
+    expect(ssl({ cert: [client.cert, other.cert], key: [client.key] }).problems).toEqual([
+      'ssl.cert: holds 2 of them; give one',
+    ]);
+  });
+});

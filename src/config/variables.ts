@@ -1,5 +1,19 @@
 import { BOUNDS } from './bounds.js';
-import { applicationName, duration, flag, oneOf, pem, url, wholeNumber, type Parser } from './parsers.js';
+import {
+  applicationName,
+  duration,
+  flag,
+  host,
+  name,
+  oneOf,
+  password,
+  passwordFile,
+  pem,
+  url,
+  urlFile,
+  wholeNumber,
+  type Parser,
+} from './parsers.js';
 import { POOLER_MODES, PROFILE_NAMES, STARTUP_MODES } from './schema.js';
 import { SSL_MODES } from './ssl.js';
 
@@ -11,6 +25,8 @@ export interface Variable {
   /** The option that it sets, by its path. */
   readonly path: string;
   readonly parser: Parser;
+  /** Whether white space at its ends belongs to it. */
+  readonly verbatim?: true;
   readonly description: string;
   /** In words, since some follow the profile. */
   readonly defaultText: string;
@@ -29,8 +45,66 @@ export const VARIABLES: readonly Variable[] = [
     parser: url,
     description:
       'The database, as a URL; percent-encode @ / ? # % in the password. Else DATABASE_URL is read.',
-    defaultText: 'none: it is required',
+    defaultText: 'none: it is required, or DB_URL_FILE, or DB_HOST',
     example: 'postgres://user:password@localhost:5432/app',
+  },
+  {
+    name: 'DB_URL_FILE',
+    path: 'url',
+    parser: urlFile,
+    description:
+      'A file with the URL, in place of DB_URL. Its password is read at each connect, so that it can be rotated.',
+    defaultText: 'none',
+    example: '/run/secrets/database-url',
+  },
+  {
+    name: 'DB_HOST',
+    path: 'host',
+    parser: host,
+    description: 'The server, where there is no URL; with the next five.',
+    defaultText: 'none',
+    example: 'localhost',
+  },
+  {
+    name: 'DB_PORT',
+    path: 'port',
+    parser: wholeNumber(BOUNDS.port),
+    description: 'Its port.',
+    defaultText: '5432',
+    example: '5432',
+  },
+  {
+    name: 'DB_USERNAME',
+    path: 'username',
+    parser: name('the name of a user'),
+    description: 'The user.',
+    defaultText: 'the user of the operating system',
+    example: 'user',
+  },
+  {
+    name: 'DB_PASSWORD',
+    path: 'password',
+    parser: password,
+    verbatim: true,
+    description: "The user's password; also that of a URL which has none.",
+    defaultText: 'none',
+    example: 'password',
+  },
+  {
+    name: 'DB_PASSWORD_FILE',
+    path: 'password',
+    parser: passwordFile('DB_PASSWORD_FILE'),
+    description: 'A file with the password, in place of DB_PASSWORD. It is read at each connect.',
+    defaultText: 'none',
+    example: '/run/secrets/database-password',
+  },
+  {
+    name: 'DB_NAME',
+    path: 'database',
+    parser: name('the name of a database'),
+    description: 'The database.',
+    defaultText: 'the name of the user',
+    example: 'app',
   },
   {
     name: 'DB_DIRECT_URL',
@@ -219,3 +293,46 @@ export const VARIABLES: readonly Variable[] = [
     example: 'false',
   },
 ];
+
+/** Names that other libraries and templates give to what a variable of ours sets. */
+export const RELATIVES: ReadonlyMap<string, string> = new Map([
+  ['DB_CONNECTION_STRING', 'DB_URL'],
+  ['DB_CONNECTION_URL', 'DB_URL'],
+  ['DB_DSN', 'DB_URL'],
+  ['DB_URI', 'DB_URL'],
+  ['DB_ADDRESS', 'DB_HOST'],
+  ['DB_HOSTNAME', 'DB_HOST'],
+  ['DB_SERVER', 'DB_HOST'],
+  ['DB_LOGIN', 'DB_USERNAME'],
+  ['DB_ROLE', 'DB_USERNAME'],
+  ['DB_USER', 'DB_USERNAME'],
+  ['DB_PASS', 'DB_PASSWORD'],
+  ['DB_PASSWD', 'DB_PASSWORD'],
+  ['DB_PWD', 'DB_PASSWORD'],
+  ['DB_DATABASE', 'DB_NAME'],
+  ['DB_DATABASE_NAME', 'DB_NAME'],
+  ['DB_DBNAME', 'DB_NAME'],
+  ['DB_SSL', 'DB_SSL_MODE'],
+  ['DB_SSL_ENABLED', 'DB_SSL_MODE'],
+  ['DB_SSL_REJECT_UNAUTHORIZED', 'DB_SSL_MODE'],
+  ['DB_TLS', 'DB_SSL_MODE'],
+  ['DB_CA', 'DB_SSL_CA'],
+  ['DB_CA_CERT', 'DB_SSL_CA'],
+  ['DB_SSL_CA_FILE', 'DB_SSL_CA'],
+  ['DB_SSL_ROOT_CERT', 'DB_SSL_CA'],
+  ['DB_CONNECTION_LIMIT', 'DB_POOL_SIZE'],
+  ['DB_MAX_CONNECTIONS', 'DB_POOL_SIZE'],
+  ['DB_POOL', 'DB_POOL_SIZE'],
+  ['DB_POOL_MAX', 'DB_POOL_SIZE'],
+  ['DB_POOL_MAX_OVERFLOW', 'DB_MAX_OVERFLOW'],
+  ['DB_ACQUIRE_TIMEOUT', 'DB_POOL_TIMEOUT'],
+  ['DB_POOL_ACQUIRE_TIMEOUT', 'DB_POOL_TIMEOUT'],
+  ['DB_MAX_LIFETIME', 'DB_POOL_RECYCLE'],
+  ['DB_CONNECTION_TIMEOUT', 'DB_CONNECT_TIMEOUT'],
+  ['DB_QUERY_TIMEOUT', 'DB_STATEMENT_TIMEOUT'],
+  ['DB_RETRIES', 'DB_CONNECT_RETRIES'],
+  ['DB_RETRY_ATTEMPTS', 'DB_CONNECT_RETRIES'],
+  ['DB_APP_NAME', 'DB_APPLICATION_NAME'],
+  ['DB_LOG', 'DB_ECHO'],
+  ['DB_LOGGING', 'DB_ECHO'],
+]);

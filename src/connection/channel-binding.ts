@@ -17,7 +17,7 @@ export function requireChannelBinding(wire: LoginMessages, refuse: (error: Error
     refuse(
       new ConnectionError('The server offers no login that is bound to the TLS connection.', {
         code: 'CHANNEL_BINDING_MISSING',
-        hint: 'Turn TLS and scram-sha-256 on at the server, or take channel_binding=require out of DB_URL.',
+        hint: 'Turn TLS and scram-sha-256 on at the server, or leave channel_binding=require (requireChannelBinding) out.',
       }),
     );
   wire.on('authenticationSASL', ({ mechanisms }: { mechanisms: string[] }) => {

@@ -46,7 +46,7 @@ export interface ConnectionOptions extends ClientConfig {
   /**
    * How much longer than the server's `statement_timeout` the client waits before it cancels a statement and then
    * destroys the socket. Milliseconds.
-   * @defaultValue 5 000
+   * @defaultValue a quarter of `statement_timeout`, at least 500 and at most 5 000
    */
   statementGraceMs?: number;
   /**

@@ -93,14 +93,16 @@ describe('the deadline of the dial', () => {
 describe('the limit of a statement', () => {
   it.each<[ConnectionOptions, number[]]>([
     [{}, []],
-    [{ statement_timeout: 1_000 }, [6_000]],
+    [{ statement_timeout: 1_000 }, [1_500]],
+    [{ statement_timeout: 3_000 }, [3_750]],
+    [{ statement_timeout: 30_000 }, [35_000]],
     [{ statement_timeout: 1_000, statementGraceMs: 50 }, [1_050]],
     [{ statement_timeout: 1_000, statementLimitMs: 30_000 }, [30_000]],
     [{ statement_timeout: 1_000, statementLimitMs: 0 }, []],
     [{ statementLimitMs: 30_000 }, [30_000]],
     [{ query_timeout: 700 }, [700]],
     [{ query_timeout: 700, statement_timeout: 1_000 }, [700]],
-    [{ query_timeout: 70_000, statement_timeout: 1_000 }, [6_000]],
+    [{ query_timeout: 70_000, statement_timeout: 1_000 }, [1_500]],
   ])('of %j', async (options, expected) => {
     const connection = await open(options);
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual(expected);

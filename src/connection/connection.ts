@@ -11,6 +11,7 @@ import { isFatal, isReadOnlyRefusal } from './disconnect.js';
 import { expectPostgres } from './greeting.js';
 import { IdleLimit, idleInTransaction } from './idle-limit.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
+import type { PgWire } from './pg-internals.js';
 import { ReadingStreams } from './reading-streams.js';
 import { QueryLine } from './query-line.js';
 import { refuseFrom } from './refusal.js';
@@ -21,7 +22,7 @@ import { startupOptions } from './session-settings.js';
 import { tagDropsStatements, textSetsTimeLimit } from './session-state.js';
 import { OWN_SESSION, unnamed } from './session-terms.js';
 import type { SessionTerms } from './session-terms.js';
-import { STATEMENT_GRACE_MS, StatementLimit } from './statement-limit.js';
+import { statementGraceMs, StatementLimit } from './statement-limit.js';
 
 export type { ConnectionOptions };
 
@@ -87,11 +88,16 @@ export class Connection extends Client {
     if (given.options === '') parameters.options = '';
     parameters.options = [parameters.options, session].filter(Boolean).join(' ');
     this.#terms = given.terms ?? OWN_SESSION;
-    this.#limit = new StatementLimit(this, limitOf(given, parameters), () => this.#terms.statementLimitMs);
+    this.#limit = new StatementLimit(
+      this,
+      limitOf(given, parameters),
+      () => this.#terms.statementLimitMs,
+      this.#terms.settings?.statement,
+    );
     this.#idle = new IdleLimit(
       () => this.#terms.idleInTransactionMs,
       // The pooler rolls the transaction back when our socket has closed.
-      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql)),
+      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql, this.#terms.settings?.idleInTransaction)),
     );
     // `pg`'s own limit calls back and leaves the statement running on a connection that looks free.
     parameters.query_timeout = 0;
@@ -381,6 +387,7 @@ export class Connection extends Client {
       if (named !== undefined) this.#sent(named);
       return bind(config, more);
     };
+    this.#refuseClosedPortals(wire);
     wire.on('commandComplete', ({ text: tag }: { text: string }) => {
       this.#commandCompleted = true;
       if (tagDropsStatements(tag)) this.#forgetStatements();
@@ -409,6 +416,24 @@ export class Connection extends Client {
       if (!internalsOf(this)._ending) this.#lose(new Error('Connection terminated unexpectedly'));
       else streams.end(this.#lost ?? new Error('Connection terminated'));
     });
+  }
+
+  /**
+   * A cursor that is read while it waits for its turn, and closed before its first answer, executes its portal at that answer
+   * (pg-cursor). The error would hit the next statement, and the server would then skip all that follows up to a Sync that is
+   * never sent: the connection would wait for ever.
+   */
+  #refuseClosedPortals(wire: PgWire): void {
+    const close = wire.close.bind(wire);
+    const execute = wire.execute.bind(wire);
+    let closed: string | undefined;
+    wire.close = (target, more) => {
+      if (target.type === 'P') closed = target.name;
+      close(target, more);
+    };
+    wire.execute = (config, more) => {
+      if (!config.portal || config.portal !== closed) execute(config, more);
+    };
   }
 
   /** @param given nothing is an empty statement for `pg` */
@@ -453,7 +478,8 @@ function limitOf(
 ): number {
   const server = Number(parameters.statement_timeout) || 0;
   const limits = [
-    given.statementLimitMs ?? (server > 0 ? server + (given.statementGraceMs ?? STATEMENT_GRACE_MS) : 0),
+    given.statementLimitMs ??
+      (server > 0 ? server + (given.statementGraceMs ?? statementGraceMs(server)) : 0),
     Number(parameters.query_timeout) || 0,
   ].filter((ms) => ms > 0);
   return limits.length > 0 ? Math.min(...limits) : 0;

@@ -8,15 +8,16 @@ export const LONGEST_TIMER_MS = 2 ** 31 - 1;
  */
 export function after(ms: number, ring: () => void, holdsProcess = true): () => void {
   let turn: NodeJS.Immediate | undefined;
-  const timer = setTimeout(
-    () => {
-      turn = setImmediate(ring);
-    },
-    Math.min(ms, LONGEST_TIMER_MS),
-  );
-  if (!holdsProcess) timer.unref();
+  const cancel = at(ms, () => (turn = setImmediate(ring)), holdsProcess);
   return () => {
-    clearTimeout(timer);
+    cancel();
     clearImmediate(turn);
   };
+}
+
+/** Calls `ring` once after `ms`, whatever lies in the buffers of sockets: for what waits for no answer. */
+export function at(ms: number, ring: () => void, holdsProcess = true): () => void {
+  const timer = setTimeout(ring, Math.min(ms, LONGEST_TIMER_MS));
+  if (!holdsProcess) timer.unref();
+  return () => clearTimeout(timer);
 }

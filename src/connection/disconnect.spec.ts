@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { isDisconnect, isFatal, isReadOnlyRefusal } from './disconnect.js';
+import { isDisconnect, isFatal, isInterrupt, isReadOnlyRefusal } from './disconnect.js';
 
 const error = (fields: object, message = 'x') => Object.assign(new Error(message), fields);
 
@@ -51,5 +51,23 @@ describe('a disconnect', () => {
     expect(isReadOnlyRefusal(error({ code: '25006' }))).toBe(true);
     expect(isReadOnlyRefusal(error({ code: '42501' }))).toBe(false);
     expect(isReadOnlyRefusal(undefined)).toBe(false);
+  });
+});
+
+describe('the end of a session by an interrupt', () => {
+  const interrupt = { severity: 'FATAL', code: '57P01', routine: 'ProcessInterrupts' };
+  it.each([
+    ['an administrator has ended it', interrupt, true],
+    ['it was idle for too long', { ...interrupt, code: '57P05' }, true],
+    ['a pooler says the same for reasons of its own', { ...interrupt, routine: 'disconnect_client' }, false],
+    ['who says it is not known', { ...interrupt, routine: undefined }, false],
+    [
+      'it is a warning, as after a commit that waits for a standby',
+      { ...interrupt, severity: 'WARNING' },
+      false,
+    ],
+    ['the server has crashed', { ...interrupt, code: '57P02' }, false],
+  ])('is told from others: %s', (_what, fields, expected) => {
+    expect(isInterrupt(error(fields))).toBe(expected);
   });
 });

@@ -22,13 +22,18 @@ export function isFatal(error: unknown): boolean {
 /** SQLSTATEs of a session that the server ends by itself: `pg_terminate_backend` or a shutdown, and a time limit. */
 const TERMINATED: ReadonlySet<unknown> = new Set(['57P01', '57P05']);
 
-/**
- * Whether the server has ended the session in order, by its own FATAL: what ran had no transactional effect then. A crash
- * (57P02) can strike between a commit and its answer.
- */
+/** Whether the session was ended in order, by a FATAL, and not by a crash (57P02). */
 export function isTermination(error: unknown): boolean {
   const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
   return severity === 'FATAL' && TERMINATED.has(code);
+}
+
+/**
+ * Whether PostgreSQL itself has ended the session where it looks for interrupts, which it never does inside of a commit. A
+ * pooler, or another server that speaks the protocol, has its own reasons for the same code.
+ */
+export function isInterrupt(error: unknown): boolean {
+  return isTermination(error) && (error as { routine?: unknown }).routine === 'ProcessInterrupts';
 }
 
 /**

@@ -28,6 +28,6 @@ export function expectPostgres(
 export function notPostgres(): ConnectionError {
   return new ConnectionError('What answers at this address is not PostgreSQL.', {
     code: 'NOT_POSTGRESQL',
-    hint: 'Correct host and port in DB_URL.',
+    hint: 'Correct host and port.',
   });
 }

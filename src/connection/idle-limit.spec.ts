@@ -79,7 +79,10 @@ describe('the limit of a pause inside a transaction', () => {
       severity: 'FATAL',
       message:
         'terminating connection due to idle-in-transaction timeout: a transaction was idle for 1000 ms; its last SQL was UPDATE accounts SET x = 1',
-      hint: expect.stringContaining('DB_IDLE_IN_TRANSACTION_TIMEOUT'),
+      hint: expect.stringContaining('terms.idleInTransactionMs'),
+    });
+    expect(idleInTransaction(1_000, undefined, 'DB_IDLE')).toMatchObject({
+      hint: expect.stringContaining('The limit is DB_IDLE,'),
     });
     expect(idleInTransaction(1_000, undefined).message).toMatch(/ was idle for 1000 ms$/);
   });

@@ -1,13 +1,20 @@
 import { ConnectionError, shortSql } from '../database.errors.js';
 
-/** The server's own word in such a case, so that who handles that handles ours too. */
-export function idleInTransaction(limitMs: number, sql: string | undefined): Error {
+/**
+ * The error that the server gives in such a case, so that one handler is enough for both.
+ * @param setting the name of the limit
+ */
+export function idleInTransaction(
+  limitMs: number,
+  sql: string | undefined,
+  setting = 'terms.idleInTransactionMs',
+): Error {
   const last = sql === undefined ? '' : `; its last SQL was ${shortSql(sql)}`;
   const error = new ConnectionError(
     `terminating connection due to idle-in-transaction timeout: a transaction was idle for ${limitMs} ms${last}`,
     {
       code: '25P03',
-      hint: 'The limit is timeouts.idleInTransactionMs (DB_IDLE_IN_TRANSACTION_TIMEOUT), kept by the client: behind a pooler the server keeps none.',
+      hint: `The limit is ${setting}, kept by the client: behind a pooler the server keeps none.`,
     },
   );
   return Object.assign(error, { severity: 'FATAL' });

@@ -19,7 +19,7 @@ export function requireLoginMethods(
     refuse(
       new ConnectionError(`The server ${wants}, which require_auth does not allow.`, {
         code: 'LOGIN_METHOD_REFUSED',
-        hint: 'Have the server ask for one that it allows (pg_hba.conf), or change require_auth in DB_URL.',
+        hint: 'Have the server ask for one that it allows (pg_hba.conf), or change require_auth (requireAuth).',
       }),
     );
   };

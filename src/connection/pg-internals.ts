@@ -20,7 +20,8 @@ export interface PgWire {
   query(text: string): void;
   parse(query: { text: string; name?: string }, more?: boolean): void;
   bind(config: { statement?: string }, more?: boolean): void;
-  close(message: unknown): void;
+  execute(config: { portal?: string; rows?: number }, more?: boolean): void;
+  close(target: { type: 'P' | 'S'; name?: string }, more?: boolean): void;
   sync(): void;
   on(event: string, listener: (message: never) => void): unknown;
   once(event: string, listener: (message: never) => void): unknown;

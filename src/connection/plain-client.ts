@@ -1,5 +1,6 @@
 import { bounded } from './bounded.js';
 import { sendCancel } from './cancel.js';
+import { isFatal } from './disconnect.js';
 import { cutSocket, internalsOf, isQueryable, isQuiet, transactionStatusOf } from './pg-internals.js';
 import { refuseFrom } from './refusal.js';
 import { restoreSession } from './restore.js';
@@ -24,7 +25,12 @@ export class PlainClientControl {
   /** A cancel is under way, or was sent and not confirmed: it may still arrive. */
   #cancelAstray = false;
 
-  constructor(private readonly client: PlainClientLike) {}
+  constructor(private readonly client: PlainClientLike) {
+    // `pg` tells it to the statement that runs; all that it emits later is that the socket has ended.
+    internalsOf(client).connection?.on?.('errorMessage', (error: Error) => {
+      if (isFatal(error)) this.lostBy ??= error;
+    });
+  }
 
   get usable(): boolean {
     return this.lostBy === undefined && isQueryable(this.client);

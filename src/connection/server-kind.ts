@@ -43,7 +43,7 @@ export function requireServerKind(
     const found = standby ? 'a standby' : readOnly ? 'read-only' : 'a primary';
     throw new ConnectionError(`The server is ${found}, and target_session_attrs is ${wanted}.`, {
       code: 'SERVER_KIND_REFUSED',
-      hint: 'Name another server in DB_URL, or change target_session_attrs.',
+      hint: 'Name another server, or change target_session_attrs (serverKind).',
     });
   };
 }

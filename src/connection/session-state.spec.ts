@@ -66,6 +66,7 @@ describe('the command tag', () => {
 
 describe('the text', () => {
   it.each([
+    String.raw`SELECT U&"set\005fconfig"('app.user', 'x', false)`,
     "SELECT set_config('app.user', 'x', false)",
     'select set_config($1, $2, $3)',
     "SELECT set_config('a', 'b', true), set_config('c', 'd', false)",
@@ -74,7 +75,11 @@ describe('the text', () => {
     'SELECT pg_advisory_unlock(1)',
     'CREATE TEMP TABLE t (id int)',
     'create /* not seen by a tag */ temporary view v as select 1',
+    'create or replace local/**/temp recursive view v (n) as select 1',
     'SELECT 1 INTO TEMP t',
+    "INSERT INTO readings (temp) VALUES (1); SELECT 'a' AS b INTO GLOBAL -- c\n TEMPORARY TABLE t",
+    // With standard_conforming_strings = off the second line is a statement.
+    "SELECT 'create \\' ' ;\n create temp table t (id int); --'",
     'CREATE TABLE pg_temp.t (id int)',
     'SELECT setseed(0.5)',
     "SELECT dblink_connect('other')",
@@ -88,6 +93,10 @@ describe('the text', () => {
     'SELECT 1',
     'SELECT temp FROM readings',
     'SELECT template FROM mails',
+    'INSERT INTO "reading"("temp") VALUES ($1)',
+    'INSERT INTO readings (id, temp) SELECT id, temp FROM others',
+    "INSERT INTO mails (text) VALUES ('we create temp tables')",
+    'CREATE TABLE readings (temp int, temporary boolean)',
     'SELECT pg_advisory_xact_lock(1)',
     "SELECT set_config('app.tenant', $1, true)",
     "SELECT set_config('app.tenant', $1::text, TRUE), set_config($2, 'x', true)",

@@ -9,8 +9,8 @@ const TRANSACTION_ONLY = /^\s*SET\s+(?:LOCAL|TRANSACTION)\b/i;
 const LOCAL_SET_CONFIG =
   /set_config\s*\(\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*true\s*\)/gi;
 
-/** What leaves state in the session and shows in no command tag. */
-const TEXT = /set_config|advisory_(?:un)?lock|pg_temp|pg_settings|\bsetseed\b|dblink_connect/i;
+/** What leaves state in the session and shows in no command tag; a name in Unicode escapes (`U&"…"`) may be any of them. */
+const TEXT = /set_config|advisory_(?:un)?lock|pg_temp|pg_settings|\bsetseed\b|dblink_connect|u&"/i;
 
 /** A view: reading it changes nothing, and an UPDATE of it sets what it shows. */
 const SETTINGS_VIEW = /pg_settings/gi;
@@ -18,6 +18,8 @@ const UPDATE = /\bupdate\b/i;
 
 const MAKES = /\b(?:create|into)\b/i;
 const TEMPORARY = /\btemp(?:orary)?\b/i;
+/** What may stand between the two: CREATE OR REPLACE TEMP VIEW, SELECT … INTO LOCAL TEMP. */
+const BEFORE_TEMPORARY: ReadonlySet<string> = new Set(['or', 'replace', 'local', 'global']);
 
 /** Whether the server's command tag says that the session was changed; `text` only narrows it. */
 export function tagLeavesState(tag: string, text: string | undefined): boolean {
@@ -51,10 +53,22 @@ function isTransactionOnly(text: string): boolean {
   return !scanner.doubtful;
 }
 
-/** In two steps: one pattern for both would read on to the end from each INTO, for seconds in a script of inserts. */
+/**
+ * Whether a text makes something temporary. A column named `temp` does not: each INSERT into it would clear the session. The
+ * patterns spare most texts the scanner, in two steps: one pattern for both would read on to the end from each INTO, for
+ * seconds in a script of inserts.
+ */
 function makesTemporary(text: string): boolean {
   const made = text.search(MAKES);
-  return made >= 0 && TEMPORARY.test(text.slice(made));
+  if (made < 0 || !TEMPORARY.test(text.slice(made))) return false;
+  const scanner = new SqlScanner(text);
+  let making = false;
+  for (let token = scanner.next(); token; token = scanner.next()) {
+    const word = token === 'word' ? scanner.word : '';
+    if (making && TEMPORARY.test(word)) return true;
+    making = MAKES.test(word) || (making && BEFORE_TEMPORARY.has(word));
+  }
+  return scanner.doubtful;
 }
 
 /** Whether a statement speaks of the time limit itself; then ours must not stand against what it says. */

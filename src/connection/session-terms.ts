@@ -14,6 +14,11 @@ export interface SessionTerms {
   readonly shared: boolean;
   /** Whether a statement that was prepared by name can be executed by that name later. */
   readonly namedStatements: boolean;
+  /**
+   * What the two limits are called by whoever has set them, for hints.
+   * @defaultValue the names above
+   */
+  readonly settings?: { readonly statement: string; readonly idleInTransaction: string };
 }
 
 /** Without a pooler: the server keeps the limits, and the session is ours. */

@@ -181,6 +181,8 @@ export function isSingleRepeatableStatement(text: string): boolean {
   while (token === 'symbol' && text[scanner.start] === '(') token = scanner.next();
   if (token !== 'word' || !REPEATABLE.has(scanner.word)) return false;
   let previous = scanner.word;
+  let selects = previous === 'select';
+  let depth = 0;
   let ended = false;
   for (token = scanner.next(); token; token = scanner.next()) {
     if (token === 'symbol' && text[scanner.start] === ';') {
@@ -189,8 +191,15 @@ export function isSingleRepeatableStatement(text: string): boolean {
     }
     // A second statement.
     if (ended) return false;
+    if (token === 'symbol') {
+      const symbol = text[scanner.start];
+      if (symbol === '(') depth += 1;
+      else if (symbol === ')') depth -= 1;
+    }
     const word = token === 'word' ? scanner.word : '';
-    if (word === 'into' && !WITH_TARGET.has(previous)) return false;
+    if (word === 'select' && depth <= 0) selects = true;
+    // In the list of a SELECT, INSERT and MERGE are names: `SELECT 1 AS insert INTO t`.
+    if (word === 'into' && ((selects && depth <= 0) || !WITH_TARGET.has(previous))) return false;
     previous = word;
   }
   return !scanner.doubtful;

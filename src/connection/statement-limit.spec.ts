@@ -120,7 +120,7 @@ describe('the limit of a statement', () => {
       Object.assign(new Error('canceling statement due to user request'), { code: '57014' });
 
     it('leaves the word to the server, says whose limit it was, and cuts the socket when no word comes', async () => {
-      const limit = new StatementLimit(client, 6_000, () => 1_000);
+      const limit = new StatementLimit(client, 6_000, () => 1_000, 'DB_STATEMENT_TIMEOUT');
       const callback = jest.fn();
       client.plain(callback);
       limit.start();
@@ -331,7 +331,7 @@ describe('the limit of a statement that the client keeps alone', () => {
     limit.explain(error);
     expect(error).toMatchObject({
       message: 'canceling statement due to statement timeout',
-      hint: expect.stringContaining('DB_STATEMENT_TIMEOUT'),
+      hint: expect.stringContaining('terms.statementLimitMs'),
     });
     client.ready();
     limit.stop();
@@ -347,7 +347,7 @@ describe('the limit of a statement that the client keeps alone', () => {
     expect(client.destroy).toHaveBeenCalledWith(
       expect.objectContaining({
         code: 'QUERY_TIMEOUT',
-        hint: expect.stringContaining('DB_STATEMENT_TIMEOUT'),
+        hint: expect.stringContaining('terms.statementLimitMs'),
       }),
     );
   });

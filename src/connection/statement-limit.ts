@@ -9,8 +9,14 @@ export interface Limited {
   destroy(reason: Error): void;
 }
 
-/** How much longer than the server's own limit the client waits, where nothing else is said. */
-export const STATEMENT_GRACE_MS = 5_000;
+const LEAST_GRACE_MS = 500;
+const LONGEST_GRACE_MS = 5_000;
+
+/** How much longer than the server's own limit the client waits, where nothing else is set: a quarter, within bounds. */
+export function statementGraceMs(limitMs: number): number {
+  return Math.min(Math.max(Math.round(limitMs / 4), LEAST_GRACE_MS), LONGEST_GRACE_MS);
+}
+
 /** How long the server has for its answer to a cancel before the socket is cut. */
 const CANCEL_GRACE_MS = 1_000;
 
@@ -18,8 +24,8 @@ const CANCEL_GRACE_MS = 1_000;
 const LOOKS = 10;
 const LOOK_MS = 250;
 
-const HINT_ALONE =
-  'The limit is timeouts.statementMs (DB_STATEMENT_TIMEOUT), kept by the client: behind a pooler the server keeps none.';
+const hintAlone = (setting = 'terms.statementLimitMs') =>
+  `The limit is ${setting}, kept by the client: behind a pooler the server keeps none.`;
 
 /**
  * The client's half of a statement's time limit. The server's `statement_timeout` comes first; this one is for a
@@ -44,11 +50,13 @@ export class StatementLimit {
   /**
    * @param limitMs where the server's limit comes first
    * @param aloneMs where there is none at the server; 0 while there is
+   * @param setting the name of the limit, for hints; undefined is the option of a connection
    */
   constructor(
     private readonly client: object & Limited,
     private readonly limitMs: number,
     private readonly aloneMs: () => number = () => 0,
+    private readonly setting?: string,
   ) {}
 
   /** A statement goes out. */
@@ -77,7 +85,7 @@ export class StatementLimit {
   explain(error: Error & { code?: string; hint?: string }): void {
     if (!this.#cancelledAlone || error.code !== '57014') return;
     error.message = 'canceling statement due to statement timeout';
-    error.hint ??= HINT_ALONE;
+    error.hint ??= hintAlone(this.setting);
   }
 
   #limit(): number {
@@ -121,7 +129,7 @@ export class StatementLimit {
     const active = internalsOf(this.client)._activeQuery;
     const plain = active instanceof Query;
     this.#cancelledAlone = this.#isAlone(limitMs);
-    const error = new QueryTimeoutError(limitMs, active?.text, this.#cancelledAlone ? HINT_ALONE : undefined);
+    const error = new QueryTimeoutError(limitMs, active?.text, this.#hint());
     // The caller learns of it now; what the server still says to this statement is for nobody. Where no other limit came
     // before this one, the network is likely to be well, and the server's word is on its way.
     if (plain && active.callback && !this.#cancelledAlone) {
@@ -135,6 +143,11 @@ export class StatementLimit {
         this.client.destroy(error);
     };
     after(CANCEL_GRACE_MS, cut, false);
+  }
+
+  #hint(): string | undefined {
+    if (this.#cancelledAlone) return hintAlone(this.setting);
+    return this.setting && `The limit is ${this.setting} and the client's grace; the server did not keep it.`;
   }
 
   /**

@@ -50,7 +50,7 @@ export function assertDirect(wanted: string | undefined, wire: TlsWire): void {
   if (wanted === 'direct' && wire.sslNegotiation !== 'direct')
     throw new ConnectionError('This version of pg cannot begin TLS directly.', {
       code: 'TLS_DIRECT_REFUSED',
-      hint: 'Use pg 8.23 or later, or take sslnegotiation=direct out of DB_URL.',
+      hint: 'Use pg 8.23 or later, or leave sslnegotiation=direct out.',
     });
 }
 
@@ -67,6 +67,6 @@ function tampered(): ConnectionError {
 function notDirect(): ConnectionError {
   return new ConnectionError('What answers speaks TLS and does not confirm that it is PostgreSQL.', {
     code: 'TLS_DIRECT_REFUSED',
-    hint: 'Take sslnegotiation=direct out of DB_URL: PostgreSQL knows it from version 17 on, and a proxy must pass it on.',
+    hint: 'Leave sslnegotiation=direct out: PostgreSQL knows it from version 17 on, and a proxy must pass it on.',
   });
 }

@@ -1,5 +1,6 @@
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
+import { maskedCopy, printedAs } from '../masking.js';
 import { ConnectionPool } from '../pool/connection-pool.js';
 import type { PoolOptions } from '../pool/pool.options.js';
 import type { DatabaseLogger } from './database.logger.js';
@@ -56,6 +57,8 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     Object.defineProperty(this, 'log', { enumerable: false });
     log.watch(this);
     this.plan = plan;
+    // `extra` is in them, with passwords of proxies and the like.
+    printedAs(this.options, () => maskedCopy({ ...this.options }));
     const watch = () => {
       if (this.totalCount <= settings.pool.size) this.overflowSince = undefined;
       else this.overflowSince ??= Date.now();

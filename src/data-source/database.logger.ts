@@ -1,6 +1,7 @@
+import { inspect } from 'node:util';
 import { AbstractLogger, type LogLevel, type LogMessage, type LoggerOptions } from 'typeorm';
-import { maskedSql } from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
+import { maskedSql, oneLine } from '../masking.js';
 
 /** What this module logs to: Nest's `Logger`, or anything with these methods. */
 export interface DatabaseLogger {
@@ -68,14 +69,34 @@ export class TypeOrmLogger extends AbstractLogger {
   }
 }
 
-/** One statement for the log: its text cut to the bound, its parameters when asked for. */
+/** One statement for the log, on one line: its text cut to the bound, its parameters when asked for. */
 export function statementText(sql: string, parameters: unknown, limits: Required<EchoSettings>): string {
-  const text = cut(maskedSql(sql), limits.maxLength);
+  const text = cut(oneLine(maskedSql(sql)), limits.maxLength);
   if (!limits.parameters || !Array.isArray(parameters) || parameters.length === 0) return text;
-  return `${text} -- ${cut(JSON.stringify(parameters, bigintAsText), limits.maxLength)}`;
+  return `${text} -- ${cut(oneLine(parametersText(parameters)), limits.maxLength)}`;
 }
 
-/** JSON has no bigint, and a log line must not fail for one. */
+/** As JSON, which knows no bigint and no circle and asks objects for their form: a log line must not fail for one. */
+function parametersText(parameters: readonly unknown[]): string {
+  return `[${parameters.map(parameterText).join(',')}]`;
+}
+
+function parameterText(parameter: unknown): string {
+  try {
+    return JSON.stringify(parameter, bigintAsText) ?? 'null';
+  } catch {
+    return described(parameter);
+  }
+}
+
+function described(parameter: unknown): string {
+  try {
+    return inspect(parameter, { depth: 2, breakLength: Infinity, maxArrayLength: 10 });
+  } catch {
+    return '[not printable]';
+  }
+}
+
 function bigintAsText(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
 }

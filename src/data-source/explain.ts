@@ -1,6 +1,7 @@
 import { isLocalHost } from '../config/local-host.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { type Diagnosis, diagnose } from '../diagnosis.js';
+import { oneLine, redact } from '../masking.js';
 
 /** A failure to connect, told by host and database; no secret in it. */
 export interface Explanation extends Diagnosis {
@@ -12,10 +13,10 @@ export interface Explanation extends Diagnosis {
 
 /** Why a connection could not be opened, and what helps. */
 export function explain(error: unknown, { server }: ResolvedDatabaseOptions): Explanation {
-  const diagnosis = diagnose(error, { localHost: isLocalHost(server.host) });
+  const diagnosis = diagnose(error, { localHost: isLocalHost(server.host), connecting: true });
   const { message } = error as { message?: unknown };
   // OpenSSL ends its messages with a new line.
-  const detail = typeof message === 'string' && message ? ` (${message.trim()})` : '';
+  const detail = typeof message === 'string' && message ? ` (${oneLine(redact(message.trim()))})` : '';
   return {
     ...diagnosis,
     target: `database "${server.database}" at ${server.host}:${server.port} as "${server.username}"`,

@@ -21,6 +21,7 @@ import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
 import { directPool, pastPooler } from './past-pooler.js';
 import { availableReplica, ReplicaPool } from './replica.pool.js';
 import { settingsForDatabase, settingsForServer } from './server-settings.js';
+import { underSchemaLock } from './schema-lock.js';
 import { connectWithRetry } from './start.js';
 import {
   changeable,
@@ -48,6 +49,8 @@ export class ManagedDataSource extends DataSource {
   private closing: Promise<void> | undefined;
   private closedBefore = false;
   private starting = false;
+  /** Ends a start that is under way. */
+  private stopStart = new AbortController();
   private shutdown: { deadline: number; timer: NodeJS.Timeout } | undefined;
   /** The method that makes a runner for its own call, while it does. */
   #caller: string | undefined;
@@ -128,9 +131,14 @@ export class ManagedDataSource extends DataSource {
     this.checkIsolationLevel();
     this.openPools();
     this.starting = true;
+    this.stopStart = new AbortController();
     try {
       if (this.settings.startup === 'lazy') return await this.prepare();
       await (this.verified = this.verify());
+      const { dropSchema, migrationsRun, synchronize } = this.options;
+      // From the first to the last of them: another instance must not come in between.
+      if (dropSchema || migrationsRun || synchronize)
+        return await this.changingSchema(() => super.initialize());
       return await super.initialize();
     } catch (error) {
       // TypeORM leaves the pool of a failed start open.
@@ -158,6 +166,8 @@ export class ManagedDataSource extends DataSource {
     holder.replicas = (settings.replication?.replicas ?? []).map(
       (server) => new ReplicaPool(settingsForServer(settings, server), logger, () => this.primary()),
     );
+    // Until the app has started: where it fails to, nothing tells this data source to close.
+    for (const pool of this.openedPools()) pool.setAllowExitOnIdle(true);
     this.managedDriver.usePools(holder.pool, holder.replicas);
   }
 
@@ -181,8 +191,17 @@ export class ManagedDataSource extends DataSource {
     return this.shutdown !== undefined;
   }
 
-  /** Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. */
+  /** @internal The app has started: idle connections keep its process alive. */
+  holdProcess(): void {
+    for (const pool of this.openedPools()) pool.setAllowExitOnIdle(false);
+  }
+
+  /**
+   * Waits for the connections that are out, `timeouts.shutdownMs` at most, then closes. Once, however often called. A start
+   * that is under way ends.
+   */
   override async destroy(): Promise<void> {
+    if (this.initializing && !this.isInitialized) return this.abortStart(this.initializing);
     if (!this.isInitialized && !this.closing) return this.closedBefore ? undefined : super.destroy();
     return (this.closing ??= this.shutDown().finally(() => (this.closing = undefined)));
   }
@@ -209,16 +228,40 @@ export class ManagedDataSource extends DataSource {
     return this.createRunner('master', borrower);
   }
 
-  override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
-    return this.pastPooler(() => super.runMigrations(...options));
+  /** One instance at a time. */
+  override synchronize(...options: Parameters<DataSource['synchronize']>): Promise<void> {
+    return this.changingSchema(() => super.synchronize(...options));
   }
 
+  /** One instance at a time. */
+  override dropDatabase(): Promise<void> {
+    return this.changingSchema(() => super.dropDatabase());
+  }
+
+  /** One instance at a time, past the pooler where there is a way. */
+  override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
+    return this.changingSchema(() => this.pastPooler(() => super.runMigrations(...options)));
+  }
+
+  /** One instance at a time, past the pooler where there is a way. */
   override undoLastMigration(...options: Parameters<DataSource['undoLastMigration']>): Promise<void> {
-    return this.pastPooler(() => super.undoLastMigration(...options));
+    return this.changingSchema(() => this.pastPooler(() => super.undoLastMigration(...options)));
   }
 
   override showMigrations(): Promise<boolean> {
     return this.pastPooler(() => super.showMigrations());
+  }
+
+  private async changingSchema<T>(work: () => Promise<T>): Promise<T> {
+    // TypeORM says so.
+    if (!this.isInitialized && !this.starting) return work();
+    const { plan } = await this.readyPool();
+    const check = () => {
+      if (this.closing || !this.holder.pool) throw notConnected();
+    };
+    const { settings } = this;
+    const database = this.managedDriver.database ?? settings.server.database;
+    return underSchemaLock(this, { settings, plan, logger: this.loggers.module, database, check }, work);
   }
 
   private async pastPooler<T>(work: () => Promise<T>): Promise<T> {
@@ -252,7 +295,8 @@ export class ManagedDataSource extends DataSource {
     // A query of a lazy data source has its own deadline; the next one tries again.
     const retries = this.settings.startup === 'lazy' ? 0 : this.settings.connectRetry.retries;
     const pool = this.holder.pool as DataSourcePool;
-    const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries);
+    const { signal } = this.stopStart;
+    const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries, signal);
     this.managedDriver.know(facts);
     const { plan } = pool;
     plan.learn(facts);
@@ -336,6 +380,18 @@ export class ManagedDataSource extends DataSource {
     this.loggers.module.log(
       `Waiting at most ${duration(timeoutMs)} for ${holders.length} connection(s) in use${waiters}${named}`,
     );
+  }
+
+  private async abortStart(initializing: Promise<this>): Promise<void> {
+    this.stopStart.abort(
+      new DatabaseError('The data source was closed while it started.', {
+        code: 'DATA_SOURCE_CLOSED',
+        hint: 'Await initialize() before destroy().',
+        dataSource: this.settings.name,
+      }),
+    );
+    await Promise.all(this.openedPools().map((pool) => pool.drain({ timeoutMs: 0 })));
+    await initializing.catch(() => undefined);
   }
 
   private async abandon(): Promise<void> {

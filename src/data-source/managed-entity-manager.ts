@@ -41,14 +41,14 @@ export class ManagedEntityManager extends EntityManager {
     const runner = (this.queryRunner ?? this.#dataSource.createQueryRunner()) as ManagedQueryRunner;
     try {
       // Outside of the inner `try`: TypeORM answers a start that failed with a rollback, which ends the outer transaction.
-      await runner.begin(isolationLevel);
+      const depth = await runner.begin(isolationLevel);
       try {
         const result = await work(runner.manager);
-        await runner.commitTransaction();
+        await runner.commit();
         return result;
       } catch (error) {
         // The first error is the reason; that of the rollback would hide it.
-        await runner.rollBack().catch(ignore);
+        await runner.rollBack(depth).catch(ignore);
         throw error;
       }
     } finally {

@@ -13,7 +13,7 @@ import type { ReadStream } from 'typeorm/platform/PlatformTools.js';
 import { QueryResult } from 'typeorm/query-runner/QueryResult.js';
 import type { Submittable } from 'pg';
 import type { Connection } from '../connection/connection.js';
-import { isTermination } from '../connection/disconnect.js';
+import { isInterrupt } from '../connection/disconnect.js';
 import { isSingleRepeatableStatement } from '../connection/sql-text.js';
 import {
   DatabaseError,
@@ -70,6 +70,16 @@ const NONE = undefined as unknown as Promise<unknown>;
 
 const ignore = () => undefined;
 
+/** An open transaction of a runner, or one nested in it. */
+interface OpenTransaction {
+  /** The unit of work in which it was begun. */
+  readonly unit: WorkUnit | undefined;
+  /** Whether that unit is this transaction, and so ends with it. */
+  readonly isUnit: boolean;
+  /** Whether it was given back while its start or end was under way, which has succeeded since. */
+  outlived?: boolean;
+}
+
 /**
  * The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. The runner of a request
  * holds a connection only while it must: while a statement runs, a transaction is open, a stream reads, the session has been
@@ -78,6 +88,8 @@ const ignore = () => undefined;
 export class ManagedQueryRunner extends PostgresQueryRunner {
   private lease: RunnerLease | undefined;
   private readonly streams = new Set<Readable>();
+  /** What is held no longer than the streams read. */
+  private endsWithStreams: { lease: RunnerLease; transaction: OpenTransaction | undefined } | undefined;
   private releasedAt: CallSite | undefined;
   /** Whether the caller has asked for the connection itself, by `connect()`. */
   private pinned = false;
@@ -85,20 +97,20 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   private mayHold = true;
   /** The unit of work that has called `connect()`. */
   private pinnedBy: WorkUnit | undefined;
-  /** The units in which the open transaction and those nested in it were begun, the outermost first. */
-  private readonly transactionUnits: (WorkUnit | undefined)[] = [];
+  /** The open transaction and those nested in it, the outermost first; the last one may still be at its start. */
+  private readonly transactions: OpenTransaction[] = [];
   /** Units whose transaction on this runner has ended: what is left of their code must not go on in autocommit. */
   private endedUnits: WeakSet<WorkUnit> | undefined;
   /** Whether a transaction was rolled back at the end of its handler, while its code may still be at work. */
   private interrupted = false;
-  /** Whether the start of a transaction is under way. */
-  private starting = false;
+  /** The transaction whose start is under way. */
+  private starting: OpenTransaction | undefined;
   /** Whether the ROLLBACK of the open transaction is under way. */
   private rollingBack = false;
-  /** A nested start has failed: no statement is sent until the transaction at this depth is rolled back. */
+  /** A nested transaction has failed to start or to end: no statement is sent until that at this depth is rolled back. */
   private doomed: { readonly depth: number; readonly cause: unknown } | undefined;
-  /** Whether the caller's answer to a failed nested `startTransaction()`, its rollback, is still to come. */
-  private failedStart = false;
+  /** Units whose answer to a failed nested `startTransaction()` or `commitTransaction()`, a rollback, is still to come. */
+  private readonly unanswered: (WorkUnit | undefined)[] = [];
   /** Whether a commit has rolled the transaction back, so that the caller's rollback has nothing left to do. */
   private commitRefused = false;
 
@@ -129,7 +141,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (!lease) return;
     if (this.isTransactionActive) {
       this.interrupted = true;
-      for (const unit of this.transactionUnits) this.noteEnd(unit);
+      for (const transaction of this.transactions) this.noteEnd(transaction);
     }
     this.forget(lease);
     await lease.release(this.context.resetTimeoutMs);
@@ -140,9 +152,13 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * from it any more. Statements under way end by themselves.
    */
   async stopHolding(): Promise<void> {
-    for (const stream of this.streams) stream.once('close', () => void this.stopHolding());
-    if (this.streams.size > 0) return;
-    const connection = this.lease?.connection;
+    const { lease } = this;
+    if (!lease) return;
+    if (this.streams.size > 0) {
+      this.endsWithStreams = { lease, transaction: this.transactions[0] };
+      return;
+    }
+    const { connection } = lease;
     if (this.isTransactionActive || this.pinned || (connection && this.holds(connection)))
       await this.giveBack();
   }
@@ -201,22 +217,37 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * @throws DatabaseError `TRANSACTION_IN_PROGRESS` beside another transaction of this runner that it is no part of
    */
   override async startTransaction(isolationLevel?: IsolationLevel): Promise<void> {
+    await this.start(isolationLevel, false);
+  }
+
+  /**
+   * @internal As `startTransaction()`, for a caller that answers a failure with no rollback, and whose unit of work is the
+   * transaction.
+   * @returns its depth, for `rollBack()`
+   */
+  async begin(isolationLevel?: IsolationLevel): Promise<number> {
+    await this.start(isolationLevel, true);
+    return this.transactionDepth;
+  }
+
+  private async start(isolationLevel: IsolationLevel | undefined, isUnit: boolean): Promise<void> {
+    if (this.isReleased) throw this.released();
+    this.refuseEndedUnit();
+    const transaction: OpenTransaction = { unit: currentUnit(), isUnit };
     try {
-      await this.begin(isolationLevel);
+      this.refuseParallelTransaction(transaction.unit);
+      if (!this.mayHold) throw clientHasGone(this.borrowerName);
+      await this.startAs(transaction, isolationLevel);
     } catch (error) {
       // There is an outer transaction, which a rollback in answer to this error must not end.
-      this.failedStart = this.isTransactionActive;
+      if (!isUnit && this.isTransactionActive) this.expectAnswer(transaction.unit);
       throw error;
     }
   }
 
-  /** @internal As `startTransaction()`, for a caller that answers a failure with no rollback. */
-  async begin(isolationLevel?: IsolationLevel): Promise<void> {
-    if (this.isReleased) throw this.released();
-    const unit = currentUnit();
-    this.refuseParallelTransaction(unit);
-    this.refuseEndedUnit();
-    if (!this.mayHold) throw clientHasGone(this.borrowerName);
+  private async startAs(transaction: OpenTransaction, isolationLevel?: IsolationLevel): Promise<void> {
+    // TypeORM goes on to count in a transaction that was given back.
+    if (this.transactions.length === 0) this.transactionDepth = 0;
     const { transactionDepth: depth } = this;
     if (depth === 0) {
       this.interrupted = false;
@@ -224,17 +255,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       // From here on a lost connection counts as that of the transaction.
       if (this.lease && this.isSpent(this.lease)) this.drop(this.lease);
     }
-    this.starting = true;
-    this.transactionUnits.push(unit);
+    this.starting = transaction;
+    this.transactions.push(transaction);
     try {
       await super.startTransaction(isolationLevel);
     } catch (error) {
-      this.transactionUnits.pop();
+      // Given back meanwhile, with all that there was.
+      if (!this.transactions.includes(transaction)) throw error;
+      this.remove(transaction);
       if (depth === 0) await this.abandonStart();
       else this.doom(depth, error);
       throw error;
     } finally {
-      this.starting = false;
+      if (this.starting === transaction) this.starting = undefined;
     }
   }
 
@@ -243,7 +276,21 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * COMMIT of such a transaction with a ROLLBACK and no error, and the work would be lost in silence
    */
   override async commitTransaction(): Promise<void> {
+    const { transactionDepth: depth } = this;
+    try {
+      await this.commit();
+    } catch (error) {
+      // The savepoint was released before a subscriber failed: a rollback in answer to this error must not end the outer one.
+      if (depth > 1 && this.transactionDepth === depth - 1) this.expectAnswer(currentUnit());
+      throw error;
+    }
+  }
+
+  /** @internal As `commitTransaction()`, for a caller that answers a failure by `rollBack()` with its depth. */
+  async commit(): Promise<void> {
+    this.refuseEndedUnit();
     const { transactionDepth: depth, doomed } = this;
+    const transaction = this.transactions.at(-1);
     const connection = this.lease?.connection;
     const outermost = this.isTransactionActive && depth <= 1;
     // An error is told before the server's word on the state of the transaction has come.
@@ -262,44 +309,80 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
         },
       );
     }
-    await super.commitTransaction();
-    this.leaveTransaction();
+    try {
+      await super.commitTransaction();
+    } catch (error) {
+      if (transaction?.outlived) return;
+      // After the statement a subscriber has failed: what it was told of is over.
+      if (this.hasLeft(transaction, depth)) {
+        this.leaveTransaction(transaction);
+        // Its work is part of the outer transaction by now, which must not be committed with what was reported as failed.
+        if (depth > 1) this.doom(depth - 1, error);
+      }
+      throw error;
+    }
+    this.leaveTransaction(transaction);
   }
 
   /** Rolls back the innermost transaction. One whose connection is lost has been rolled back by the server. */
   override async rollbackTransaction(): Promise<void> {
-    if (this.failedStart) {
+    const failure = this.unanswered.indexOf(currentUnit());
+    if (failure >= 0) {
+      this.unanswered.splice(failure, 1);
       // The answer to a nested start that failed. What is open belongs to the outer transaction, which has yet to end; its
       // locks need not last until then.
-      this.failedStart = false;
       if (this.doomed) await this.query('ROLLBACK').catch(ignore);
       return;
     }
-    if (!this.isTransactionActive && this.commitRefused) {
-      this.commitRefused = false;
-      return;
+    if (!this.isTransactionActive) {
+      // Rolled back at the end of its handler, for an exception filter that does so too.
+      if (this.interrupted) return;
+      if (this.commitRefused) {
+        this.commitRefused = false;
+        return;
+      }
     }
     await this.rollBack();
   }
 
-  /** @internal Rolls back the innermost transaction that was begun. */
-  async rollBack(): Promise<void> {
-    const outermost = this.isTransactionActive && this.transactionDepth <= 1;
+  /**
+   * @internal Rolls back the innermost transaction that was begun.
+   * @param depth that of the caller's transaction; where that one has ended already, nothing is left to do
+   */
+  async rollBack(depth = this.transactionDepth): Promise<void> {
+    if (this.isLeftover() || this.transactionDepth < depth) return;
+    const transaction = this.transactions.at(-1);
+    const outermost = this.isTransactionActive && depth <= 1;
     if (outermost && this.lease?.connection?.usable !== true) {
       // The server has rolled back what it has lost.
-      for (const unit of this.transactionUnits) this.noteEnd(unit);
+      for (const open of this.transactions) this.noteEnd(open);
       this.endTransaction();
       if (this.lease) this.settled(this.lease);
       return;
     }
     try {
       await super.rollbackTransaction();
-      this.leaveTransaction();
+      this.leaveTransaction(transaction);
     } catch (error) {
-      // Whether it is still open is not known: the pool rolls back or destroys.
-      if (outermost) await this.giveBack();
+      if (transaction?.outlived) return;
+      if (this.hasLeft(transaction, depth)) this.leaveTransaction(transaction);
+      else if (transaction && this.transactions.at(-1) === transaction) {
+        // Whether it is still open is not known: the pool rolls back or destroys.
+        if (outermost) await this.giveBack();
+        else {
+          this.transactionDepth = depth - 1;
+          this.leaveTransaction(transaction);
+          // On a connection that is lost each statement says so by itself.
+          if (this.lease?.connection?.usable) this.doom(depth - 1, error);
+        }
+      }
       throw error;
     }
+  }
+
+  /** Whether the server has ended the innermost transaction and TypeORM has taken note, before a subscriber failed. */
+  private hasLeft(transaction: OpenTransaction | undefined, depth: number): boolean {
+    return this.transactions.at(-1) === transaction && this.transactionDepth < depth;
   }
 
   /** What a start that failed may have left: outside of a transaction, ROLLBACK is but a notice. */
@@ -309,6 +392,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (this.lease) this.settled(this.lease);
   }
 
+  /**
+   * A caller by hand answers a start or commit that failed by a rollback, which must not end the outer transaction. One that
+   * goes on beside a start that was refused ends by a rollback of its own, which comes later.
+   */
+  private expectAnswer(unit: WorkUnit | undefined): void {
+    this.unanswered.push(unit);
+    if (this.doomed) return;
+    setImmediate(() => {
+      const at = this.doomed ? -1 : this.unanswered.indexOf(unit);
+      if (at >= 0) this.unanswered.splice(at, 1);
+    });
+  }
+
   /** TypeORM 0.3 counts a start that fails, and every version forgets the transaction when a subscriber fails at it. */
   private doom(depth: number, cause: unknown): void {
     this.isTransactionActive = true;
@@ -316,28 +412,35 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     this.doomed ??= { depth, cause };
   }
 
-  /** The innermost transaction has ended. */
-  private leaveTransaction(): void {
-    this.noteEnd(this.transactionUnits.pop());
+  /** The innermost transaction has ended; unless it was given back meanwhile. */
+  private leaveTransaction(transaction: OpenTransaction | undefined): void {
+    if (!transaction || !this.transactions.includes(transaction)) return;
+    this.remove(transaction);
+    this.noteEnd(transaction);
     if (this.doomed && this.doomed.depth > this.transactionDepth) {
       this.doomed = undefined;
-      this.failedStart = false;
+      this.unanswered.length = 0;
     }
     // COMMIT and ROLLBACK have settled before TypeORM took note.
     if (this.lease) this.settled(this.lease);
   }
 
+  private remove(transaction: OpenTransaction): void {
+    this.transactions.splice(this.transactions.indexOf(transaction), 1);
+  }
+
   private endTransaction(): void {
     this.isTransactionActive = false;
     this.transactionDepth = 0;
-    this.transactionUnits.length = 0;
+    this.transactions.length = 0;
+    this.starting = undefined;
     this.doomed = undefined;
-    this.failedStart = false;
+    this.unanswered.length = 0;
   }
 
   /** A unit that is one transaction ends with it; that of a handler goes on after a commit, and not after an interruption. */
-  private noteEnd(unit: WorkUnit | undefined): void {
-    if (unit && (unit.isTransaction || this.interrupted)) (this.endedUnits ??= new WeakSet()).add(unit);
+  private noteEnd({ unit, isUnit }: OpenTransaction): void {
+    if (unit && (isUnit || this.interrupted)) (this.endedUnits ??= new WeakSet()).add(unit);
   }
 
   /**
@@ -345,7 +448,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * innermost one is known by its unit of work; where units are not known, only a start during another start is seen.
    */
   private refuseParallelTransaction(unit: WorkUnit | undefined): void {
-    const innermost = this.transactionUnits.at(-1);
+    const innermost = this.transactions.at(-1)?.unit;
     if (!this.starting && (!innermost || !unit || isWithin(unit, innermost))) return;
     throw new DatabaseError('Another transaction is in progress on this query runner.', {
       code: 'TRANSACTION_IN_PROGRESS',
@@ -365,12 +468,28 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
     if (this.isReleased) throw this.released();
     this.refuseLeftovers(query);
-    if (query !== 'ROLLBACK') return resultOf(await this.execute(query, parameters), useStructuredResult);
-    this.rollingBack = true;
+    if (this.transactions.length > 0 || query === 'ROLLBACK')
+      return this.queryInTransaction(query, parameters, useStructuredResult);
+    return resultOf(await this.execute(query, parameters), useStructuredResult);
+  }
+
+  private async queryInTransaction(
+    query: string,
+    parameters: unknown[] | undefined,
+    useStructuredResult: boolean,
+  ): Promise<unknown> {
+    const transaction = this.transactions.at(-1);
+    this.rollingBack ||= query === 'ROLLBACK' && this.isTransactionActive;
     try {
-      return resultOf(await this.execute(query, parameters), useStructuredResult);
+      const result = resultOf(await this.execute(query, parameters), useStructuredResult);
+      if (transaction && !this.transactions.includes(transaction) && isTransactionControl(query)) {
+        // TypeORM would go on to count, in a transaction that has begun since.
+        transaction.outlived = true;
+        throw this.rolledBack();
+      }
+      return result;
     } finally {
-      this.rollingBack = false;
+      if (query === 'ROLLBACK') this.rollingBack = false;
     }
   }
 
@@ -399,8 +518,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
           return await connection.query(query, parameters);
         } catch (error) {
           const driverError = lossBehind(error, connection);
-          if (!connection.usable) lease.lossReported = true;
-          terminated = this.mayRepeat(driverError, connection, query);
+          terminated = this.mayRepeat(driverError, lease, connection, query);
+          if (!connection.usable && !terminated) lease.lossReported = true;
           if (!connection.usable && !(terminated && !repeated)) lease.noteLoss();
           const failed = failedQuery(query, parameters, driverError, echo !== false && echo.parameters);
           noteHttpErrors(failed, this.context.httpErrors);
@@ -417,7 +536,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
         if (!terminated) throw error;
         terminated = false;
         repeated = true;
-        raw = await send(this.nextLease(lease, begun));
+        raw = await send(this.nextLease(lease, sent - begun));
       }
       const ms = elapsedMs();
       if (echo) loggers.query.log(`${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
@@ -459,12 +578,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /**
    * Whether a statement may be sent once more: the server has ended its session before it was completed, it was outside of a
-   * transaction, so that it had no effect, and nothing of the lost session is missed.
+   * transaction, so that it had no effect, and nothing of the lost session is missed. One that stood in line behind a statement
+   * that has failed with the session (BEGIN, SET) would miss what that was to do.
    */
-  private mayRepeat(error: unknown, connection: Leased<Connection>, query: string): boolean {
+  private mayRepeat(
+    error: unknown,
+    lease: RunnerLease,
+    connection: Leased<Connection>,
+    query: string,
+  ): boolean {
     return (
       this.context.retryTerminated &&
-      isTermination(error) &&
+      isInterrupt(error) &&
+      !lease.lossReported &&
       !this.isReleased &&
       !this.isTransactionActive &&
       !this.keepsSession(connection) &&
@@ -505,6 +631,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     stream.once('close', () => {
       this.streams.delete(stream);
       this.settled(lease);
+      if (this.streams.size > 0 || !this.endsWithStreams) return;
+      const held = this.endsWithStreams;
+      this.endsWithStreams = undefined;
+      // What has begun meanwhile belongs to an exception filter, or to the next run of the handler.
+      if (this.lease === held.lease && this.transactions[0] === held.transaction) void this.stopHolding();
     });
   }
 
@@ -516,10 +647,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   private refuseLeftovers(query: string): void {
     if (this.doomed && !query.startsWith('ROLLBACK'))
       throw new DatabaseError(
-        'The transaction sends nothing more: a nested transaction in it did not start.',
+        'The transaction sends nothing more: a nested transaction in it did not start, or did not end.',
         {
           code: 'TRANSACTION_ABORTED',
-          hint: 'Let the error of the nested start through, so that the outer transaction is rolled back.',
+          hint: 'Let the error of the nested transaction through, so that the outer transaction is rolled back.',
           cause: this.doomed.cause,
         },
       );
@@ -530,9 +661,18 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   private refuseEndedUnit(): void {
-    if (!this.endedUnits) return;
-    for (let unit = unitOfFlow(); unit; unit = unit.parent)
-      if (unit.over && this.endedUnits.has(unit)) throw this.rolledBack();
+    if (this.isLeftover()) throw this.rolledBack();
+  }
+
+  /** Whether the calling code belongs to a transaction that has ended, and the code of it too, or the handler around it. */
+  private isLeftover(): boolean {
+    if (!this.endedUnits) return false;
+    let ended = false;
+    for (let unit = unitOfFlow(); unit; unit = unit.parent) {
+      ended ||= this.endedUnits.has(unit);
+      if (ended && unit.over) return true;
+    }
+    return false;
   }
 
   private rolledBack(): DatabaseError {
@@ -555,7 +695,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * as it makes those of callers. Asked when a message is made, and not before.
    */
   describe(lastSql: string | undefined): string | undefined {
-    const inTransaction = this.isTransactionActive && this.transactionUnits[0]?.isTransaction;
+    const inTransaction = this.isTransactionActive && this.transactions[0]?.isUnit;
     const who =
       this.context.caller ??
       (inTransaction ? 'dataSource.transaction' : undefined) ??
@@ -568,7 +708,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @internal The unit that keeps the connection on purpose, for the pool's search for deadlocks. */
   get heldFor(): WorkUnit | undefined {
     if (this.isTransactionActive) {
-      const [unit] = this.transactionUnits;
+      const unit = this.transactions[0]?.unit;
       // Outside of a request only a transaction that is a unit of its own: TypeORM begins others by itself, as in `save()`,
       // beside which the rest of the unit goes on.
       if (this.context.borrower || unit?.isTransaction) return unit;
@@ -584,12 +724,12 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return this.newLease(undefined, calledIn);
   }
 
-  /** A lease in place of one whose connection the server has terminated, for what is left of the caller's wait. */
-  private nextLease(lost: RunnerLease, begun: number): RunnerLease {
+  /** A lease in place of one whose connection the server has terminated, for what is left of the caller's wait for one. */
+  private nextLease(lost: RunnerLease, waitedMs: number): RunnerLease {
     if (this.lease && this.lease !== lost) return this.lease;
     if (this.lease) this.drop(lost);
     const { acquireTimeoutMs } = this.context;
-    const left = Math.max(0, acquireTimeoutMs - (performance.now() - begun));
+    const left = Math.max(0, acquireTimeoutMs - waitedMs);
     return this.newLease(acquireTimeoutMs > 0 ? left : undefined);
   }
 
@@ -724,6 +864,11 @@ function isRead(query: string): boolean {
   return /^\s*(?:select|values|table)\b/i.test(query) && isSingleRepeatableStatement(query);
 }
 
+/** What TypeORM sends to begin and to end a transaction. */
+function isTransactionControl(query: string): boolean {
+  return /^(?:START|SET) TRANSACTION|^COMMIT$|^ROLLBACK|^(?:RELEASE )?SAVEPOINT/.test(query);
+}
+
 function clientHasGone(borrower: string | undefined): DatabaseError {
   return new DatabaseError(
     `The client of ${borrower ?? 'the request'} has gone before its handler began; no transaction is begun for it.`,
@@ -744,7 +889,9 @@ const OF_STATEMENTS: ReadonlySet<string> = new Set([
   'STATEMENT_TIMEOUT',
   'STATEMENT_CANCELLED',
   'LOCK_TIMEOUT',
+  'LOCK_NOT_AVAILABLE',
   'PERMISSION_DENIED',
+  'ROW_SECURITY_VIOLATION',
   'SERVER_READ_ONLY',
   'SERVER_OVERLOADED',
 ]);
@@ -757,7 +904,7 @@ function advised(error: unknown): unknown {
   };
   if (driverError.hint !== undefined) return error;
   const { code, cure } = diagnose(driverError);
-  if (code === 'CONNECTION_FAILED') return error;
+  if (code === 'UNKNOWN') return error;
   // An answer on a connection that goes on: an unknown setting or a wrong count of values is no matter of DB_URL then.
   if (driverError.severity === 'ERROR' && !OF_STATEMENTS.has(code)) return error;
   Object.assign(driverError, { hint: cure });

@@ -46,7 +46,11 @@ export async function pastPooler<T>(
   }
 }
 
-function directSettings(settings: ResolvedDatabaseOptions, direct: DirectServer): ResolvedDatabaseOptions {
+/** The settings for the direct connection. */
+export function directSettings(
+  settings: ResolvedDatabaseOptions,
+  direct: DirectServer,
+): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
   // What was told of the pooler does not hold past it.
   return { ...settingsForServer(settings, direct), pooler: undefined, pool };

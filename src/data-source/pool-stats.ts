@@ -15,9 +15,15 @@ export interface PoolStats {
   waiting: number;
   /** `size + maxOverflow`. */
   max: number;
-  /** `exhausted`: all are out; `overflow`: more than `size` exist; `closed`: not initialized, or destroyed. */
-  status: 'ok' | 'overflow' | 'exhausted' | 'closed';
+  status: PoolStatus;
 }
+
+/**
+ * `connecting`: callers wait for connections that are being opened. `overflow`: more than `size` exist. `exhausted`: all are
+ * leased, or callers wait and no further one can be opened. `unavailable`: the health check found the database down.
+ * `closed`: not initialized, or destroyed.
+ */
+export type PoolStatus = 'ok' | 'connecting' | 'overflow' | 'exhausted' | 'unavailable' | 'closed';
 
 /** A sign that connections are not given back. */
 export interface LeakWarning {
@@ -37,15 +43,16 @@ export function poolStats(dataSource: DataSource): PoolStats | undefined {
   const figures = dataSource.pool?.snapshot();
   const max = size + maxOverflow;
   if (!figures) return { size, checkedIn: 0, checkedOut: 0, overflow: 0, waiting: 0, max, status: 'closed' };
-  const { overflow } = figures;
+  const { overflow, dialling, waiting, leased } = figures;
+  const full = leased >= max || (waiting > 0 && dialling === 0 && figures.total >= max);
   return {
     size,
     checkedIn: figures.idle,
-    checkedOut: figures.leased,
+    checkedOut: leased,
     overflow,
-    waiting: figures.waiting,
+    waiting,
     max,
-    status: figures.leased >= max ? 'exhausted' : overflow > 0 ? 'overflow' : 'ok',
+    status: full ? 'exhausted' : waiting > 0 ? 'connecting' : overflow > 0 ? 'overflow' : 'ok',
   };
 }
 

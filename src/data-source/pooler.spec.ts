@@ -126,6 +126,8 @@ describe('the plan for a pooler', () => {
     const told = plan({ pooler: 'session', session: { 'app.tenant': 'mine' }, timeouts: { lockMs: 5_000 } });
     expect(told).toMatchObject({ shared: false, namedStatements: true, statementLimitMs: 0 });
     expect(told.dialOptions()).toMatchObject({ statementLimitMs: 35_000 });
+    const short = plan({ pooler: 'session', timeouts: { statementMs: 3_000 } });
+    expect(short.dialOptions()).toMatchObject({ statementLimitMs: 3_750 });
     const sent: unknown[] = [];
     const query = (...statement: unknown[]) => Promise.resolve(void sent.push(statement));
     await told.setUp({ query } as never);

@@ -1,5 +1,5 @@
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
-import { STATEMENT_GRACE_MS } from '../connection/statement-limit.js';
+import { statementGraceMs } from '../connection/statement-limit.js';
 import { neonHost } from '../config/neon.js';
 import type { SessionTerms } from '../connection/session-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../database.options.js';
@@ -17,6 +17,10 @@ const PACKETS = ['all', 'without ours', 'bare'] as const;
  * already follow, since they ask it each time.
  */
 export class PoolerPlan implements SessionTerms, Between {
+  readonly settings = {
+    statement: 'timeouts.statementMs (DB_STATEMENT_TIMEOUT)',
+    idleInTransaction: 'timeouts.idleInTransactionMs (DB_IDLE_IN_TRANSACTION_TIMEOUT)',
+  };
   readonly #settings: ResolvedDatabaseOptions;
   /** PgBouncer in transaction mode that keeps prepared statements: https://neon.com/docs/connect/connection-pooling */
   readonly #neon: boolean;
@@ -89,7 +93,9 @@ export class PoolerPlan implements SessionTerms, Between {
       }),
       // The server's comes from `setUp` then.
       ...(this.mode === 'session' &&
-        timeouts.statementMs > 0 && { statementLimitMs: timeouts.statementMs + STATEMENT_GRACE_MS }),
+        timeouts.statementMs > 0 && {
+          statementLimitMs: timeouts.statementMs + statementGraceMs(timeouts.statementMs),
+        }),
       ...(this.#packet !== 'bare' && startupOptions && { options: startupOptions }),
     };
   }

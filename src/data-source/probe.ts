@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { bounded } from '../connection/bounded.js';
 import { Connection } from '../connection/connection.js';
-import { DatabaseError } from '../database.errors.js';
+import { DatabaseError, PoolAcquireTimeoutError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { type Diagnosis, diagnose } from '../diagnosis.js';
 import { connectionOptions, type DataSourcePool } from './data-source.pool.js';
@@ -47,7 +47,7 @@ async function ask(dataSource: DataSource, timeoutMs: number): Promise<ProbeResu
       ? await askManaged(dataSource, deadline)
       : await timed(dataSource.query<Answer[]>(PING), deadline);
   } catch (error) {
-    const diagnosis = diagnose(error);
+    const diagnosis = diagnose(error, { connecting: true });
     if (diagnosis.code === 'TOO_MANY_CONNECTIONS' && hasConnections(dataSource))
       // The server has answered, if only by a refusal, and our own connections work: taking the app out of service would
       // help nobody.
@@ -67,7 +67,11 @@ async function askManaged(dataSource: ManagedDataSource, deadline: number): Prom
 }
 
 async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
-  const connection = await pool.acquire({ deadlineMs: left(deadline), borrower: 'health check' });
+  const connection = await pool
+    .acquire({ deadlineMs: left(deadline), borrower: 'health check' })
+    .catch((error: unknown) => {
+      throw behindTimeout(error);
+    });
   try {
     const result = await question(connection, deadline);
     connection.release();
@@ -77,6 +81,12 @@ async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeR
     connection.release(error as Error);
     throw error;
   }
+}
+
+/** The pool had a place free: what took too long is the server, a connect of it or its answer to a validation. */
+function behindTimeout(error: unknown): unknown {
+  if (!(error instanceof PoolAcquireTimeoutError)) return error;
+  return error.cause ?? late(error);
 }
 
 async function askBesidePool(
@@ -124,7 +134,9 @@ function left(deadline: number): number {
 
 /** When the deadline wins, the promise's own failure comes later and belongs to nobody. */
 function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  return bounded(promise, left(deadline), () =>
-    Object.assign(new Error('The database did not answer in time.'), { code: 'ETIMEDOUT' }),
-  );
+  return bounded(promise, left(deadline), late);
+}
+
+function late(cause?: unknown): Error {
+  return Object.assign(new Error('The database did not answer in time.', { cause }), { code: 'ETIMEDOUT' });
 }

@@ -1,5 +1,5 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { DatabaseConnectionError, PoolError } from '../database.errors.js';
+import { DatabaseConfigError, DatabaseConnectionError, PoolError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import type { DatabaseLogger } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
@@ -8,27 +8,32 @@ import { askServer, type ServerFacts } from './server-facts.js';
 
 /**
  * Connects and asks, and does so again while the failure is one that passes.
- * @throws DatabaseConnectionError with the diagnosis and the last failure as its cause
+ * @throws DatabaseConnectionError with the diagnosis and the last failure as its cause; the signal's reason when it is aborted
+ * @throws DatabaseConfigError when no server is set
  */
 export async function connectWithRetry(
   pool: DataSourcePool,
   options: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
   retries: number,
+  signal: AbortSignal,
 ): Promise<ServerFacts> {
+  if (options.missingServer)
+    throw new DatabaseConfigError([options.missingServer], { dataSource: options.name });
   const { initialDelayMs, maxDelayMs } = options.connectRetry;
   for (let attempt = 0; ; attempt++) {
     try {
       return await ask(pool, options, logger);
     } catch (error) {
       const failure = failureOf(error, options);
-      const again = options.toRetry ? options.toRetry(error) : failure.transient;
+      signal.throwIfAborted();
+      const again = options.toRetry ? options.toRetry(failure.cause) : failure.transient;
       if (!again || attempt >= retries) throw failure.error;
       const delay = jitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs));
       logger.warn(
         `${failure.error.message} Trying again in ${Math.round(delay)} ms (${attempt + 1} of ${retries}).`,
       );
-      await pause(delay);
+      await pause(delay, undefined, { signal }).catch(() => signal.throwIfAborted());
     }
   }
 }
@@ -50,10 +55,13 @@ async function ask(
 }
 
 function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
-  // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said.
-  const cause = error instanceof PoolError ? (error.cause ?? error) : error;
+  // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said,
+  // and what `@nestjs/typeorm` hands to `toRetry`.
+  let cause = error;
+  while (cause instanceof PoolError && cause.cause !== undefined) cause = cause.cause;
   const { code, cure, transient, target, reason } = explain(cause, options);
   return {
+    cause,
     transient,
     error: new DatabaseConnectionError(`Cannot connect to ${target}: ${reason}. ${cure}`, {
       code,

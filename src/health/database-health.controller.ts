@@ -1,4 +1,4 @@
-import { Controller, Get, Inject, type Type, VERSION_NEUTRAL } from '@nestjs/common';
+import { Controller, Get, Inject, type OnModuleInit, type Type, VERSION_NEUTRAL } from '@nestjs/common';
 import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
 import { DatabaseHealthIndicator, type DatabasePingOptions } from './database-health.indicator.js';
 
@@ -12,11 +12,17 @@ export interface HealthRoute extends DatabasePingOptions {
 export function createHealthController({ path, key, ...ping }: HealthRoute): Type {
   // Version-neutral, since probes know nothing of an API's versions.
   @Controller({ path, version: VERSION_NEUTRAL })
-  class DatabaseHealthController {
+  class DatabaseHealthController implements OnModuleInit {
     constructor(
       @Inject(HealthCheckService) private readonly health: HealthCheckService,
       @Inject(DatabaseHealthIndicator) private readonly database: DatabaseHealthIndicator,
     ) {}
+
+    /** A name that no data source has ends the start, and not each check. */
+    onModuleInit(): void {
+      const { dataSource = 'default' } = ping;
+      if (typeof dataSource === 'string') this.database.named(dataSource);
+    }
 
     @Get()
     @HealthCheck()

@@ -1,7 +1,7 @@
 import { type DynamicModule, Module } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { createHealthController } from './database-health.controller.js';
-import { DatabaseHealthIndicator, type DatabasePingOptions } from './database-health.indicator.js';
+import { checkPing, DatabaseHealthIndicator, type DatabasePingOptions } from './database-health.indicator.js';
 
 /** Where health is served, and how the database is asked. */
 export interface DatabaseHealthOptions extends DatabasePingOptions {
@@ -28,8 +28,12 @@ class DatabaseHealthRootModule {}
   exports: [DatabaseHealthRootModule],
 })
 export class DatabaseHealthModule {
-  /** The same with settings; once for each data source that has a route. */
+  /**
+   * The same with settings; once for each data source that has a route.
+   * @throws DatabaseConfigError for a `timeoutMs` that is none
+   */
   static forRoot({ path = DEFAULT_ROUTE.path, ...options }: DatabaseHealthOptions = {}): DynamicModule {
+    checkPing(options);
     return {
       module: DatabaseHealthRootModule,
       controllers: path === false ? [] : [createHealthController({ ...DEFAULT_ROUTE, ...options, path })],

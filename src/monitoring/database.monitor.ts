@@ -5,6 +5,7 @@ import { managed } from '../data-source/managed-data-source.js';
 import { type LeakWarning, leakWarnings, type PoolStats, poolStats } from '../data-source/pool-stats.js';
 import { probe } from '../data-source/probe.js';
 import type { DatabaseOptionsView } from '../database.options.js';
+import { maskedCopy, maskedStartupOptions } from '../masking.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
 /** The answer of `checkConnection()`. */
@@ -64,11 +65,22 @@ export class DatabaseMonitor {
 
   /** `options` of a named data source. */
   optionsOf(name?: string): DatabaseOptionsView {
-    const { settings } = managed(this.dataSource(name));
-    const { password: _password, ssl, direct, replication, ...shown } = settings;
+    const {
+      password: _password,
+      ssl,
+      direct,
+      replication,
+      session,
+      typeorm,
+      startupOptions,
+      ...shown
+    } = managed(this.dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,
+      session: Object.freeze(maskedCopy(session)),
+      typeorm: Object.freeze(maskedCopy(typeorm)),
+      startupOptions: startupOptions && maskedStartupOptions(startupOptions),
       direct: direct?.server,
       replication: replication && {
         replicas: replication.replicas.map(({ server }) => server),

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import { LONGEST_TIMER_MS, after } from '../connection/deadline.js';
+import { LONGEST_TIMER_MS, after, at } from '../connection/deadline.js';
 
 /** Where the pool has its time from; tests bring their own. */
 export interface Clock {
@@ -19,6 +19,11 @@ export const systemClock: Clock = {
   wall: () => Date.now(),
   after,
 };
+
+/** The same time for what waits for no answer: its timers ring at once, not only when sockets have been read. */
+export function prompt(clock: Clock): Clock {
+  return clock === systemClock ? { ...clock, after: at } : clock;
+}
 
 /**
  * One timer for many due times: it is set to the earliest, and who is woken looks what is due. It rings in the flow of calls in

@@ -5,6 +5,7 @@ import type { PoolSnapshot } from '../database.snapshot.js';
 import { describePool } from './describe.js';
 import type { Caller, PoolLease } from './lease.js';
 import type { Leased, PoolableClient } from './link.js';
+import { PgPoolErrors } from './pg-pool-errors.js';
 import { PoolEngine } from './pool-engine.js';
 import type { DrainReport } from './drain.js';
 import { withoutSecrets } from './pool.options.js';
@@ -26,6 +27,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   /** What the pool was given; password, connection string and TLS are there, and neither listed nor printed. */
   readonly options: PoolOptions<C>;
   readonly #engine: PoolEngine<C>;
+  readonly #pgPoolErrors = new PgPoolErrors();
   #endCalled = false;
 
   constructor(options: PoolOptions<C> = {}, Client?: new (options: never) => C) {
@@ -38,11 +40,11 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       Object.defineProperty(this.options, 'max', { value: this.snapshot().max, enumerable: false });
   }
 
-  /** A connection, by promise or callback, as `pg.Pool` gives it. */
+  /** A connection, by promise or callback, as `pg.Pool` gives it; rejects with the error that `pg.Pool` gives. */
   connect(): Promise<Leased<C>>;
   connect(callback: ConnectCallback<C>): void;
   connect(callback?: ConnectCallback<C>): Promise<Leased<C>> | void {
-    const asked = this.#engine.acquire({}, callers.connect);
+    const asked = this.#engine.acquire({}, callers.connect, this.#pgPoolErrors.restate);
     if (!callback) return asked;
     asked.then(
       (client) => process.nextTick(callback, undefined, client, client.release),
@@ -50,7 +52,10 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     );
   }
 
-  /** A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first. */
+  /**
+   * A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first.
+   * @throws PoolError with the state of the pool; the dial's own error is its `cause`
+   */
   acquire(request: AcquireOptions = {}): Promise<Leased<C>> {
     return this.#engine.acquire(request, callers.acquire);
   }
@@ -58,7 +63,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   /** One statement on a connection of the pool, in every form of `pg.Pool.query`. */
   readonly query: Connection['query'] = ((text: unknown, values?: unknown, callback?: unknown) =>
     queryOnPool(
-      () => this.#engine.acquire({ borrower: 'pool.query' }, this.query as Caller),
+      () =>
+        this.#engine.acquire({ borrower: 'pool.query' }, this.query as Caller, this.#pgPoolErrors.restate),
       text,
       values,
       callback,
@@ -88,6 +94,11 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
    */
   drain({ timeoutMs = 10_000 }: { timeoutMs?: number } = {}): Promise<DrainReport> {
     return this.#engine.drain(timeoutMs);
+  }
+
+  /** Changes whether the process may end while connections are idle; at first it is the option `allowExitOnIdle`. */
+  setAllowExitOnIdle(allowed: boolean): void {
+    this.#engine.exitsOnIdle = allowed;
   }
 
   /** The pool at this moment; costs the same however many connections and waiters there are. */

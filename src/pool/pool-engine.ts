@@ -13,6 +13,7 @@ import { LeaseBook } from './lease-book.js';
 import type { Leased, PoolableClient } from './link.js';
 import { Moment } from './moment.js';
 import { resolveLimits } from './pool.options.js';
+import type { Restate } from './pg-pool-errors.js';
 import type { PoolOptions, ResolvedLimits } from './pool.options.js';
 import type { Slot } from './slot.js';
 import { Supply } from './supply.js';
@@ -78,9 +79,15 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
 
   // ---- lending -------------------------------------------------------------------------------------------------------
 
-  /** A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first; `below` is left out of stacks. */
-  acquire(request: AcquireOptions, below: Caller): Promise<Leased<C>> {
-    if (this.ending) return Promise.reject(this.#voice.closedError());
+  /**
+   * A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first; `below` is left out of stacks, and
+   * `restate` decides which error the caller gets.
+   */
+  acquire(request: AcquireOptions, below: Caller, restate?: Restate): Promise<Leased<C>> {
+    if (this.ending) {
+      const closed = this.#voice.closedError();
+      return Promise.reject(restate ? restate(closed, captureSite(below, false)) : closed);
+    }
     if (request.signal?.aborted) return Promise.reject(this.#voice.cancelledError(request.signal.reason));
     const { deadlineMs } = request;
     // It would compare with nothing: its waiter and all behind it would never be late.
@@ -100,7 +107,9 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
       return Promise.resolve(client);
     }
     const site = captureSite(request.calledIn ?? below, detectsLeaks);
-    return new Promise((resolve, reject) => this.#ask(request, site, resolve, reject));
+    return new Promise((resolve, reject) =>
+      this.#ask(request, site, resolve, restate ? (error) => reject(restate(error, site)) : reject),
+    );
   }
 
   #lend(
@@ -271,6 +280,10 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
 
   rested(): void {
     if (this.quiescent) this.#quiescence.hasCome();
+  }
+
+  set exitsOnIdle(allowed: boolean) {
+    this.#supply.exitsOnIdle = allowed;
   }
 
   // ---- figures -------------------------------------------------------------------------------------------------------

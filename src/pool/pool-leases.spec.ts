@@ -124,6 +124,29 @@ describe('leaks', () => {
     expect(pool.snapshot()).toMatchObject({ leased: 1, counters: { acquired: 2, released: 0 } });
   });
 
+  it('takes one back whose hook for that throws, and its error is not lost', async () => {
+    open({ max: 1, reclaimAfterMs: 5_000 });
+    const thrown = new Error('the hook failed');
+    await pool.acquire({
+      onReclaimed: () => {
+        throw thrown;
+      },
+    });
+    const waiting = watch(pool.acquire());
+    const later: unknown[] = [];
+    jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
+      try {
+        (callback as () => void)();
+      } catch (error) {
+        later.push(error);
+      }
+    });
+    await clock.pass(5_000);
+    jest.restoreAllMocks();
+    expect(waiting.client).toBe(server.clients[1]);
+    expect(later).toEqual([thrown]);
+  });
+
   it('lets the borrower be named after the acquire, and lists who has what', async () => {
     open();
     const client = await pool.acquire({ borrower: 'request' });

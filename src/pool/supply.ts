@@ -3,7 +3,7 @@ import { isTermination } from '../connection/disconnect.js';
 import type { Restored } from '../connection/restore.js';
 import { diagnose } from '../diagnosis.js';
 import type { DestroyReason, LeaseInfo } from '../database.snapshot.js';
-import { Alarm } from './clock.js';
+import { Alarm, prompt } from './clock.js';
 import type { Clock } from './clock.js';
 import { DialBackoff, dial, isWaking } from './dial.js';
 import type { Counters } from './figures.js';
@@ -20,6 +20,17 @@ const LIFETIME_JITTER = 0.1;
 
 /** How long after the end of a session by the server a refused connection is taken for a restart. */
 const RESTART_MS = 5_000;
+
+/** Timers of Node count whole milliseconds of the event loop, and ring up to one earlier than `performance.now()` says. */
+const TIMER_MS = 1;
+
+/** The words of `pg-pool` for a connection that it closes by itself. */
+const PG_POOL_WORDS: Partial<Record<DestroyReason, string>> = {
+  uses: 'remove expended client',
+  lifetime: 'remove expired client',
+  idle: 'remove idle client',
+  overflow: 'remove idle client',
+};
 
 /** Those who want connections, as the supply sees them. */
 export interface Demand<C extends PoolableClient> {
@@ -72,6 +83,7 @@ export class Supply<C extends PoolableClient> {
   /** The flow of calls in which the pool was made. */
   readonly #ownFlow = new AsyncResource('ConnectionPool');
   #closing = 0;
+  #exitsOnIdle: boolean;
   /** When the server has last ended a session by its own word. */
   #terminatedAt = -Infinity;
   /** A primary became a standby: validation asks for a primary from then on. */
@@ -86,9 +98,19 @@ export class Supply<C extends PoolableClient> {
     private readonly voice: Voice,
     private readonly counters: Counters,
   ) {
+    this.#exitsOnIdle = limits.allowExitOnIdle;
     this.#backoff = new DialBackoff(clock);
     this.#closed = new Moment(clock);
-    this.#housekeeping = new Alarm(clock, () => this.#keepHouse(), false);
+    this.#housekeeping = new Alarm(prompt(clock), () => this.#keepHouse(), false);
+  }
+
+  /** Whether the process may end while connections are idle. */
+  set exitsOnIdle(allowed: boolean) {
+    this.#exitsOnIdle = allowed;
+    for (const { client } of this.#idle) {
+      if (allowed) client.unref?.();
+      else client.ref?.();
+    }
   }
 
   get total(): number {
@@ -133,7 +155,7 @@ export class Supply<C extends PoolableClient> {
   #lent(slot: Slot<C>): Slot<C> {
     slot.state = 'leased';
     slot.link.lent?.();
-    if (this.limits.allowExitOnIdle) slot.client.ref?.();
+    if (this.#exitsOnIdle) slot.client.ref?.();
     return slot;
   }
 
@@ -190,7 +212,7 @@ export class Supply<C extends PoolableClient> {
       return;
     }
     this.#idle.push(slot);
-    if (this.limits.allowExitOnIdle) slot.client.unref?.();
+    if (this.#exitsOnIdle) slot.client.unref?.();
     this.#lookAgain(slot);
     if (this.demand.waiting > 0) this.pump();
     this.demand.rested();
@@ -390,8 +412,9 @@ export class Supply<C extends PoolableClient> {
   #lose(slot: Slot<C>, error: Error): void {
     const { state } = slot;
     if (state === 'gone' || !slot.opened) return;
-    slot.lost ??= error;
-    this.#age(slot, error);
+    // The server's own word came before the end of the socket, and went to the statement that ran.
+    slot.lost ??= slot.link.lostBy ?? error;
+    this.#age(slot, slot.lost);
     // In somebody's hands it stays his until he gives it back; his statement has its own error.
     if (state === 'leased') return;
     this.drop(slot, 'broken');
@@ -433,7 +456,8 @@ export class Supply<C extends PoolableClient> {
     for (const slot of [...this.#idle]) {
       const limitMs = this.#idleLimit();
       if (slot.expired) this.drop(slot, 'lifetime');
-      else if (slot.idleMs >= limitMs) this.drop(slot, this.total > this.limits.size ? 'overflow' : 'idle');
+      else if (slot.idleMs > limitMs - TIMER_MS)
+        this.drop(slot, this.total > this.limits.size ? 'overflow' : 'idle');
       // Its answer counts as a use, which must not keep open what is to be closed for idleness.
       else if (slot.idleMs >= this.limits.keepaliveMs && limitMs === Infinity) {
         if (this.#dropMisused(slot)) continue;
@@ -462,7 +486,7 @@ export class Supply<C extends PoolableClient> {
     this.#slots.delete(slot);
     // Never opened, so never closed: what was created and what was destroyed must add up.
     if (slot.opened) this.counters.destroyed[reason] += 1;
-    this.#log('closing a connection', reason);
+    this.#log(PG_POOL_WORDS[reason] ?? 'closing a connection', reason);
     this.#closing += 1;
     const abrupt = error ?? (slot.opened ? undefined : this.voice.closedError());
     void (abrupt ? link.terminate(abrupt) : link.close())

@@ -123,4 +123,11 @@ describe('those who wait', () => {
     expect([...queue]).toEqual([b]);
     expect([signal.listeners.size, other.listeners.size]).toEqual([0, 1]);
   });
+
+  it('takes no waiter whose signal is none, which would be served with no caller left', () => {
+    // The controller in place of its signal.
+    const controller = new AbortController() as unknown as CancelSignal;
+    expect(() => queue.add(waiter(Infinity, controller))).toThrow(TypeError);
+    expect(queue.length).toBe(0);
+  });
 });

@@ -88,14 +88,13 @@ export class WaiterQueue<C> {
   }
 
   add(waiter: Waiter<C>): void {
+    const { signal, unit } = waiter.request;
+    // First: what is no signal throws, and a waiter that its caller has given up must not be served.
+    if (signal) (this.#bySignal.get(signal) ?? this.#listenTo(signal)).waiters.add(waiter);
     if (!this.#list.tail) this.#ordered = true;
     else if (waiter.deadline < this.#list.tail.deadline) this.#ordered = false;
     this.#list.append(waiter);
-    const { signal, unit } = waiter.request;
     if (unit) this.unitCount += 1;
-    if (!signal) return;
-    const shared = this.#bySignal.get(signal) ?? this.#listenTo(signal);
-    shared.waiters.add(waiter);
   }
 
   remove(waiter: Waiter<C>): void {

@@ -30,11 +30,11 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
   /** Requests that are open on a socket: one listener for all, however many a client sends ahead. */
   private readonly bySocket = new WeakMap<Socket, Set<() => void>>();
 
-  constructor(private readonly adapterHost: HttpAdapterHost) {
-    this.responses.start();
-  }
+  constructor(private readonly adapterHost: HttpAdapterHost) {}
 
   onModuleInit(): void {
+    // Not before: an app that fails to start has no hook in which it could be taken back.
+    this.responses.start();
     const { httpAdapter } = this.adapterHost as { httpAdapter: AbstractHttpAdapter | undefined };
     if (httpAdapter) trackTransactions();
     this.responses.hearOfInjected(httpAdapter, (request, response) => {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import dns from 'node:dns';
 import { once } from 'node:events';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { type AddressInfo, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,6 +123,51 @@ describe('the doctor', () => {
       stderr: '',
     });
     expect(start('doctor', withPassword(PASSWORD)).status).toBe(5);
+  });
+
+  describe('looks for variables in a file:', () => {
+    const program = [
+      '--import',
+      join(process.cwd(), 'test/support/typescript.mjs'),
+      join(process.cwd(), 'src/cli/main.ts'),
+    ];
+    const start = (cwd: string, ...args: string[]) =>
+      spawnSync(process.execPath, [...program, ...args], {
+        encoding: 'utf8',
+        cwd,
+        env: { PATH: process.env.PATH },
+      });
+
+    it('.env of the folder, by itself', async () => {
+      const own = await mkdtemp(join(folder, 'app-'));
+      await writeFile(join(own, '.env'), `DB_URL=${server.url}\n`);
+      expect(start(own, 'doctor')).toMatchObject({
+        status: 0,
+        stdout: expect.stringMatching(/^✔ settings .*, with \.env$/m),
+      });
+    });
+
+    it('and names --env-file where there is none', async () => {
+      const empty = await mkdtemp(join(folder, 'empty-'));
+      expect(start(empty, 'doctor')).toMatchObject({
+        status: 2,
+        stdout: expect.stringContaining('There is no .env in this folder; name one by --env-file.'),
+      });
+    });
+
+    it('and ends with a code of its own where the one that is named is not there', async () => {
+      const { code, err, out } = await examine(['doctor', '--env-file', '/nowhere/.env']);
+      expect({ code, err, out }).toEqual({
+        code: 7,
+        err: '--env-file: the file /nowhere/.env does not exist.\n',
+        out: '',
+      });
+    });
+  });
+
+  it('knows its version', async () => {
+    const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
+    expect(await examine(['--version'])).toMatchObject({ code: 0, out: `${version}\n` });
   });
 
   it('gives the same as JSON', async () => {

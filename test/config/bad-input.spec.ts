@@ -101,6 +101,14 @@ describe('an app with wrong settings ends before any connection', () => {
       () => 'DatabaseModule.forRootAsync({ useFactory: () => undefined })',
       ['options'],
     ],
+    ['a URL that is no option', (u) => `DatabaseModule.forRoot('${u}')`, ['forRoot']],
+    [
+      'a factory of TypeORM',
+      () => 'DatabaseModule.forRootAsync({ useFactory: () => ({}), dataSourceFactory: () => 1 })',
+      ['dataSourceFactory'],
+    ],
+    ['a text for TLS', (u) => `DatabaseModule.forRoot({ url: '${u}', ssl: 'require' })`, ['ssl']],
+    ['a named data source without a URL', () => `DatabaseModule.forRoot({ name: 'reporting' })`, ['url']],
     ['no factory at all', () => 'DatabaseModule.forRootAsync({})', ['forRootAsync']],
   ])('%s, in code', async (_what, imports, settings) => {
     expectRefused(await start(imports(url())), settings);
@@ -125,6 +133,33 @@ describe('an app with wrong settings ends before any connection', () => {
       `DatabaseModule.forRootAsync({ useClass: class { createDatabaseOptions() { return new URL('postgres://app:${SECRET}@host:99999/db'); } } })`,
     );
     expectRefused(outcome, ['forRootAsync']);
+  });
+
+  it('a named data source whose URL is not set, and not that of the default one', async () => {
+    const imports = `DatabaseModule.forRoot({ name: 'reporting', url: process.env.REPORTING_URL })`;
+    expectRefused(await start(imports, { DB_URL: url() }), ['url']);
+  });
+
+  it.each([
+    ['forRoot()', { DB_STARTUP: 'off' }],
+    [`forRoot({ startup: 'off' })`, {}],
+    [`forRoot({ name: 'reporting', startup: 'off' })`, {}],
+    [`forRootAsync({ useFactory: () => ({ startup: 'off' }) })`, {}],
+  ])('but starts with startup off and no URL: %s %o', async (call, env) => {
+    expect((await start(`DatabaseModule.${call}`, env as Record<string, string>)).output).toContain(
+      'started',
+    );
+  });
+
+  it('but takes the environment where code gives undefined or an empty URL', async () => {
+    const variables = { DB_URL: url(), DB_STARTUP: 'off', DB_POOL_SIZE: '0' };
+    for (const options of [
+      '{ url: process.env.X }',
+      `{ url: '' }`,
+      '{ host: undefined, pool: undefined }',
+      '{ pool: { size: undefined } }',
+    ])
+      expectRefused(await start(`DatabaseModule.forRoot(${options})`, variables), ['DB_POOL_SIZE']);
   });
 
   it('but only warns of a timeout in the wrong unit, since it may be meant', async () => {

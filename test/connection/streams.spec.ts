@@ -201,6 +201,20 @@ describe('pg-query-stream', () => {
     await connection.close();
   });
 
+  it('that is read while it waits, and destroyed before its first answer, holds nothing up', async () => {
+    const connection = await open();
+    const before = connection.query('SELECT 1');
+    const stream = connection.query(new QueryStream(ROWS));
+    stream.on('data', () => undefined);
+    await before;
+    // It has been sent by now, and has no answer yet.
+    expect((stream as unknown as { cursor: { state: string } }).cursor.state).toBe('submitted');
+    stream.destroy();
+    const { rows } = await connection.query('SELECT 2 AS two');
+    expect(rows).toEqual([{ two: 2 }]);
+    await connection.end();
+  });
+
   it('that waits for the close of its cursor when the connection ends does not wait for ever', async () => {
     const connection = await open({ connectionString: proxy.through(database.url) });
     const stream = connection.query(new QueryStream(ROWS, [], { batchSize: 2 }));

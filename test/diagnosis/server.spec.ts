@@ -146,6 +146,31 @@ describe('a server', () => {
       expectDiagnosis(reason, 'PERMISSION_DENIED', 'GRANT', '42501');
     });
 
+    it.each([
+      ['INSERT INTO kept VALUES (1)', 'UNIQUE_VIOLATION', false],
+      ['INSERT INTO kept VALUES (NULL)', 'NOT_NULL_VIOLATION', false],
+      ['INSERT INTO secured VALUES (1)', 'ROW_SECURITY_VIOLATION', false],
+      ['SELECT * FROM kept WHERE id = 1 FOR UPDATE NOWAIT', 'LOCK_NOT_AVAILABLE', true],
+      ["SELECT 'x'::int", 'VALUE_MALFORMED', false],
+      ['SELECT * FROM nowhere', 'TABLE_UNKNOWN', false],
+      ["SELECT current_setting('app.tenant')", 'OBJECT_UNKNOWN', false],
+    ])('nothing of the connection for %s, which is a %s', async (sql, code, transient) => {
+      await server.sql(`CREATE TABLE IF NOT EXISTS kept (id int PRIMARY KEY);
+        CREATE TABLE IF NOT EXISTS secured (id int); ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
+        GRANT ALL ON kept, secured TO app; INSERT INTO kept VALUES (1) ON CONFLICT DO NOTHING`);
+      await runner.startTransaction();
+      await runner.query('SELECT * FROM kept FOR UPDATE');
+      const client = new pg.Client({ connectionString: server.url });
+      await client.connect();
+      for (const reason of [await reasonOf(dataSource.query(sql)), await reasonOf(client.query(sql))]) {
+        const diagnosis = diagnose(reason);
+        expect(diagnosis).toMatchObject({ code, transient });
+        expect(diagnosis.cure).not.toMatch(/DB_|connection|pooler/);
+      }
+      await client.end();
+      await runner.rollbackTransaction();
+    });
+
     it('nothing where the server has a hint of its own, or the failure is of the statement alone', async () => {
       const own = await reasonOf(runner.query('SELECT * FROM pg_clas'));
       expect(own).toMatchObject({ code: '42P01' });

@@ -49,22 +49,29 @@ describe('the code in the documentation', () => {
     expect(code.problems()).toEqual([]);
   });
 
-  it('serves the quick start: users, a transfer, one that is refused, and health', async () => {
+  it('serves the quick start: users, a transfer, refused transfers that change nothing, and health', async () => {
     process.env.DB_URL = database.url;
     const { AppModule } = await load('README.md', 'src/app.module.ts');
-    const { UsersService } = await load('README.md', 'src/users/users.service.ts');
-    const { app } = await start({ imports: [AppModule] });
-    const users = get(app, UsersService);
-    const { id: from } = await users.create('Ada', 100);
-    const { id: to } = await users.create('Grace', 0);
+    await start({ imports: [AppModule] });
+    const { id: from } = (await post('/users', { name: 'Ada', balance: 100 })).body;
+    const { id: to } = (await post('/users', { name: 'Grace', balance: 0 })).body;
     expect(await post('/transfers', { from, to, amount: 30 })).toEqual({ status: 201, body: { moved: 30 } });
     expect((await post('/transfers', { from, to, amount: 71 })).status).toBe(500);
+    for (const transfer of [
+      { from: 99, to, amount: 30 },
+      { from, to: 99, amount: 30 },
+      { from: 98, to: 99, amount: 30 },
+    ])
+      expect((await post('/transfers', transfer)).status).toBe(404);
+    expect((await http!.fetch('/users')).body).toEqual([
+      { id: from, name: 'Ada', balance: 70 },
+      { id: to, name: 'Grace', balance: 30 },
+    ]);
     const balances = await database.sql('SELECT name, balance FROM users ORDER BY id');
     expect(balances).toEqual([
       { name: 'Ada', balance: 70 },
       { name: 'Grace', balance: 30 },
     ]);
-    expect(await users.total()).toBe(100);
     expect((await http!.fetch('/health/db')).status).toBe(200);
     expect(http!.logger.text).not.toContain('rolled back');
   });

@@ -23,6 +23,8 @@ describe.each(PAGES)('%s', (page) => {
     const inTable = page === 'CONTRIBUTING.md' ? tableOf(page, 'command', 'what it does') : [];
     const commands = [...lines, ...inTable.flatMap(([cell]) => codesIn(cell!))].map((line) => line.trim());
     const unknown = commands.filter((command) => {
+      // The tests of the packed package run these lines.
+      if (page === 'README.md' && command.startsWith('curl ')) return false;
       if (command === 'npx nestjs-database doctor') return false;
       const [, script] = /^npm (?:run )?([\w:]+)/.exec(command) ?? [];
       return script === undefined || !['ci', 'install', 'pack', ...Object.keys(scripts)].includes(script);

@@ -39,6 +39,23 @@ export function blocksOf(page: string, ...languages: string[]): Block[] {
   return blocks.filter(({ language }) => languages.includes(language));
 }
 
+/** The blocks below the heading `## …` of this name. */
+export function blocksUnder(page: string, heading: string, ...languages: string[]): Block[] {
+  const lines = textOf(page).split('\n');
+  const start = lines.indexOf(`## ${heading}`);
+  if (start < 0) throw new Error(`${page} has no heading "${heading}"`);
+  const next = lines.findIndex((line, at) => at > start && line.startsWith('## '));
+  const end = next < 0 ? lines.length : next;
+  return blocksOf(page, ...languages).filter(({ line }) => line > start && line <= end);
+}
+
+/** The one block of a page with this comment before it. */
+export function blockNamed(page: string, comment: string, language: string): Block {
+  const [block, ...others] = blocksOf(page, language).filter((candidate) => candidate.comment === comment);
+  if (!block || others.length > 0) throw new Error(`${page} has not exactly one block <!-- ${comment} -->`);
+  return block;
+}
+
 /** Without blocks, whose lines may look like anything. */
 export const proseOf = (page: string): string => textOf(page).replace(/^```[^]*?^```$/gm, '');
 

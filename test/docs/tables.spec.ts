@@ -12,7 +12,8 @@ import { UNSUPPORTED } from '../../src/config/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url.js';
 import { VARIABLES } from '../../src/config/variables.js';
 import * as errors from '../../src/database.errors.js';
-import { FAILURES, type Sign } from '../../src/failures.js';
+import { FAILURES, type Failure, type Sign } from '../../src/failures.js';
+import { STATEMENT_FAILURES } from '../../src/statement-failures.js';
 import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
 
 const CONFIGURATION = 'docs/configuration.md';
@@ -156,15 +157,22 @@ describe('the table of codes', () => {
     return codes.length > 0 ? `"${example}" (${codes.map(code).join(', ')})` : `"${example}"`;
   };
 
+  const written = (failures: readonly Failure[]) =>
+    failures.map(({ code: name, signs, meaning, cure, transient }) => [
+      code(name),
+      signs.map(shown).join(', '),
+      meaning,
+      cure,
+      transient ? 'yes' : 'no',
+    ]);
+
   it('is that of the code', () => {
-    expect(rows).toEqual(
-      FAILURES.map(({ code: name, signs, meaning, cure, transient }) => [
-        code(name),
-        signs.map(shown).join(', '),
-        meaning,
-        cure,
-        transient ? 'yes' : 'no',
-      ]),
+    expect(rows).toEqual(written(FAILURES));
+  });
+
+  it('of statements is that of the code', () => {
+    expect(tableOf(TROUBLESHOOTING, 'code', 'SQLSTATE', 'meaning', 'what helps', 'passes by itself')).toEqual(
+      written(STATEMENT_FAILURES),
     );
   });
 
@@ -206,6 +214,7 @@ describe('the tables of errors', () => {
     // What these give codes to is no error of ours: meanings of failures, and warnings.
     const others = [
       'failures.ts',
+      'statement-failures.ts',
       'diagnosis.ts',
       'data-source/pool-stats.ts',
       'data-source/probe.ts',

@@ -158,13 +158,14 @@ describe('statements that the server terminated', () => {
     expect(written).toEqual(acknowledged);
   }, 60_000);
 
-  /** Runs `work`, and terminates its backend once it runs there. */
-  const terminated = async (text: string, work: Promise<unknown>) => {
+  /** Runs `work`, and terminates its backend once it has run there for so long. */
+  const terminated = async (text: string, work: Promise<unknown>, after = '0 s') => {
     const outcome = codeOf(work);
     for (;;) {
       const [row] = await server.sql<{ pid: number }>(
-        `SELECT pid FROM pg_stat_activity WHERE application_name = 'terminated' AND state = 'active' AND query = $1`,
-        [text],
+        `SELECT pid FROM pg_stat_activity WHERE application_name = 'terminated' AND state = 'active' AND query = $1
+          AND clock_timestamp() - query_start >= $2::interval`,
+        [text, after],
       );
       if (!row) continue;
       await server.sql('SELECT pg_terminate_backend($1)', [row.pid], 'postgres');
@@ -206,6 +207,38 @@ describe('statements that the server terminated', () => {
       expect(await codeOf(changed.query('SELECT 1'))).toBe('57P01');
       await changed.release();
     }
+  });
+
+  it('are not sent again behind one that is lost with the same session and may have changed it', async () => {
+    await start();
+    const runner = dataSource().createQueryRunner();
+    await runner.query('SELECT 1');
+    const text = `DO $$ BEGIN EXECUTE 'SET search_path TO tenant'; PERFORM pg_sleep(60); END $$`;
+    const change = runner.query(text);
+    const write = codeOf(runner.query(`INSERT INTO writes (key) VALUES ('of the tenant')`));
+    expect(await terminated(text, change)).toBe('57P01');
+    expect(await write).toBe('57P01');
+    await runner.release();
+    expect(await server.sql('SELECT key FROM writes')).toEqual([]);
+  });
+
+  it('are sent again together when none of them needs the lost session', async () => {
+    await start();
+    const runner = dataSource().createQueryRunner();
+    await runner.query('SELECT 1');
+    const text = 'SELECT pg_sleep(0.5)';
+    const read = runner.query(text);
+    const write = codeOf(runner.query(`INSERT INTO writes (key) VALUES ('behind a read')`));
+    expect(await terminated(text, read)).toBe('done');
+    expect(await write).toBe('done');
+    await runner.release();
+    expect(await server.sql('SELECT key FROM writes')).toEqual([{ key: 'behind a read' }]);
+  });
+
+  it('are sent again when they have run for longer than a wait for a connection may last', async () => {
+    await start({ pool: { size: 1, maxOverflow: 0, acquireTimeoutMs: 1_000 } });
+    const text = 'SELECT pg_sleep(1.5)';
+    expect(await terminated(text, dataSource().query(text), '1.1 s')).toBe('done');
   });
 
   it('are sent again once, with the events and log lines of one statement', async () => {

@@ -118,6 +118,39 @@ describe('GET /health/db', () => {
     expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
   });
 
+  it('names a frozen server at every probe, and a pool that serves nobody as unavailable', async () => {
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({ url: throughProxy, timeouts: { connectMs: 1000 } }),
+        DatabaseHealthModule.forRoot({ timeoutMs: 300 }),
+      ],
+    });
+    proxy.freeze();
+    for (let i = 0; i < 6; i++) {
+      const { status, body } = await http.fetch('/health/db');
+      expect(status).toBe(503);
+      expect(body.error.db.code).toMatch(/^(CONNECT|HANDSHAKE)_TIMEOUT$|^CONNECTION_SILENT$/);
+      expect(body.error.db.pool.status).toBe('unavailable');
+    }
+    await proxy.pass();
+    while ((await http.fetch('/health/db')).status !== 200);
+  });
+
+  it('says that callers wait for connections that are being opened', async () => {
+    http = await startHttpApp({
+      imports: [DatabaseModule.forRoot({ url: throughProxy, pool: { size: 3, maxOverflow: 0 } })],
+    });
+    const monitor = http.app.get(DatabaseMonitor);
+    proxy.delay(200);
+    const runners = [1, 2, 3].map(() => http.app.get(DataSource).createQueryRunner());
+    const connected = runners.map((runner) => runner.connect());
+    expect(monitor.poolStats()).toMatchObject({ status: 'connecting', waiting: 2 });
+    await Promise.all(connected);
+    expect(monitor.poolStats()).toMatchObject({ status: 'exhausted', waiting: 0 });
+    await proxy.pass();
+    await Promise.all(runners.map((runner) => runner.release()));
+  });
+
   describe('with all connections of the pool out', () => {
     const exhausted = async (url: string) => {
       http = await startHttpApp({
@@ -187,6 +220,23 @@ describe('GET /health/db', () => {
     const { status, body } = await http.fetch('/status/database');
     expect([status, body.info.postgres.status]).toEqual([200, 'up']);
     expect((await http.fetch('/health/db')).status).toBe(404);
+  });
+
+  it.each([NaN, 0, -1, Infinity, '500'])('refuses a time limit of %p at boot', (timeoutMs) => {
+    expect(() => DatabaseHealthModule.forRoot({ timeoutMs: timeoutMs as number })).toThrow(
+      /timeoutMs: .* is not a number of milliseconds from 1 to/,
+    );
+  });
+
+  it('refuses the name of a data source that is not there at boot', async () => {
+    const root = DatabaseModule.forRoot({ url: database.url });
+    const starting = startHttpApp({
+      imports: [root, DatabaseHealthModule.forRoot({ dataSource: 'reportng' })],
+    });
+    await expect(starting).rejects.toMatchObject({
+      code: 'DATABASE_CONFIG_INVALID',
+      message: expect.stringContaining('dataSource: there is no data source "reportng"'),
+    });
   });
 
   it('serves a route for each data source', async () => {

@@ -65,6 +65,37 @@ describe('logging', () => {
     expect(logger.of('DatabaseQuery')[0]).toContain('SELECT $1::text, $2::bigint -- ["visible","5"]');
   });
 
+  it('logs parameters that are no JSON', async () => {
+    await start({ echo: { parameters: true } });
+    const circle: Record<string, unknown> = { toPostgres: () => 'a circle' };
+    circle['self'] = circle;
+    const thrower = {
+      toPostgres: () => 'a thrower',
+      toJSON: () => {
+        throw new Error('no JSON of this');
+      },
+    };
+    const rows = await dataSource.query('SELECT $1::text AS one, $2::text AS two, $3::text AS three', [
+      circle,
+      thrower,
+      undefined,
+    ]);
+    expect(rows).toEqual([{ one: 'a circle', two: 'a thrower', three: null }]);
+    expect(logger.of('DatabaseQuery')).toEqual([
+      expect.stringMatching(/-- \[<ref \*1> \{.*Circular.*,null\]$/),
+    ]);
+  });
+
+  it('logs a statement on one line, without its passwords and control characters', async () => {
+    await start({ echo: true });
+    await dataSource.query(`SELECT 1,\n  '\u001b[2J'`);
+    await expect(dataSource.query('ALTER ROLE nobody PASSWORD $$hunter2$$')).rejects.toThrow();
+    expect(logger.of('DatabaseQuery')).toEqual([
+      expect.stringMatching(/ms: SELECT 1, '\\u001b\[2J'$/),
+      expect.stringMatching(/ms: ALTER ROLE nobody PASSWORD '\*\*\*'$/),
+    ]);
+  });
+
   it('cuts long statements to a bound and says what is missing', async () => {
     await start({ echo: { maxLength: 20 } });
     await dataSource.query(`SELECT '${'x'.repeat(100)}'`);

@@ -228,6 +228,20 @@ describe('DatabaseModule', () => {
       expect((await monitor.checkConnection({ name: 'reporting' })).database).toBe(second.name);
     });
 
+    it('have the name that forRoot is given as its second argument, as in @nestjs/typeorm', async () => {
+      await compile([
+        DatabaseModule.forRoot({ url: database.url }),
+        DatabaseModule.forRoot({ url: second.url, name: 'overridden', entities: [Order] }, 'reporting'),
+        DatabaseModule.forFeature([Order], 'reporting'),
+      ]);
+      const reporting = module!.get<DataSource>(getDataSourceToken('reporting'));
+      expect(await current(reporting)).toBe(second.name);
+      expect(module!.get<Repository<Order>>(getRepositoryToken(Order, 'reporting')).manager).toBe(
+        reporting.manager,
+      );
+      expect(() => module!.get(getDataSourceToken('overridden'))).toThrow();
+    });
+
     it('with one name are an error that names it, before anything is connected', async () => {
       const start = compile([
         DatabaseModule.forRoot({ url: database.url }),

@@ -1,7 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
 import { Test, type TestingModule } from '@nestjs/testing';
-import { DatabaseModule, type DatabaseModuleOptions, DatabaseMonitor } from 'nestjs-database';
+import {
+  DatabaseModule,
+  type DatabaseModuleOptions,
+  DatabaseMonitor,
+  type ManagedDataSource,
+} from 'nestjs-database';
 import { DataSource, type QueryRunner } from 'typeorm';
 import { leakWarnings } from '../../src/data-source/pool-stats.js';
 import { CapturingLogger } from '../support/capturing-logger.js';
@@ -127,5 +132,30 @@ describe('DatabaseMonitor', () => {
       inspect(module.get(DataSource), { depth: 9 }),
     ];
     expect(shown.filter((text) => text.includes(password))).toEqual([]);
+  });
+
+  it('shows no secret of a cache, of extra, of the session and of the start-up options', async () => {
+    await start({
+      url: `${database.url}?options=-c%20app.token%3Dhunter2-startup`,
+      session: { 'app.jwt_secret': 'hunter2-session', search_path: 'public' },
+      extra: { proxy: 'socks5://me:hunter2-proxy@proxy:1080', apiToken: 'hunter2-extra' },
+      cache: {
+        type: 'database',
+        options: { url: 'redis://:hunter2-cache@redis:6379', password: 'hunter2-redis' },
+      },
+    });
+    const { options } = monitor;
+    expect(options.session).toEqual({ 'app.jwt_secret': '***', search_path: 'public' });
+    expect(options.typeorm.cache).toMatchObject({ options: { url: 'redis://***@redis:6379' } });
+    const dataSource = module.get<DataSource, ManagedDataSource>(DataSource);
+    const [row] = await dataSource.query<{ secret: string }[]>(
+      `SELECT current_setting('app.jwt_secret') AS secret`,
+    );
+    expect(row?.secret).toBe('hunter2-session');
+    const shown = [options, dataSource.settings, dataSource.options, dataSource.pool!.options].flatMap(
+      (one) => [inspect(one, { depth: 9 }), JSON.stringify(one)],
+    );
+    shown.push(inspect(dataSource, { depth: 4 }));
+    expect(shown.map((text) => /hunter2-\w+/.exec(text)?.[0])).toEqual(shown.map(() => undefined));
   });
 });

@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
-import { installPackage, linkModules } from '../package/consumer.js';
+import { installPackage, linkModules, type Manifest } from '../package/consumer.js';
+import { itFollowsTheReadme } from '../package/quick-start.js';
 
 const source = fileURLToPath(new URL('./consumer/', import.meta.url));
 
@@ -21,6 +22,7 @@ interface Report {
 describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () => {
   let folder: TemporaryFolder;
   let database: TestDatabase;
+  let manifest: Manifest;
 
   /** Runs a program in the app's folder. */
   const run = (program: string, parameters: string[], env: NodeJS.ProcessEnv = process.env) =>
@@ -39,7 +41,8 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
     const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
     const { failed, output } = await run('npm', ['ci', ...flags]);
     if (failed) throw new Error(`npm ci failed: ${output}`);
-    linkModules(folder.path, Object.keys(installPackage(folder.path).dependencies ?? {}));
+    manifest = installPackage(folder.path);
+    linkModules(folder.path, Object.keys(manifest.dependencies ?? {}));
     database = await createTestDatabase();
   }, 180_000);
 
@@ -73,6 +76,8 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
       ),
     );
   }, 120_000);
+
+  itFollowsTheReadme(11, 'commonjs', () => ({ folder, manifest }));
 
   // With declarations checked (skipLibCheck: false) where that differs: node16 reads the same ones as nodenext.
   it.each(['nodenext', 'node16', 'node10'])(

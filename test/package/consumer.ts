@@ -1,5 +1,5 @@
 import { execFileSync, spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { TemporaryFolder } from '../support/temporary-folder.js';
@@ -7,6 +7,7 @@ import { TemporaryFolder } from '../support/temporary-folder.js';
 const root = fileURLToPath(new URL('../../', import.meta.url));
 
 export interface Manifest {
+  version: string;
   main: string;
   module: string;
   types: string;
@@ -15,6 +16,7 @@ export interface Manifest {
   bin?: unknown;
   dependencies?: Record<string, string>;
   peerDependencies?: Record<string, string>;
+  peerDependenciesMeta?: Record<string, { optional?: boolean }>;
 }
 
 /** Packs the package and unpacks it among the modules of the project in this folder. */
@@ -33,10 +35,11 @@ export function installPackage(folder: string): Manifest {
   return readManifest(installed);
 }
 
-/** Gives the project in this folder modules of the checkout. */
+/** Gives the project in this folder those modules of the checkout that it has not installed by itself. */
 export function linkModules(folder: string, names: readonly string[]): void {
   for (const name of names) {
     const target = join(folder, 'node_modules', name);
+    if (existsSync(target)) continue;
     mkdirSync(dirname(target), { recursive: true });
     symlinkSync(join(root, 'node_modules', name), target);
   }
@@ -53,15 +56,25 @@ function readManifest(folder: string): Manifest {
 export class Consumer {
   readonly folder: string;
 
-  private constructor(private readonly temporary: TemporaryFolder) {
+  private constructor(readonly temporary: TemporaryFolder) {
     this.folder = temporary.path;
   }
 
-  /** @param extra what such a project has besides, like an HTTP platform or the compiler */
-  static async create(extra: string[]): Promise<Consumer> {
+  /**
+   * @param extra what such a project has besides, like an HTTP platform or the compiler
+   * @param optional whether it has installed the optional peers
+   */
+  static async create(extra: string[], optional = true): Promise<Consumer> {
     const consumer = new Consumer(TemporaryFolder.create('consumer'));
-    const { dependencies, peerDependencies } = installPackage(consumer.folder);
-    linkModules(consumer.folder, [...Object.keys({ ...dependencies, ...peerDependencies }), ...extra]);
+    const {
+      dependencies,
+      peerDependencies = {},
+      peerDependenciesMeta = {},
+    } = installPackage(consumer.folder);
+    const peers = Object.keys(peerDependencies).filter(
+      (peer) => optional || !peerDependenciesMeta[peer]?.optional,
+    );
+    linkModules(consumer.folder, [...Object.keys({ ...dependencies }), ...peers, ...extra]);
     return consumer;
   }
 

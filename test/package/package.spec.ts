@@ -1,8 +1,9 @@
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { type TestDatabase, createTestDatabase } from '../support/database.js';
 import { Consumer } from './consumer.js';
+import { itFollowsTheReadme } from './quick-start.js';
 
 const body = `
 async function main({ NestFactory }, { DataSource }, { DatabaseModule, DatabaseMonitor }) {
@@ -22,8 +23,7 @@ describe('the packed package', () => {
   let database: TestDatabase;
 
   beforeAll(async () => {
-    // pg has no types of its own: who checks declarations (skipLibCheck: false) has installed @types/pg.
-    consumer = await Consumer.create(['@nestjs/platform-express', 'typescript', '@types/node', '@types/pg']);
+    consumer = await Consumer.create(['@nestjs/platform-express', 'typescript']);
     database = await createTestDatabase();
   }, 120_000);
 
@@ -36,6 +36,7 @@ describe('the packed package', () => {
     const unexpected = consumer.files.filter(
       (file) =>
         !/^dist\/(esm|cjs)\/[\w./-]+\.(js|d\.ts|js\.map)$/.test(file) &&
+        !/^docs\/[\w-]+\.md$/.test(file) &&
         ![
           'dist/cjs/package.json',
           'package.json',
@@ -74,6 +75,67 @@ describe('the packed package', () => {
       path.replace(/^\.\//, ''),
     );
     expect(named.filter((path) => !consumer.files.includes(path))).toEqual([]);
+  });
+
+  it('holds the documentation that its README and its errors lead to', () => {
+    const readme = readFileSync(join(consumer.installed, 'README.md'), 'utf8');
+    const linked = [...readme.matchAll(/\]\((docs\/[\w-]+\.md)/g)].map(([, path]) => path!);
+    expect(linked.length).toBeGreaterThan(5);
+    expect(linked.filter((path) => !consumer.files.includes(path))).toEqual([]);
+  });
+
+  describe('beside pg alone', () => {
+    let alone: Consumer;
+    beforeAll(async () => {
+      alone = await Consumer.create(['typescript'], false);
+    }, 60_000);
+    afterAll(() => alone?.remove());
+
+    it('misses no peer, since all others are optional', () => {
+      const { peerDependencies = {}, peerDependenciesMeta = {} } = alone.manifest;
+      const needed = Object.keys(peerDependencies).filter((peer) => !peerDependenciesMeta[peer]?.optional);
+      expect(needed).toEqual(['pg']);
+    });
+
+    it('has a pool that works', () => {
+      const script = `
+        import { ConnectionPool } from 'nestjs-database/pool';
+        const pool = new ConnectionPool({ connectionString: process.env.URL });
+        const { rows } = await pool.query('SELECT current_database() AS name');
+        await pool.end();
+        console.log(JSON.stringify(rows));`;
+      expect(alone.run('pool.mjs', script, { URL: database.url })).toEqual([{ name: database.name }]);
+    });
+
+    it('has a pool whose types name neither TypeORM nor Nest, and are complete', () => {
+      for (const build of ['esm', 'cjs']) {
+        const reached = new Set<string>();
+        const foreign = new Set<string>();
+        const visit = (file: string) => {
+          if (reached.has(file)) return;
+          reached.add(file);
+          const text = readFileSync(join(alone.installed, file), 'utf8');
+          for (const [, from] of text.matchAll(/(?:from|import\(|import|module) ?['"]([^'"]+)['"]/g))
+            if (from!.startsWith('.')) visit(join(dirname(file), from!.replace(/\.js$/, '.d.ts')));
+            else foreign.add(from!);
+        };
+        visit(`dist/${build}/pool.d.ts`);
+        expect([...foreign].filter((name) => !name.startsWith('node:')).sort()).toEqual(['pg']);
+      }
+      const code = `
+        import { ConnectionPool, type PoolOptions } from 'nestjs-database/pool';
+        const options: PoolOptions = { size: 2 };
+        export const pool = new ConnectionPool(options);`;
+      alone.write('pool.mts', code);
+      alone.write('pool.cts', code);
+      const compilerOptions = { target: 'ES2022', module: 'nodenext', strict: true, skipLibCheck: false };
+      alone.write('tsconfig.json', JSON.stringify({ compilerOptions, files: ['pool.mts', 'pool.cts'] }));
+      expect(alone.compile()).toEqual([]);
+    }, 60_000);
+  });
+
+  describe.each(['module', 'commonjs'] as const)('in a Nest 12 app with the type "%s"', (type) => {
+    itFollowsTheReadme(12, type, () => ({ folder: consumer.temporary, manifest: consumer.manifest }));
   });
 
   it('brings the doctor', () => {
@@ -251,7 +313,6 @@ describe('the packed package', () => {
             module: 'nodenext',
             moduleResolution: 'nodenext',
             strict: true,
-            types: ['node'],
           },
           ...{ experimentalDecorators: true, emitDecoratorMetadata: true },
           // So that our own declarations are checked as well; those of others are not our concern.

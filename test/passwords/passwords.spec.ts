@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
@@ -11,6 +13,7 @@ import {
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { TemporaryFolder } from '../support/temporary-folder.js';
 
 const HOUR = 3_600_000;
 let server: PostgresServer;
@@ -39,6 +42,21 @@ async function rotate(): Promise<string> {
   return password;
 }
 const current = () => passwords.at(-1)!;
+
+/** What the environment sets, for as long as the test. */
+async function startByEnvironment(variables: Record<string, string>): Promise<ManagedDataSource> {
+  const before = { ...process.env };
+  Object.assign(process.env, variables);
+  logger = new CapturingLogger();
+  try {
+    module = await Test.createTestingModule({ imports: [DatabaseModule.forRoot({ connectRetry: 0 })] })
+      .setLogger(logger)
+      .compile();
+  } finally {
+    process.env = before;
+  }
+  return module.get<DataSource, ManagedDataSource>(DataSource);
+}
 
 const url = () => server.url.replace(/:[^:@/]*@/, '@');
 
@@ -223,4 +241,27 @@ it('none of the passwords is in anything that was printed', () => {
   expect(printed.length).toBeGreaterThan(60);
   const text = printed.join('\n');
   for (const password of passwords) expect(text.includes(password)).toBe(false);
+});
+
+describe('a password in a file', () => {
+  const folder = TemporaryFolder.create('secrets');
+  const path = join(folder.path, 'secret');
+  afterAll(() => folder.remove());
+
+  it.each([
+    ['DB_PASSWORD_FILE', (password: string) => `${password}\n`],
+    ['DB_URL_FILE', (password: string) => server.url.replace(/:[^:@/]*@/, `:${password}@`)],
+  ])('named by %s is read at each connect', async (variable, content) => {
+    writeFileSync(path, content(current()));
+    const dataSource = await startByEnvironment({
+      [variable]: path,
+      ...(variable === 'DB_PASSWORD_FILE' && { DB_URL: url() }),
+    });
+    writeFileSync(path, content(await rotate()));
+    const runner = dataSource.createQueryRunner();
+    await runner.connect();
+    expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+    await runner.release();
+    expect(dataSource.pool?.snapshot().counters.created).toBe(2);
+  });
 });

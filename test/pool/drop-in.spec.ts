@@ -130,6 +130,10 @@ describe('in place of pg.Pool', () => {
     const connected = jest.fn();
     pool.on('connect', connected);
     await expect(pool.connect()).rejects.toMatchObject({
+      code: '3D000',
+      message: expect.stringContaining('does not exist'),
+    });
+    await expect(pool.acquire()).rejects.toMatchObject({
       code: 'POOL_DIAL_FAILED',
       message: expect.stringContaining('does not exist'),
       cause: { code: '3D000' },
@@ -196,7 +200,7 @@ describe('in place of pg.Pool', () => {
     expect(onConnect).toHaveBeenCalledTimes(1);
     await pool.end();
     open({ onConnect: () => Promise.reject(new Error('not today')) });
-    await expect(pool.connect()).rejects.toMatchObject({ cause: { message: 'not today' } });
+    await expect(pool.connect()).rejects.toMatchObject({ message: 'not today' });
     expect(pool.totalCount).toBe(0);
     await pool.end();
     open({
@@ -204,12 +208,12 @@ describe('in place of pg.Pool', () => {
         throw new Error('thrown');
       },
     });
-    await expect(pool.connect()).rejects.toMatchObject({ cause: { message: 'thrown' } });
+    await expect(pool.connect()).rejects.toMatchObject({ message: 'thrown' });
   });
 
   it('bounds onConnect by the deadline of the dial', async () => {
     open({ onConnect: () => new Promise(() => undefined), connectTimeoutMs: 200 });
-    await expect(pool.connect()).rejects.toMatchObject({ code: 'POOL_DIAL_TIMEOUT' });
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_TIMEOUT' });
     expect(pool.totalCount).toBe(0);
   });
 
@@ -228,14 +232,14 @@ describe('in place of pg.Pool', () => {
 
   it('asks verify, and fails the connect when it says no', async () => {
     open({ verify: (_, done) => done(new Error('nope')) });
-    await expect(pool.connect()).rejects.toMatchObject({ cause: { message: 'nope' } });
+    await expect(pool.connect()).rejects.toMatchObject({ message: 'nope' });
     expect(pool.totalCount).toBe(0);
     await pool.end();
     open({ verify: (client, done) => void client.query('SELECT 1').then(() => done()) });
     expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
     await pool.end();
     open({ verify: (client) => client.release(new Error('given back')) });
-    await expect(pool.connect()).rejects.toMatchObject({ cause: { message: 'given back' } });
+    await expect(pool.connect()).rejects.toMatchObject({ message: 'given back' });
   });
 
   it('lends no connection on which somebody has begun a transaction after giving it back', async () => {

@@ -125,7 +125,8 @@ describe('faults', () => {
     await warm();
     proxy.reset();
     await proxy.refuse();
-    await expect(pool.query('SELECT 1')).rejects.toMatchObject({
+    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(pool.acquire()).rejects.toMatchObject({
       code: 'POOL_DIAL_FAILED',
       cause: { code: 'ECONNREFUSED' },
     });
@@ -141,18 +142,41 @@ describe('faults', () => {
     expect(pool.snapshot().counters.outages).toBe(1);
   });
 
+  it.each([
+    ['the class of the pool', undefined],
+    ['another class', pg.Client],
+  ])(
+    'a restart that ends all connections while they are busy is waited for, with clients of %s',
+    async (_which, Client) => {
+      open({ size: 2, acquireTimeoutMs: 20_000, ...(Client && { Client: Client as never }) });
+      const clients = [await pool.connect(), await pool.connect()];
+      const ended = clients.map((client) => new Promise((resolve) => client.once('end', resolve as never)));
+      const lost = clients.map((client) => {
+        client.on('error', () => undefined);
+        return expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57P01' });
+      });
+      await server.stop('fast');
+      await Promise.all([...lost, ...ended]);
+      for (const client of clients) client.release();
+      const waiting = works();
+      while (pool.snapshot().counters.dialFailures < 3) await once(proxy, 'connection');
+      await server.start();
+      await waiting;
+    },
+  );
+
   it('a server that is killed is an error while it is down and forgotten afterwards', async () => {
     open({ connectionString: server.url });
     await warm();
     await server.kill();
-    await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
     await server.start();
     await Promise.all([works(), works(), works()]);
   });
 
   it('max_connections reached: those that are there go on serving, and the refusal is the cause of the timeout', async () => {
     open({ size: 20, acquireTimeoutMs: 3_000 });
-    const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.connect()));
+    const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.acquire()));
     const lent = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const refused = clients.find((result) => result.status === 'rejected');
     expect(refused?.reason).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '53300' } });

@@ -1,6 +1,7 @@
 import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test, type TestingModule } from '@nestjs/testing';
+import { TypeOrmModule } from '@nestjs/typeorm';
 import {
   DatabaseConnectionError,
   DatabaseModule,
@@ -233,6 +234,29 @@ describe('a data source', () => {
       expect(logger.text).not.toContain('Trying again');
     });
 
+    it.each([
+      ['the socket', 'ECONNREFUSED', () => 'postgres://app:x@127.0.0.1:1/app'],
+      ['the server', '28P01', () => changed((url) => (url.password = 'wrong'))],
+    ])('hands toRetry the error of %s, as @nestjs/typeorm does', async (_whose, code, url) => {
+      const seen: unknown[] = [];
+      const retry = { retryAttempts: 3, retryDelay: 1 };
+      await failing({ url: url(), ...retry, toRetry: (error) => seen.push(error) < 2 });
+      expect(seen).toEqual([expect.objectContaining({ code }), expect.objectContaining({ code })]);
+      await expect(
+        Test.createTestingModule({
+          imports: [
+            TypeOrmModule.forRoot({
+              ...{ type: 'postgres', url: url(), ...retry },
+              toRetry: (error: unknown) => seen.push(error) < 4,
+            }),
+          ],
+        })
+          .setLogger(new CapturingLogger())
+          .compile(),
+      ).rejects.toThrow();
+      expect(seen.slice(2)).toEqual([expect.objectContaining({ code }), expect.objectContaining({ code })]);
+    });
+
     it('leaves no connection behind when the schema cannot be built', async () => {
       await expect(
         start({
@@ -277,6 +301,14 @@ describe('a data source', () => {
       await dataSource.initialize();
       const users: Repository<User> = dataSource.getRepository(User);
       expect(users.metadata.tableName).toBe('users');
+    });
+
+    it('needs no server until then, and says what is missing', async () => {
+      const dataSource = await start({ url: undefined, startup: 'off' });
+      await expect(dataSource.initialize()).rejects.toMatchObject({
+        code: 'DATABASE_CONFIG_INVALID',
+        message: expect.stringMatching(/DB_URL: is not set/),
+      });
     });
   });
 

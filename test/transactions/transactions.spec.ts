@@ -269,6 +269,66 @@ describe('transactions', () => {
     });
   });
 
+  it('can be begun again on the same runner when the connection was lost in a nested one', async () => {
+    const runner = dataSource.createQueryRunner();
+    const { manager } = runner;
+    let tries = 0;
+    const work = () =>
+      manager.transaction(async (outer) => {
+        tries += 1;
+        await outer.query(INSERT, [`try ${tries}`]);
+        await outer.transaction(async (nested) => {
+          await nested.query(INSERT, [`nested in try ${tries}`]);
+          if (tries === 1) await nested.query('SELECT pg_terminate_backend(pg_backend_pid())');
+        });
+      });
+    expect(await failure(work())).toMatchObject({ code: '57P01' });
+    expect(runner.isTransactionActive).toBe(false);
+    await work();
+    await runner.release();
+    expect(await names()).toEqual(['try 2', 'nested in try 2']);
+  });
+
+  it('leave no row when the rollback of a nested one fails, and that is swallowed', async () => {
+    const runner = dataSource.createQueryRunner();
+    const query = runner.query.bind(runner);
+    runner.query = ((sql: string, parameters?: unknown[]) =>
+      sql.startsWith('ROLLBACK TO')
+        ? Promise.reject(new Error('not today'))
+        : query(sql, parameters)) as never;
+    const outcome = await failure(
+      runner.manager.transaction(async (manager) => {
+        await manager.query(INSERT, ['before']);
+        await failure(
+          manager.transaction(async (nested) => {
+            await nested.query(INSERT, ['nested']);
+            throw new Error('the nested one fails');
+          }),
+        );
+        await failure(manager.query(INSERT, ['after']));
+      }),
+    );
+    expect(outcome).toMatchObject({ code: 'TRANSACTION_ABORTED' });
+    expect(runner.isTransactionActive).toBe(false);
+    await runner.release();
+    expect(await names()).toEqual([]);
+  });
+
+  it('by hand that begin beside another one neither end it nor keep it from its own rollback', async () => {
+    for (const answers of [true, false]) {
+      const runner = dataSource.createQueryRunner();
+      const first = runner.startTransaction();
+      expect(await failure(runner.startTransaction())).toMatchObject({ code: 'TRANSACTION_IN_PROGRESS' });
+      if (answers) await runner.rollbackTransaction();
+      await first;
+      await runner.query(INSERT, ['of the first']);
+      await runner.rollbackTransaction();
+      expect(runner.isTransactionActive).toBe(false);
+      await runner.release();
+    }
+    expect(await names()).toEqual([]);
+  });
+
   it('two at once on one query runner are one clear error, thrown at the second', async () => {
     const body = await (await fetch(`${url}/parallel`)).json();
     expect(body).toEqual({

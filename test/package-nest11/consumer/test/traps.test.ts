@@ -103,6 +103,8 @@ describe('traps of TypeORM 0.3', () => {
   it('4: a killed backend surfaces with its SQLSTATE, while busy and while idle in a transaction', async () => {
     await open();
     const busy = dataSource.createQueryRunner();
+    // A runner that was connected explicitly keeps its session: its statement is not sent again on another one.
+    await busy.connect();
     const answer = failure(busy.query('SELECT pg_sleep(20)'));
     await untilRunning('SELECT pg_sleep(20)');
     await kill();

@@ -1,0 +1,34 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, expect, it } from '@jest/globals';
+import { PasswordError, QueryTimeoutError } from '../database.errors.js';
+
+/** The sources of the pool and of a connection, without the comments. */
+function sources(): [string, string][] {
+  return ['../pool/', '../connection/'].flatMap((folder) => {
+    const at = new URL(folder, import.meta.url);
+    return readdirSync(at)
+      .filter((file) => !file.endsWith('.spec.ts'))
+      .map((file): [string, string] => [
+        file,
+        readFileSync(new URL(file, at), 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*/g, ''),
+      ]);
+  });
+}
+
+describe('the pool and its connections, which can be used alone', () => {
+  it('name no variable and no option of the module in what they say', () => {
+    const named = sources().flatMap(([file, text]) =>
+      [...text.matchAll(/DB_[A-Z]\w*|\b(?:timeouts|connectRetry)\.\w+/g)].map(([name]) => `${file}: ${name}`),
+    );
+    expect(named).toEqual([]);
+    for (const { hint } of [PasswordError.late(1), new QueryTimeoutError(1)])
+      expect(hint).not.toMatch(/DB_|timeouts\./);
+  });
+
+  it('import pg, Node and what is beside and below them alone', () => {
+    const imported = sources().flatMap(([, text]) =>
+      [...text.matchAll(/\bfrom '([^.'][^']*)'/g)].map(([, name]) => name!),
+    );
+    expect([...new Set(imported)].filter((name) => name !== 'pg' && !name.startsWith('node:'))).toEqual([]);
+  });
+});

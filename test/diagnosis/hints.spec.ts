@@ -1,0 +1,56 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { SETTINGS } from '../../src/config/schema.js';
+import { VARIABLES } from '../../src/config/variables.js';
+import { FAILURES } from '../../src/failures.js';
+import { STATEMENT_FAILURES } from '../../src/statement-failures.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+/** Names with an underscore that are neither a setting of PostgreSQL nor a variable of ours. */
+const OTHERS: readonly string[] = [
+  // Parameters of the URL.
+  'channel_binding',
+  'require_auth',
+  'target_session_attrs',
+];
+
+describe('every setting that a hint names exists:', () => {
+  let database: TestDatabase;
+  const hints = [...FAILURES, ...STATEMENT_FAILURES].map(({ cure }) => cure);
+  const named = (pattern: RegExp) => [...new Set(hints.flatMap((hint) => hint.match(pattern) ?? []))];
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+  });
+  afterAll(() => database.drop());
+
+  it('variables', () => {
+    const variables = named(/\bDB_[A-Z_]+/g);
+    expect(variables).toContain('DB_URL');
+    const known = VARIABLES.map(({ name }) => name);
+    expect(variables.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  it('options', () => {
+    const options = named(/\b(?:[a-z]+\.[a-z][A-Za-z]+|[a-z]+[A-Z][A-Za-z]+)\b/g).filter(
+      // A file, and what is called or returned and not set.
+      (name) => !['pg_hba.conf', 'hba.conf', 'expiresAt'].includes(name),
+    );
+    expect(options).toContain('pool.keepaliveMs');
+    const known = Object.entries(SETTINGS).flatMap(([name, schema]) =>
+      'shape' in schema ? Object.keys(schema.shape).map((key) => `${name}.${key}`) : [name],
+    );
+    // Of Node's `tls.connect`, and passed on.
+    known.push('ssl.crl');
+    expect(options.filter((name) => !known.includes(name))).toEqual([]);
+  });
+
+  it('settings, views and functions of PostgreSQL', async () => {
+    const names = named(/\b[a-z]+(?:_[a-z]+)+\b/g).filter((name) => !OTHERS.includes(name));
+    expect(names).toContain('idle_session_timeout');
+    const known = await database.sql<{ name: string }>(
+      `SELECT name FROM pg_settings UNION SELECT relname FROM pg_class UNION SELECT proname FROM pg_proc
+       UNION SELECT 'pg_hba'`,
+    );
+    expect(names.filter((name) => !known.some((one) => one.name === name))).toEqual([]);
+  });
+});

@@ -1,0 +1,268 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
+import { text as readAll } from 'node:stream/consumers';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import pg from 'pg';
+import { ConnectionPool, type PoolOptions } from '../../src/pool.js';
+import { createTestDatabase, type TestDatabase } from '../support/database.js';
+
+/** The parts of both that these tests use. */
+type AnyPool = pg.Pool;
+
+interface Outcome {
+  message: string;
+  code: unknown;
+  cause: boolean;
+}
+
+let database: TestDatabase;
+const opened: AnyPool[] = [];
+
+beforeAll(async () => {
+  database = await createTestDatabase();
+});
+afterAll(() => database.drop());
+afterEach(async () => {
+  for (const pool of opened.splice(0)) if (!pool.ending) await pool.end();
+});
+
+const makers: [string, (options: pg.PoolConfig) => AnyPool][] = [
+  ['pg.Pool', (options) => new pg.Pool(options)],
+  [
+    'ConnectionPool',
+    (options) => new ConnectionPool({ onWarning: false, ...options } as PoolOptions) as unknown as AnyPool,
+  ],
+];
+
+function open(make: (options: pg.PoolConfig) => AnyPool, options: pg.PoolConfig = {}): AnyPool {
+  const pool = make({ connectionString: database.url, ...options });
+  opened.push(pool);
+  return pool;
+}
+
+const failure = (asked: Promise<unknown>): Promise<Error & { code?: unknown }> =>
+  asked.then(
+    () => {
+      throw new Error('It has not failed.');
+    },
+    (error: Error) => error,
+  );
+const outcome = ({ message, code, cause }: Error & { code?: unknown }): Outcome => ({
+  message,
+  code,
+  cause: cause !== undefined,
+});
+
+/** What connect and query, by promise and by callback, fail with. */
+async function failures(pool: AnyPool): Promise<Outcome[]> {
+  const failed = await Promise.all([
+    failure(pool.connect()),
+    failure(pool.query('SELECT 1')),
+    new Promise<Error>((resolve) => pool.connect((error) => resolve(error!))),
+    new Promise<Error>((resolve) => pool.query('SELECT 1', (error) => resolve(error))),
+  ]);
+  return failed.map(outcome);
+}
+
+/** The same done to both. */
+async function both<T>(act: (make: (options: pg.PoolConfig) => AnyPool) => Promise<T>): Promise<[T, T]> {
+  return [await act(makers[0]![1]), await act(makers[1]![1])];
+}
+
+async function refusedPort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+describe('connect() and query() fail as those of pg.Pool', () => {
+  const url = () => new URL(database.url);
+  const cases: [string, () => Promise<pg.PoolConfig> | pg.PoolConfig, string | undefined][] = [
+    [
+      'a port that nothing listens on',
+      async () => ({ connectionString: `postgres://app@127.0.0.1:${await refusedPort()}/app` }),
+      'ECONNREFUSED',
+    ],
+    [
+      'a wrong password',
+      () => {
+        const wrong = url();
+        wrong.password = 'wrong';
+        return { connectionString: wrong.href };
+      },
+      '28P01',
+    ],
+    ['an unknown database', () => ({ connectionString: `${database.url}_missing` }), '3D000'],
+    [
+      'an onConnect hook that throws',
+      () => ({
+        onConnect: () => {
+          throw Object.assign(new Error('no such tenant'), { code: 'E_TENANT' });
+        },
+      }),
+      'E_TENANT',
+    ],
+    [
+      'a verify hook that refuses',
+      () => ({ verify: (_: unknown, done: (error?: Error) => void) => done(new Error('too old')) }),
+      undefined,
+    ],
+  ];
+  it.each(cases)('with %s', async (_name, options, code) => {
+    const given = await options();
+    const [theirs, ours] = await both((make) => failures(open(make, given)));
+    expect(ours).toEqual(theirs);
+    expect(ours.map((failed) => failed.code)).toEqual([code, code, code, code]);
+  });
+
+  it('with a server that keeps silent until connectionTimeoutMillis', async () => {
+    const silent = createServer((socket) => void socket.on('error', () => undefined)).listen(0, '127.0.0.1');
+    await once(silent, 'listening');
+    try {
+      const { port } = silent.address() as AddressInfo;
+      const [theirs, ours] = await both((make) =>
+        failures(
+          open(make, {
+            connectionString: `postgres://app@127.0.0.1:${port}/app`,
+            connectionTimeoutMillis: 100,
+          }),
+        ),
+      );
+      expect(ours).toEqual(theirs);
+      expect(ours[0]!.message).toBe('Connection terminated due to connection timeout');
+    } finally {
+      silent.close();
+    }
+  });
+
+  it('with all connections in use until connectionTimeoutMillis, and tells the holders in the cause', async () => {
+    const [theirs, ours] = await both(async (make) => {
+      const pool = open(make, { max: 1, connectionTimeoutMillis: 1_000 });
+      const client = await pool.connect();
+      const failed = await failures(pool);
+      client.release();
+      return failed.map(({ message, code }) => ({ message, code }));
+    });
+    expect(ours).toEqual(theirs);
+    expect(ours[0]).toEqual({ message: 'timeout exceeded when trying to connect', code: undefined });
+    const pool = open(makers[1]![1], { max: 1, connectionTimeoutMillis: 1_000 });
+    const client = await pool.connect();
+    expect(await failure(pool.connect())).toMatchObject({
+      cause: { code: 'POOL_ACQUIRE_TIMEOUT', holders: [{ inTransaction: false }] },
+    });
+    client.release();
+  });
+
+  it('with a pool that has ended, and has a code beside it', async () => {
+    const [theirs, ours] = await both(async (make) => {
+      const pool = open(make);
+      await pool.end();
+      return failures(pool);
+    });
+    expect(ours.map(({ message }) => message)).toEqual(theirs.map(({ message }) => message));
+    expect(ours.map(({ code }) => code)).toEqual(Array<string>(4).fill('POOL_CLOSED'));
+  });
+
+  it('with a stack that begins where the caller stands, and an error of its own for each', async () => {
+    const port = await refusedPort();
+    await both(async (make) => {
+      const pool = open(make, { connectionString: `postgres://app@127.0.0.1:${port}/app`, max: 2 });
+      async function usersService() {
+        await pool.connect();
+      }
+      const [first, second, third] = await Promise.all(
+        [usersService(), usersService(), usersService()].map(failure),
+      );
+      expect(first?.stack).toMatch(/^Error: connect ECONNREFUSED[^\n]*\n[^]*usersService/);
+      expect(second).not.toBe(first);
+      expect(third).not.toBe(first);
+      expect(third).toMatchObject({ code: 'ECONNREFUSED', syscall: 'connect', port });
+    });
+  });
+
+  it('while acquire() fails with the error of the pool', async () => {
+    const pool = open(makers[1]![1], {
+      connectionString: `postgres://app@127.0.0.1:${await refusedPort()}/app`,
+    }) as unknown as ConnectionPool;
+    expect(await failure(pool.acquire())).toMatchObject({
+      code: 'POOL_DIAL_FAILED',
+      cause: { code: 'ECONNREFUSED' },
+    });
+  });
+});
+
+describe('the end of connections', () => {
+  it.each([
+    ['a used-up client', { maxUses: 1 }, 'remove expended client'],
+    ['a client that has lain idle', { idleTimeoutMillis: 1 }, 'remove idle client'],
+  ])('logs %s in the words of pg.Pool', async (_name, options, words) => {
+    await both(async (make) => {
+      const said: string[] = [];
+      const pool = open(make, { ...options, max: 1, log: (message: string) => said.push(message) });
+      const removed = once(pool, 'remove');
+      await pool.query('SELECT 1');
+      await removed;
+      expect(said).toContain(words);
+    });
+  });
+
+  it('closes within 2 ms what idleTimeoutMillis: 1 leaves idle', async () => {
+    await both(async (make) => {
+      const pool = open(make, { idleTimeoutMillis: 1 });
+      for (let round = 0; round < 50; round += 1) {
+        await pool.query('SELECT 1');
+        expect(pool.idleCount).toBe(1);
+        await pause(2);
+        expect([pool.idleCount, pool.totalCount]).toEqual([0, 0]);
+      }
+    });
+  });
+
+  const script = (type: string, options: string) => `
+    import pg from 'pg';
+    import { ConnectionPool } from ${JSON.stringify(new URL('../../src/pool.ts', import.meta.url).href)};
+    const pool = new ${type}({ connectionString: process.env.POOL_URL, max: 3, ${options} });
+    await Promise.all([1, 2, 3].map((n) => pool.query('SELECT $1::int', [n])));
+    const since = performance.now();
+    process.on('exit', () => console.log(Math.round(performance.now() - since)));
+  `;
+  const lived = async (type: string, options: string): Promise<number> => {
+    const child = spawn(
+      process.execPath,
+      [
+        '--import',
+        new URL('../support/typescript.mjs', import.meta.url).href,
+        '--input-type=module',
+        '-e',
+        script(type, options),
+      ],
+      {
+        env: { ...process.env, NODE_OPTIONS: '', POOL_URL: database.url },
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    const [said, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
+    expect(code).toBe(0);
+    return Number(said);
+  };
+
+  it.each([
+    ['idleTimeoutMillis: 500', 500],
+    ['', 10_000],
+  ])(
+    'lets a script without end() go when its connections are closed for idleness (%s)',
+    async (options, ms) => {
+      const [theirs, ours] = await Promise.all([lived('pg.Pool', options), lived('ConnectionPool', options)]);
+      for (const took of [theirs, ours]) {
+        expect(took).toBeGreaterThanOrEqual(ms - 5);
+        expect(took).toBeLessThan(ms + 1_500);
+      }
+    },
+    40_000,
+  );
+});
