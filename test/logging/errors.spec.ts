@@ -124,6 +124,7 @@ describe("an error in the log of Nest's own logger", () => {
           url: database.url,
           entities: [User],
           synchronize: true,
+          httpErrors: false,
           pool: { size: 1, maxOverflow: 0, acquireTimeoutMs: 1000 },
         }),
         DatabaseModule.forFeature([User]),
