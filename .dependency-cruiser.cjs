@@ -2,7 +2,7 @@
 const floors = [
   [
     '^src/database\\.(options|typeorm-options|errors|snapshot)\\.ts$',
-    '^src/(diagnosis|failures|masking|statement-failures)\\.ts$',
+    '^src/(diagnosis|failures|masking|stack-frames|statement-failures)\\.ts$',
   ],
   ['^src/config/', '^src/connection/'],
   ['^src/pool(/|\\.ts$)'],

@@ -1,10 +1,30 @@
 import type { LeaseInfo, PoolSnapshot } from './database.snapshot.js';
 import { redact, shortSql } from './masking.js';
+import { callSite, standAt, userFramesOf } from './stack-frames.js';
 
 export { maskedSql, redact, shortSql } from './masking.js';
 
+/** What `util.inspect` asks an object for, Nest's logger with it. */
+const INSPECT = Symbol.for('nodejs.util.inspect.custom');
+
+type Inspect = (value: unknown, options: object) => string;
+
 /** Marks our errors with their family, so that `instanceof` holds between the ESM and the CommonJS build. */
 const FAMILY = Symbol.for('nestjs-database.error.family');
+
+/** Notes on an error whether its data source answers HTTP requests by it; for both builds of this package. */
+const HTTP_ERRORS = Symbol.for('nestjs-database.error.httpErrors');
+
+/** Notes on an error of a data source whether HTTP requests are answered by it (`httpErrors`). */
+export function noteHttpErrors(error: unknown, httpErrors: boolean): void {
+  if (typeof error === 'object' && error !== null && Object.isExtensible(error))
+    Object.defineProperty(error, HTTP_ERRORS, { value: httpErrors, configurable: true });
+}
+
+/** What the error's data source has noted; undefined for an error of no data source of this package. */
+export function httpErrorsOf(error: object): boolean | undefined {
+  return (error as { [HTTP_ERRORS]?: boolean })[HTTP_ERRORS];
+}
 
 /** What every error of this package is made from. */
 export interface DatabaseErrorOptions {
@@ -37,14 +57,56 @@ export class DatabaseError extends Error {
   declare readonly dataSource?: string;
 
   constructor(message: string, options: DatabaseErrorOptions) {
+    const limit = Error.stackTraceLimit;
+    Error.stackTraceLimit = 0;
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    Error.stackTraceLimit = limit;
     this.name = new.target.name;
+    // Without a limit the stack is that of another place, which the maker of the error knows.
+    if (limit > 0) standAt(this, callSite(new.target));
     this.code = options.code;
     // Only what is known, since all of it is printed with the error.
     if (options.hint !== undefined) this.hint = options.hint;
     if (options.dataSource !== undefined) this.dataSource = options.dataSource;
     Object.defineProperty(this, FAMILY, { value: familiesOf(new.target) });
+    // Not by the prototype: test frameworks show and compare what stands there.
+    Object.defineProperty(this, INSPECT, {
+      value: (_depth: number, options: object, inspect: Inspect) => paragraphOf(this, {}, options, inspect),
+    });
   }
+}
+
+/** An error as a log prints it: one paragraph with its enumerable texts and figures, and a line for each cause. */
+export function paragraphOf(
+  error: Error,
+  further: Readonly<Record<string, unknown>>,
+  options: object,
+  inspect: Inspect,
+): string {
+  const shown: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(error))
+    if (key !== 'name' && value !== undefined && typeof value !== 'object') shown[key] = value;
+  Object.assign(shown, further);
+  const lines = [error.stack ?? String(error)];
+  if (Object.keys(shown).length > 0) lines[0] += ` ${inspect(shown, options)}`;
+  for (let { cause } = error, depth = 0; cause !== undefined && depth < 4; depth++) {
+    lines.push(`Caused by ${causeInWords(cause)}`);
+    ({ cause } = (cause ?? {}) as { cause?: unknown });
+  }
+  return lines.join('\n');
+}
+
+/** The stack of a cause is mostly that of a socket; where it leads into the user's code, it is shown too. */
+function causeInWords(cause: unknown): string {
+  if (!isError(cause)) return String(cause);
+  const { code } = cause as { code?: string | number };
+  const frames = userFramesOf(cause);
+  return `${String(cause)}${code === undefined ? '' : ` (${code})`}${frames ? `\n${frames}` : ''}`;
+}
+
+/** Not `instanceof`: errors of Node itself come from another realm under Jest. */
+function isError(value: unknown): value is Error {
+  return typeof (value as { stack?: unknown } | undefined)?.stack === 'string';
 }
 
 function familiesOf(type: { family?: string }): string[] {
@@ -155,14 +217,15 @@ export interface PoolErrorOptions extends Partial<DatabaseErrorOptions> {
 export class PoolError extends DatabaseError {
   static override readonly family: string = 'PoolError';
   /** The pool when it happened. */
-  readonly snapshot: PoolSnapshot | undefined;
+  declare readonly snapshot: PoolSnapshot | undefined;
   /** Who had the connections, the longest first. */
-  readonly holders: readonly LeaseInfo[];
+  declare readonly holders: readonly LeaseInfo[];
 
   constructor(message: string, options: PoolErrorOptions & { code: string }) {
     super(message, options);
-    this.snapshot = options.snapshot;
-    this.holders = options.holders ?? [];
+    // Not enumerable: the message has what an operator needs of them, and loggers print all that is.
+    Object.defineProperty(this, 'snapshot', { value: options.snapshot });
+    Object.defineProperty(this, 'holders', { value: options.holders ?? [] });
   }
 }
 

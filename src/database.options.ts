@@ -317,6 +317,12 @@ export interface DatabaseSettings {
    * @defaultValue true
    */
   retryTerminated?: boolean;
+  /**
+   * Whether an HTTP request that fails for want of a connection or of the database is answered with 503 and `Retry-After`, and
+   * one whose statement ran into its time limit with 504, where no exception filter of the app takes the error.
+   * @defaultValue true
+   */
+  httpErrors?: boolean;
   /** `@nestjs/typeorm`: tries in all; here `connectRetry`. */
   retryAttempts?: number;
   /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
@@ -400,6 +406,7 @@ export interface ResolvedDatabaseOptions {
   readonly autoLoadEntities: boolean;
   readonly cancelOnDisconnect: boolean;
   readonly retryTerminated: boolean;
+  readonly httpErrors: boolean;
   /** TypeORM's options, as they were given. */
   readonly typeorm: Readonly<TypeOrmOptions>;
   /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */

@@ -23,6 +23,7 @@ import {
   getEntityManagerToken,
   getRepositoryToken,
 } from './database.tokens.js';
+import { HttpErrorsFilter } from './request/http-errors.filter.js';
 
 /** What stands under the options token: a factory's result, or what `forRoot` makes of the environment when asked. */
 type GivenOptions = DatabaseModuleOptions | (() => DatabaseModuleOptions);
@@ -49,8 +50,11 @@ export function rootProviders(name: string): Provider[] {
     ...connectionAlias(name),
     {
       provide: lifecycleToken(name),
-      useFactory: (source: DataSource, modules: ModulesContainer) => new DataSourceLifecycle(source, modules),
-      inject: [dataSource, ModulesContainer],
+      useFactory: (source: DataSource, modules: ModulesContainer, httpErrors: HttpErrorsFilter) => {
+        httpErrors.serve(source);
+        return new DataSourceLifecycle(source, modules);
+      },
+      inject: [dataSource, ModulesContainer, HttpErrorsFilter],
     },
   ];
 }

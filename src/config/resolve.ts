@@ -251,6 +251,10 @@ function settings(
       ['options', given.retryTerminated],
       ['default', true],
     ])!,
+    httpErrors: origins.choose('httpErrors', [
+      ['options', given.httpErrors],
+      ['default', true],
+    ])!,
     autoLoadEntities: origins.choose('autoLoadEntities', [
       ['options', given.autoLoadEntities],
       ['default', entities === undefined],

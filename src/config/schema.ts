@@ -192,6 +192,7 @@ export const SETTINGS = {
   autoLoadEntities: flag(),
   cancelOnDisconnect: flag(),
   retryTerminated: flag(),
+  httpErrors: flag(),
   retryAttempts: whole({ min: 0, max: BOUNDS.connectRetry.retries.max + 1 }),
   retryDelay: delay,
   toRetry: z.custom<(error: unknown) => boolean>((value) => typeof value === 'function', not('a function')),

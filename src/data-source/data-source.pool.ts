@@ -3,9 +3,9 @@ import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { maskedCopy, printedAs } from '../masking.js';
 import { ConnectionPool } from '../pool/connection-pool.js';
 import type { PoolOptions } from '../pool/pool.options.js';
-import type { PoolWarning } from '../pool/warnings.js';
 import type { DatabaseLogger } from './database.logger.js';
 import { explain } from './explain.js';
+import { PoolLog, type ToldDials } from './pool-log.js';
 import { PoolerPlan } from './pooler.js';
 
 /** A pool of a data source: made from its settings, heard by its logger. */
@@ -15,11 +15,18 @@ export class DataSourcePool extends ConnectionPool<Connection> {
   /** What is known of a pooler in between. */
   readonly plan: PoolerPlan;
 
-  constructor(settings: ResolvedDatabaseOptions, logger: DatabaseLogger) {
+  /** @internal What it says to an operator. */
+  readonly log: PoolLog;
+
+  constructor(
+    settings: ResolvedDatabaseOptions,
+    logger: DatabaseLogger,
+    toldDials: ToldDials = settings.startup === 'lazy' ? 'always' : 'after-the-first',
+  ) {
+    const log = new PoolLog(logger, toldDials);
     const plan = new PoolerPlan(settings);
     const options = connectionOptions(settings);
     const { onConnect } = options;
-    const told = new Set<PoolWarning['code']>();
     super({
       ...options,
       ...settings.pool,
@@ -44,13 +51,12 @@ export class DataSourcePool extends ConnectionPool<Connection> {
         await plan.setUp(connection);
         await onConnect?.(connection);
       },
-      onWarning: (warning) => {
-        // Behind a pooler the same code leaves the same state at each request.
-        const again = warning.code === 'SESSION_STATE_LEFT' && told.has(warning.code);
-        told.add(warning.code);
-        report(again ? { ...warning, level: 'info' } : warning, logger);
-      },
+      onWarning: (warning) => log.report(warning),
     });
+    this.log = log;
+    // `inspect(dataSource)` prints whole graphs.
+    Object.defineProperty(this, 'log', { enumerable: false });
+    log.watch(this);
     this.plan = plan;
     // `extra` is in them, with passwords of proxies and the like.
     printedAs(this.options, () => maskedCopy({ ...this.options }));
@@ -59,20 +65,13 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       else this.overflowSince ??= Date.now();
     };
     this.on('connect', watch).on('remove', watch);
+    this.on('connect', () => log.connected());
   }
 
   /** A connection could not be opened. */
   protected connectFailed(_error: Error): void {
     // Its waiters hear of it.
   }
-}
-
-/** One outage is one line for an operator; what it does to each connection is for who looks closer. */
-function report({ code, level, message, lease }: PoolWarning, logger: DatabaseLogger): void {
-  const text = lease?.stack ? `${message}\n${lease.stack}` : message;
-  if (level === 'warn' || code === 'OUTAGE') logger.warn(text);
-  else if (code === 'CONNECTION_LEAK_ENDED') logger.log(text);
-  else logger.debug(text);
 }
 
 /** What every connection is made from; the plan adds what a pooler in between allows. */

@@ -12,6 +12,7 @@ import { DatabaseConfigError, DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { RESET_TIMEOUT_MS } from '../pool/pool.options.js';
 import { type DatabaseLoggers, TypeOrmLogger } from './database.logger.js';
+import { describeHolders, duration } from '../pool/describe.js';
 import { DataSourcePool } from './data-source.pool.js';
 import { describeStart } from './describe-start.js';
 import { ManagedDriver } from './managed-driver.js';
@@ -51,6 +52,8 @@ export class ManagedDataSource extends DataSource {
   /** Ends a start that is under way. */
   private stopStart = new AbortController();
   private shutdown: { deadline: number; timer: NodeJS.Timeout } | undefined;
+  /** The method that makes a runner for its own call, while it does. */
+  #caller: string | undefined;
   /** Whether a lazy data source has connected. */
   private known = false;
 
@@ -203,12 +206,21 @@ export class ManagedDataSource extends DataSource {
     return (this.closing ??= this.shutDown().finally(() => (this.closing = undefined)));
   }
 
+  /** As TypeORM's, which makes the runner before it awaits anything: messages name that by this method. */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
+  override query<T = any>(query: string, parameters?: any, queryRunner?: QueryRunner): Promise<T> {
+    this.#caller = 'dataSource.query';
+    const rows = super.query<T>(query, parameters as unknown[], queryRunner);
+    this.#caller = undefined;
+    return rows;
+  }
+
   override createEntityManager(queryRunner?: QueryRunner): EntityManager {
     return new ManagedEntityManager(this, queryRunner);
   }
 
   override createQueryRunner(mode: ReplicationMode = 'master'): ManagedQueryRunner {
-    return this.createRunner(mode);
+    return this.createRunner(mode, undefined, this.#caller);
   }
 
   /** @internal A runner that names its borrower in logs and errors. */
@@ -258,7 +270,7 @@ export class ManagedDataSource extends DataSource {
     return pastPooler(this.settings, this.loggers.pool, this.direct, work);
   }
 
-  private createRunner(mode: ReplicationMode, borrower?: Borrower): ManagedQueryRunner {
+  private createRunner(mode: ReplicationMode, borrower?: Borrower, caller?: string): ManagedQueryRunner {
     const direct = directPool(this.settings);
     const reads = mode === 'slave' && this.settings.replication !== undefined;
     const runner = new ManagedQueryRunner(this.managedDriver, mode, {
@@ -270,6 +282,8 @@ export class ManagedDataSource extends DataSource {
       resetTimeoutMs: RESET_TIMEOUT_MS,
       acquireTimeoutMs: this.settings.pool.acquireTimeoutMs,
       retryTerminated: this.settings.retryTerminated,
+      httpErrors: this.settings.httpErrors,
+      caller,
       borrower,
     });
     Object.assign(runner, { manager: this.createEntityManager(runner) });
@@ -343,16 +357,29 @@ export class ManagedDataSource extends DataSource {
     // TypeORM destroys after a failed migration without having released its runner: nobody to wait for.
     const timeoutMs = this.starting ? 0 : left;
     const pools = [...this.openedPools(), ...this.direct];
+    if (timeoutMs > 0) this.tellWait(pools, timeoutMs);
     const reports = await Promise.all(pools.map((pool) => pool.drain({ timeoutMs })));
     const cut = reports.reduce((sum, report) => sum + report.cut, 0);
     if (cut > 0 && !this.starting)
       this.loggers.module.warn(
-        `${cut} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed`,
+        `${cut} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed: ${pools.flatMap(({ log }) => log.cut).join('; ')}`,
       );
     if (this.queryResultCache) await this.queryResultCache.disconnect();
     Object.assign(this, { isInitialized: false });
     this.closedBefore = true;
     this.forget();
+  }
+
+  /** Says what the end of the data source waits for, if there is anything. */
+  private tellWait(pools: readonly DataSourcePool[], timeoutMs: number): void {
+    const holders = pools.flatMap((pool) => pool.leases()).map((lease) => lease.info());
+    const waiting = pools.reduce((sum, pool) => sum + pool.snapshot().waiting, 0);
+    if (holders.length + waiting === 0) return;
+    const waiters = waiting > 0 ? ` and ${waiting} that wait for one` : '';
+    const named = holders.length > 0 ? `: ${describeHolders(holders)}` : '';
+    this.loggers.module.log(
+      `Waiting at most ${duration(timeoutMs)} for ${holders.length} connection(s) in use${waiters}${named}`,
+    );
   }
 
   private async abortStart(initializing: Promise<this>): Promise<void> {

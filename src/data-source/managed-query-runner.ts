@@ -15,15 +15,22 @@ import type { Submittable } from 'pg';
 import type { Connection } from '../connection/connection.js';
 import { isInterrupt } from '../connection/disconnect.js';
 import { isSingleRepeatableStatement } from '../connection/sql-text.js';
-import { DatabaseError, PoolClosedError, PoolLeaseReclaimedError } from '../database.errors.js';
+import {
+  DatabaseError,
+  noteHttpErrors,
+  PoolClosedError,
+  PoolLeaseReclaimedError,
+} from '../database.errors.js';
 import type { EchoSettings } from '../database.options.js';
 import { diagnose } from '../diagnosis.js';
 import type { Leased } from '../pool/link.js';
-import { type Caller, captureSite, framesOf } from '../pool/lease.js';
+import { type Caller, captureSite } from '../pool/lease.js';
+import { type CallSite, framesOf } from '../stack-frames.js';
 import { type DatabaseLoggers, statementText } from './database.logger.js';
 import type { DataSourcePool } from './data-source.pool.js';
+import { failedQuery } from './failed-query.js';
 import { RunnerLease } from './runner-lease.js';
-import { currentUnit, isWithin, unitOfFlow, type WorkUnit } from './unit-of-work.context.js';
+import { currentUnit, isWithin, nameOfUnit, unitOfFlow, type WorkUnit } from './unit-of-work.context.js';
 
 /** A request that keeps a runner. */
 export interface Borrower {
@@ -50,6 +57,10 @@ export interface RunnerContext {
   readonly acquireTimeoutMs: number;
   /** Whether a statement that the server has terminated is sent once more. */
   readonly retryTerminated: boolean;
+  /** Whether HTTP requests are answered by the errors of the data source. */
+  readonly httpErrors: boolean;
+  /** The method of the data source that has made the runner for one call: `dataSource.query`. */
+  readonly caller: string | undefined;
   /** The request whose runner this is; such a runner holds a connection only while it must. */
   readonly borrower: Borrower | undefined;
 }
@@ -68,9 +79,6 @@ interface OpenTransaction {
   /** Whether it was given back while its start or end was under way, which has succeeded since. */
   outlived?: boolean;
 }
-
-/** A place in the code; its text is made only when it is read. */
-type CallSite = { stack?: string };
 
 /**
  * The one kind of query runner, TypeORM's own uses (`query`, repositories, `transaction`) included. The runner of a request
@@ -124,7 +132,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (!this.mayHold) return Promise.reject(clientHasGone(this.borrowerName));
     this.pinned = true;
     this.pinnedBy ??= currentUnit();
-    return this.currentLease().connected;
+    return this.currentLease(callers.connect).connected;
   }
 
   /** @internal Rolls back what is open and releases the connection. The runner stays usable: its next statement acquires again. */
@@ -495,6 +503,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     let sent = begun;
     let first = true;
     let terminated = false;
+    let repeated = false;
     const send = (lease: RunnerLease) =>
       lease.run(async (connection) => {
         if (first) {
@@ -511,18 +520,22 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
           const driverError = lossBehind(error, connection);
           terminated = this.mayRepeat(driverError, lease, connection, query);
           if (!connection.usable && !terminated) lease.lossReported = true;
-          throw new QueryFailedError(query, parameters, driverError as Error);
+          if (!connection.usable && !(terminated && !repeated)) lease.noteLoss();
+          const failed = failedQuery(query, parameters, driverError, echo !== false && echo.parameters);
+          noteHttpErrors(failed, this.context.httpErrors);
+          throw failed;
         }
       });
     const elapsedMs = () => performance.now() - sent;
     try {
-      const lease = this.currentLease();
+      const lease = this.currentLease(callers.query);
       let raw: RawResult;
       try {
         raw = await send(lease);
       } catch (error) {
         if (!terminated) throw error;
         terminated = false;
+        repeated = true;
         raw = await send(this.nextLease(lease, sent - begun));
       }
       const ms = elapsedMs();
@@ -596,7 +609,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): Promise<ReadStream> {
     if (this.isReleased) throw this.released();
     this.refuseLeftovers(query);
-    const lease = this.currentLease();
+    const lease = this.currentLease(callers.stream);
     return lease.run(async (connection) => {
       this.context.dataSource.logger.logQuery(query, parameters, this);
       const QueryStream = this.driver.loadStreamDependency() as QueryStreamClass;
@@ -677,6 +690,21 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return this.context.borrower?.name;
   }
 
+  /**
+   * @internal What is known of a runner without a request of its own, from what it does: TypeORM makes the runners of repositories
+   * as it makes those of callers. Asked when a message is made, and not before.
+   */
+  describe(lastSql: string | undefined): string | undefined {
+    const inTransaction = this.isTransactionActive && this.transactions[0]?.isUnit;
+    const who =
+      this.context.caller ??
+      (inTransaction ? 'dataSource.transaction' : undefined) ??
+      (lastSql && repositoryOf(lastSql, this.context.dataSource)) ??
+      'a query runner';
+    const request = this.lease?.unit && nameOfUnit(this.lease.unit);
+    return request ? `${who} in ${request}` : who;
+  }
+
   /** @internal The unit that keeps the connection on purpose, for the pool's search for deadlocks. */
   get heldFor(): WorkUnit | undefined {
     if (this.isTransactionActive) {
@@ -689,11 +717,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   /** The lease there is, or a new one. */
-  private currentLease(): RunnerLease {
+  private currentLease(calledIn: Caller): RunnerLease {
     const { lease } = this;
     if (lease && !this.isSpent(lease)) return lease;
     if (lease) this.drop(lease);
-    return this.newLease();
+    return this.newLease(undefined, calledIn);
   }
 
   /** A lease in place of one whose connection the server has terminated, for what is left of the caller's wait for one. */
@@ -705,8 +733,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return this.newLease(acquireTimeoutMs > 0 ? left : undefined);
   }
 
-  private newLease(deadlineMs?: number): RunnerLease {
-    const lease = new RunnerLease(this.context.pool, this, currentUnit(), deadlineMs);
+  private newLease(deadlineMs?: number, calledIn?: Caller): RunnerLease {
+    const lease = new RunnerLease(this.context.pool, this, currentUnit(), deadlineMs, calledIn);
     this.lease = lease;
     // Where TypeORM looks for it.
     this.databaseConnectionPromise = lease.connected;
@@ -715,7 +743,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
         if (this.lease === lease) this.databaseConnection = connection;
       },
       // A rejected promise that is kept would make the runner dead for ever.
-      () => this.forget(lease),
+      (error: unknown) => {
+        noteHttpErrors(error, this.context.httpErrors);
+        this.forget(lease);
+      },
     );
     return lease;
   }
@@ -797,11 +828,20 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 }
 
+/** The repository that TypeORM has made a statement for, by the first table in it that is an entity's. */
+function repositoryOf(sql: string, { entityMetadatas }: DataSource): string | undefined {
+  const quoted = /^(?:SELECT .*?FROM|INSERT INTO|UPDATE|DELETE FROM) ("[^"]+"(?:\."[^"]+")?)/s.exec(sql)?.[1];
+  if (quoted === undefined) return undefined;
+  const table = quoted.replaceAll('"', '');
+  const entity = entityMetadatas.find(({ tablePath }) => tablePath === table);
+  return entity && `a repository of ${entity.name}`;
+}
+
 /** Left out of stacks: what is above them is the borrower. */
-const callers = {
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- only compared with frames
-  release: ManagedQueryRunner.prototype.release as Caller,
-};
+const callers = ManagedQueryRunner.prototype as unknown as Record<
+  'connect' | 'query' | 'release' | 'stream',
+  Caller
+>;
 
 type QueryStreamClass = new (query: string, parameters?: unknown[]) => Submittable;
 

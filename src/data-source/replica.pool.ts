@@ -28,7 +28,11 @@ export class ReplicaPool extends DataSourcePool {
     // A read that finds the replica silent has to have time left for the primary.
     const connectMs = Math.min(timeouts.connectMs, Math.floor(pool.acquireTimeoutMs / 2));
     // `minIdle` would connect again and again to a replica that is away, without any read.
-    super({ ...settings, pool: { ...pool, minIdle: 0 }, timeouts: { ...timeouts, connectMs } }, logger);
+    super(
+      { ...settings, pool: { ...pool, minIdle: 0 }, timeouts: { ...timeouts, connectMs } },
+      logger,
+      'never',
+    );
     this.#primary = primary;
     this.#settings = settings;
     this.#logger = logger;
@@ -52,7 +56,7 @@ export class ReplicaPool extends DataSourcePool {
       .catch((error: unknown) => {
         if (!outage.aborted || !isOutage(error, signal)) throw error;
         const left = Math.max(1, deadlineMs - (performance.now() - since));
-        return this.#primary().acquire({ ...request, deadlineMs: left });
+        return this.#primary().acquire({ ...request, deadlineMs: left, calledIn: undefined });
       });
   }
 

@@ -1,5 +1,6 @@
 import type { Connection } from '../connection/connection.js';
 import { PoolAcquireCancelledError } from '../database.errors.js';
+import type { Caller } from '../pool/lease.js';
 import type { Leased } from '../pool/link.js';
 import type { AcquireOptions, CancelSignal } from '../pool/waiters.js';
 import type { DataSourcePool } from './data-source.pool.js';
@@ -12,6 +13,9 @@ class WaitSignal implements CancelSignal {
   aborted = false;
   reason: unknown;
   private listener: (() => void) | undefined;
+  #leaveUnit: (() => void) | undefined;
+
+  constructor(private readonly unit: WorkUnit | undefined) {}
 
   abort(reason: Error): void {
     this.aborted = true;
@@ -19,12 +23,16 @@ class WaitSignal implements CancelSignal {
     this.listener?.();
   }
 
+  /** The pool listens only when the acquire has to wait. */
   addEventListener(_event: 'abort', listener: () => void): void {
     this.listener = listener;
+    this.#leaveUnit ??= this.unit?.addWait(this);
   }
 
   removeEventListener(): void {
     this.listener = undefined;
+    this.#leaveUnit?.();
+    this.#leaveUnit = undefined;
   }
 
   /** For a wait that the pool knows nothing of yet. */
@@ -42,6 +50,8 @@ class WaitSignal implements CancelSignal {
 export interface LeaseHolder {
   /** Name for warnings and errors. */
   readonly borrowerName: string | undefined;
+  /** What is known of a holder without a name. */
+  describe(lastSql: string | undefined): string | undefined;
   /** The unit of work that keeps the connection on purpose: by an open transaction, or by `connect()`. */
   readonly heldFor: WorkUnit | undefined;
   /** The last statement that was under way has settled. */
@@ -56,25 +66,36 @@ export class RunnerLease implements AcquireOptions {
   readonly connected: Promise<Leased<Connection>>;
   /** The connection, while it is leased. */
   connection: Leased<Connection> | undefined;
-  readonly signal = new WaitSignal();
+  readonly signal: WaitSignal;
   readonly borrower: string | undefined;
   /** Whether a statement has failed with the loss of the connection, so that the caller knows of it. */
   lossReported = false;
+  #pool: DataSourcePool | undefined;
   #running = 0;
   #onSettled: (() => void) | undefined;
   #over = false;
 
-  /** @param deadlineMs longest wait for the connection; the pool's own limit when it is not given */
+  /**
+   * @param deadlineMs longest wait for the connection; the pool's own limit when it is not given
+   * @param calledIn the runner's method whose caller asks for the connection
+   */
   constructor(
     pool: () => DataSourcePool | Promise<DataSourcePool>,
     private readonly holder: LeaseHolder,
     readonly unit: WorkUnit | undefined,
     readonly deadlineMs?: number,
+    public calledIn?: Caller,
   ) {
     this.borrower = holder.borrowerName;
+    this.signal = new WaitSignal(unit);
     this.connected = this.#acquire(pool);
     // A caller that uses the promise hears of its failure.
     this.connected.catch(ignore);
+  }
+
+  /** For the messages of the pool. */
+  describe(lastSql: string | undefined): string | undefined {
+    return this.holder.describe(lastSql);
   }
 
   /** For the pool's search for deadlocks. */
@@ -89,6 +110,11 @@ export class RunnerLease implements AcquireOptions {
   /** Statements under way, those included that wait for the connection. */
   get running(): number {
     return this.#running;
+  }
+
+  /** A statement has failed for the loss of its connection. */
+  noteLoss(): void {
+    if (this.#pool) this.#pool.log.statementsLost += 1;
   }
 
   /** Pending waits for the connection reject with a PoolAcquireCancelledError; a connection that is leased stays. */
@@ -140,8 +166,14 @@ export class RunnerLease implements AcquireOptions {
   /** No await before the pool is asked: it takes the stack of the borrower, which an await would cut off. */
   async #acquire(poolOnceReady: () => DataSourcePool | Promise<DataSourcePool>): Promise<Leased<Connection>> {
     const pool = poolOnceReady();
+    if (!(pool instanceof Promise)) this.#pool = pool;
+    // It is not on the stack any more when a pool that is not there yet is asked.
+    if (pool instanceof Promise) this.calledIn = undefined;
     const connection = await (pool instanceof Promise
-      ? Promise.race([pool, this.signal.rejection()]).then((ready) => ready.acquire(this))
+      ? Promise.race([pool, this.signal.rejection()]).then((ready) => {
+          this.#pool = ready;
+          return ready.acquire(this);
+        })
       : pool.acquire(this));
     if (this.#over) {
       // The lease ended in the moment in which the connection came.

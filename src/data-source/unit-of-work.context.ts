@@ -1,10 +1,18 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
+/** A wait for a connection. */
+export interface Wait {
+  abort(reason: Error): void;
+}
+
 /**
  * A unit of work: the run of a request's handler, or a transaction inside of it. Sockets, timers and workers that it
- * starts keep it in their AsyncLocalStorage for as long as they live, so it holds nothing.
+ * starts keep it in their AsyncLocalStorage for as long as they live, so it holds nothing
+ * but the waits for a connection that are pending.
  */
 export class WorkUnit {
+  /** Waits for a connection of this unit and of those inside of it, while there are any; kept by the outermost unit. */
+  #waits: Set<Wait> | undefined;
   /** Set once the unit has ended. What its flow of calls asks for afterwards is not asked for by it. */
   over = false;
 
@@ -13,6 +21,26 @@ export class WorkUnit {
     readonly parent?: WorkUnit,
     readonly isTransaction = false,
   ) {}
+
+  /** Tells the name of the request: asked only when a message is made. Forgotten with the end of the unit. */
+  name: (() => string) | undefined;
+
+  /** A wait for a connection begins; what comes back ends it. */
+  addWait(wait: Wait): () => void {
+    const { outermost } = this;
+    const waits = (outermost.#waits ??= new Set());
+    waits.add(wait);
+    return () => waits.delete(wait);
+  }
+
+  /** Nothing reads the result of the unit any more: what waits for a connection on its behalf rejects. */
+  stopWaiting(reason: string): void {
+    for (const wait of [...(this.outermost.#waits ?? [])]) wait.abort(new Error(reason));
+  }
+
+  private get outermost(): WorkUnit {
+    return this.parent ? this.parent.outermost : this;
+  }
 }
 
 /** The innermost unit of the current flow of calls. The pool reads it to see whether units wait for each other. */
@@ -34,6 +62,12 @@ export function currentUnit(): WorkUnit | undefined {
   let unit = units.getStore();
   while (unit?.over) unit = unit.parent;
   return unit;
+}
+
+/** The request that a unit belongs to, `GET /users/:id`, while that is at work. */
+export function nameOfUnit(unit: WorkUnit): string | undefined {
+  for (let at: WorkUnit | undefined = unit; at; at = at.parent) if (at.name) return at.name();
+  return undefined;
 }
 
 /** Whether `unit` is `ancestor`, or inside of it. */

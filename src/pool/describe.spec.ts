@@ -15,7 +15,7 @@ describe('the words of an operator', () => {
       lastSql: undefined,
       stack: undefined,
     };
-    expect(describeLease(nothing)).toBe('somebody without a name for 5 ms');
+    expect(describeLease(nothing)).toBe('(unnamed borrower) for 5 ms');
     expect(describeLease({ ...nothing, borrower: 'job', inTransaction: true, lastSql: 'SELECT 1' })).toBe(
       'job for 5 ms, in transaction, last SQL SELECT 1',
     );

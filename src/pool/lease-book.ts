@@ -42,22 +42,32 @@ export class LeaseBook<C extends PoolableClient> extends LinkedList<Lease<C>> {
   }
 
   /** When this lease has to be looked at next. */
-  nextLook({ leakReported, since }: Pick<Lease<C>, 'leakReported' | 'since'>): number {
+  nextLook({
+    leakReported,
+    since,
+    leakLookAt,
+  }: Pick<Lease<C>, 'leakReported' | 'since' | 'leakLookAt'>): number {
     const { leakThresholdMs, reclaimAfterMs } = this.limits;
-    return since + Math.min(leakReported ? Infinity : leakThresholdMs, reclaimAfterMs);
+    return Math.min(leakReported ? Infinity : leakLookAt + leakThresholdMs, since + reclaimAfterMs);
   }
 
   /** Warns of those that are out for long, and hands those that are out for too long to `takeBack`. */
   look(voice: Voice, takeBack: (lease: Lease<C>, error: Error) => void): void {
     for (const lease of this) {
-      if (!lease.leakReported && lease.heldMs >= this.limits.leakThresholdMs) this.#reportLeak(lease, voice);
+      if (!lease.leakReported && this.now() - lease.leakLookAt >= this.limits.leakThresholdMs)
+        this.#lookForLeak(lease, voice);
       if (lease.heldMs < this.limits.reclaimAfterMs) continue;
       const error = voice.reclaimed(lease.info());
       takeBack(lease, error);
     }
   }
 
-  #reportLeak(lease: Lease<C>, voice: Voice): void {
+  #lookForLeak(lease: Lease<C>, voice: Voice): void {
+    // What runs a statement was not forgotten: that has its own time limit.
+    if (lease.slot.link.quiet === false) {
+      lease.leakLookAt = this.now();
+      return;
+    }
     lease.leakReported = true;
     this.counters.leakWarnings += 1;
     voice.leak(lease.info());

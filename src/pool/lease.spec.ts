@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { type Caller, captureSite, framesOf } from './lease.js';
+import { framesOf } from '../stack-frames.js';
+import { type Caller, captureSite } from './lease.js';
 
 function borrow(deep: boolean): { stack?: string } {
   return captureSite(borrow as Caller, deep);

@@ -1,5 +1,6 @@
 import { shortSql } from '../database.errors.js';
 import type { LeaseInfo } from '../database.snapshot.js';
+import { type Caller, framesOf } from '../stack-frames.js';
 import type { Linked } from './linked-list.js';
 import type { PoolableClient } from './link.js';
 import type { Slot } from './slot.js';
@@ -19,6 +20,8 @@ export interface PoolLease {
   readonly stack: string | undefined;
   /** Set when the pool has taken the connection back by force. */
   readonly reclaimedBy: Error | undefined;
+  /** As messages show it. */
+  info(): LeaseInfo;
 }
 
 export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<C>> {
@@ -28,6 +31,8 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   readonly unit: WorkUnit | undefined;
   released = false;
   leakReported = false;
+  /** While a statement runs the lease is no leak; it is looked at again then. */
+  leakLookAt: number;
   reclaimedBy: Error | undefined;
   /** Not listed: it may lead to all that its borrower knows. */
   readonly #request: AcquireOptions;
@@ -42,6 +47,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
     this.#request = request;
     this.borrower = request.borrower;
     this.unit = request.unit;
+    this.leakLookAt = since;
   }
 
   /** The unit of work that keeps the connection on purpose at this moment, if there is one. */
@@ -74,7 +80,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
 
   info(): LeaseInfo {
     return {
-      borrower: this.borrower,
+      borrower: this.borrower ?? this.#request.describe?.(this.lastSql),
       heldMs: Math.round(this.heldMs),
       inTransaction: this.inTransaction,
       lastSql: this.lastSql === undefined ? undefined : shortSql(this.lastSql),
@@ -83,16 +89,10 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   }
 }
 
-/** The frames of a captured stack without its first line, which names no error here. */
-export function framesOf(site: { stack?: string } | undefined): string | undefined {
-  return site?.stack?.replace(/^[^\n]*\n?/, '');
-}
-
 /** Frames kept when leak detection is on: below Nest and TypeORM, the user's own code is frame 13 to 16. */
 const LEAK_FRAMES = 50;
 
-/** A function, as `Error.captureStackTrace` takes it. */
-export type Caller = (...args: unknown[]) => unknown;
+export type { Caller };
 
 /** Remembers where the caller of `below` stands. */
 export function captureSite(below: Caller, deep: boolean): { stack?: string } {

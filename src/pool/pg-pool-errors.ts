@@ -5,7 +5,7 @@ import {
   PoolDialError,
   PoolError,
 } from '../database.errors.js';
-import { standAt } from './voice.js';
+import { standAt } from '../stack-frames.js';
 
 /** Turns an error of the pool into the one that the caller gets; `site` is where the caller stands. */
 export type Restate = (error: Error, site: { stack?: string }) => Error;

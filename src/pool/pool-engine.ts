@@ -101,12 +101,12 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     // None while others wait: nobody overtakes.
     const fresh = this.#waiters.length > 0 ? undefined : this.#supply.take();
     if (fresh) {
-      const site = detectsLeaks ? captureSite(below, true) : undefined;
+      const site = detectsLeaks ? captureSite(request.calledIn ?? below, true) : undefined;
       const client = this.#lend(fresh, request, this.#clock.now(), 0, site);
       if (this.#limits.minIdle > 0) this.#supply.fill();
       return Promise.resolve(client);
     }
-    const site = captureSite(below, detectsLeaks);
+    const site = captureSite(request.calledIn ?? below, detectsLeaks);
     return new Promise((resolve, reject) =>
       this.#ask(request, site, resolve, restate ? (error) => reject(restate(error, site)) : reject),
     );
@@ -155,6 +155,7 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
       // A hook that throws must not leave the connection leased.
       rethrowLater(thrown);
     }
+    if (reason === 'shutdown') this.#voice.cut(lease.info());
     this.leases.close(lease);
     this.#voice.announce('release', error, lease.slot.client);
     this.#supply.drop(lease.slot, reason, error);

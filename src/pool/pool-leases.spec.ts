@@ -54,6 +54,18 @@ describe('leaks', () => {
     expect(pool.snapshot().counters.leakWarnings).toBe(1);
   });
 
+  it('takes a connection that runs a statement for no leak, and looks again once that has ended', async () => {
+    open({ leakThresholdMs: 2_000 });
+    const client = await pool.acquire({ borrower: 'GET /report' });
+    client.quiet = false;
+    await clock.pass(9_000);
+    expect(fake.warnings).toEqual([]);
+    client.quiet = true;
+    await clock.pass(2_000);
+    expect(fake.codes()).toEqual(['CONNECTION_LEAK']);
+    client.release();
+  });
+
   it('keeps frames far below the pool, where the code of a user stands', async () => {
     open({ leakThresholdMs: 2_000 });
     const deep = (depth: number): Promise<Fake> => (depth > 0 ? deep(depth - 1) : pool.acquire());

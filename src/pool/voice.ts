@@ -1,18 +1,13 @@
 import type { EventEmitter } from 'node:events';
 import * as errors from '../database.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../database.snapshot.js';
+import { type CallSite, standAt, withoutStack } from '../stack-frames.js';
 import { describeLease, describePool, duration } from './describe.js';
-import { framesOf } from './lease.js';
 import { warnByProcess } from './warnings.js';
 import type { PoolWarning } from './warnings.js';
 
 /** How many of the longest holders an error names. */
 const HOLDERS_SHOWN = 3;
-
-/** Where something was asked for. */
-interface Site {
-  stack?: string;
-}
 
 /** A dial's failure in the words of who made the pool. */
 export interface Advice {
@@ -121,30 +116,47 @@ export class Voice {
     this.#warn('CONNECTION_DIAL_FAILED', 'info', message, { error });
   }
 
+  /** At the end of a drain. */
+  cut(lease: LeaseInfo): void {
+    const message = `A connection was still in use at the end of the drain and was closed: ${describeLease(lease)}.`;
+    this.#warn('CONNECTION_CUT', 'info', message, { lease });
+  }
+
+  /** An acquire has failed although connections could be opened. */
+  #exhausted<E extends errors.PoolError>(error: E): E {
+    const { snapshot, holders } = error;
+    const message = `The pool is exhausted: ${describePool(snapshot!, holders)}`;
+    this.#warn('POOL_EXHAUSTED', 'info', message, { error });
+    return error;
+  }
+
   // Errors
 
-  closedError(site?: Site, cause?: Error): errors.PoolClosedError {
+  closedError(site?: CallSite, cause?: Error): errors.PoolClosedError {
     const message = 'Cannot use a pool after calling end on the pool';
     return this.#error(errors.PoolClosedError, message, site, { cause });
   }
 
-  cancelledError(cause: unknown, site?: Site): errors.PoolAcquireCancelledError {
+  cancelledError(cause: unknown, site?: CallSite): errors.PoolAcquireCancelledError {
     const message = 'The wait for a connection was given up';
     return this.#error(errors.PoolAcquireCancelledError, message, site, { cause });
   }
 
-  queueFullError(site: Site): errors.PoolQueueFullError {
-    return this.#error(errors.PoolQueueFullError, 'The queue for a connection is full', site);
+  queueFullError(site: CallSite): errors.PoolQueueFullError {
+    return this.#exhausted(
+      this.#error(errors.PoolQueueFullError, 'The queue for a connection is full', site),
+    );
   }
 
-  timeoutError(afterMs: number, site: Site, cause: Error | undefined): errors.PoolAcquireTimeoutError {
+  timeoutError(afterMs: number, site: CallSite, cause: Error | undefined): errors.PoolAcquireTimeoutError {
     const message = `Connection timeout: no connection within ${duration(afterMs)} (timeout exceeded when trying to connect)`;
     const held = 'Look at who holds the connections; then at size, maxOverflow and acquireTimeoutMs.';
     const hint = (cause && this.explain(cause).hint) ?? held;
-    return this.#error(errors.PoolAcquireTimeoutError, message, site, { cause, hint });
+    const error = this.#error(errors.PoolAcquireTimeoutError, message, site, { cause, hint });
+    return cause ? error : this.#exhausted(error);
   }
 
-  dialError(cause: Error, site: Site): errors.PoolDialError {
+  dialError(cause: Error, site: CallSite): errors.PoolDialError {
     const code = cause instanceof errors.ConnectTimeoutError ? 'POOL_DIAL_TIMEOUT' : 'POOL_DIAL_FAILED';
     const { message, hint } = this.explain(cause);
     return this.#error(errors.PoolDialError, `Could not open a connection: ${message}`, site, {
@@ -154,7 +166,7 @@ export class Voice {
     });
   }
 
-  deadlockError(asks: string | undefined, held: LeaseInfo, site: Site): errors.PoolSelfDeadlockError {
+  deadlockError(asks: string | undefined, held: LeaseInfo, site: CallSite): errors.PoolSelfDeadlockError {
     const message = `Self-deadlock: every connection has an explicit holder (an open transaction or a pinned connection) that waits for another one; ${asks ?? 'one of them'} asks for a second while it holds one (${describeLease(held)})`;
     const hint =
       'Use the connection that the transaction or the pinned runner already holds, or raise size or maxOverflow.';
@@ -168,7 +180,7 @@ export class Voice {
   #error<E extends errors.PoolError>(
     Type: new (message: string, options: errors.PoolErrorOptions) => E,
     what: string,
-    site?: Site,
+    site?: CallSite,
     options: errors.PoolErrorOptions = {},
   ): E {
     const snapshot = this.snapshot();
@@ -176,11 +188,10 @@ export class Voice {
     for (const lease of this.leases) if (holders.push(lease.info()) === HOLDERS_SHOWN) break;
     const message = `${what}: ${describePool(snapshot, holders)}`;
     // The frames of a timer or of an abort lead nowhere, and capturing them is most of what an error costs.
-    const limit = Error.stackTraceLimit;
-    if (site) Error.stackTraceLimit = 0;
-    const error = new Type(message, { ...options, snapshot, holders });
-    Error.stackTraceLimit = limit;
-    if (site) standAt(error, site);
+    const make = () => new Type(message, { ...options, snapshot, holders });
+    if (!site) return make();
+    const error = withoutStack(make);
+    standAt(error, site);
     return error;
   }
 
@@ -197,23 +208,6 @@ export class Voice {
       rethrowLater(thrown);
     }
   }
-}
-
-/**
- * Lets an error's stack begin where its caller stood. The text is made when it is read: ten thousand waiters that are
- * given up at once would else block the process for half a second.
- */
-export function standAt(error: Error, site: Site, more = ''): void {
-  Object.defineProperty(error, 'stack', {
-    configurable: true,
-    get: () => {
-      const frames = framesOf(site) ?? '';
-      return `${error.name}: ${error.message}\n${frames}${more}`;
-    },
-    set(stack: string) {
-      Object.defineProperty(error, 'stack', { value: stack, writable: true, configurable: true });
-    },
-  });
 }
 
 /** Where nobody is left between two states by it. */

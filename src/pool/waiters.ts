@@ -1,4 +1,5 @@
 import { LinkedList } from './linked-list.js';
+import type { Caller } from '../stack-frames.js';
 import type { Linked } from './linked-list.js';
 
 /** What the pool needs of an `AbortSignal`; making one of those costs more than a whole acquire. */
@@ -26,6 +27,8 @@ export interface AcquireOptions {
   deadlineMs?: number;
   /** Who asks, for warnings and errors: `GET /users/:id`. */
   borrower?: string;
+  /** @internal What is known of a borrower without a name, when it is to be shown; by its last statement, too. */
+  describe?: (lastSql: string | undefined) => string | undefined;
   /**
    * Whether the first dial that fails is the end, also when the server says that it is only waking up or starting; else
    * that is waited for, up to the deadline.
@@ -41,6 +44,8 @@ export interface AcquireOptions {
    * @defaultValue not an explicit holder
    */
   heldFor?: () => WorkUnit | undefined;
+  /** @internal The function whose caller asks: stacks begin there. It must be on the stack when `acquire` is called. */
+  calledIn?: Caller | undefined;
   /** Told when the pool takes the connection back by force: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;
 }

@@ -14,6 +14,8 @@ export interface PoolWarning {
     | 'SESSION_STATE_LEFT'
     | 'USED_AFTER_RELEASE'
     | 'SELF_DEADLOCK'
+    | 'POOL_EXHAUSTED'
+    | 'CONNECTION_CUT'
     | 'OUTAGE';
   readonly level: 'warn' | 'info';
   readonly message: string;

@@ -2,13 +2,14 @@ import { Module, type Provider, Scope } from '@nestjs/common';
 import { APP_INTERCEPTOR, REQUEST } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { getDataSourceToken, getQueryRunnerToken, getUnitOfWorkToken } from '../database.tokens.js';
-import type { UnitOfWork } from './unit-of-work.js';
+import { HttpErrorsFilter } from './http-errors.filter.js';
+import type { RequestUnit } from './foreign-unit-of-work.js';
 import { UnitsOfWork } from './units-of-work.js';
 
 /** The request's units of work, for all data sources: a static module, so that several roots share it. */
 @Module({
-  providers: [UnitsOfWork, { provide: APP_INTERCEPTOR, useExisting: UnitsOfWork }],
-  exports: [UnitsOfWork],
+  providers: [HttpErrorsFilter, UnitsOfWork, { provide: APP_INTERCEPTOR, useExisting: UnitsOfWork }],
+  exports: [HttpErrorsFilter, UnitsOfWork],
 })
 export class DatabaseRequestModule {}
 
@@ -26,7 +27,7 @@ export function requestProviders(name: string): Provider[] {
       provide: getQueryRunnerToken(name),
       scope: Scope.REQUEST,
       inject: [getUnitOfWorkToken(name)],
-      useFactory: (unit: UnitOfWork) => unit.runner,
+      useFactory: (unit: RequestUnit) => unit.runner,
     },
   ];
 }

@@ -1,10 +1,10 @@
 import type { DataSource } from 'typeorm';
 import { WorkUnit, isWithin, unitOfFlow } from '../data-source/unit-of-work.context.js';
-import type { UnitOfWork } from './unit-of-work.js';
+import type { RequestUnit } from './foreign-unit-of-work.js';
 
 /** How far one request has come, and its units of work by data source. */
 export class RequestState {
-  readonly units = new Map<DataSource, UnitOfWork>();
+  readonly units = new Map<DataSource, RequestUnit>();
   /** Whether something tells of the end of the response. */
   watched = false;
   #ended = false;
@@ -30,8 +30,9 @@ export class RequestState {
   }
 
   /** The handler begins. What it asks the pool for belongs to the unit that this returns. */
-  begin(): WorkUnit {
+  begin(name: () => string): WorkUnit {
     const run = new WorkUnit();
+    run.name = name;
     this.#runs.add(run);
     this.#handled = true;
     for (const unit of this.units.values()) unit.handlerStarted();
@@ -42,6 +43,7 @@ export class RequestState {
   settle(run: WorkUnit): void {
     if (!this.#runs.delete(run)) return;
     run.over = true;
+    run.name = undefined;
     if (this.#runs.size > 0) return;
     for (const unit of this.units.values()) {
       if (this.#ended) unit.end();
@@ -53,6 +55,8 @@ export class RequestState {
   end(answered: boolean): void {
     if (this.#ended) return;
     this.#ended = true;
+    // Those of repositories and of the data source too, which are no runners of the request.
+    if (!answered) for (const run of this.#runs) run.stopWaiting('the client has closed the connection');
     for (const unit of this.units.values()) {
       if (this.#runs.size > 0) {
         if (!answered) unit.clientGone();

@@ -1,4 +1,4 @@
-import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { IncomingMessage, Server } from 'node:http';
 import type { Socket } from 'node:net';
 import {
   type CallHandler,
@@ -12,23 +12,14 @@ import {
 import { type AbstractHttpAdapter, HttpAdapterHost } from '@nestjs/core';
 import { Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
-import { managed } from '../data-source/managed-data-source.js';
+import { ManagedDataSource } from '../data-source/managed-data-source.js';
 import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
 import { DatabaseError } from '../database.errors.js';
+import { ForeignUnitOfWork, type RequestUnit } from './foreign-unit-of-work.js';
+import { type HttpRequest, isHttp, messageOf, nameOf, responseOf } from './http-request.js';
 import { type Answer, HttpResponses } from './http-responses.js';
 import { RequestState } from './request-state.js';
 import { UnitOfWork } from './unit-of-work.js';
-
-/** A request as Nest hands it out: Express' is Node's own, Fastify's has it as `raw`. */
-interface HttpRequest {
-  readonly raw?: IncomingMessage;
-  readonly method?: string;
-  readonly baseUrl?: string;
-  /** Express' route. */
-  readonly route?: { path?: unknown };
-  /** Fastify's. */
-  readonly routeOptions?: { url?: string };
-}
 
 /** Finds the unit of work of a request, and tells it when the handler starts and settles and when the response closes. */
 @Injectable()
@@ -65,13 +56,13 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
    * The unit of work of this request on this data source: always the same one.
    * @throws DatabaseError `REQUEST_NOT_HTTP` when the request is none of HTTP, whose end could be awaited
    */
-  of(request: unknown, dataSource: DataSource): UnitOfWork {
+  of(request: unknown, dataSource: DataSource): RequestUnit {
     const http = httpRequest(request);
     const message = messageOf(http);
     const state = this.stateOf(message);
     let unit = state.units.get(dataSource);
     if (!unit) {
-      unit = new UnitOfWork(managed(dataSource), nameOf(http), state.isCurrent, state.mayHold);
+      unit = unitOn(dataSource, nameOf(http), state);
       if (state.over) unit.end();
       state.units.set(dataSource, unit);
     }
@@ -89,7 +80,7 @@ export class UnitsOfWork implements NestInterceptor, OnModuleInit, OnModuleDestr
     const state = this.stateOf(message);
     // In case the platform is another one than the two whose requests lead to their responses.
     this.watch(state, message, response);
-    return inRun(state, next);
+    return inRun(state, request, next);
   }
 
   private stateOf(message: IncomingMessage): RequestState {
@@ -146,9 +137,9 @@ function isComplete(answer: Answer): boolean {
  * flow in which `handle()` is called, so that it is called in ours too. The run settles before its outcome is told: an
  * interceptor outside of this one may answer an error by a retry, which begins at once.
  */
-function inRun(state: RequestState, next: CallHandler): Observable<unknown> {
+function inRun(state: RequestState, request: HttpRequest, next: CallHandler): Observable<unknown> {
   return new Observable((subscriber) => {
-    const run = state.begin();
+    const run = state.begin(() => nameOf(request));
     const handling = runInUnit(run, () =>
       next.handle().subscribe({
         next: (value) => subscriber.next(value),
@@ -169,32 +160,25 @@ function inRun(state: RequestState, next: CallHandler): Observable<unknown> {
   });
 }
 
+/** @throws DatabaseError `DATA_SOURCE_FOREIGN` for a stand-in that makes no query runners */
+function unitOn(dataSource: DataSource, name: string, state: RequestState): RequestUnit {
+  if (dataSource instanceof ManagedDataSource)
+    return new UnitOfWork(dataSource, name, state.isCurrent, state.mayHold);
+  if (typeof (dataSource as Partial<DataSource> | undefined)?.createQueryRunner === 'function')
+    return new ForeignUnitOfWork(dataSource);
+  throw new DatabaseError(
+    '@InjectQueryRunner() needs a data source that makes query runners, and the one in its place has no createQueryRunner().',
+    {
+      code: 'DATA_SOURCE_FOREIGN',
+      hint: 'Where a test overrides the data source, give it createQueryRunner(), or override the runner too: overrideProvider(getQueryRunnerToken()).',
+    },
+  );
+}
+
 function httpRequest(request: unknown): HttpRequest {
   if (isHttp(request)) return request;
   throw new DatabaseError('@InjectQueryRunner() needs an HTTP request, and this is none.', {
     code: 'REQUEST_NOT_HTTP',
     hint: 'Elsewhere take a runner of your own: dataSource.createQueryRunner(), released in a finally block, or dataSource.transaction().',
   });
-}
-
-function isHttp(request: unknown): request is HttpRequest {
-  const http = request as (HttpRequest & { headers?: unknown }) | undefined;
-  return typeof http?.method === 'string' && typeof http.headers === 'object';
-}
-
-function messageOf(request: HttpRequest): IncomingMessage {
-  return request.raw ?? (request as IncomingMessage);
-}
-
-/** Express' response is Node's own, Fastify's has it as `raw`; undefined for what is none. */
-function responseOf(given: unknown): ServerResponse | undefined {
-  const response =
-    (given as { raw?: ServerResponse } | undefined)?.raw ?? (given as ServerResponse | undefined);
-  return typeof response?.on === 'function' ? response : undefined;
-}
-
-/** `GET /users/:id`: the route and not the URL, which may hold secrets and would be a label of its own per request. */
-function nameOf({ method, baseUrl = '', route, routeOptions }: HttpRequest): string {
-  const path = typeof route?.path === 'string' ? baseUrl + route.path : routeOptions?.url;
-  return `${method} ${path ?? 'request'}`;
 }

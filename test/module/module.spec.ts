@@ -1,10 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Injectable, Module } from '@nestjs/common';
+import { type ArgumentsHost, Controller, Get, Injectable, Module } from '@nestjs/common';
 import { ConfigModule, type ConfigType } from '@nestjs/config';
 import { Test, type TestingModule } from '@nestjs/testing';
 import {
   databaseConfig,
   DatabaseConfigError,
+  type DatabaseError,
   DatabaseModule,
   type DatabaseModuleOptions,
   DatabaseMonitor,
@@ -13,9 +14,10 @@ import {
   getRepositoryToken,
   InjectDataSource,
   InjectEntityManager,
+  InjectQueryRunner,
   InjectRepository,
 } from 'nestjs-database';
-import { DataSource, EntityManager, Repository } from 'typeorm';
+import { DataSource, EntityManager, type QueryRunner, Repository } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase, type TestDatabase } from '../support/database.js';
 import { Order, type Tag, TagSchema, User } from '../support/entities.js';
@@ -275,6 +277,54 @@ describe('DatabaseModule', () => {
       await module.init();
       expect(module.get(DataSource)).toBe(fake);
       expect(module.get(getRepositoryToken(User) as string)).toBe('a repository');
+    });
+
+    it('hands out the query runners of a data source that takes its place, one for each request', async () => {
+      @Controller()
+      class NotesController {
+        constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+        @Get('notes')
+        list(): Promise<unknown> {
+          return this.runner.query('SELECT 1');
+        }
+      }
+      let released = 0;
+      const fake = {
+        manager: {},
+        createQueryRunner: () => ({
+          query: () => Promise.resolve(['a row']),
+          release: () => void (released += 1),
+        }),
+      };
+      const serve = async (dataSource: object) => {
+        const compiled = await Test.createTestingModule({
+          imports: [DatabaseModule.forRoot()],
+          controllers: [NotesController],
+        })
+          .overrideProvider(DataSource)
+          .useValue(dataSource)
+          .setLogger(new CapturingLogger())
+          .compile();
+        module = compiled;
+        const app = compiled.createNestApplication();
+        const errors: unknown[] = [];
+        app.useGlobalFilters({
+          catch(error: unknown, host: ArgumentsHost) {
+            errors.push(error);
+            host.switchToHttp().getResponse<{ sendStatus(code: number): void }>().sendStatus(500);
+          },
+        });
+        await app.listen(0, '127.0.0.1');
+        const response = await fetch(`${await app.getUrl()}/notes`);
+        const body = response.status === 200 ? await response.json() : undefined;
+        await app.close();
+        return { body, errors };
+      };
+      expect(await serve(fake)).toEqual({ body: ['a row'], errors: [] });
+      expect(released).toBe(1);
+      const { errors } = await serve({ manager: {} });
+      expect(errors).toEqual([expect.objectContaining({ code: 'DATA_SOURCE_FOREIGN' })]);
+      expect((errors[0] as DatabaseError).hint).toContain('getQueryRunnerToken()');
     });
 
     it('shares no state between apps of one process', async () => {

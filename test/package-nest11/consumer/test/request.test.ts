@@ -1,4 +1,7 @@
-import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { DatabaseModule, DatabaseMonitor, ManagedDataSource } from 'nestjs-database';
+import { DataSource } from 'typeorm';
 import { NotesController, NotesService } from '../src/notes.controller';
 import { emptyTable, type Http, sql, startHttp } from './support';
 
@@ -56,5 +59,48 @@ describe('a query runner for each request on Express 5', () => {
     expect(answers.map(({ status }) => status)).toEqual(Array<number>(40).fill(201));
     await everythingGivenBack();
     expect(await notes()).toHaveLength(20);
+  });
+
+  const settings = { pool: { size: 1, maxOverflow: 1, acquireTimeoutMs: 1000 } };
+  const whileFull = async ({ app, fetch }: Http) => {
+    const { pool } = app.get<ManagedDataSource>(DataSource);
+    const held = await Promise.all([pool!.acquire(), pool!.acquire()]);
+    const answer = await fetch('/notes/files/a');
+    for (const connection of held) connection.release();
+    return answer;
+  };
+
+  it('is answered with 503 and logged at debug while no connection comes free', async () => {
+    const busy = await startHttp({
+      imports: [DatabaseModule.forRoot(settings)],
+      controllers: [NotesController],
+      providers: [NotesService],
+    });
+    expect(await whileFull(busy)).toEqual({
+      status: 503,
+      body: {
+        statusCode: 503,
+        error: 'Service Unavailable',
+        message: 'The service is busy; try again shortly.',
+      },
+    });
+    expect(busy.log.join('\n')).not.toContain('ExceptionsHandler');
+    await busy.app.close();
+  });
+
+  it('is answered by a filter of the app for every error', async () => {
+    @Catch()
+    class Teapot implements ExceptionFilter {
+      catch(_: unknown, host: ArgumentsHost) {
+        host.switchToHttp().getResponse().status(418).json({});
+      }
+    }
+    const own = await startHttp({
+      imports: [DatabaseModule.forRoot(settings)],
+      controllers: [NotesController],
+      providers: [NotesService, { provide: APP_FILTER, useClass: Teapot }],
+    });
+    expect((await whileFull(own)).status).toBe(418);
+    await own.app.close();
   });
 });
