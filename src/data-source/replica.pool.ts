@@ -52,11 +52,13 @@ export class ReplicaPool extends DataSourcePool {
     const since = performance.now();
     const outage = this.#outage;
     return super
-      .acquire({ ...request, failFast: true, signal: signal ? new EitherSignal(signal, outage) : outage })
+      .acquire(
+        changed(request, { failFast: true, signal: signal ? new EitherSignal(signal, outage) : outage }),
+      )
       .catch((error: unknown) => {
         if (!outage.aborted || !isOutage(error, signal)) throw error;
         const left = Math.max(1, deadlineMs - (performance.now() - since));
-        return this.#primary().acquire({ ...request, deadlineMs: left, calledIn: undefined });
+        return this.#primary().acquire(changed(request, { deadlineMs: left, calledIn: undefined }));
       });
   }
 
@@ -159,4 +161,15 @@ class EitherSignal implements CancelSignal {
     this.caller.removeEventListener(event, listener);
     this.outage.removeEventListener(event, listener);
   }
+}
+
+/** The request with some of its members changed. Its functions stay its own: a query runner's lease has them as methods. */
+function changed(request: AcquireOptions, changes: Partial<AcquireOptions>): AcquireOptions {
+  return {
+    ...request,
+    describe: (lastSql) => request.describe?.(lastSql),
+    heldFor: () => request.heldFor?.(),
+    onReclaimed: (error) => request.onReclaimed?.(error),
+    ...changes,
+  };
 }

@@ -300,6 +300,16 @@ describe('replication', () => {
         expect(text).not.toContain(`"${password}"`);
   });
 
+  it('marks the query runners released that are out when its drain ends, on the primary and on a replica', async () => {
+    const dataSource = await start({ timeouts: { shutdownMs: 50 } });
+    const runners = [dataSource.createQueryRunner('master'), dataSource.createQueryRunner('slave')];
+    for (const runner of runners) await runner.query('SELECT 1');
+    expect(dataSource.replicaPools[0]?.leases()).toHaveLength(1);
+    await dataSource.destroy();
+    expect(runners.map(({ isReleased }) => isReleased)).toEqual([true, true]);
+    await expect(runners[0]!.query('SELECT 1')).rejects.toThrow('already released');
+  });
+
   it('is not part of a data source that is made of its options: that one has the primary alone', async () => {
     const dataSource = await start();
     const derived = new DataSource({ ...dataSource.options, database: replica.name } as DataSourceOptions);
