@@ -76,6 +76,13 @@ export class ManagedDataSource extends DataSource {
     Object.defineProperty(this, 'holder', { enumerable: false });
     Object.defineProperty(this, 'loggers', { enumerable: false });
     Object.defineProperty(this, 'direct', { enumerable: false });
+    // The client of a cache holds its own password.
+    Object.defineProperty(this, 'queryResultCache', {
+      value: this.queryResultCache,
+      enumerable: false,
+      writable: true,
+      configurable: true,
+    });
   }
 
   /** The settings it was made from; no secret shows in it. */
