@@ -1,68 +1,46 @@
-// The rooms of the house: imports go down or to a sibling in the same room, never up and never in a circle.
-const floors = [
-  [
-    '^src/database\\.(options|typeorm-options|errors|snapshot)\\.ts$',
-    '^src/(diagnosis|failures|masking|stack-frames|statement-failures)\\.ts$',
-  ],
-  ['^src/config/', '^src/connection/'],
-  ['^src/pool(/|\\.ts$)'],
-  ['^src/data-source/'],
-  ['^src/database\\.tokens\\.ts$'],
-  ['^src/(request|transactions|health|monitoring|migrations|dashboard)/'],
-  ['^src/database\\.(module|module-definition|providers)\\.ts$'],
-  ['^src/index\\.ts$', '^src/(cli|testing)/'],
-];
+const { layers } = require('./scripts/layers.cjs');
 
-/** Nothing on a floor imports from a floor above it. */
-const upward = floors.slice(0, -1).map((rooms, floor) => ({
-  name: `floor-${floor}-imports-nothing-above`,
-  severity: 'error',
-  from: { path: rooms, pathNot: '\\.spec\\.ts$' },
-  to: { path: floors.slice(floor + 1).flat() },
-}));
+/** Nothing in a layer imports from a layer above it. */
+const upward = layers
+  .filter(({ level }) => level < 7)
+  .map(({ level, paths }) => ({
+    name: `layer-${level}-imports-nothing-above`,
+    severity: 'error',
+    from: { path: paths, pathNot: '\\.spec\\.ts$' },
+    to: { path: layers.filter((other) => other.level > level).flatMap((other) => other.paths) },
+  }));
 
-/** Rooms of one floor that know nothing of each other. */
-const apart = (from, to) => ({
-  name: `${from.replace(/\W+/g, '-')}-not-to-siblings`,
-  severity: 'error',
-  from: { path: `^src/${from}/`, pathNot: '\\.spec\\.ts$' },
-  to: { path: to.map((room) => `^src/${room}/`) },
-});
-const uppermost = ['request', 'transactions', 'health', 'monitoring', 'migrations', 'dashboard'];
+/** Folders of one layer that know nothing of each other. */
+const apart = layers
+  .filter(({ apart }) => apart)
+  .flatMap(({ paths }) =>
+    paths.map((path) => ({
+      name: `${path.replace(/\W+/g, '-')}-not-to-siblings`,
+      severity: 'error',
+      from: { path, pathNot: '\\.spec\\.ts$' },
+      to: { path: paths.filter((other) => other !== path) },
+    })),
+  );
 
 /** A package that only these places may import. */
 const only = (name, path, allowed, extra = {}) => ({
-  name: `only-some-rooms-import-${name}`,
+  name: `only-some-layers-import-${name}`,
   severity: 'error',
   from: { path: '^src/', pathNot: [...allowed, '\\.spec\\.ts$'] },
   to: { path, ...extra },
 });
 
+const pathsFrom = (level) => layers.filter((layer) => layer.level >= level).flatMap(({ paths }) => paths);
+
 module.exports = {
   forbidden: [
     ...upward,
-    apart('config', ['connection']),
-    apart('connection', ['config']),
-    ...uppermost.map((room) =>
-      apart(
-        room,
-        uppermost.filter((other) => other !== room && !(room === 'transactions' && other === 'request')),
-      ),
-    ),
+    ...apart,
     only('pg', '(^|/)node_modules/(@types/)?pg/', ['^src/connection/', '^src/data-source/']),
-    only(
-      'typeorm',
-      '(^|/)node_modules/typeorm/',
-      [
-        '^src/(data-source|request|transactions|health|monitoring|migrations|dashboard|cli|testing)/',
-        '^src/(database\\.(tokens|module|module-definition|providers)|index)\\.ts$',
-      ],
-      { dependencyTypesNot: ['type-only'] },
-    ),
+    only('typeorm', '(^|/)node_modules/typeorm/', pathsFrom(3), { dependencyTypesNot: ['type-only'] }),
     only('nest', '(^|/)node_modules/@nestjs/', [
-      '^src/(request|transactions|health|monitoring|migrations|dashboard|cli|testing)/',
-      '^src/(database\\.(tokens|module|module-definition|providers)|index)\\.ts$',
-      '^src/config/environment\\.ts$',
+      ...pathsFrom(4),
+      '^src/config/environment/environment\\.ts$',
     ]),
     only('terminus', '(^|/)node_modules/@nestjs/terminus/', ['^src/health/']),
     {

@@ -23,7 +23,7 @@ export default {
   moduleNameMapper: {
     '^(\\.{1,2}/.*)\\.js$': '$1',
     '^nestjs-database$': '<rootDir>/src/index.ts',
-    '^nestjs-database/pool$': '<rootDir>/src/pool.ts',
+    '^nestjs-database/pool$': '<rootDir>/src/pool/index.ts',
   },
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',

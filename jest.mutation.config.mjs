@@ -4,7 +4,7 @@ import config from './jest.config.mjs';
 process.env.POOL_MODEL_RUNS ??= '20';
 
 // Which specs, by glob; those on a real server too, when they are named: `MUTATION_SPECS=test/connection/*.spec.ts`.
-const specs = process.env.MUTATION_SPECS ?? 'src/{pool,connection}/*.spec.ts';
+const specs = process.env.MUTATION_SPECS ?? 'src/{pool,connection}/**/*.spec.ts';
 const server = specs.includes('test/');
 
 export default {

@@ -4,7 +4,7 @@ export default {
   testRunner: 'jest',
   testRunnerNodeArgs: ['--experimental-vm-modules'],
   jest: { configFile: 'jest.mutation.config.mjs' },
-  mutate: ['src/{pool,connection}/*.ts', '!**/*.spec.ts'],
+  mutate: ['src/{pool,connection}/**/*.ts', '!**/*.spec.ts'],
   coverageAnalysis: 'perTest',
   concurrency: 2,
   timeoutMS: 6_000,

@@ -5,15 +5,15 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Pool from 'pg-pool';
-import { ConnectionPool } from '../dist/esm/pool.js';
+import { ConnectionPool } from '../dist/esm/pool/index.js';
 
 const sorted = (values) => [...values].sort((a, b) => a - b);
 const percentile = (values, part) =>
   sorted(values)[Math.min(values.length - 1, Math.floor(values.length * part))];
 const median = (values) => percentile(values, 0.5);
 
-/** A connection that takes `dialMs` to open and is always clean. */
-function clientClass(dialMs) {
+/** A connection that takes `connectMs` to open and is always clean. */
+function clientClass(connectMs) {
   return class FakeClient extends EventEmitter {
     _queryable = true;
     _ending = false;
@@ -21,8 +21,8 @@ function clientClass(dialMs) {
     quiet = true;
     transaction = 'I';
     connect(callback) {
-      if (dialMs === 0) process.nextTick(callback, null);
-      else setTimeout(() => callback(null), dialMs);
+      if (connectMs === 0) process.nextTick(callback, null);
+      else setTimeout(() => callback(null), connectMs);
     }
     end(callback) {
       process.nextTick(() => callback?.());
@@ -84,8 +84,8 @@ async function burst(pool, count, useMs) {
  * `count` acquires at once on a pool of 15. `open` connections are there and in use, and come back after `useMs` like the
  * others. Which pool goes first changes from round to round.
  */
-async function bursts({ count = 50, dialMs = 300, open, useMs }) {
-  const Client = clientClass(dialMs);
+async function bursts({ count = 50, connectMs = 300, open, useMs }) {
+  const Client = clientClass(connectMs);
   const make = {
     ours: () => new ConnectionPool({ size: 5, maxOverflow: 10, onWarning: false }, Client),
     theirs: () => new Pool({ max: 15, Client }),
@@ -104,7 +104,7 @@ async function bursts({ count = 50, dialMs = 300, open, useMs }) {
     return `${part} ours ${ours.toFixed(0)} ms, pg-pool ${theirs.toFixed(0)} ms, ratio ${(theirs / ours).toFixed(2)}`;
   };
   console.log(
-    `burst of ${count}, dial ${dialMs} ms, ${open} of 15 open and in use, back after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
+    `burst of ${count}, dial ${connectMs} ms, ${open} of 15 open and in use, back after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
   );
 }
 
@@ -115,5 +115,5 @@ await bursts({ open: 1, useMs: 2 });
 await bursts({ open: 5, useMs: 20 });
 await bursts({ open: 5, useMs: 2 });
 // Dials that take longer than what they are for; and a burst that is small enough for each to have a dial of its own.
-await bursts({ dialMs: 1_000, open: 5, useMs: 20 });
-await bursts({ dialMs: 1_000, open: 5, useMs: 20, count: 10 });
+await bursts({ connectMs: 1_000, open: 5, useMs: 20 });
+await bursts({ connectMs: 1_000, open: 5, useMs: 20, count: 10 });

@@ -3,7 +3,7 @@
 import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { ConnectionPool } from '../dist/esm/pool.js';
+import { ConnectionPool } from '../dist/esm/pool/index.js';
 import { startPostgres } from '../test/support/postgres-server.ts';
 import { startTcpProxy } from '../test/support/tcp-proxy.ts';
 

@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
-import { ConfigModule, type ConfigType } from '@nestjs/config';
+import { ConfigModule } from '@nestjs/config';
+import type { ConfigType } from '@nestjs/config';
 import { APP_FILTER } from '@nestjs/core';
 import { databaseConfig, DatabaseHealthModule, DatabaseModule } from 'nestjs-database';
 import { OverloadedFilter } from './overloaded.filter.js';

@@ -1,4 +1,5 @@
-import { BadRequestException, Injectable, type PipeTransform } from '@nestjs/common';
+import { BadRequestException, Injectable } from '@nestjs/common';
+import type { PipeTransform } from '@nestjs/common';
 
 /** More than anybody should keep here: 10 million in cents. */
 const LARGEST_AMOUNT = 1_000_000_000;

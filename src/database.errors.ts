@@ -1,8 +1,8 @@
 import type { LeaseInfo, PoolSnapshot } from './database.snapshot.js';
-import { redact, shortSql } from './masking.js';
-import { callSite, standAt, userFramesOf } from './stack-frames.js';
+import { redact, shortSql } from './text/masking.js';
+import { callSite, standAt, userFramesOf } from './text/call-site.js';
 
-export { maskedSql, redact, shortSql } from './masking.js';
+export { maskedSql, redact, shortSql } from './text/masking.js';
 
 /** What `util.inspect` asks an object for, Nest's logger with it. */
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
@@ -246,10 +246,10 @@ export class PoolQueueFullError extends PoolError {
 }
 
 /** No connection could be opened, and none was out that could have come back; `cause` is the server's or the socket's. */
-export class PoolDialError extends PoolError {
-  static override readonly family: string = 'PoolDialError';
+export class PoolConnectError extends PoolError {
+  static override readonly family: string = 'PoolConnectError';
   constructor(message: string, options: PoolErrorOptions = {}) {
-    super(message, { code: 'POOL_DIAL_FAILED', ...options });
+    super(message, { code: 'POOL_CONNECT_FAILED', ...options });
   }
 }
 

@@ -1,25 +1,22 @@
-import { type DynamicModule, type FactoryProvider, Module, type Provider } from '@nestjs/common';
-import { processEnvironment, readEnvironment } from './config/environment.js';
-import { REPLACED } from './config/keys.js';
+import { Module } from '@nestjs/common';
+import type { DynamicModule, FactoryProvider, Provider } from '@nestjs/common';
+import { processEnvironment, readEnvironment } from './config/environment/environment.js';
+import { REPLACED } from './config/settings/keys.js';
 import { DatabaseConfigError, redact, plainCause } from './database.errors.js';
-import {
-  type ASYNC_OPTIONS_TYPE,
-  ConfigurableModuleClass,
-  MODULE_OPTIONS_TOKEN,
-  type OPTIONS_TYPE,
-} from './database.module-definition.js';
+import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
+import type { ASYNC_OPTIONS_TYPE, OPTIONS_TYPE } from './database.module-definition.js';
 import type { DatabaseModuleOptions } from './database.options.js';
 import { connectionAlias, featureProviders, rootProviders } from './database.providers.js';
 import {
   DEFAULT_DATA_SOURCE_NAME,
-  type EntityClassOrSchema,
   getDataSourceToken,
   getEntityManagerToken,
   getQueryRunnerToken,
   getUnitOfWorkToken,
 } from './database.tokens.js';
+import type { EntityClassOrSchema } from './database.tokens.js';
 import { DatabaseMonitoringModule } from './monitoring/database-monitoring.module.js';
-import { DatabaseRequestModule, requestProviders } from './request/database-request.module.js';
+import { DatabaseRequestModule, requestProviders } from './unit-of-work/database-request.module.js';
 
 /**
  * A PostgreSQL data source for a Nest app: `forRoot` or `forRootAsync` once per data source, `forFeature` where

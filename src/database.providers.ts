@@ -1,16 +1,17 @@
-import {
-  Logger,
-  type OnApplicationBootstrap,
-  type OnApplicationShutdown,
-  type OnModuleDestroy,
-  type Provider,
-  type Type,
+import { Logger } from '@nestjs/common';
+import type {
+  OnApplicationBootstrap,
+  OnApplicationShutdown,
+  OnModuleDestroy,
+  Provider,
+  Type,
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
 import * as typeorm from 'typeorm';
-import { type DataSource, Repository } from 'typeorm';
+import { Repository } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import { resolveDatabaseOptions } from './config/resolve.js';
-import type { DatabaseLoggers } from './data-source/database.logger.js';
+import type { DatabaseLoggers } from './data-source/logging/database.logger.js';
 import { ManagedDataSource } from './data-source/managed-data-source.js';
 import type { EntityTarget } from './data-source/typeorm-options.js';
 import { DatabaseConfigError } from './database.errors.js';
@@ -18,12 +19,12 @@ import { MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
 import type { DatabaseModuleOptions } from './database.options.js';
 import {
   DEFAULT_DATA_SOURCE_NAME,
-  type EntityClassOrSchema,
   getDataSourceToken,
   getEntityManagerToken,
   getRepositoryToken,
 } from './database.tokens.js';
-import { HttpErrorsFilter } from './request/http-errors.filter.js';
+import type { EntityClassOrSchema } from './database.tokens.js';
+import { HttpErrorsFilter } from './unit-of-work/http/http-errors.filter.js';
 
 /** What stands under the options token: a factory's result, or what `forRoot` makes of the environment when asked. */
 type GivenOptions = DatabaseModuleOptions | (() => DatabaseModuleOptions);
@@ -197,23 +198,26 @@ function lifecycleToken(name: string): string {
  * keep their connections until Nest's HTTP server has closed, which is when Nest calls `onApplicationShutdown`.
  */
 class DataSourceLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
-  constructor(
-    private readonly dataSource: DataSource,
-    private readonly modules: ModulesContainer,
-  ) {}
+  readonly #dataSource: DataSource;
+  readonly #modules: ModulesContainer;
+
+  constructor(dataSource: DataSource, modules: ModulesContainer) {
+    this.#dataSource = dataSource;
+    this.#modules = modules;
+  }
 
   onApplicationBootstrap(): void {
-    if (!(this.dataSource instanceof ManagedDataSource)) return;
-    starting(this.modules).delete(this.dataSource);
-    this.dataSource.holdProcess();
+    if (!(this.#dataSource instanceof ManagedDataSource)) return;
+    starting(this.#modules).delete(this.#dataSource);
+    this.#dataSource.holdProcess();
   }
 
   onModuleDestroy(): void {
-    if (this.dataSource instanceof ManagedDataSource) this.dataSource.beginShutdown();
+    if (this.#dataSource instanceof ManagedDataSource) this.#dataSource.beginShutdown();
   }
 
   async onApplicationShutdown(): Promise<void> {
     // What a test put in the data source's place may be anything.
-    if (this.dataSource?.isInitialized) await this.dataSource.destroy();
+    if (this.#dataSource?.isInitialized) await this.#dataSource.destroy();
   }
 }

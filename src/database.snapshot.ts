@@ -19,7 +19,7 @@ export interface PoolCounters {
   readonly released: number;
   /** Connections opened. */
   readonly created: number;
-  readonly dialFailures: number;
+  readonly connectFailures: number;
   readonly destroyed: Readonly<Record<DestroyReason, number>>;
   /** Acquires that ran into their deadline. */
   readonly timeouts: number;
@@ -28,7 +28,7 @@ export interface PoolCounters {
   /** Acquires refused because `maxWaiting` were waiting. */
   readonly refused: number;
   /** Acquires that failed because no connection could be opened. */
-  readonly failedByDial: number;
+  readonly failedByConnect: number;
   /** Acquires rejected because the pool was closed. */
   readonly closed: number;
   /** Acquires that had to wait, by a unit of work that was an explicit holder already. */
@@ -70,11 +70,11 @@ export interface PoolSnapshot {
   readonly total: number;
   readonly idle: number;
   readonly leased: number;
-  readonly dialling: number;
+  readonly connecting: number;
   /** Being asked whether they are alive. */
   readonly validating: number;
   /** Given back and being cleaned. */
-  readonly returning: number;
+  readonly resetting: number;
   /** How many of `total` are above `size`. */
   readonly overflow: number;
   readonly waiting: number;

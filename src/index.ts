@@ -1,4 +1,4 @@
-export { databaseConfig } from './config/environment.js';
+export { databaseConfig } from './config/environment/environment.js';
 export {
   ConnectionError,
   ConnectionResetError,
@@ -10,7 +10,7 @@ export {
   PoolAcquireCancelledError,
   PoolAcquireTimeoutError,
   PoolClosedError,
-  PoolDialError,
+  PoolConnectError,
   PoolError,
   PoolLeaseReclaimedError,
   PoolQueueFullError,
@@ -65,11 +65,11 @@ export {
   InjectRepository,
   InjectUnitOfWork,
 } from './database.tokens.js';
-export { type Diagnosis, type DiagnosisContext, diagnose } from './diagnosis.js';
-export { toHttpException } from './request/http-answer.js';
-export type { UnitOfWork } from './request/unit-of-work.js';
+export { type Diagnosis, type DiagnosisContext, diagnose } from './diagnosis/diagnose.js';
+export { toHttpException } from './unit-of-work/http/http-answer.js';
+export type { UnitOfWork } from './unit-of-work/unit-of-work.js';
 export { ManagedDataSource } from './data-source/managed-data-source.js';
-export type { LeakWarning, PoolStats } from './data-source/pool-stats.js';
+export type { LeakWarning, PoolStats } from './data-source/pools/pool-stats.js';
 export { DatabaseHealthIndicator, type DatabasePingOptions } from './health/database-health.indicator.js';
 export { DatabaseHealthModule, type DatabaseHealthOptions } from './health/database-health.module.js';
 export { type ConnectionCheck, DatabaseMonitor } from './monitoring/database.monitor.js';

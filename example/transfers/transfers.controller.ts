@@ -1,7 +1,9 @@
 import { Body, ConflictException, Controller, NotFoundException, Post } from '@nestjs/common';
 import { InjectQueryRunner } from 'nestjs-database';
-import { In, type QueryRunner } from 'typeorm';
-import { type NewTransfer, NewTransferPipe } from '../input.js';
+import { In } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
+import { NewTransferPipe } from '../input.js';
+import type { NewTransfer } from '../input.js';
 import { User } from '../users/user.entity.js';
 
 @Controller('transfers')

@@ -1,5 +1,6 @@
 import { Body, Controller, Get, Param, Post, Query } from '@nestjs/common';
-import { AfterPipe, IdPipe, type NewUser, NewUserPipe } from '../input.js';
+import { AfterPipe, IdPipe, NewUserPipe } from '../input.js';
+import type { NewUser } from '../input.js';
 import type { User } from './user.entity.js';
 import { UsersService } from './users.service.js';
 

@@ -1,12 +1,14 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { readEnvironment, processEnvironment } from '../config/environment.js';
+import { readEnvironment, processEnvironment } from '../config/environment/environment.js';
 import { resolveDatabaseOptions } from '../config/resolve.js';
-import { fileProblem } from '../config/text-file.js';
+import { fileProblem } from '../config/environment/text-file.js';
 import { redact } from '../database.errors.js';
 import { examine } from './doctor.js';
-import { EXIT, type ExitCode } from './exit-codes.js';
-import { type Check, lineWriter, type Output } from './report.js';
+import { EXIT } from './exit-codes.js';
+import type { ExitCode } from './exit-codes.js';
+import { lineWriter } from './report.js';
+import type { Check, Output } from './report.js';
 
 const HELP = `Usage: nestjs-database doctor [url] [--json] [--env-file <file>]
        nestjs-database --version

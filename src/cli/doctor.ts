@@ -1,17 +1,20 @@
 import { isIP } from 'node:net';
-import { isSocket } from '../config/local-host.js';
+import { isSocket } from '../config/url/local-host.js';
 import { bounded } from '../connection/bounded.js';
 import { Connection } from '../connection/connection.js';
-import { type DialStage, type TlsFacts, watchDial } from '../connection/dial-stages.js';
-import { connectionsLeft, mayOpen } from '../data-source/budget.js';
-import { connectionOptions } from '../data-source/data-source.pool.js';
-import { budgetOf, describePooler, settingsInForce } from '../data-source/describe-start.js';
-import { explain } from '../data-source/explain.js';
-import { PoolerPlan } from '../data-source/pooler.js';
-import { askServer, type ServerFacts } from '../data-source/server-facts.js';
+import { watchConnect } from '../connection/wire/connect-stages.js';
+import type { ConnectStage, TlsFacts } from '../connection/wire/connect-stages.js';
+import { connectionsLeft, mayOpen } from '../data-source/startup/budget.js';
+import { connectionOptions } from '../data-source/pools/data-source.pool.js';
+import { budgetOf, describePooler, settingsInForce } from '../data-source/startup/describe-start.js';
+import { explain } from '../data-source/logging/explain.js';
+import { PoolerDetector } from '../data-source/pooler/pooler-detector.js';
+import { askServer } from '../data-source/startup/server-facts.js';
+import type { ServerFacts } from '../data-source/startup/server-facts.js';
 import { ConnectionError, DatabaseConfigError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
-import { EXIT, type ExitCode, exitCodeOf } from './exit-codes.js';
+import { EXIT, exitCodeOf } from './exit-codes.js';
+import type { ExitCode } from './exit-codes.js';
 import type { Check, CheckName } from './report.js';
 
 const ROUND_TRIPS = 10;
@@ -48,19 +51,19 @@ export async function examine(
       file === undefined
         ? ' There is no .env in this folder; name one by --env-file.'
         : ` Read from ${file}, too.`;
-    examination.fail('settings', problems.join('; '), { code: error.code, cure: `${error.hint}${looked}` });
+    examination.fail('settings', problems.join('; '), { code: error.code, hint: `${error.hint}${looked}` });
     return EXIT.settings;
   }
   if (settings.missingServer) {
     const { setting, message } = settings.missingServer;
     examination.fail('settings', `${setting}: ${message}`, {
       code: 'DATABASE_CONFIG_INVALID',
-      cure: 'Give a URL as an argument, or set one; startup off alone needs none.',
+      hint: 'Give a URL as an argument, or set one; startup off alone needs none.',
     });
     return EXIT.settings;
   }
   examination.pass('settings', describeSettings(settings, file));
-  const plan = new PoolerPlan(settings);
+  const plan = new PoolerDetector(settings);
   const dialled = await dial(settings, plan, examination);
   if (!(dialled instanceof Connection)) return dialled;
   try {
@@ -75,24 +78,27 @@ export async function examine(
 
 /** Tells checks, with the time since the last one. */
 class Examination {
+  readonly #tell: (check: Check) => void;
   /** The check that is under way. */
   next: CheckName = 'settings';
   #since = performance.now();
 
-  constructor(private readonly tell: (check: Check) => void) {}
+  constructor(tell: (check: Check) => void) {
+    this.#tell = tell;
+  }
 
   pass(name: CheckName, { summary, warnings = [], facts }: Found): void {
     const status = warnings.length > 0 ? 'warning' : 'ok';
-    this.tell({ name, status, ms: this.#lap(), summary, warnings, ...(facts && { facts }) });
+    this.#tell({ name, status, ms: this.#lap(), summary, warnings, ...(facts && { facts }) });
   }
 
   fail(name: CheckName, summary: string, diagnosis: NonNullable<Check['diagnosis']>): void {
-    this.tell({ name, status: 'failed', ms: this.#lap(), summary, warnings: [], diagnosis });
+    this.#tell({ name, status: 'failed', ms: this.#lap(), summary, warnings: [], diagnosis });
   }
 
   failBy(name: CheckName, error: unknown, settings: ResolvedDatabaseOptions): ExitCode {
-    const { code, reason, cure } = explain(error, settings);
-    this.fail(name, reason, { code, cure });
+    const { code, reason, hint } = explain(error, settings);
+    this.fail(name, reason, { code, hint });
     return exitCodeOf(code);
   }
 
@@ -118,7 +124,7 @@ function describeSettings(settings: ResolvedDatabaseOptions, file: string | unde
 /** One dial, told stage by stage; a second one when a pooler refuses what the first has said. */
 async function dial(
   settings: ResolvedDatabaseOptions,
-  plan: PoolerPlan,
+  plan: PoolerDetector,
   examination: Examination,
 ): Promise<Connection | ExitCode> {
   const { host } = settings.server;
@@ -129,10 +135,10 @@ async function dial(
     'login',
   ];
   for (;;) {
-    const connection = new Connection({ ...connectionOptions(settings), ...plan.dialOptions() });
+    const connection = new Connection({ ...connectionOptions(settings), ...plan.connectOptions() });
     // What breaks it is told by the dial or the question.
     connection.on('error', () => undefined);
-    watchDial(connection, (reached) => {
+    watchConnect(connection, (reached) => {
       const name = STAGES[reached.stage];
       // Of a second dial the way there is known.
       if (stages[0] !== name) return;
@@ -147,12 +153,12 @@ async function dial(
       return connection;
     } catch (error) {
       connection.destroy();
-      if (!plan.learnsFrom(error)) return examination.failBy(stages[0]!, error, settings);
+      if (!plan.onConnectFailed(error)) return examination.failBy(stages[0]!, error, settings);
     }
   }
 }
 
-function describeStage(reached: DialStage, settings: ResolvedDatabaseOptions): Found {
+function describeStage(reached: ConnectStage, settings: ResolvedDatabaseOptions): Found {
   if (reached.stage === 'name')
     return {
       summary: `${settings.server.host} is ${reached.addresses.join(', ')}`,
@@ -183,14 +189,14 @@ function describeTls(
 async function question(
   connection: Connection,
   settings: ResolvedDatabaseOptions,
-  plan: PoolerPlan,
+  plan: PoolerDetector,
   examination: Examination,
 ): Promise<void> {
   examination.next = 'server';
   const unknown: string[] = [];
   const asked = askServer(connection, settings, (reason) => unknown.push(reason));
   const facts = await answered(asked, settings);
-  plan.learn(facts);
+  plan.onStarted(facts);
   examination.pass('server', describeFacts(facts, settings, plan, unknown));
 
   examination.next = 'settings in force';
@@ -228,7 +234,7 @@ function answered<T>(asked: Promise<T>, { timeouts: { connectMs } }: ResolvedDat
 function describeFacts(
   facts: ServerFacts,
   settings: ResolvedDatabaseOptions,
-  plan: PoolerPlan,
+  plan: PoolerDetector,
   unknown: readonly string[],
 ): Found {
   const { budget, version, standby } = facts;
@@ -244,7 +250,7 @@ function describeFacts(
       version,
       standby,
       pooler: plan.mode,
-      poolerTold: plan.told,
+      poolerTold: plan.isConfigured,
       connections: budget && { ...budget, left, wanted },
     },
   };

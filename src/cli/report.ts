@@ -1,4 +1,4 @@
-import type { Diagnosis } from '../diagnosis.js';
+import type { Diagnosis } from '../diagnosis/diagnose.js';
 
 /** The checks, in their order. */
 export type CheckName =
@@ -15,7 +15,7 @@ export interface Check {
   /** What is not right and does not keep the app from working. */
   readonly warnings: readonly string[];
   /** Of a failure. */
-  readonly diagnosis?: Pick<Diagnosis, 'code' | 'cure'>;
+  readonly diagnosis?: Pick<Diagnosis, 'code' | 'hint'>;
   /** The same for programs. */
   readonly facts?: Readonly<Record<string, unknown>>;
 }
@@ -42,7 +42,7 @@ export function lineWriter(output: Output): (check: Check) => void {
     const code = diagnosis ? `${paint(diagnosis.code, COLOURS.failed)}: ` : '';
     output.write(`${mark} ${name.padEnd(NAME_WIDTH)} ${time(ms).padStart(9)}  ${code}${summary}\n`);
     for (const warning of warnings) output.write(`  ${paint('!', COLOURS.warning)} ${warning}\n`);
-    if (diagnosis) output.write(`  → ${diagnosis.cure}\n`);
+    if (diagnosis) output.write(`  → ${diagnosis.hint}\n`);
   };
 }
 

@@ -1,12 +1,14 @@
 import type { DirectServer, PasswordSource, SecretText, TimeoutSettings } from '../database.options.js';
-import { neonHost } from './neon.js';
+import { neonHost } from './url/neon.js';
 import type { CheckedSettings } from './options-check.js';
-import { Origins } from './origins.js';
+import { Origins } from './environment/origins.js';
 import { Problems } from './problems.js';
-import { Secret } from './secret.js';
-import { applicationNameIn, resolveServer, type Server } from './server.js';
-import { resolveSsl } from './ssl.js';
-import { parseDatabaseUrl, type ParsedUrl } from './url.js';
+import { Secret } from './secrets/secret.js';
+import { applicationNameIn, resolveServer } from './url/server.js';
+import type { Server } from './url/server.js';
+import { resolveSsl } from './tls/ssl.js';
+import { parseDatabaseUrl } from './url/url.js';
+import type { ParsedUrl } from './url/url.js';
 
 /** The way past the pooler: `directUrl`, else that of a pooled host of Neon; undefined where there is none of its own. */
 export function resolveDirect(

@@ -1,12 +1,13 @@
 import type { z } from 'zod';
 import type { DatabaseModuleOptions, SslSettings } from '../database.options.js';
-import { EXTRA_REPLACED, knownKeys, REPLACED, TLS_KEYS, TLS_REFUSED } from './keys.js';
+import { EXTRA_REPLACED, knownKeys, REPLACED, TLS_KEYS, TLS_REFUSED } from './settings/keys.js';
 import { nearMiss } from './near-miss.js';
-import type { Origins } from './origins.js';
+import type { Origins } from './environment/origins.js';
 import type { Problems } from './problems.js';
-import { REPLICATION_SERVER_KEYS, SETTINGS, type SettingName } from './schema.js';
-import { shapeOf } from './shape.js';
-import { SSL_MODES } from './ssl.js';
+import { REPLICATION_SERVER_KEYS, SETTINGS } from './settings/schema.js';
+import type { SettingName } from './settings/schema.js';
+import { shapeOf } from './environment/shape.js';
+import { SSL_MODES } from './tls/ssl.js';
 
 type Output<K extends SettingName> = z.output<(typeof SETTINGS)[K]>;
 /** What was given and is right; what is wrong has become a problem and is absent. */
@@ -135,8 +136,8 @@ function checkKeys(options: object, problems: Problems): void {
     if (meant === undefined)
       problems.warn(key, 'is neither a setting of this module nor a known one of TypeORM; it is passed on');
     else {
-      const cure = REPLACED[meant];
-      problems.add(key, `is not a setting; ${cure ?? `did you mean ${meant}?`}`);
+      const hint = REPLACED[meant];
+      problems.add(key, `is not a setting; ${hint ?? `did you mean ${meant}?`}`);
     }
   }
 }

@@ -1,13 +1,15 @@
 import type { PasswordSource, ResolvedReplication, SecretText, DirectServer } from '../database.options.js';
 import { ownSettings } from './direct.js';
-import { type CheckedReplicationServer, type CheckedSettings, replicationServers } from './options-check.js';
-import { Origins } from './origins.js';
-import { RotatingPassword } from './password.js';
+import { replicationServers } from './options-check.js';
+import type { CheckedReplicationServer, CheckedSettings } from './options-check.js';
+import { Origins } from './environment/origins.js';
+import { RotatingPassword } from './secrets/rotating-password.js';
 import { Problems } from './problems.js';
-import { Secret } from './secret.js';
-import { resolveServer, type Server } from './server.js';
-import { resolveSsl } from './ssl.js';
-import { parseDatabaseUrl } from './url.js';
+import { Secret } from './secrets/secret.js';
+import { resolveServer } from './url/server.js';
+import type { Server } from './url/server.js';
+import { resolveSsl } from './tls/ssl.js';
+import { parseDatabaseUrl } from './url/url.js';
 
 /** What both the top level and `replication.master` may say of the primary. */
 const PARTS = ['url', 'host', 'port', 'username', 'password', 'database'] as const;

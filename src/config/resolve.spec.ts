@@ -2,9 +2,10 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import { DatabaseConfigError } from '../database.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../database.options.js';
-import { readEnvironment, type Environment } from './environment.js';
+import { readEnvironment } from './environment/environment.js';
+import type { Environment } from './environment/environment.js';
 import { resolveDatabaseOptions } from './resolve.js';
-import { Secret } from './secret.js';
+import { Secret } from './secrets/secret.js';
 
 const URL = 'postgres://me:hunter2@localhost/app';
 const resolve = (options: object = {}, env: Environment = {}) =>

@@ -1,4 +1,5 @@
-import { type ConfigProblem, DatabaseConfigError } from '../database.errors.js';
+import { DatabaseConfigError } from '../database.errors.js';
+import type { ConfigProblem } from '../database.errors.js';
 import type {
   ConnectRetrySettings,
   DatabaseModuleOptions,
@@ -7,26 +8,29 @@ import type {
   ResolvedDatabaseOptions,
   SettingOrigin,
 } from '../database.options.js';
-import { maskedCopy, maskedStartupOptions, printedAs } from '../masking.js';
+import { maskedCopy, maskedStartupOptions, printedAs } from '../text/masking.js';
 import { checkCombinations } from './combinations.js';
 import {
   applicationName,
   environmentProfile,
   missingUrl,
   processEnvironment,
-  type Environment,
-} from './environment.js';
-import { checkOptions, type CheckedSettings } from './options-check.js';
-import { type EnvironmentOrigins, Origins, originsIn } from './origins.js';
+} from './environment/environment.js';
+import type { Environment } from './environment/environment.js';
+import { checkOptions } from './options-check.js';
+import type { CheckedSettings } from './options-check.js';
+import { Origins, originsIn } from './environment/origins.js';
+import type { EnvironmentOrigins } from './environment/origins.js';
 import { resolveDirect } from './direct.js';
-import { RotatingPassword } from './password.js';
+import { RotatingPassword } from './secrets/rotating-password.js';
 import { Problems } from './problems.js';
-import { DEFAULTS, PROFILES } from './profiles.js';
+import { DEFAULTS, PROFILES } from './settings/profiles.js';
 import { namedAsMaster, resolveReplication, withMaster } from './replication.js';
-import { SETTINGS } from './schema.js';
-import { applicationNameIn, resolveServer, type Server } from './server.js';
-import { kindOf } from './shape.js';
-import { resolveSsl } from './ssl.js';
+import { SETTINGS } from './settings/schema.js';
+import { applicationNameIn, resolveServer } from './url/server.js';
+import type { Server } from './url/server.js';
+import { kindOf } from './environment/shape.js';
+import { resolveSsl } from './tls/ssl.js';
 
 /** What the options are resolved for. */
 export interface ResolveContext {

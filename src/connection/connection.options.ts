@@ -1,7 +1,7 @@
 import type { ClientConfig } from 'pg';
 import type { LoginMethod, PasswordSource, ServerKind, SslNegotiation } from '../database.options.js';
-import type { SessionSettings } from './session-settings.js';
-import type { SessionTerms } from './session-terms.js';
+import type { SessionSettings } from './session/session-settings.js';
+import type { SessionTerms } from './session/session-terms.js';
 
 /** What a `Connection` takes beside everything that `pg.Client` takes. */
 export interface ConnectionOptions extends ClientConfig {

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, Socket } from 'node:net';
+import type { Socket, AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
@@ -8,7 +9,7 @@ import { createAuthority } from '../../test/support/certificates.js';
 import { ScriptedServer } from '../../test/support/scripted-server.js';
 import { Connection } from './connection.js';
 import type { ConnectionOptions } from './connection.js';
-import type { PgWire } from './pg-internals.js';
+import type { PgWire } from './wire/pg-internals.js';
 
 let server: ScriptedServer;
 beforeEach(() => {
@@ -110,7 +111,12 @@ describe('the limit of a statement', () => {
   });
 
   it('is kept alone where there is none at the server, as it is known then', async () => {
-    const terms = { statementLimitMs: 0, idleInTransactionMs: 0, shared: false, namedStatements: true };
+    const terms = {
+      statementLimitMs: 0,
+      idleInTransactionMs: 0,
+      isSessionShared: false,
+      namedStatements: true,
+    };
     const connection = await open({ terms });
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([]);
     terms.statementLimitMs = 700;
@@ -151,7 +157,7 @@ describe('the limit of a statement', () => {
     const connection = await open({ statementLimitMs: 30_000 });
     await connection.query("SET LOCAL statement_timeout = '1h'");
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([]);
-    connection.lent();
+    connection.onAcquired();
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([30_000]);
   });
 });
@@ -167,8 +173,8 @@ describe('what is known of a session', () => {
     const connection = await open();
     server.answer = () => ({ tag });
     await connection.query(text);
-    expect([connection.dirty, connection.lastSql]).toEqual([dirty, text]);
-    connection.lent();
+    expect([connection.isSessionChanged, connection.lastSql]).toEqual([dirty, text]);
+    connection.onAcquired();
     expect(connection.lastSql).toBeUndefined();
   });
 
@@ -176,12 +182,12 @@ describe('what is known of a session', () => {
     const connection = await open();
     server.answer = () => undefined;
     void connection.query('SELECT pg_advisory_lock(1)').catch(() => undefined);
-    expect(connection.dirty).toBe(true);
+    expect(connection.isSessionChanged).toBe(true);
     server = new ScriptedServer();
     const other = await open();
     server.answer = () => undefined;
     void other.query('SET search_path = a').catch(() => undefined);
-    expect(other.dirty).toBe(false);
+    expect(other.isSessionChanged).toBe(false);
   });
 
   it('what is sent before the hooks are done is sent again after DISCARD ALL, once and in order', async () => {
@@ -194,18 +200,18 @@ describe('what is known of a session', () => {
     const late = connection.query("SET app.b = '2'");
     connection.finishSetup();
     await late;
-    expect(connection.dirty).toBe(false);
+    expect(connection.isSessionChanged).toBe(false);
     await connection.query('RESET ALL');
-    expect(connection.dirty).toBe(true);
+    expect(connection.isSessionChanged).toBe(true);
     server.statements.length = 0;
-    expect(await connection.restore('smart', 1_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(await connection.reset('smart', 1_000)).toEqual({ rolledBack: false, cleared: true });
     expect(server.statements).toEqual([
       'DISCARD ALL',
       "SET app.a = '1'",
       "SELECT set_config('app.c', '3', false)",
       "SET app.b = '2'",
     ]);
-    expect(connection.dirty).toBe(false);
+    expect(connection.isSessionChanged).toBe(false);
   });
 
   it('what several statements in one have set is sent again once', async () => {
@@ -214,7 +220,7 @@ describe('what is known of a session', () => {
     server.answer = (text) => ({ tag: text.startsWith('SET') ? ['SET', 'SET'] : 'DISCARD ALL' });
     await connection.query('SET app.a = 1; SET app.b = 2');
     connection.finishSetup();
-    await connection.restore('discard', 1_000);
+    await connection.reset('discard', 1_000);
     expect(server.statements.slice(1)).toEqual(['DISCARD ALL', 'SET app.a = 1; SET app.b = 2']);
   });
 
@@ -231,18 +237,18 @@ describe('what is known of a session', () => {
       const failed = once(connection, 'error');
       server.say('C', `${tag}\0`);
       await failed;
-      expect([connection.usable, connection.dirty]).toEqual([false, dirty]);
+      expect([connection.isUsable, connection.isSessionChanged]).toEqual([false, dirty]);
     }
   });
 
   it('the text of a named statement is known too when only its name is sent', async () => {
     const connection = await open();
     for (let round = 0; round < 2; round += 1) {
-      const { activity } = connection;
+      const { statementCount } = connection;
       await connection.query({ name: 'a', text: 'SELECT $1', values: [1] });
       expect(connection.lastSql).toBe('SELECT $1');
-      expect(connection.activity).toBeGreaterThan(activity);
-      connection.lent();
+      expect(connection.statementCount).toBeGreaterThan(statementCount);
+      connection.onAcquired();
     }
   });
 
@@ -271,7 +277,7 @@ describe('what is known of a session', () => {
     const connection = await open();
     server.answer = () => ({ tag: 'RESET' });
     await connection.query('RESET ALL');
-    expect(connection.dirty).toBe(false);
+    expect(connection.isSessionChanged).toBe(false);
   });
 
   it('named statements are forgotten with the tags that drop them', async () => {
@@ -293,12 +299,12 @@ describe('the return', () => {
   it('is nothing for a session that is clean, and by mode for one that is not', async () => {
     const connection = await open();
     for (const mode of ['smart', 'rollback', 'none'] as const)
-      expect(connection.restore(mode, 1_000)).toBeUndefined();
+      expect(connection.reset(mode, 1_000)).toBeUndefined();
     server.answer = () => ({ tag: 'SET' });
     await connection.query("SET app.x = '1'");
-    for (const mode of ['rollback', 'none'] as const) expect(connection.restore(mode, 1_000)).toBeUndefined();
+    for (const mode of ['rollback', 'none'] as const) expect(connection.reset(mode, 1_000)).toBeUndefined();
     server.statements.length = 0;
-    expect(await connection.restore('discard', 1_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(await connection.reset('discard', 1_000)).toEqual({ rolledBack: false, cleared: true });
     expect(server.statements).toEqual(['DISCARD ALL']);
   });
 
@@ -306,17 +312,17 @@ describe('the return', () => {
     const connection = await open();
     server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? status : 'I' });
     await connection.query('BEGIN');
-    expect(connection.transaction).toBe(status);
-    expect(connection.restore('none', 1_000)).toBeUndefined();
-    expect(await connection.restore('rollback', 1_000)).toEqual({ rolledBack: true, cleared: false });
-    expect(connection.transaction).toBe('I');
+    expect(connection.transactionStatus).toBe(status);
+    expect(connection.reset('none', 1_000)).toBeUndefined();
+    expect(await connection.reset('rollback', 1_000)).toEqual({ rolledBack: true, cleared: false });
+    expect(connection.transactionStatus).toBe('I');
   });
 
   it('tells of nothing that was left in a session of its own', async () => {
     const connection = await open();
     server.answer = (text) => ({ tag: text.split(' ')[0] ?? '', status: text === 'ROLLBACK' ? 'I' : 'T' });
     await connection.query("SET app.x = '1'");
-    const restored = await connection.restore('rollback', 1_000);
+    const restored = await connection.reset('rollback', 1_000);
     expect(restored).toStrictEqual({ rolledBack: true, cleared: false });
   });
 
@@ -326,15 +332,15 @@ describe('the return', () => {
     await expect(connection.query('INSERT')).rejects.toMatchObject({ code: '25006' });
     server.statements.length = 0;
     server.answer = () => ({ tag: 'SELECT 0' });
-    await connection.restore('smart', 1_000);
+    await connection.reset('smart', 1_000);
     expect(server.statements).toEqual(['SELECT pg_is_in_recovery() AS standby']);
-    expect(connection.restore('smart', 1_000)).toBeUndefined();
+    expect(connection.reset('smart', 1_000)).toBeUndefined();
   });
 
   it('refuses a server that has become a standby', async () => {
     const connection = await open();
     jest.spyOn(connection, 'ownQuery').mockResolvedValue({ rows: [{ standby: true }] } as never);
-    await expect(connection.check(1_000, true)).rejects.toMatchObject({
+    await expect(connection.validate(1_000, true)).rejects.toMatchObject({
       code: 'CONNECTION_STANDBY',
       message: 'The server is a standby now; it was a primary before.',
     });
@@ -346,7 +352,7 @@ describe('the return', () => {
     const listeners = () => [wire.listenerCount('readyForQuery'), connection.listenerCount('end')];
     const before = listeners();
     void connection.query('SELECT 1');
-    const quiet = connection.whenQuiet();
+    const quiet = connection.whenReadyForQuery();
     expect(listeners()).toEqual(before.map((count) => count + 1));
     await quiet;
     expect(listeners()).toEqual(before);
@@ -354,14 +360,14 @@ describe('the return', () => {
 
   it('waits for the statements that run and wait, and fails when the connection ends first', async () => {
     const connection = await open();
-    await connection.whenQuiet();
+    await connection.whenReadyForQuery();
     void connection.query('SELECT 1');
     void connection.query('SELECT 2');
-    await connection.whenQuiet();
-    expect([connection.quiet, server.statements]).toEqual([true, ['SELECT 1', 'SELECT 2']]);
+    await connection.whenReadyForQuery();
+    expect([connection.isReadyForQuery, server.statements]).toEqual([true, ['SELECT 1', 'SELECT 2']]);
     server.answer = () => undefined;
     void connection.query('SELECT 3').catch(() => undefined);
-    const quiet = connection.whenQuiet();
+    const quiet = connection.whenReadyForQuery();
     connection.destroy();
     await expect(quiet).rejects.toThrow('Connection terminated');
   });
@@ -370,7 +376,7 @@ describe('the return', () => {
     const connection = await open();
     server.answer = () => undefined;
     void connection.query('SELECT 1').catch(() => undefined);
-    await expect(connection.restore('smart', 20)).rejects.toMatchObject({
+    await expect(connection.reset('smart', 20)).rejects.toMatchObject({
       code: 'CONNECTION_RESET_FAILED',
       message: 'The connection was not clean within 20 ms of its return.',
     });
@@ -378,11 +384,11 @@ describe('the return', () => {
 
   it('check asks, with primary for a primary, and is bounded', async () => {
     const connection = await open();
-    await connection.check(1_000);
-    await connection.check(1_000, true);
+    await connection.validate(1_000);
+    await connection.validate(1_000, true);
     expect(server.statements).toEqual(['SELECT 1', 'SELECT pg_is_in_recovery() AS standby']);
     server.answer = () => undefined;
-    await expect(connection.check(20)).rejects.toMatchObject({
+    await expect(connection.validate(20)).rejects.toMatchObject({
       code: 'CONNECTION_SILENT',
       message: expect.stringContaining('20 ms'),
     });
@@ -394,11 +400,11 @@ describe('the end', () => {
     const connection = await open();
     server.answer = () => ({ error: { severity: 'ERROR', code: '08006' } });
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '08006' });
-    expect([connection.usable, connection.lostBy]).toEqual([true, undefined]);
-    expect(connection.restore('smart', 1_000)).toBeUndefined();
+    expect([connection.isUsable, connection.closeReason]).toEqual([true, undefined]);
+    expect(connection.reset('smart', 1_000)).toBeUndefined();
     server.answer = () => ({ error: { severity: 'FATAL', code: '57P01' } });
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '57P01' });
-    expect([connection.usable, connection.lostBy]).toEqual([
+    expect([connection.isUsable, connection.closeReason]).toEqual([
       false,
       expect.objectContaining({ code: '57P01' }),
     ]);
@@ -409,16 +415,16 @@ describe('the end', () => {
     const error = new Error('read ECONNRESET');
     server.destroy(error);
     await new Promise((resolve) => setImmediate(resolve));
-    expect([failed.usable, failed.lostBy]).toEqual([false, error]);
+    expect([failed.isUsable, failed.closeReason]).toEqual([false, error]);
     server = new ScriptedServer();
     const ended = await open();
     server.destroy();
     await new Promise((resolve) => setImmediate(resolve));
-    expect(ended.lostBy?.message).toBe('Connection terminated unexpectedly');
+    expect(ended.closeReason?.message).toBe('Connection terminated unexpectedly');
     server = new ScriptedServer();
     const closed = await open();
     await closed.close();
-    expect([closed.usable, closed.lostBy]).toEqual([false, undefined]);
+    expect([closed.isUsable, closed.closeReason]).toEqual([false, undefined]);
   });
 
   it('comes at the deadline of a goodbye that nobody answers', async () => {
@@ -435,7 +441,7 @@ describe('the end', () => {
     const reason = new Error('taken back');
     connection.destroy(reason);
     connection.destroy(new Error('a second reason'));
-    expect(connection.lostBy).toBe(reason);
+    expect(connection.closeReason).toBe(reason);
     await expect(connection.query('SELECT 1')).rejects.toBe(reason);
     await expect(connection.query({ text: 'SELECT 1' })).rejects.toBe(reason);
     await expect(connection.query(undefined as never)).rejects.toBe(reason);
@@ -513,28 +519,33 @@ describe('the end', () => {
 });
 
 describe('behind a pooler', () => {
-  const terms = { statementLimitMs: 0, idleInTransactionMs: 0, shared: false, namedStatements: true };
+  const terms = {
+    statementLimitMs: 0,
+    idleInTransactionMs: 0,
+    isSessionShared: false,
+    namedStatements: true,
+  };
 
   it('a transaction that pauses for too long is ended from here, in the words of the server', async () => {
     const connection = await open({ terms: { ...terms, idleInTransactionMs: 20 } });
     server.answer = () => ({ tag: 'BEGIN', status: 'T' });
     await connection.query('BEGIN');
     await new Promise((resolve) => connection.once('end', resolve));
-    expect(connection.lostBy).toMatchObject({ code: '25P03' });
+    expect(connection.closeReason).toMatchObject({ code: '25P03' });
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '25P03' });
   });
 
   it('a session that is shared is not cleared, and what was left in it is told', async () => {
-    const connection = await open({ terms: { ...terms, shared: true } });
+    const connection = await open({ terms: { ...terms, isSessionShared: true } });
     server.answer = () => ({ tag: 'SET' });
     await connection.query("SET app.x = '1'");
-    const restored = await connection.restore('smart', 1_000);
+    const restored = await connection.reset('smart', 1_000);
     expect(restored).toMatchObject({ cleared: false, left: "SET app.x = '1'" });
     expect(server.statements).toEqual(["SET app.x = '1'"]);
-    expect(connection.restore('smart', 1_000)).toBeUndefined();
+    expect(connection.reset('smart', 1_000)).toBeUndefined();
     server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? 'T' : 'I' });
     await connection.query('BEGIN');
-    expect(await connection.restore('smart', 1_000)).toStrictEqual({ rolledBack: true, cleared: false });
+    expect(await connection.reset('smart', 1_000)).toStrictEqual({ rolledBack: true, cleared: false });
   });
 
   it('statements are sent without their names where the server could not find them later', async () => {
@@ -626,12 +637,12 @@ describe('a login', () => {
     const connection = make({ serverKind: 'primary' });
     // It neither reports what it is, nor has its answer a row.
     await expect(connection.connect()).rejects.toMatchObject({ code: 'SERVER_KIND_REFUSED' });
-    expect([server.statements.length, connection.usable]).toEqual([1, false]);
+    expect([server.statements.length, connection.isUsable]).toEqual([1, false]);
     await once(connection, 'end');
     server = new ScriptedServer();
     const wanted = make({ serverKind: 'standby' });
     expect(await wanted.connect()).toBe(wanted);
-    expect(wanted.usable).toBe(true);
+    expect(wanted.isUsable).toBe(true);
   });
 
   it('asks for the password when the server does, and tells of one that was refused', async () => {
@@ -791,7 +802,7 @@ describe('what is given and what is shown', () => {
     await expect(connection.connect()).rejects.toThrow('Client has already been connected');
     expect(await first).toBe(connection);
     await expect(connection.connect()).rejects.toThrow('Client has already been connected');
-    expect([server.destroyed, connection.usable]).toEqual([false, true]);
+    expect([server.destroyed, connection.isUsable]).toEqual([false, true]);
   });
 
   it('tells how many statements wait', async () => {
@@ -799,6 +810,6 @@ describe('what is given and what is shown', () => {
     server.answer = () => undefined;
     expect(connection.queuedStatements).toBe(0);
     for (let i = 0; i < 3; i += 1) void connection.query('SELECT 1').catch(() => undefined);
-    expect([connection.queuedStatements, connection.quiet]).toEqual([2, false]);
+    expect([connection.queuedStatements, connection.isReadyForQuery]).toEqual([2, false]);
   });
 });

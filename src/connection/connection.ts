@@ -1,35 +1,37 @@
 import { inspect } from 'node:util';
-import { Client, type QueryResult, type QueryResultRow } from 'pg';
+import { Client } from 'pg';
+import type { QueryResult, QueryResultRow } from 'pg';
 import { ConnectionResetError } from '../database.errors.js';
 import { bounded } from './bounded.js';
-import { sendCancel } from './cancel.js';
+import { sendCancel } from './wire/cancel.js';
 import { after } from './deadline.js';
 import type { ConnectionOptions } from './connection.options.js';
-import { demandOf, type Demands } from './demands.js';
-import { dialTimeout } from './dial-timeout.js';
-import { isFatal, isReadOnlyRefusal } from './disconnect.js';
-import { expectPostgres } from './greeting.js';
-import { IdleLimit, idleInTransaction } from './idle-limit.js';
+import { serverRequirements } from './auth/server-requirements.js';
+import type { ServerRequirements } from './auth/server-requirements.js';
+import { connectTimeoutError } from './wire/connect-timeout.js';
+import { isFatal, isReadOnlyRefusal } from './wire/disconnect.js';
+import { expectPostgres } from './wire/greeting.js';
+import { IdleLimit, idleInTransaction } from './session/idle-limit.js';
 import {
   bareQuery,
   cutSocket,
   internalsOf,
   isQueryable,
-  isQuiet,
+  isReadyForQuery,
   transactionStatusOf,
-} from './pg-internals.js';
-import type { PgWire } from './pg-internals.js';
-import { ReadingStreams } from './reading-streams.js';
-import { QueryLine } from './query-line.js';
-import { refuseFrom } from './refusal.js';
-import { refuseStandby, restoreSession, whenQuiet } from './restore.js';
-import type { ResetMode, Restored } from './restore.js';
-import { SessionChanges } from './session-changes.js';
-import { startupOptions } from './session-settings.js';
-import { tagDropsStatements, textSetsTimeLimit } from './session-state.js';
-import { OWN_SESSION, unnamed } from './session-terms.js';
-import type { SessionTerms } from './session-terms.js';
-import { statementGraceMs, StatementLimit } from './statement-limit.js';
+} from './wire/pg-internals.js';
+import type { PgWire } from './wire/pg-internals.js';
+import { ReadingStreams } from './statements/reading-streams.js';
+import { QueryQueue } from './statements/query-queue.js';
+import { refuseFrom } from './statements/refusal.js';
+import { refuseStandby, resetSession, whenReadyForQuery } from './session/reset.js';
+import type { ResetMode, ResetResult } from './session/reset.js';
+import { SessionChanges } from './session/session-changes.js';
+import { startupOptions } from './session/session-settings.js';
+import { tagDropsStatements, textSetsTimeLimit } from './session/session-state.js';
+import { OWN_SESSION, unnamed } from './session/session-terms.js';
+import type { SessionTerms } from './session/session-terms.js';
+import { statementGraceMs, StatementLimit } from './statements/statement-limit.js';
 
 export type { ConnectionOptions };
 
@@ -46,20 +48,20 @@ export class Connection extends Client {
   readonly #terms: SessionTerms;
   readonly #limit: StatementLimit;
   readonly #idle: IdleLimit;
-  readonly #line: QueryLine;
+  readonly #queue: QueryQueue;
   #streams: ReadingStreams | undefined;
   readonly #changes = new SessionChanges(this);
   #suspectStandby = false;
-  #lost: Error | undefined;
+  #closeReason: Error | undefined;
   #lastSql: string | undefined;
   #commandCompleted = false;
   #statementsSent = 0;
   #cancelling: Promise<void> | undefined;
   /** A cancel was sent that the server has not confirmed: it may still arrive. */
-  #cancelAstray = false;
-  #refused: Error | undefined;
-  #demands: Demands | undefined;
-  #dialled = false;
+  #cancelUnconfirmed = false;
+  #refusedWith: Error | undefined;
+  #requirements: ServerRequirements | undefined;
+  #connectCalled = false;
 
   static {
     // Not as a method, which would have to repeat every overload of `pg`; not on the object, where no class that extends
@@ -68,7 +70,7 @@ export class Connection extends Client {
       value: function (this: Connection, ...request: unknown[]) {
         if (typeof (request[0] as { submit?: unknown } | null | undefined)?.submit === 'function')
           this.#streams?.add(request[0]);
-        return this.#line.send(this.#terms.namedStatements ? request : unnamed(request));
+        return this.#queue.send(this.#terms.namedStatements ? request : unnamed(request));
       },
       writable: true,
       configurable: true,
@@ -112,20 +114,20 @@ export class Connection extends Client {
     for (const name of ['ssl', 'connection', 'connectionParameters'])
       Object.defineProperty(this, name, { enumerable: false });
     const query = super.query.bind(this) as (...request: unknown[]) => unknown;
-    this.#line = new QueryLine(this, (...request: unknown[]) =>
-      this.#changes.handOver(() => query(...request)),
+    this.#queue = new QueryQueue(this, (...request: unknown[]) =>
+      this.#changes.send(() => query(...request)),
     );
     this.#listen();
     const { connection: wire, ssl, sslNegotiation } = internalsOf(this);
     if (!wire) return;
     const refuse = (error: Error) => {
       // The first one: what comes of the cut socket is not the reason.
-      this.#refused ??= error;
+      this.#refusedWith ??= error;
       cutSocket(this, error);
     };
     if (!ssl || sslNegotiation !== 'direct') expectPostgres(wire.stream, ssl ? 'ssl' : 'startup', refuse);
     try {
-      this.#demands = demandOf(this, wire, given, refuse);
+      this.#requirements = serverRequirements(this, wire, given, refuse);
     } catch (error) {
       // Nothing else would ever destroy the socket that `pg` has made.
       cutSocket(this);
@@ -135,7 +137,7 @@ export class Connection extends Client {
 
   /** `drain` is for when nothing waits; somebody may end the client at it. */
   override emit(event: string | symbol, ...details: unknown[]): boolean {
-    if (event === 'drain' && this.#line.advance()) return true;
+    if (event === 'drain' && this.#queue.advance()) return true;
     return super.emit(event, ...details);
   }
 
@@ -145,11 +147,11 @@ export class Connection extends Client {
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
     const opened = new Promise<Client>((resolve, reject) => {
       // `pg` says so too, and forgets whom it was to tell of the first dial.
-      if (this.#dialled)
+      if (this.#connectCalled)
         return reject(new Error('Client has already been connected. You cannot reuse a client.'));
-      this.#dialled = true;
+      this.#connectCalled = true;
       const ms = this.#connectTimeoutMs;
-      const cancel = ms > 0 ? after(ms, () => cutSocket(this, dialTimeout(this, ms))) : undefined;
+      const cancel = ms > 0 ? after(ms, () => cutSocket(this, connectTimeoutError(this, ms))) : undefined;
       const settle = (error: Error | null) => {
         cancel?.();
         if (error) reject(error);
@@ -157,14 +159,14 @@ export class Connection extends Client {
       };
       super.connect((error: Error | null) => {
         // The server's welcome may have come in the same packet as what we refuse.
-        const failure = this.#refused ?? error;
+        const failure = this.#refusedWith ?? error;
         if (failure) {
-          this.#demands?.failed(failure);
+          this.#requirements?.onFailed(failure);
           // A password that did not come leaves the server waiting.
           cutSocket(this);
           return settle(failure);
         }
-        const judged = this.#demands?.met();
+        const judged = this.#requirements?.verify();
         if (!judged) return settle(null);
         judged.then(
           () => settle(null),
@@ -184,7 +186,7 @@ export class Connection extends Client {
 
   /** Statements that wait for the one that runs. */
   get queuedStatements(): number {
-    return this.#line.length;
+    return this.#queue.length;
   }
 
   /** The dial and its hooks are over: what is sent from here on is a borrower's. */
@@ -193,32 +195,32 @@ export class Connection extends Client {
   }
 
   /** Whether a statement can be sent at all. */
-  get usable(): boolean {
-    return this.#lost === undefined && isQueryable(this);
+  get isUsable(): boolean {
+    return this.#closeReason === undefined && isQueryable(this);
   }
 
   /** Whether nothing is active, queued or sent, and the server is ready. */
-  get quiet(): boolean {
-    return isQuiet(this);
+  get isReadyForQuery(): boolean {
+    return isReadyForQuery(this);
   }
 
   /** Resolves when it is; rejects when the connection ends first. */
-  whenQuiet(): Promise<void> {
-    return whenQuiet(this);
+  whenReadyForQuery(): Promise<void> {
+    return whenReadyForQuery(this);
   }
 
   /** A new borrower has it: what was sent before is not his. */
-  lent(): void {
+  onAcquired(): void {
     this.#lastSql = undefined;
     // A limit that somebody set for his transaction alone is over; ours stands again.
     this.#limit.resume();
   }
 
   /** Whether the session was seen to change since it was last clean. */
-  get dirty(): boolean {
-    if (this.#changes.dirtiedBy !== undefined || this.#changes.renamedBy !== undefined) return true;
+  get isSessionChanged(): boolean {
+    if (this.#changes.changedBy !== undefined || this.#changes.renamedBy !== undefined) return true;
     // A pooler reports the settings of whichever session it takes.
-    return this.#changes.settingsChanged && !this.#terms.shared;
+    return this.#changes.settingsChanged && !this.#terms.isSessionShared;
   }
 
   /** The text of the last statement sent. */
@@ -235,67 +237,73 @@ export class Connection extends Client {
   }
 
   /** Grows with each statement that is sent. */
-  get activity(): number {
+  get statementCount(): number {
     return this.#statementsSent;
   }
 
-  /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link quiet}. */
-  get transaction(): 'I' | 'T' | 'E' | null {
+  /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link isReadyForQuery}. */
+  get transactionStatus(): 'I' | 'T' | 'E' | null {
     return transactionStatusOf(this);
   }
 
   /** Why the connection is gone, once it is. */
-  get lostBy(): Error | undefined {
-    return this.#lost;
+  get closeReason(): Error | undefined {
+    return this.#closeReason;
   }
 
   /**
    * Makes the session fit for the next borrower. `undefined` at once when there is nothing to do; else rejects when it
    * cannot be done within `timeoutMs`, and then the connection must be destroyed.
    */
-  restore(mode: ResetMode, timeoutMs: number): Promise<Restored> | undefined {
-    if (this.#cancelAstray) return Promise.reject(cancelAstray());
+  reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> | undefined {
+    if (this.#cancelUnconfirmed) return Promise.reject(cancelAstray());
     if (mode === 'none')
-      return this.#cancelling && this.#cancelOver().then(() => ({ rolledBack: false, cleared: false }));
-    const settled = isQuiet(this) && this.transaction === 'I' && !this.#cancelling && !this.#suspectStandby;
+      return this.#cancelling && this.#cancelSettled().then(() => ({ rolledBack: false, cleared: false }));
+    const settled =
+      isReadyForQuery(this) && this.transactionStatus === 'I' && !this.#cancelling && !this.#suspectStandby;
     const renamed = mode === 'smart' && this.#renamedFrom !== undefined;
-    if (settled && !renamed && !this.#clears(mode) && !(this.#terms.shared && this.dirty)) {
+    if (
+      settled &&
+      !renamed &&
+      !this.#needsDiscard(mode) &&
+      !(this.#terms.isSessionShared && this.isSessionChanged)
+    ) {
       // Set to what it was.
       this.#changes.renamedBy = undefined;
       return undefined;
     }
-    return this.#restore(mode, timeoutMs);
+    return this.#reset(mode, timeoutMs);
   }
 
-  async #restore(mode: ResetMode, timeoutMs: number): Promise<Restored> {
-    const restored = await restoreSession(this, {
+  async #reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> {
+    const restored = await resetSession(this, {
       send: (statement) => this.ownQuery(statement),
-      clear: () => this.#clears(mode),
+      clear: () => this.#needsDiscard(mode),
       renamedFrom: () => (mode === 'smart' ? this.#renamedFrom : undefined),
       setup: this.#changes.setup,
       suspectStandby: () => this.#suspectStandby,
-      cancelled: () => this.#cancelOver(),
+      cancelled: () => this.#cancelSettled(),
       timeoutMs,
     });
-    const left = restored.cleared ? undefined : (this.#changes.dirtiedBy ?? this.#changes.renamedBy);
-    this.#changes.dirtiedBy = undefined;
+    const left = restored.cleared ? undefined : (this.#changes.changedBy ?? this.#changes.renamedBy);
+    this.#changes.changedBy = undefined;
     this.#changes.renamedBy = undefined;
     this.#changes.acceptSettings();
     this.#suspectStandby = false;
     this.#limit.resume();
-    return this.#terms.shared && left !== undefined ? { ...restored, left } : restored;
+    return this.#terms.isSessionShared && left !== undefined ? { ...restored, left } : restored;
   }
 
   /** Behind a pooler never: what was changed is in a session that is somebody else's by now. */
-  #clears(mode: ResetMode): boolean {
-    if (this.#terms.shared) return false;
-    const { dirtiedBy, settingsChanged } = this.#changes;
-    return mode === 'discard' || (mode === 'smart' && (dirtiedBy !== undefined || settingsChanged));
+  #needsDiscard(mode: ResetMode): boolean {
+    if (this.#terms.isSessionShared) return false;
+    const { changedBy, settingsChanged } = this.#changes;
+    return mode === 'discard' || (mode === 'smart' && (changedBy !== undefined || settingsChanged));
   }
 
   /** A pooler keeps the name of each client itself, and gives it to whichever session it takes. */
   get #renamedFrom(): string | undefined {
-    return this.#terms.shared ? undefined : this.#changes.renamedFrom;
+    return this.#terms.isSessionShared ? undefined : this.#changes.renamedFrom;
   }
 
   /** @internal A statement of the pool or the module and of no borrower: tracing tools do not see it. */
@@ -304,14 +312,14 @@ export class Connection extends Client {
     values?: unknown[];
   }): Promise<QueryResult<R>> {
     // In its turn, which is rare, or refused.
-    if (this.#lost || !isQuiet(this) || this.#cancelling) return this.query<R>(statement);
+    if (this.#closeReason || !isReadyForQuery(this) || this.#cancelling) return this.query<R>(statement);
     const send = bareQuery() as (this: Client, statement: object) => Promise<QueryResult<R>>;
     return send.call(this, statement);
   }
 
   /** Resolves when the server answers within `timeoutMs`; with `primary`, only when it is no standby. */
-  check(timeoutMs: number, primary = false): Promise<void> {
-    const clean = !this.dirty;
+  validate(timeoutMs: number, primary = false): Promise<void> {
+    const clean = !this.isSessionChanged;
     const last = this.#lastSql;
     const send = (statement: { text: string }) => this.ownQuery(statement);
     const asked: Promise<unknown> = primary ? refuseStandby(send) : send({ text: 'SELECT 1' });
@@ -332,23 +340,23 @@ export class Connection extends Client {
 
   /** Asks the server to stop what this connection runs; resolves when it was told, or could not be told in time. */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
-    if (isQuiet(this)) return Promise.resolve();
+    if (isReadyForQuery(this)) return Promise.resolve();
     this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).then((over) => {
-      this.#cancelAstray ||= !over;
+      this.#cancelUnconfirmed ||= !over;
       this.#cancelling = undefined;
-      this.#line.resume();
+      this.#queue.resume();
     });
     return this.#cancelling;
   }
 
   /** Resolves when no cancel is under way; rejects when one may still arrive: it would stop the next borrower's statement. */
-  async #cancelOver(): Promise<void> {
+  async #cancelSettled(): Promise<void> {
     await this.#cancelling;
-    if (this.#cancelAstray) throw cancelAstray();
+    if (this.#cancelUnconfirmed) throw cancelAstray();
   }
 
   /** Whether a cancel is on its way to the server. */
-  get cancelling(): boolean {
+  get isCancelling(): boolean {
     return this.#cancelling !== undefined;
   }
 
@@ -366,7 +374,7 @@ export class Connection extends Client {
 
   /** Stops what is running on the server, then cuts the socket: a socket cut alone leaves the statement running. */
   async terminate(reason: Error): Promise<void> {
-    const running = !isQuiet(this);
+    const running = !isReadyForQuery(this);
     // At once: the owner learns of the cancel before the socket is cut, and could send the next statement.
     this.#refuse(reason);
     if (running) await this.cancelRunning();
@@ -374,15 +382,15 @@ export class Connection extends Client {
   }
 
   /** The connection has ended, or the server has said so. The first reason counts. */
-  #lose(reason: Error): void {
-    this.#lost ??= reason;
-    this.#streams?.end(this.#lost);
+  #markClosed(reason: Error): void {
+    this.#closeReason ??= reason;
+    this.#streams?.end(this.#closeReason);
   }
 
   #refuse(reason: Error): void {
-    if (this.#lost) return;
+    if (this.#closeReason) return;
     refuseFrom(this, reason);
-    this.#lose(reason);
+    this.#markClosed(reason);
   }
 
   /** Without settings: they hold the password. */
@@ -408,26 +416,26 @@ export class Connection extends Client {
     const bind = wire.bind.bind(wire);
     // Every statement passes here, cursors and COPY streams too, which no override of `query()` would see into.
     wire.query = (text) => {
-      this.#sent(text);
+      this.#onStatementSent(text);
       return query(text);
     };
     wire.parse = (parsed, more) => {
-      this.#sent(parsed.text);
+      this.#onStatementSent(parsed.text);
       return parse(parsed, more);
     };
     wire.bind = (config, more) => {
       const named = config.statement ? wire.parsedStatements[config.statement] : undefined;
-      if (named !== undefined) this.#sent(named);
+      if (named !== undefined) this.#onStatementSent(named);
       return bind(config, more);
     };
     this.#refuseClosedPortals(wire);
     wire.on('commandComplete', ({ text: tag }: { text: string }) => {
       this.#commandCompleted = true;
-      if (tagDropsStatements(tag)) this.#forgetStatements();
-      this.#changes.completed(tag);
+      if (tagDropsStatements(tag)) this.#forgetPreparedStatements();
+      this.#changes.onCommandComplete(tag);
     });
     wire.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) =>
-      this.#changes.reported(status.parameterName, status.parameterValue),
+      this.#changes.onParameterStatus(status.parameterName, status.parameterValue),
     );
     wire.on('readyForQuery', ({ status }: { status?: string }) => {
       this.#limit.stop();
@@ -437,17 +445,17 @@ export class Connection extends Client {
     wire.on('portalSuspended', () => this.#limit.answered());
     wire.on('errorMessage', (error: Error) => {
       this.#limit.explain(error);
-      if (isFatal(error)) this.#lose(error);
+      if (isFatal(error)) this.#markClosed(error);
       else streams.done(internalsOf(this)._activeQuery);
       if (isReadOnlyRefusal(error)) this.#suspectStandby = true;
     });
-    wire.on('error', (error: Error) => this.#lose(error));
+    wire.on('error', (error: Error) => this.#markClosed(error));
     wire.on('end', () => {
       this.#limit.stop();
       this.#idle.stop();
       // After a goodbye of ours it is not lost; `usable` says that it is over.
-      if (!internalsOf(this)._ending) this.#lose(new Error('Connection terminated unexpectedly'));
-      else streams.end(this.#lost ?? new Error('Connection terminated'));
+      if (!internalsOf(this)._ending) this.#markClosed(new Error('Connection terminated unexpectedly'));
+      else streams.end(this.#closeReason ?? new Error('Connection terminated'));
     });
   }
 
@@ -470,7 +478,7 @@ export class Connection extends Client {
   }
 
   /** @param given nothing is an empty statement for `pg` */
-  #sent(given: string | null | undefined): void {
+  #onStatementSent(given: string | null | undefined): void {
     const text = given ?? '';
     this.#lastSql = text;
     this.#commandCompleted = false;
@@ -478,11 +486,11 @@ export class Connection extends Client {
     this.#idle.sent();
     this.#limit.start();
     if (textSetsTimeLimit(text)) this.#limit.suspend();
-    this.#changes.sent(text);
+    this.#changes.onSent(text);
   }
 
   /** `pg` would go on naming statements that the server has dropped: "prepared statement does not exist". */
-  #forgetStatements(): void {
+  #forgetPreparedStatements(): void {
     const wire = internalsOf(this).connection;
     if (!wire) return;
     wire.parsedStatements = {};

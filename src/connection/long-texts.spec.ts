@@ -1,6 +1,6 @@
 import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
-import { textLeavesState } from './session-state.js';
+import { textLeavesState } from './session/session-state.js';
 
 describe('a script of many statements', () => {
   const inserts = 'INSERT INTO notes (id, text) VALUES (1, $$a note$$);\n'.repeat(50_000);

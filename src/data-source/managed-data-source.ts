@@ -1,35 +1,24 @@
-import {
-  CannotExecuteNotConnectedError,
-  DataSource,
-  type DataSourceOptions,
-  type EntityManager,
-  type Migration,
-  type QueryRunner,
-  type ReplicationMode,
-  TypeORMError,
-} from 'typeorm';
+import { CannotExecuteNotConnectedError, DataSource, TypeORMError } from 'typeorm';
+import type { DataSourceOptions, EntityManager, Migration, QueryRunner, ReplicationMode } from 'typeorm';
 import { DatabaseConfigError, DatabaseError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { RESET_TIMEOUT_MS } from '../pool/pool.options.js';
-import { type DatabaseLoggers, TypeOrmLogger } from './database.logger.js';
-import { describeHolders, duration } from '../pool/describe.js';
-import { DataSourcePool } from './data-source.pool.js';
-import { describeStart } from './describe-start.js';
+import { TypeOrmLogger } from './logging/database.logger.js';
+import type { DatabaseLoggers } from './logging/database.logger.js';
+import { describeHolders, duration } from '../pool/reporting/describe.js';
+import { DataSourcePool } from './pools/data-source.pool.js';
+import { describeStart } from './startup/describe-start.js';
 import { ManagedDriver } from './managed-driver.js';
 import { ManagedEntityManager } from './managed-entity-manager.js';
-import { type Borrower, ManagedQueryRunner } from './managed-query-runner.js';
-import { directPool, pastPooler } from './past-pooler.js';
-import { availableReplica, ReplicaPool } from './replica.pool.js';
-import { settingsForDatabase, settingsForServer } from './server-settings.js';
-import { underSchemaLock } from './schema-lock.js';
-import { connectWithRetry } from './start.js';
-import {
-  changeable,
-  type EntityTarget,
-  typeOrmLogger,
-  typeOrmOptions,
-  withoutEffect,
-} from './typeorm-options.js';
+import { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
+import type { Borrower } from './query-runner/managed-query-runner.js';
+import { directPool, withDirectConnection } from './pooler/direct-connection.js';
+import { availableReplica, ReplicaPool } from './pools/replica.pool.js';
+import { settingsForDatabase, settingsForServer } from './startup/server-settings.js';
+import { underSchemaLock } from './startup/schema-lock.js';
+import { connectWithRetry } from './startup/start.js';
+import { changeable, typeOrmLogger, typeOrmOptions, withoutEffect } from './typeorm-options.js';
+import type { EntityTarget } from './typeorm-options.js';
 
 /** What exists before the fields of a data source: TypeORM's constructor runs first. */
 interface Holder {
@@ -247,16 +236,16 @@ export class ManagedDataSource extends DataSource {
 
   /** One instance at a time, past the pooler where there is a way. */
   override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
-    return this.changingSchema(() => this.pastPooler(() => super.runMigrations(...options)));
+    return this.changingSchema(() => this.withDirectConnection(() => super.runMigrations(...options)));
   }
 
   /** One instance at a time, past the pooler where there is a way. */
   override undoLastMigration(...options: Parameters<DataSource['undoLastMigration']>): Promise<void> {
-    return this.changingSchema(() => this.pastPooler(() => super.undoLastMigration(...options)));
+    return this.changingSchema(() => this.withDirectConnection(() => super.undoLastMigration(...options)));
   }
 
   override showMigrations(): Promise<boolean> {
-    return this.pastPooler(() => super.showMigrations());
+    return this.withDirectConnection(() => super.showMigrations());
   }
 
   private async changingSchema<T>(work: () => Promise<T>): Promise<T> {
@@ -271,10 +260,10 @@ export class ManagedDataSource extends DataSource {
     return underSchemaLock(this, { settings, plan, logger: this.loggers.module, database, check }, work);
   }
 
-  private async pastPooler<T>(work: () => Promise<T>): Promise<T> {
+  private async withDirectConnection<T>(work: () => Promise<T>): Promise<T> {
     // What the first query of a lazy one brings along (version, schema, extensions) would not come: it goes past that.
     if (this.settings.direct && this.isInitialized && !directPool(this.settings)) await this.readyPool();
-    return pastPooler(this.settings, this.loggers.pool, this.direct, work);
+    return withDirectConnection(this.settings, this.loggers.pool, this.direct, work);
   }
 
   private createRunner(mode: ReplicationMode, borrower?: Borrower, caller?: string): ManagedQueryRunner {
@@ -306,7 +295,7 @@ export class ManagedDataSource extends DataSource {
     const facts = await connectWithRetry(pool, this.settings, this.loggers.module, retries, signal);
     this.managedDriver.know(facts);
     const { plan } = pool;
-    plan.learn(facts);
+    plan.onStarted(facts);
     const { line, warnings, details } = describeStart(this.settings, facts, plan);
     this.loggers.module.log(line);
     for (const warning of warnings) this.loggers.module.warn(warning);

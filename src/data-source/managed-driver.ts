@@ -1,9 +1,9 @@
 import pg from 'pg';
 import type { DataSource, ReplicationMode } from 'typeorm';
 import { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
-import type { DataSourcePool } from './data-source.pool.js';
-import type { ManagedQueryRunner } from './managed-query-runner.js';
-import type { ServerFacts } from './server-facts.js';
+import type { DataSourcePool } from './pools/data-source.pool.js';
+import type { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
+import type { ServerFacts } from './startup/server-facts.js';
 
 /** What `logNotifications` logs: a notice of the server, and what `LISTEN` hears. */
 interface Notices {

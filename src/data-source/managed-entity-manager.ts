@@ -1,12 +1,7 @@
-import {
-  type DataSource,
-  EntityManager,
-  type QueryRunner,
-  QueryRunnerProviderAlreadyReleasedError,
-  TypeORMError,
-} from 'typeorm';
+import { EntityManager, QueryRunnerProviderAlreadyReleasedError, TypeORMError } from 'typeorm';
+import type { DataSource, QueryRunner } from 'typeorm';
 import type { IsolationLevel } from 'typeorm/driver/types/IsolationLevel.js';
-import type { ManagedQueryRunner } from './managed-query-runner.js';
+import type { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
 import { runTransaction } from './unit-of-work.context.js';
 
 type Work<T> = (manager: EntityManager) => Promise<T>;

@@ -1,10 +1,12 @@
 import pg from 'pg';
 import type { DataSourceOptions, EntitySchema, LoggerOptions, MixedList } from 'typeorm';
-import { DEFAULTS } from '../config/profiles.js';
+import { DEFAULTS } from '../config/settings/profiles.js';
 import type { ConfigProblem } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
-import { type DatabaseLoggers, TypeOrmLogger } from './database.logger.js';
-import { type DerivedFrom, derivedPoolClass } from './derived.pool.js';
+import { TypeOrmLogger } from './logging/database.logger.js';
+import type { DatabaseLoggers } from './logging/database.logger.js';
+import { derivedPoolClass } from './pools/derived.pool.js';
+import type { DerivedFrom } from './pools/derived.pool.js';
 
 /** An entity class or schema, as TypeORM's `entities` takes them. */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- TypeORM's own type of a class

@@ -27,7 +27,7 @@ export class WorkUnit {
 
   /** A wait for a connection begins; what comes back ends it. */
   addWait(wait: Wait): () => void {
-    const { outermost } = this;
+    const outermost = this.#outermost;
     const waits = (outermost.#waits ??= new Set());
     waits.add(wait);
     return () => waits.delete(wait);
@@ -35,11 +35,11 @@ export class WorkUnit {
 
   /** Nothing reads the result of the unit any more: what waits for a connection on its behalf rejects. */
   stopWaiting(reason: string): void {
-    for (const wait of [...(this.outermost.#waits ?? [])]) wait.abort(new Error(reason));
+    for (const wait of [...(this.#outermost.#waits ?? [])]) wait.abort(new Error(reason));
   }
 
-  private get outermost(): WorkUnit {
-    return this.parent ? this.parent.outermost : this;
+  get #outermost(): WorkUnit {
+    return this.parent ? this.parent.#outermost : this;
   }
 }
 

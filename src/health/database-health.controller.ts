@@ -1,6 +1,8 @@
-import { Controller, Get, Inject, type OnModuleInit, type Type, VERSION_NEUTRAL } from '@nestjs/common';
+import { Controller, Get, Inject, VERSION_NEUTRAL } from '@nestjs/common';
+import type { OnModuleInit, Type } from '@nestjs/common';
 import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
-import { DatabaseHealthIndicator, type DatabasePingOptions } from './database-health.indicator.js';
+import { DatabaseHealthIndicator } from './database-health.indicator.js';
+import type { DatabasePingOptions } from './database-health.indicator.js';
 
 /** What the controller serves: the options of the ping, and the key in the answer. */
 export interface HealthRoute extends DatabasePingOptions {
@@ -13,21 +15,27 @@ export function createHealthController({ path, key, ...ping }: HealthRoute): Typ
   // Version-neutral, since probes know nothing of an API's versions.
   @Controller({ path, version: VERSION_NEUTRAL })
   class DatabaseHealthController implements OnModuleInit {
+    readonly #health: HealthCheckService;
+    readonly #database: DatabaseHealthIndicator;
+
     constructor(
-      @Inject(HealthCheckService) private readonly health: HealthCheckService,
-      @Inject(DatabaseHealthIndicator) private readonly database: DatabaseHealthIndicator,
-    ) {}
+      @Inject(HealthCheckService) health: HealthCheckService,
+      @Inject(DatabaseHealthIndicator) database: DatabaseHealthIndicator,
+    ) {
+      this.#health = health;
+      this.#database = database;
+    }
 
     /** A name that no data source has ends the start, and not each check. */
     onModuleInit(): void {
       const { dataSource = 'default' } = ping;
-      if (typeof dataSource === 'string') this.database.named(dataSource);
+      if (typeof dataSource === 'string') this.#database.named(dataSource);
     }
 
     @Get()
     @HealthCheck()
     check() {
-      return this.health.check([() => this.database.pingCheck(key, ping)]);
+      return this.#health.check([() => this.#database.pingCheck(key, ping)]);
     }
   }
   return DatabaseHealthController;

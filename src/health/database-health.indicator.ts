@@ -1,11 +1,12 @@
 import { Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
-import { type HealthIndicatorResult, HealthIndicatorService } from '@nestjs/terminus';
+import { HealthIndicatorService } from '@nestjs/terminus';
+import type { HealthIndicatorResult } from '@nestjs/terminus';
 import type { DataSource } from 'typeorm';
-import { LONGEST_TIMER } from '../config/bounds.js';
-import { shapeOf, spaced } from '../config/shape.js';
-import { poolStats } from '../data-source/pool-stats.js';
-import { probe } from '../data-source/probe.js';
+import { LONGEST_TIMER } from '../config/settings/bounds.js';
+import { shapeOf, spaced } from '../config/environment/shape.js';
+import { poolStats } from '../data-source/pools/pool-stats.js';
+import { probe } from '../data-source/pools/probe.js';
 import { DatabaseConfigError } from '../database.errors.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
@@ -32,10 +33,13 @@ export function checkPing({ timeoutMs }: Pick<DatabasePingOptions, 'timeoutMs'>)
 /** Terminus indicator: whether the database answers, how fast, and the pool's figures. No host, user or SQL in it. */
 @Injectable()
 export class DatabaseHealthIndicator {
-  constructor(
-    private readonly moduleRef: ModuleRef,
-    private readonly indicators: HealthIndicatorService,
-  ) {}
+  readonly #moduleRef: ModuleRef;
+  readonly #indicators: HealthIndicatorService;
+
+  constructor(moduleRef: ModuleRef, indicators: HealthIndicatorService) {
+    this.#moduleRef = moduleRef;
+    this.#indicators = indicators;
+  }
 
   /**
    * `{ [key]: { status: 'up', latency_ms, database, pool } }`, or `down` with `code` and `message`. Holds one connection
@@ -51,7 +55,7 @@ export class DatabaseHealthIndicator {
     const result = await probe(target, timeoutMs);
     const pool = poolStats(target);
     const figures = pool && { pool: { ...pool } };
-    const indicator = this.indicators.check(key);
+    const indicator = this.#indicators.check(key);
     if (result.up) {
       const latency = result.latencyMs !== undefined && { latency_ms: result.latencyMs };
       return indicator.up({ ...latency, database: result.database, ...figures });
@@ -66,7 +70,7 @@ export class DatabaseHealthIndicator {
   /** @throws DatabaseConfigError when there is no data source of this name */
   named(name: string): DataSource {
     try {
-      return this.moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
+      return this.#moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
     } catch {
       throw new DatabaseConfigError([
         {

@@ -1,7 +1,9 @@
-import { type DynamicModule, Module } from '@nestjs/common';
+import { Module } from '@nestjs/common';
+import type { DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { createHealthController } from './database-health.controller.js';
-import { checkPing, DatabaseHealthIndicator, type DatabasePingOptions } from './database-health.indicator.js';
+import { checkPing, DatabaseHealthIndicator } from './database-health.indicator.js';
+import type { DatabasePingOptions } from './database-health.indicator.js';
 
 /** Where health is served, and how the database is asked. */
 export interface DatabaseHealthOptions extends DatabasePingOptions {

@@ -2,10 +2,11 @@ import { Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { managed } from '../data-source/managed-data-source.js';
-import { type LeakWarning, leakWarnings, type PoolStats, poolStats } from '../data-source/pool-stats.js';
-import { probe } from '../data-source/probe.js';
+import { leakWarnings, poolStats } from '../data-source/pools/pool-stats.js';
+import type { LeakWarning, PoolStats } from '../data-source/pools/pool-stats.js';
+import { probe } from '../data-source/pools/probe.js';
 import type { DatabaseOptionsView } from '../database.options.js';
-import { maskedCopy, maskedStartupOptions } from '../masking.js';
+import { maskedCopy, maskedStartupOptions } from '../text/masking.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
 /** The answer of `checkConnection()`. */
@@ -26,7 +27,11 @@ export interface ConnectionCheck {
 /** Looks at a data source from inside the app: each method takes the name of the data source, `'default'` when left out. */
 @Injectable()
 export class DatabaseMonitor {
-  constructor(private readonly moduleRef: ModuleRef) {}
+  readonly #moduleRef: ModuleRef;
+
+  constructor(moduleRef: ModuleRef) {
+    this.#moduleRef = moduleRef;
+  }
 
   /**
    * Asks the database for its name. Never throws for a database that is down.
@@ -36,13 +41,13 @@ export class DatabaseMonitor {
     name,
     timeoutMs = 5000,
   }: { name?: string; timeoutMs?: number } = {}): Promise<ConnectionCheck> {
-    const result = await probe(this.dataSource(name), timeoutMs);
+    const result = await probe(this.#dataSource(name), timeoutMs);
     if (result.up) {
       const latency = result.latencyMs !== undefined && { latencyMs: result.latencyMs };
       return { status: 'up', ...latency, database: result.database };
     }
-    const { code, meaning, cure } = result.diagnosis;
-    return { status: 'down', code, reason: meaning, hint: cure };
+    const { code, meaning, hint } = result.diagnosis;
+    return { status: 'down', code, reason: meaning, hint: hint };
   }
 
   /**
@@ -50,12 +55,12 @@ export class DatabaseMonitor {
    * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that this module did not make
    */
   poolStats(name?: string): PoolStats {
-    return poolStats(managed(this.dataSource(name))) as PoolStats;
+    return poolStats(managed(this.#dataSource(name))) as PoolStats;
   }
 
   /** Warnings when more than 80 % of `pool.size` are in use, and when overflow has been for a minute. */
   connectionLeaks(name?: string): LeakWarning[] {
-    return leakWarnings(managed(this.dataSource(name)));
+    return leakWarnings(managed(this.#dataSource(name)));
   }
 
   /** The settings in force, with the origin of each. No secret in it. */
@@ -74,7 +79,7 @@ export class DatabaseMonitor {
       typeorm,
       startupOptions,
       ...shown
-    } = managed(this.dataSource(name)).settings;
+    } = managed(this.#dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,
@@ -90,8 +95,8 @@ export class DatabaseMonitor {
     });
   }
 
-  private dataSource(name?: string): DataSource {
+  #dataSource(name?: string): DataSource {
     // Not strict: the monitor is one for all data sources, each of which lives in a module of its own.
-    return this.moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
+    return this.#moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
   }
 }

@@ -56,7 +56,7 @@ describe('after a blocked event loop', () => {
     answer(0);
     block(200);
     (await acquired).release();
-    expect(pool.snapshot().counters).toMatchObject({ created: 1, dialFailures: 0 });
+    expect(pool.snapshot().counters).toMatchObject({ created: 1, connectFailures: 0 });
     await pool.end();
   });
 

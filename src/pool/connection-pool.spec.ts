@@ -68,9 +68,9 @@ describe('connect', () => {
 
   it('tells a callback of its failure, with a release that does nothing', async () => {
     open();
-    server.dialError = new Error('refused');
+    server.connectError = new Error('refused');
     const { args, returned } = await told((callback) => pool.connect(callback));
-    expect([args, returned]).toEqual([[server.dialError, undefined, expect.any(Function)], undefined]);
+    expect([args, returned]).toEqual([[server.connectError, undefined, expect.any(Function)], undefined]);
     expect((args[2] as () => unknown)()).toBeUndefined();
   });
 
@@ -79,10 +79,10 @@ describe('connect', () => {
     const callback = () => undefined;
     const [args] = await queuedFor(callback, () => pool.connect(callback));
     expect(args).toEqual([undefined, server.clients[0], expect.any(Function)]);
-    server.dialError = new Error('refused');
+    server.connectError = new Error('refused');
     (server.clients[0] as Fake).release(true);
     const [failed] = await queuedFor(callback, () => pool.connect(callback));
-    expect(failed?.[0]).toBe(server.dialError);
+    expect(failed?.[0]).toBe(server.connectError);
   });
 
   it('has its caller in the stack of its errors, as acquire has', async () => {
@@ -124,8 +124,8 @@ describe('the events', () => {
     open();
     const heard = jest.fn();
     for (const event of ['connect', 'acquire', 'release', 'remove', 'error']) pool.on(event, heard);
-    server.dialError = new Error('refused');
-    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    server.connectError = new Error('refused');
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CONNECT_FAILED' });
     expect(heard).not.toHaveBeenCalled();
   });
 });

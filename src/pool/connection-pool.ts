@@ -2,20 +2,20 @@ import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Connection } from '../connection/connection.js';
 import type { PoolSnapshot } from '../database.snapshot.js';
-import { describePool } from './describe.js';
-import type { Caller, PoolLease } from './lease.js';
-import type { Leased, PoolableClient } from './link.js';
-import { PgPoolErrors } from './pg-pool-errors.js';
+import { describePool } from './reporting/describe.js';
+import type { Caller, PoolLease } from './leases/lease.js';
+import type { LeasedClient, PoolableClient } from './connections/pooled-connection.js';
+import { PgPoolErrors } from './pg-pool/pg-pool-errors.js';
 import { PoolEngine } from './pool-engine.js';
 import type { DrainReport } from './drain.js';
 import { withoutSecrets } from './pool.options.js';
 import type { PoolOptions } from './pool.options.js';
-import { queryOnPool } from './pool-query.js';
-import type { AcquireOptions } from './waiters.js';
+import { queryOnPool } from './pg-pool/pool-query.js';
+import type { AcquireOptions } from './waiters/waiter-queue.js';
 
 type ConnectCallback<C> = (
   error: Error | undefined,
-  client: Leased<C> | undefined,
+  client: LeasedClient<C> | undefined,
   release: (error?: Error | boolean) => void,
 ) => void;
 
@@ -48,9 +48,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   /** A connection, by promise or callback, as `pg.Pool` gives it; rejects with the error that `pg.Pool` gives. */
-  connect(): Promise<Leased<C>>;
+  connect(): Promise<LeasedClient<C>>;
   connect(callback: ConnectCallback<C>): void;
-  connect(callback?: ConnectCallback<C>): Promise<Leased<C>> | void {
+  connect(callback?: ConnectCallback<C>): Promise<LeasedClient<C>> | void {
     const asked = this.#engine.acquire({}, callers.connect, this.#pgPoolErrors.restate);
     if (!callback) return asked;
     asked.then(
@@ -63,7 +63,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
    * A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first.
    * @throws PoolError with the state of the pool; the dial's own error is its `cause`
    */
-  acquire(request: AcquireOptions = {}): Promise<Leased<C>> {
+  acquire(request: AcquireOptions = {}): Promise<LeasedClient<C>> {
     return this.#engine.acquire(request, callers.acquire);
   }
 
@@ -86,7 +86,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   end(callback?: (error?: Error) => void): Promise<void> | void {
     const ended = this.#endCalled
       ? Promise.reject(new Error('Called end on pool more than once'))
-      : this.#engine.shut({ serving: true });
+      : this.#engine.close({ serving: true });
     this.#endCalled = true;
     if (!callback) return ended;
     ended.then(
@@ -120,7 +120,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
 
   /** The lease of a client of this pool while it is out. */
   leaseOf(client: C): PoolLease | undefined {
-    return this.#engine.leases.of(client);
+    return this.#engine.leases.find(client);
   }
 
   get ending(): boolean {
@@ -133,16 +133,16 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
 
   /** Connections there are, those being opened included. */
   get totalCount(): number {
-    return this.#engine.total;
+    return this.#engine.totalCount;
   }
 
   get idleCount(): number {
-    return this.#engine.idle;
+    return this.#engine.idleCount;
   }
 
   /** Acquires that wait and for which no connection is being opened; `snapshot().waiting` counts all. */
   get waitingCount(): number {
-    return Math.max(0, this.#engine.waiting - this.#engine.dialling);
+    return Math.max(0, this.#engine.waitingCount - this.#engine.connectingCount);
   }
 
   /** Connections past their lifetime that are still there. */

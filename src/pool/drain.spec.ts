@@ -1,9 +1,9 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { drain } from './drain.js';
 import type { Drainable } from './drain.js';
-import type { Lease } from './lease.js';
-import type { LeaseBook } from './lease-book.js';
-import type { PoolableClient } from './link.js';
+import type { Lease } from './leases/lease.js';
+import type { ActiveLeases } from './leases/active-leases.js';
+import type { PoolableClient } from './connections/pooled-connection.js';
 
 type TestLease = Lease<PoolableClient>;
 
@@ -21,13 +21,13 @@ class Asked implements Drainable<PoolableClient> {
       this.said.push(`cancel ${name}, ${ms}`);
       return Promise.resolve();
     };
-    return { borrower: name, slot: { link: { cancelRunning } } } as unknown as TestLease;
+    return { borrower: name, entry: { connection: { cancelRunning } } } as unknown as TestLease;
   }
-  get leases(): LeaseBook<PoolableClient> {
+  get leases(): ActiveLeases<PoolableClient> {
     const { out } = this;
     return { length: out.length, [Symbol.iterator]: () => out.values() } as never;
   }
-  get quiescent(): boolean {
+  get isQuiescent(): boolean {
     return this.out.length === 0;
   }
   now(): number {
@@ -36,15 +36,15 @@ class Asked implements Drainable<PoolableClient> {
   whenQuiescent(timeoutMs: number): Promise<void> {
     this.said.push(`wait ${timeoutMs}`);
     this.meanwhile.shift()?.();
-    if (!this.quiescent) this.time += timeoutMs;
+    if (!this.isQuiescent) this.time += timeoutMs;
     return Promise.resolve();
   }
-  shut(): Promise<void> {
+  close(): Promise<void> {
     this.said.push('shut');
     this.counters.closed += 2;
     return Promise.resolve().then(() => void this.said.push('closed'));
   }
-  takeBack(lease: TestLease, reason: string): void {
+  reclaim(lease: TestLease, reason: string): void {
     this.said.push(`cut ${String(lease.borrower)}, ${reason}`);
     this.out = this.out.filter((other) => other !== lease);
   }

@@ -1,7 +1,7 @@
 import type { PoolCounters } from '../database.snapshot.js';
-import type { Lease } from './lease.js';
-import type { LeaseBook } from './lease-book.js';
-import type { PoolableClient } from './link.js';
+import type { Lease } from './leases/lease.js';
+import type { ActiveLeases } from './leases/active-leases.js';
+import type { PoolableClient } from './connections/pooled-connection.js';
 
 /** How a drain went. */
 export interface DrainReport {
@@ -15,16 +15,16 @@ export interface DrainReport {
 
 /** What a drain asks of the pool. */
 export interface Drainable<C extends PoolableClient> {
-  readonly leases: LeaseBook<C>;
+  readonly leases: ActiveLeases<C>;
   readonly counters: Pick<PoolCounters, 'released' | 'closed'>;
   /** Whether nothing is out and nobody waits. */
-  readonly quiescent: boolean;
+  readonly isQuiescent: boolean;
   /** Resolves when it is so, or when `timeoutMs` is over. */
   whenQuiescent(timeoutMs: number): Promise<void>;
   now(): number;
   /** Rejects the waiters, lends no more, and resolves when all is closed. */
-  shut(how: { serving: false }): Promise<void>;
-  takeBack(lease: Lease<C>, reason: 'shutdown'): void;
+  close(how: { serving: false }): Promise<void>;
+  reclaim(lease: Lease<C>, reason: 'shutdown'): void;
 }
 
 /** How long a statement has to end after it was cancelled. */
@@ -43,16 +43,16 @@ export async function drain<C extends PoolableClient>(
   do await pool.whenQuiescent(Math.max(0, until - pool.now()));
   while (
     // Who gives back and acquires in one go has a connection again by the time that this goes on.
-    !pool.quiescent &&
+    !pool.isQuiescent &&
     pool.now() < until
   );
-  const shut = pool.shut({ serving: false });
+  const shut = pool.close({ serving: false });
   if (pool.leases.length > 0) {
-    for (const lease of pool.leases) void lease.slot.link.cancelRunning(GRACE_MS);
+    for (const lease of pool.leases) void lease.entry.connection.cancelRunning(GRACE_MS);
     await pool.whenQuiescent(GRACE_MS);
   }
   const left = [...pool.leases];
-  for (const lease of left) pool.takeBack(lease, 'shutdown');
+  for (const lease of left) pool.reclaim(lease, 'shutdown');
   await shut;
   return {
     returned: pool.counters.released - released,

@@ -6,8 +6,8 @@ import { PasswordError, QueryTimeoutError } from '../database.errors.js';
 function sources(): [string, string][] {
   return ['../pool/', '../connection/'].flatMap((folder) => {
     const at = new URL(folder, import.meta.url);
-    return readdirSync(at)
-      .filter((file) => !file.endsWith('.spec.ts'))
+    return (readdirSync(at, { recursive: true }) as string[])
+      .filter((file) => /(?<!\.spec)\.ts$/.test(file))
       .map((file): [string, string] => [
         file,
         readFileSync(new URL(file, at), 'utf8').replace(/\/\*[^]*?\*\/|\/\/.*/g, ''),

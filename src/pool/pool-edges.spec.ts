@@ -45,7 +45,7 @@ describe('between two states', () => {
     asked.answerCheck();
     await settled();
     expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
-    expect(pool.snapshot()).toMatchObject({ leased: 2, returning: 0, validating: 0 });
+    expect(pool.snapshot()).toMatchObject({ leased: 2, resetting: 0, validating: 0 });
   });
 
   it('a connection goes to the next one when its waiter gives up while it is asked or cleaned', async () => {
@@ -112,7 +112,7 @@ describe('between two states', () => {
     server.slowChecks = true;
     const waiting = watch(pool.acquire());
     await settled();
-    second.usable = false;
+    second.isUsable = false;
     second.answerCheck(new Error('read ECONNRESET'));
     await settled();
     first.answerCheck();
@@ -127,7 +127,7 @@ describe('between two states', () => {
     await clock.pass(1_000);
     server.slowChecks = true;
     const waiting = watch(pool.acquire());
-    dead.usable = false;
+    dead.isUsable = false;
     silent.answerCheck(new Error('no answer'));
     await settled();
     expect(waiting.client).toBe(server.clients[3]);
@@ -155,7 +155,7 @@ describe('between two states', () => {
     lateFailure.fail();
     checked.answerCheck();
     await settled();
-    expect(pool.snapshot()).toMatchObject({ returning: 0, validating: 0, idle: 0, total: 0 });
+    expect(pool.snapshot()).toMatchObject({ resetting: 0, validating: 0, idle: 0, total: 0 });
     expect(fake.codes()).not.toContain('CONNECTION_RESET_FAILED');
   });
 
@@ -174,7 +174,7 @@ describe('between two states', () => {
     cleaned.lose();
     await settled();
     expect(waiting.map(({ client }) => client)).toEqual(server.clients.slice(2));
-    expect(pool.snapshot()).toMatchObject({ total: 2, leased: 2, idle: 0, validating: 0, returning: 0 });
+    expect(pool.snapshot()).toMatchObject({ total: 2, leased: 2, idle: 0, validating: 0, resetting: 0 });
   });
 
   it('a hook after the dial that ends after the pool has made no connection', async () => {
@@ -190,7 +190,7 @@ describe('between two states', () => {
     prepared();
     await settled();
     expect([asked.error?.code, connected.mock.calls]).toEqual(['POOL_CLOSED', []]);
-    expect(pool.snapshot()).toMatchObject({ total: 0, dialling: 0, counters: { created: 0 } });
+    expect(pool.snapshot()).toMatchObject({ total: 0, connecting: 0, counters: { created: 0 } });
   });
 
   it('a connection that comes back at the end is closed and not cleaned first', async () => {
@@ -208,7 +208,7 @@ describe('between two states', () => {
     server.slow = true;
     const asked = watch(pool.acquire());
     server.clients[0]?.emit('error', new Error('while it is opened'));
-    expect(pool.snapshot()).toMatchObject({ dialling: 1, generation: 0 });
+    expect(pool.snapshot()).toMatchObject({ connecting: 1, generation: 0 });
     server.clients[0]?.answer();
     await settled();
     asked.client?.release(true);
@@ -219,9 +219,9 @@ describe('between two states', () => {
     server.clients[1]?.answer(new Error('refused'));
     await settled();
     server.clients[1]?.emit('error', new Error('after its dial has failed'));
-    expect(failing.error?.code).toBe('POOL_DIAL_FAILED');
+    expect(failing.error?.code).toBe('POOL_CONNECT_FAILED');
     expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { outages: 0 } });
-    expect(fake.codes()).toEqual(['CONNECTION_DIAL_FAILED']);
+    expect(fake.codes()).toEqual(['CONNECT_FAILED']);
   });
 
   it('a connection that is lost while it is asked or cleaned is nobody’s: no event, no word but of the outage', async () => {
@@ -235,7 +235,7 @@ describe('between two states', () => {
     cleaning(cleaned);
     cleaned.release();
     const waiting = [watch(pool.acquire()), watch(pool.acquire())];
-    expect(pool.snapshot()).toMatchObject({ validating: 1, returning: 1 });
+    expect(pool.snapshot()).toMatchObject({ validating: 1, resetting: 1 });
     cleaned.lose();
     asked.lose();
     await settled();
@@ -289,7 +289,7 @@ describe('the end of connections', () => {
     expect([pool.ended, removed.mock.calls]).toEqual([true, [[first], [second]]]);
     expect(ended).toHaveBeenCalledTimes(1);
     expect(server.clients[2]?.destroyedBy).toMatchObject({ code: 'POOL_CLOSED' });
-    expect(pool.snapshot()).toMatchObject({ dialling: 0, total: 0 });
+    expect(pool.snapshot()).toMatchObject({ connecting: 0, total: 0 });
     first.destroy();
     second.destroy();
   });
@@ -350,7 +350,7 @@ describe('what is counted', () => {
     open({ size: 2 });
     const [dirty, other] = (await fake.acquireAll(2)) as [Fake, Fake];
     other.release();
-    const check = jest.spyOn(other, 'check');
+    const check = jest.spyOn(other, 'validate');
     const { fail } = cleaning(dirty);
     dirty.release();
     fail();

@@ -26,12 +26,12 @@ describe('a server that wakes up', () => {
 
   it('is waited for, within the deadline, and costs the caller no error', async () => {
     open();
-    server.dialError = waking();
+    server.connectError = waking();
     const asked = watch(pool.acquire({ deadlineMs: 5_000 }));
     await clock.pass(3_000);
     expect(asked).toEqual({});
-    expect(pool.snapshot().counters.dialFailures).toBeGreaterThan(3);
-    server.dialError = undefined;
+    expect(pool.snapshot().counters.connectFailures).toBeGreaterThan(3);
+    server.connectError = undefined;
     await clock.pass(1_000);
     expect(asked.client).toBeDefined();
     asked.client?.release();
@@ -39,7 +39,7 @@ describe('a server that wakes up', () => {
 
   it('that does not in time fails the acquire at its deadline, with what it said', async () => {
     open();
-    server.dialError = waking();
+    server.connectError = waking();
     const asked = watch(pool.acquire({ deadlineMs: 2_000 }));
     await clock.pass(2_000);
     expect(asked.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '57P03' } });
@@ -47,7 +47,7 @@ describe('a server that wakes up', () => {
 
   it('is told in the words of who made the pool', async () => {
     open({ explain: ({ message }) => ({ message: `at home: ${message}`, hint: 'Wait.' }) });
-    server.dialError = waking();
+    server.connectError = waking();
     const [failed, late] = [{ failFast: true }, { deadlineMs: 1_000 }].map((how) => watch(pool.acquire(how)));
     await clock.pass(1_000);
     expect(failed!.error).toMatchObject({
@@ -61,8 +61,8 @@ describe('a server that wakes up', () => {
 
   it.each([{ failFast: true }, { deadlineMs: Infinity }])('is not waited for with %p', async (how) => {
     open();
-    server.dialError = waking();
-    await expect(pool.acquire(how)).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    server.connectError = waking();
+    await expect(pool.acquire(how)).rejects.toMatchObject({ code: 'POOL_CONNECT_FAILED' });
   });
 });
 
@@ -83,7 +83,7 @@ describe('size and overflow', () => {
       maxOverflow: 1,
       max: 3,
       total: 3,
-      dialling: 3,
+      connecting: 3,
       waiting: 10,
       overflow: 1,
     });
@@ -91,7 +91,7 @@ describe('size and overflow', () => {
     for (const client of server.clients) client.answer();
     await settled();
     expect(asked.filter(({ client }) => client)).toHaveLength(3);
-    expect(pool.snapshot()).toMatchObject({ total: 3, leased: 3, waiting: 7, dialling: 0 });
+    expect(pool.snapshot()).toMatchObject({ total: 3, leased: 3, waiting: 7, connecting: 0 });
   });
 
   it('reuses the connection given back last, so that the others can die', async () => {
@@ -171,10 +171,10 @@ describe('size and overflow', () => {
 
   it('opens minIdle connections later when the server was not there', async () => {
     open({ minIdle: 1, size: 1 });
-    server.dialError = new Error('down');
+    server.connectError = new Error('down');
     await clock.pass(500);
     expect(pool.totalCount).toBe(0);
-    server.dialError = undefined;
+    server.connectError = undefined;
     await clock.pass(1_500);
     expect(pool.idleCount).toBe(1);
   });
@@ -280,7 +280,7 @@ describe('demand', () => {
       cleaned = () => resolve({ rolledBack: false, cleared: true });
     });
     lent.release();
-    expect(pool.snapshot()).toMatchObject({ returning: 1, leased: 0, idle: 0 });
+    expect(pool.snapshot()).toMatchObject({ resetting: 1, leased: 0, idle: 0 });
     const waiting = watch(pool.acquire());
     expect(server.clients).toHaveLength(1);
     cleaned?.();
@@ -294,7 +294,7 @@ describe('deadlines and signals', () => {
   it('fails at the deadline with the state of the pool and who holds it longest', async () => {
     open({ max: 1, acquireTimeoutMs: 30_000 });
     const lent = await pool.acquire({ borrower: 'GET /users/:id' });
-    lent.transaction = 'T';
+    lent.transactionStatus = 'T';
     lent.lastSql = "UPDATE users SET name = 'x'";
     await clock.pass(100);
     const asked = watch(pool.acquire());
@@ -449,15 +449,15 @@ describe('deadlines and signals', () => {
 describe('dials that fail', () => {
   it('tells the waiter at once when nothing else could serve it', async () => {
     open();
-    server.dialError = Object.assign(new Error('password authentication failed'), { code: '28P01' });
+    server.connectError = Object.assign(new Error('password authentication failed'), { code: '28P01' });
     await expect(pool.acquire()).rejects.toMatchObject({
-      name: 'PoolDialError',
-      code: 'POOL_DIAL_FAILED',
+      name: 'PoolConnectError',
+      code: 'POOL_CONNECT_FAILED',
       message: expect.stringContaining('password authentication failed'),
       cause: { code: '28P01' },
       snapshot: { total: 0 },
     });
-    expect(pool.snapshot().counters).toMatchObject({ dialFailures: 1, failedByDial: 1, created: 0 });
+    expect(pool.snapshot().counters).toMatchObject({ connectFailures: 1, failedByConnect: 1, created: 0 });
   });
 
   it('tells a dial that ran into its deadline apart', async () => {
@@ -465,14 +465,14 @@ describe('dials that fail', () => {
     server.slow = true;
     const asked = watch(pool.acquire());
     await clock.pass(2_000);
-    expect(asked.error).toMatchObject({ code: 'POOL_DIAL_TIMEOUT', cause: { code: 'CONNECT_TIMEOUT' } });
+    expect(asked.error).toMatchObject({ code: 'POOL_CONNECT_TIMEOUT', cause: { code: 'CONNECT_TIMEOUT' } });
     expect(pool.totalCount).toBe(0);
   });
 
   it('keeps waiting for connections that are out, and names the dial as the cause of its timeout', async () => {
     open({ size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 });
     const lent = await pool.acquire();
-    server.dialError = Object.assign(new Error('too many connections'), { code: '53300' });
+    server.connectError = Object.assign(new Error('too many connections'), { code: '53300' });
     const served = watch(pool.acquire());
     const late = watch(pool.acquire());
     await clock.pass(1_000);
@@ -486,13 +486,13 @@ describe('dials that fail', () => {
   it('backs off: one dial at a time, ever later, until one succeeds', async () => {
     open({ size: 5, maxOverflow: 0 });
     await pool.acquire();
-    server.dialError = new Error('refused');
+    server.connectError = new Error('refused');
     for (let i = 0; i < 4; i += 1) watch(pool.acquire());
     await clock.pass(2_000);
     const tries = server.clients.length;
     expect(tries).toBeGreaterThan(8);
     expect(tries).toBeLessThan(16);
-    server.dialError = undefined;
+    server.connectError = undefined;
     await clock.pass(1_000);
     expect(pool.snapshot()).toMatchObject({ leased: 5, waiting: 0 });
   });
@@ -505,7 +505,7 @@ describe('dials that fail', () => {
     const late = watch(pool.acquire());
     server.clients[0]?.answer(new Error('refused'));
     await settled();
-    expect(early.error?.code).toBe('POOL_DIAL_FAILED');
+    expect(early.error?.code).toBe('POOL_CONNECT_FAILED');
     expect(late.error).toBeUndefined();
     await clock.pass(10);
     server.clients[1]?.answer();
@@ -524,10 +524,10 @@ describe('dials that fail', () => {
       } as never,
     );
     await expect(pool.acquire()).rejects.toMatchObject({
-      code: 'POOL_DIAL_FAILED',
+      code: 'POOL_CONNECT_FAILED',
       cause: { name: 'TypeError' },
     });
-    expect(pool.snapshot()).toMatchObject({ waiting: 0, total: 0, dialling: 0 });
+    expect(pool.snapshot()).toMatchObject({ waiting: 0, total: 0, connecting: 0 });
   });
 
   it('destroys a client that connects after its deadline', async () => {

@@ -1,63 +1,69 @@
 import type { EventEmitter } from 'node:events';
 import { DatabaseConfigError } from '../database.errors.js';
 import type { PoolSnapshot } from '../database.snapshot.js';
-import { Alarm, systemClock } from './clock.js';
-import type { Clock } from './clock.js';
-import { DeadlockDetector } from './deadlock-detector.js';
+import { Scheduler, systemClock } from './support/clock.js';
+import type { Clock } from './support/clock.js';
+import { DeadlockDetector } from './leases/deadlock-detector.js';
 import { drain } from './drain.js';
 import type { DrainReport } from './drain.js';
-import { DurationHistogram, newCounters } from './figures.js';
-import { captureSite } from './lease.js';
-import type { Caller, Lease } from './lease.js';
-import { LeaseBook } from './lease-book.js';
-import type { Leased, PoolableClient } from './link.js';
-import { Moment } from './moment.js';
+import { DurationHistogram, newCounters } from './reporting/counters.js';
+import { captureCallSite } from './leases/lease.js';
+import type { Caller, Lease } from './leases/lease.js';
+import { ActiveLeases } from './leases/active-leases.js';
+import type { LeasedClient, PoolableClient } from './connections/pooled-connection.js';
+import { Notifier } from './support/notifier.js';
 import { resolveLimits } from './pool.options.js';
-import type { Restate } from './pg-pool-errors.js';
+import type { Restate } from './pg-pool/pg-pool-errors.js';
 import type { PoolOptions, ResolvedLimits } from './pool.options.js';
-import type { Slot } from './slot.js';
-import { Supply } from './supply.js';
-import type { Demand } from './supply.js';
-import { rethrowLater, Voice } from './voice.js';
-import { WaiterQueue } from './waiters.js';
-import type { AcquireOptions, Waiter } from './waiters.js';
+import type { PoolEntry } from './connections/pool-entry.js';
+import { ConnectionSet } from './connections/connection-set.js';
+import type { ConnectionSetListener } from './connections/connection-set.js';
+import { rethrowOnNextTick, PoolReporter } from './reporting/pool-reporter.js';
+import { WaiterQueue } from './waiters/waiter-queue.js';
+import type { AcquireOptions, Waiter } from './waiters/waiter-queue.js';
 
 /**
  * The engine: who wants a connection, who has one, and for how long. The connections themselves, and the states they go
- * through, are in `supply.ts`. An acquire is served at once or waits; a waiter ends in one way: served, late, given up,
+ * through, are in `connection-set.ts`. An acquire is served at once or waits; a waiter ends in one way: served, late, given up,
  * failed by a dial, in a deadlock, or at the end.
  */
-export class PoolEngine<C extends PoolableClient> implements Demand<C> {
-  readonly leases: LeaseBook<C>;
+export class PoolEngine<C extends PoolableClient> implements ConnectionSetListener<C> {
+  readonly leases: ActiveLeases<C>;
   readonly counters = newCounters();
   readonly #limits: ResolvedLimits;
   readonly #clock: Clock;
-  readonly #supply: Supply<C>;
-  readonly #waiters: WaiterQueue<Leased<C>>;
-  readonly #voice: Voice;
+  readonly #connections: ConnectionSet<C>;
+  readonly #waiters: WaiterQueue<LeasedClient<C>>;
+  readonly #reporter: PoolReporter;
   readonly #waitTimes = new DurationHistogram();
   /** For waiters; it holds the process, since a process that ends with an acquire pending has lost it. */
-  readonly #waiterAlarm: Alarm;
+  readonly #waiterScheduler: Scheduler;
   /** For leases that are out for long. */
-  readonly #leaseAlarm: Alarm;
-  readonly #deadlocks: DeadlockDetector<C, Leased<C>>;
+  readonly #leaseScheduler: Scheduler;
+  readonly #deadlocks: DeadlockDetector<C, LeasedClient<C>>;
   /** For looks at a possible deadlock; it holds the process as that of the waiters does, and only while they wait. */
-  readonly #deadlockAlarm: Alarm;
+  readonly #deadlockScheduler: Scheduler;
   /** When nothing is out and nobody waits. */
-  readonly #quiescence: Moment;
+  readonly #quiescence: Notifier;
   #draining: Promise<DrainReport> | undefined;
 
   constructor(options: PoolOptions<C>, Client: new (options: never) => C, emitter: EventEmitter) {
     this.#limits = resolveLimits(options);
     this.#clock = options.clock ?? systemClock;
-    this.#quiescence = new Moment(this.#clock);
-    this.leases = new LeaseBook(() => this.#clock.now(), this.#limits, this.counters);
-    this.#voice = new Voice(emitter, () => this.snapshot(), this.leases, options.onWarning, options.explain);
+    this.#quiescence = new Notifier(this.#clock);
+    this.leases = new ActiveLeases(() => this.#clock.now(), this.#limits, this.counters);
+    this.#reporter = new PoolReporter(
+      emitter,
+      () => this.snapshot(),
+      this.leases,
+      options.onWarning,
+      options.explain,
+    );
     this.#waiters = new WaiterQueue((waiter, reason) => this.#cancel(waiter, reason));
-    this.#waiterAlarm = new Alarm(this.#clock, () => this.#lookAtWaiters(), true);
-    this.#leaseAlarm = new Alarm(this.#clock, () => this.#lookAtLeases(), false);
+    this.#waiterScheduler = new Scheduler(this.#clock, () => this.#rejectOverdue(), true);
+    this.#leaseScheduler = new Scheduler(this.#clock, () => this.#inspectLeases(), false);
     this.#deadlocks = new DeadlockDetector(this.leases, this.#waiters, this.#limits.max);
-    this.#deadlockAlarm = new Alarm(this.#clock, () => this.#lookForDeadlock(), true);
+    this.#deadlockScheduler = new Scheduler(this.#clock, () => this.#lookForDeadlock(), true);
     const { connectTimeoutMs } = this.#limits;
     // The dial is bounded by the pool, whatever the class of its clients; theirs would only blur the reason.
     const clientOptions = {
@@ -65,16 +71,16 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
       connectTimeoutMs: connectTimeoutMs === Infinity ? 0 : connectTimeoutMs,
       connectionTimeoutMillis: 0,
     };
-    this.#supply = new Supply(
+    this.#connections = new ConnectionSet(
       this,
       Client,
       clientOptions,
       this.#limits,
       this.#clock,
-      this.#voice,
+      this.#reporter,
       this.counters,
     );
-    this.#supply.fill();
+    this.#connections.fill();
   }
 
   // ---- lending -------------------------------------------------------------------------------------------------------
@@ -83,12 +89,12 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
    * A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first; `below` is left out of stacks, and
    * `restate` decides which error the caller gets.
    */
-  acquire(request: AcquireOptions, below: Caller, restate?: Restate): Promise<Leased<C>> {
+  acquire(request: AcquireOptions, below: Caller, restate?: Restate): Promise<LeasedClient<C>> {
     if (this.ending) {
-      const closed = this.#voice.closedError();
-      return Promise.reject(restate ? restate(closed, captureSite(below, false)) : closed);
+      const closed = this.#reporter.closedError();
+      return Promise.reject(restate ? restate(closed, captureCallSite(below, false)) : closed);
     }
-    if (request.signal?.aborted) return Promise.reject(this.#voice.cancelledError(request.signal.reason));
+    if (request.signal?.aborted) return Promise.reject(this.#reporter.cancelledError(request.signal.reason));
     const { deadlineMs } = request;
     // It would compare with nothing: its waiter and all behind it would never be late.
     if (deadlineMs !== undefined && (typeof deadlineMs !== 'number' || Number.isNaN(deadlineMs)))
@@ -99,34 +105,34 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
       );
     const detectsLeaks = this.#limits.leakThresholdMs !== Infinity;
     // None while others wait: nobody overtakes.
-    const fresh = this.#waiters.length > 0 ? undefined : this.#supply.take();
+    const fresh = this.#waiters.length > 0 ? undefined : this.#connections.acquireIdle();
     if (fresh) {
-      const site = detectsLeaks ? captureSite(request.calledIn ?? below, true) : undefined;
-      const client = this.#lend(fresh, request, this.#clock.now(), 0, site);
-      if (this.#limits.minIdle > 0) this.#supply.fill();
+      const site = detectsLeaks ? captureCallSite(request.calledIn ?? below, true) : undefined;
+      const client = this.#lease(fresh, request, this.#clock.now(), 0, site);
+      if (this.#limits.minIdle > 0) this.#connections.fill();
       return Promise.resolve(client);
     }
-    const site = captureSite(request.calledIn ?? below, detectsLeaks);
+    const site = captureCallSite(request.calledIn ?? below, detectsLeaks);
     return new Promise((resolve, reject) =>
-      this.#ask(request, site, resolve, restate ? (error) => reject(restate(error, site)) : reject),
+      this.#enqueue(request, site, resolve, restate ? (error) => reject(restate(error, site)) : reject),
     );
   }
 
-  #lend(
-    slot: Slot<C>,
+  #lease(
+    entry: PoolEntry<C>,
     request: AcquireOptions,
     now: number,
     waitedMs: number,
     site: { stack?: string } | undefined,
-  ): Leased<C> {
-    const lease = this.leases.open(slot, now, request, site);
+  ): LeasedClient<C> {
+    const lease = this.leases.open(entry, now, request, site);
     this.counters.acquired += 1;
     this.#waitTimes.record(waitedMs);
-    this.#leaseAlarm.by(this.leases.nextLook(lease));
+    this.#leaseScheduler.schedule(this.leases.nextInspection(lease));
     if (this.#waiters.unitCount > 0) this.#watchForDeadlock(now);
-    const client = slot.client as Leased<C>;
+    const client = entry.client as LeasedClient<C>;
     client.release = (error) => this.#release(lease, error);
-    this.#voice.announce('acquire', client);
+    this.#reporter.announce('acquire', client);
     return client;
   }
 
@@ -134,49 +140,49 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     if (lease.released)
       throw new Error('Release called on client which has already been released to the pool.');
     lease.released = true;
-    if (lease.leakReported) this.#voice.leakEnded(lease.info());
+    if (lease.leakReported) this.#reporter.leakEnded(lease.info());
     // Taken back already; the pool has forgotten it.
     if (lease.reclaimedBy) return;
     this.leases.close(lease);
     this.counters.released += 1;
-    this.#voice.announce('release', error, lease.slot.client);
-    this.#supply.putBack(lease.slot, error, lease);
+    this.#reporter.announce('release', error, lease.entry.client);
+    this.#connections.release(lease.entry, error, lease);
   }
 
   /** Ends a lease against its owner's will; his statements fail with `error` and his release does nothing. */
-  takeBack(
+  reclaim(
     lease: Lease<C>,
     reason: 'reclaimed' | 'shutdown',
-    error: Error = this.#voice.closedError(),
+    error: Error = this.#reporter.closedError(),
   ): void {
     try {
       lease.reclaim(error);
     } catch (thrown) {
       // A hook that throws must not leave the connection leased.
-      rethrowLater(thrown);
+      rethrowOnNextTick(thrown);
     }
-    if (reason === 'shutdown') this.#voice.cut(lease.info());
+    if (reason === 'shutdown') this.#reporter.cut(lease.info());
     this.leases.close(lease);
-    this.#voice.announce('release', error, lease.slot.client);
-    this.#supply.drop(lease.slot, reason, error);
+    this.#reporter.announce('release', error, lease.entry.client);
+    this.#connections.remove(lease.entry, reason, error);
   }
 
-  #lookAtLeases(): void {
-    this.leases.look(this.#voice, (lease, error) => this.takeBack(lease, 'reclaimed', error));
-    for (const lease of this.leases) this.#leaseAlarm.by(this.leases.nextLook(lease));
+  #inspectLeases(): void {
+    this.leases.inspect(this.#reporter, (lease, error) => this.reclaim(lease, 'reclaimed', error));
+    for (const lease of this.leases) this.#leaseScheduler.schedule(this.leases.nextInspection(lease));
   }
 
   // ---- waiting -------------------------------------------------------------------------------------------------------
 
-  #ask(
+  #enqueue(
     request: AcquireOptions,
     site: { stack?: string },
-    resolve: (client: Leased<C>) => void,
+    resolve: (client: LeasedClient<C>) => void,
     reject: (error: Error) => void,
   ): void {
-    if (this.#waiters.length - this.#supply.room >= this.#limits.maxWaiting) {
+    if (this.#waiters.length - this.#connections.availableCapacity >= this.#limits.maxWaiting) {
       this.counters.refused += 1;
-      reject(this.#voice.queueFullError(site));
+      reject(this.#reporter.queueFullError(site));
       return;
     }
     const since = this.#clock.now();
@@ -184,47 +190,47 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     const waiter = { request, site, since, deadline, resolve, reject, previous: undefined, next: undefined };
     if (request.unit && this.#deadlocks.holds(request.unit)) this.counters.nestedAcquires += 1;
     this.#waiters.add(waiter);
-    this.#waiterAlarm.by(deadline);
-    this.#supply.pump();
+    this.#waiterScheduler.schedule(deadline);
+    this.#connections.reconcile();
     if (request.unit) this.#watchForDeadlock(since);
   }
 
-  #settle(waiter: Waiter<Leased<C>>, error: Error): void {
+  #settle(waiter: Waiter<LeasedClient<C>>, error: Error): void {
     this.#dismiss(waiter);
     waiter.reject(error);
-    this.rested();
+    this.onIdle();
   }
 
-  #dismiss(waiter: Waiter<Leased<C>>): void {
+  #dismiss(waiter: Waiter<LeasedClient<C>>): void {
     this.#waiters.remove(waiter);
-    if (this.#waiters.length === 0) this.#waiterAlarm.silence();
+    if (this.#waiters.length === 0) this.#waiterScheduler.cancel();
     if (!waiter.request.unit || this.#waiters.unitCount > 0) return;
-    this.#deadlockAlarm.silence();
+    this.#deadlockScheduler.cancel();
     this.#deadlocks.forget();
   }
 
-  #cancel(waiter: Waiter<Leased<C>>, reason: unknown): void {
+  #cancel(waiter: Waiter<LeasedClient<C>>, reason: unknown): void {
     this.counters.cancellations += 1;
-    this.#settle(waiter, this.#voice.cancelledError(reason, waiter.site));
+    this.#settle(waiter, this.#reporter.cancelledError(reason, waiter.site));
     // What was on its way for him alone is not waited for.
-    if (this.ending) this.#supply.pump();
+    if (this.ending) this.#connections.reconcile();
   }
 
-  #lookAtWaiters(): void {
+  #rejectOverdue(): void {
     const { late, next } = this.#waiters.overdue(this.#clock.now());
     for (const waiter of late) {
       this.counters.timeouts += 1;
       const afterMs = this.#clock.now() - waiter.since;
-      this.#settle(waiter, this.#voice.timeoutError(afterMs, waiter.site, this.#supply.lastError));
+      this.#settle(waiter, this.#reporter.timeoutError(afterMs, waiter.site, this.#connections.lastError));
     }
     if (this.#waiters.length === 0 && !this.ending) return;
-    this.#waiterAlarm.by(next);
-    this.#supply.pump();
+    this.#waiterScheduler.schedule(next);
+    this.#connections.reconcile();
   }
 
   /** An alarm that is set stays as it is: new waiters do not put the look off. */
   #watchForDeadlock(now: number): void {
-    if (this.#deadlocks.possible) this.#deadlockAlarm.by(this.#deadlocks.nextLook(now));
+    if (this.#deadlocks.possible) this.#deadlockScheduler.schedule(this.#deadlocks.nextLook(now));
   }
 
   /** In a deadlock one waiter fails, so that the others can go on. */
@@ -234,82 +240,82 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
     if (found) {
       const { waiter, held } = found;
       this.counters.selfDeadlocks += 1;
-      this.#settle(waiter, this.#voice.deadlockError(waiter.request.borrower, held.info(), waiter.site));
+      this.#settle(waiter, this.#reporter.deadlockError(waiter.request.borrower, held.info(), waiter.site));
     }
     this.#watchForDeadlock(now);
   }
 
-  // ---- what the supply says ------------------------------------------------------------------------------------------
+  // ---- what the connection set says ------------------------------------------------------------------------------------------
 
-  get waiting(): number {
+  get waitingCount(): number {
     return this.#waiters.length;
   }
 
-  serve(slot: Slot<C>): void {
+  onAvailable(entry: PoolEntry<C>): void {
     const waiter = this.#waiters.first;
     if (!waiter) return;
     this.#dismiss(waiter);
     const now = this.#clock.now();
-    waiter.resolve(this.#lend(slot, waiter.request, now, now - waiter.since, waiter.site));
+    waiter.resolve(this.#lease(entry, waiter.request, now, now - waiter.since, waiter.site));
   }
 
   /** A waiter fails with a dial's error when the dial began after it had asked: then every error is fresh. */
-  unserved(bornAt: number, cause: Error, passing: boolean): void {
+  onConnectFailed(bornAt: number, cause: Error, passing: boolean): void {
     for (const waiter of this.#waiters) {
       if (waiter.since > bornAt) break;
       if (passing && waiter.deadline !== Infinity && !waiter.request.failFast) continue;
-      this.counters.failedByDial += 1;
-      this.#settle(waiter, this.#voice.dialError(cause, waiter.site));
+      this.counters.failedByConnect += 1;
+      this.#settle(waiter, this.#reporter.connectError(cause, waiter.site));
     }
   }
 
-  wakeBy(due: number): void {
-    this.#waiterAlarm.by(due);
+  reconcileBy(due: number): void {
+    this.#waiterScheduler.schedule(due);
   }
 
-  keep(count: number): void {
+  rejectExcess(count: number): void {
     for (
       let waiter = this.#waiters.last;
       waiter && this.#waiters.length > count;
       waiter = this.#waiters.last
     ) {
       this.counters.closed += 1;
-      this.#settle(waiter, this.#voice.closedError(waiter.site, this.#supply.lastError));
+      this.#settle(waiter, this.#reporter.closedError(waiter.site, this.#connections.lastError));
     }
   }
 
-  rested(): void {
-    if (this.quiescent) this.#quiescence.hasCome();
+  onIdle(): void {
+    if (this.isQuiescent) this.#quiescence.notifyAll();
   }
 
   set exitsOnIdle(allowed: boolean) {
-    this.#supply.exitsOnIdle = allowed;
+    this.#connections.exitsOnIdle = allowed;
   }
 
   // ---- figures -------------------------------------------------------------------------------------------------------
 
   get ending(): boolean {
-    return this.#supply.ending;
+    return this.#connections.ending;
   }
 
   get ended(): boolean {
-    return this.#supply.ended;
+    return this.#connections.ended;
   }
 
-  get total(): number {
-    return this.#supply.total;
+  get totalCount(): number {
+    return this.#connections.totalCount;
   }
 
-  get idle(): number {
-    return this.#supply.idle;
+  get idleCount(): number {
+    return this.#connections.idleCount;
   }
 
-  get dialling(): number {
-    return this.#supply.dialling;
+  get connectingCount(): number {
+    return this.#connections.connecting;
   }
 
   get expiredCount(): number {
-    return this.#supply.expiredCount;
+    return this.#connections.expiredCount;
   }
 
   /** How long a connection may stay idle; `Infinity` is for ever. */
@@ -320,20 +326,20 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   /** The pool at this moment; costs the same however many connections and waiters there are. */
   snapshot(): PoolSnapshot {
     const { size, max } = this.#limits;
-    const { total, idle, dialling, checking, returning, generation } = this.#supply;
+    const { totalCount, idleCount, connecting, validating, resetting, generation } = this.#connections;
     const now = this.#clock.now();
     return {
       state: this.ended ? 'ended' : this.ending ? 'ending' : this.#draining ? 'draining' : 'open',
       size,
       maxOverflow: max - size,
       max,
-      total,
-      idle,
+      total: totalCount,
+      idle: idleCount,
       leased: this.leases.length,
-      dialling,
-      validating: checking,
-      returning,
-      overflow: Math.max(0, total - size),
+      connecting,
+      validating,
+      resetting,
+      overflow: Math.max(0, totalCount - size),
       waiting: this.#waiters.length,
       oldestLeaseMs: this.leases.head ? now - this.leases.head.since : 0,
       oldestWaiterMs: this.#waiters.first ? now - this.#waiters.first.since : 0,
@@ -357,13 +363,13 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
   }
 
   /** Nothing is out and nobody waits. */
-  get quiescent(): boolean {
+  get isQuiescent(): boolean {
     return this.leases.length === 0 && this.#waiters.length === 0;
   }
 
   /** Resolves when it is so, or when `timeoutMs` is over. */
   whenQuiescent(timeoutMs: number): Promise<void> {
-    if (this.quiescent) return Promise.resolve();
+    if (this.isQuiescent) return Promise.resolve();
     return this.#quiescence.wait(timeoutMs);
   }
 
@@ -371,8 +377,8 @@ export class PoolEngine<C extends PoolableClient> implements Demand<C> {
    * Lends no more, except, while `serving`, to those for whom a connection is on its way; the other waiters are rejected.
    * Resolves when what is out has come back and all is closed.
    */
-  async shut({ serving }: { serving: boolean }): Promise<void> {
-    await this.#supply.close(serving);
-    this.#leaseAlarm.silence();
+  async close({ serving }: { serving: boolean }): Promise<void> {
+    await this.#connections.close(serving);
+    this.#leaseScheduler.cancel();
   }
 }

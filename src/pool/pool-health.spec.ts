@@ -55,7 +55,7 @@ describe('validation', () => {
     expect(client.checks).toBe(1);
     await clock.pass(60_000);
     expect(client.checks).toBe(2);
-    jest.spyOn(client, 'check').mockRejectedValueOnce(new Error('gone'));
+    jest.spyOn(client, 'validate').mockRejectedValueOnce(new Error('gone'));
     await clock.pass(60_000);
     expect(pool.totalCount).toBe(0);
   });
@@ -349,8 +349,8 @@ describe('connections that are lost', () => {
   it('notices at the return that the server has ended the session, before the socket has said so', async () => {
     open();
     const client = await pool.acquire();
-    client.usable = false;
-    client.lostBy = new Error('FATAL');
+    client.isUsable = false;
+    client.closeReason = new Error('FATAL');
     client.release();
     expect(pool.snapshot()).toMatchObject({
       total: 0,
@@ -362,7 +362,7 @@ describe('connections that are lost', () => {
   it('does not take a goodbye of the borrower for an outage', async () => {
     open();
     const client = await pool.acquire();
-    client.usable = false;
+    client.isUsable = false;
     client.release();
     expect(pool.snapshot()).toMatchObject({
       total: 0,
@@ -375,7 +375,7 @@ describe('connections that are lost', () => {
     open();
     const client = await pool.acquire();
     client.release();
-    client.usable = false;
+    client.isUsable = false;
     expect(await pool.acquire()).not.toBe(client);
   });
 
@@ -383,7 +383,7 @@ describe('connections that are lost', () => {
     open({ size: 2 });
     const [stale, other] = (await fake.acquireAll(2)) as [Fake, Fake];
     other.release();
-    const check = jest.spyOn(other, 'check');
+    const check = jest.spyOn(other, 'validate');
     stale.cleaning = Promise.reject(Object.assign(new Error('standby'), { code: 'CONNECTION_STANDBY' }));
     stale.release();
     await settled();
@@ -414,7 +414,7 @@ describe('connections that are lost', () => {
     await settled();
     const fresh = await pool.acquire();
     const check = jest
-      .spyOn(fresh, 'check')
+      .spyOn(fresh, 'validate')
       .mockRejectedValueOnce(Object.assign(new Error('standby'), { code: 'CONNECTION_STANDBY' }));
     fresh.release();
     await clock.pass(501);
@@ -448,7 +448,7 @@ describe('connections that are lost', () => {
     client.lose();
     await settled();
     expect(waiting.client).toBe(server.clients[1]);
-    expect(pool.snapshot()).toMatchObject({ returning: 0, leased: 1 });
+    expect(pool.snapshot()).toMatchObject({ resetting: 0, leased: 1 });
   });
 
   it('closes a connection that is given back with an error, or with true', async () => {

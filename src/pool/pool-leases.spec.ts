@@ -30,7 +30,7 @@ describe('leaks', () => {
       return pool.acquire({ borrower: 'GET /users' });
     }
     const client = await usersController();
-    client.transaction = 'T';
+    client.transactionStatus = 'T';
     client.lastSql = 'SELECT 1';
     await clock.pass(1_999);
     expect(fake.warnings).toEqual([]);
@@ -57,10 +57,10 @@ describe('leaks', () => {
   it('takes a connection that runs a statement for no leak, and looks again once that has ended', async () => {
     open({ leakThresholdMs: 2_000 });
     const client = await pool.acquire({ borrower: 'GET /report' });
-    client.quiet = false;
+    client.isReadyForQuery = false;
     await clock.pass(9_000);
     expect(fake.warnings).toEqual([]);
-    client.quiet = true;
+    client.isReadyForQuery = true;
     await clock.pass(2_000);
     expect(fake.codes()).toEqual(['CONNECTION_LEAK']);
     client.release();
@@ -154,7 +154,7 @@ describe('leaks', () => {
     if (lease) lease.borrower = 'GET /orders/:id';
     await clock.pass(50);
     const inTransaction = (['I', 'T', 'E', null] as const).map((status) => {
-      client.transaction = status;
+      client.transactionStatus = status;
       return pool.leases()[0]?.inTransaction;
     });
     expect(inTransaction).toEqual([false, true, true, false]);
@@ -229,7 +229,7 @@ describe('the end', () => {
     const fourth = watch(pool.acquire({ signal: givesUp.signal }));
     const beyond = watch(pool.acquire());
     await settled();
-    expect(pool.snapshot()).toMatchObject({ dialling: 2, validating: 1, returning: 1 });
+    expect(pool.snapshot()).toMatchObject({ connecting: 2, validating: 1, resetting: 1 });
     const ended = jest.fn();
     void pool.end().then(ended);
     await settled();
@@ -237,7 +237,7 @@ describe('the end', () => {
     givesUp.abort();
     await settled();
     expect(fourth.error?.code).toBe('POOL_ACQUIRE_CANCELLED');
-    expect(pool.snapshot()).toMatchObject({ state: 'ending', total: 3, waiting: 3, dialling: 1 });
+    expect(pool.snapshot()).toMatchObject({ state: 'ending', total: 3, waiting: 3, connecting: 1 });
     checked.answerCheck();
     cleaned.done();
     server.clients[2]?.answer();
@@ -290,7 +290,7 @@ describe('the end', () => {
       await halfway();
       const asked = [1, 2, 3].map(() => watch(pool.acquire()));
       await settled();
-      expect(pool.snapshot()).toMatchObject({ dialling: 1, validating: 1, returning: 1 });
+      expect(pool.snapshot()).toMatchObject({ connecting: 1, validating: 1, resetting: 1 });
       if (ended) void pool.end();
       await settled();
       expect(pool.snapshot().waiting).toBe(3);

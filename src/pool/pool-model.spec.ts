@@ -5,7 +5,7 @@ import { FakePool } from '../../test/support/fake-pool.js';
 import type { Fake } from '../../test/support/fake-pool.js';
 import { settled } from '../../test/support/virtual-clock.js';
 import type { PoolOptions } from './pool.options.js';
-import type { WorkUnit } from './waiters.js';
+import type { WorkUnit } from './waiters/waiter-queue.js';
 
 /** What can happen to a pool; numbers choose among those to whom it can happen. */
 type Step =
@@ -131,16 +131,16 @@ class Model {
   readonly max: number;
   readonly acquireTimeoutMs: number | undefined;
   /** Dials that failed, and were followed by others that had learnt from it. */
-  redials = 0;
+  reconnects = 0;
   ending = false;
 
   constructor(options: PoolOptions<FakeClient> & { size: number; maxOverflow: number }) {
-    const redial = ({ message }: Error) => {
+    const retryConnect = ({ message }: Error) => {
       if (message !== 'too much said') return false;
-      this.redials += 1;
+      this.reconnects += 1;
       return true;
     };
-    this.fake = new FakePool({ ...options, redial });
+    this.fake = new FakePool({ ...options, retryConnect });
     for (const parent of [...this.units]) this.units.push({ parent });
     this.fake.server.slow = true;
     this.fake.server.slowChecks = true;
@@ -203,7 +203,7 @@ class Model {
         break;
       case 'diesSilently': {
         const client = among(server.open, step.which);
-        if (client) client.usable = false;
+        if (client) client.isUsable = false;
         break;
       }
       case 'pass':
@@ -258,14 +258,14 @@ class Model {
           // No barging: whoever is served has nobody before him who waits.
           for (const other of this.waiting) expect(other.number).toBeGreaterThan(asked.number);
           expect(this.held).not.toContain(client);
-          expect(client.usable || client.lostBy !== undefined || client.closed).toBe(true);
+          expect(client.isUsable || client.closeReason !== undefined || client.closed).toBe(true);
           this.held.push(client);
           this.holders.set(client, { holder: this.units[holder], since: this.fake.clock.now() });
         },
         ({ code, cause }: { code?: string; cause?: { code?: string } }) => {
           settle();
           if (code === 'POOL_SELF_DEADLOCK') this.checkDeadlock();
-          if (code !== 'POOL_DIAL_FAILED' || cause?.code !== '57P03') return;
+          if (code !== 'POOL_CONNECT_FAILED' || cause?.code !== '57P03') return;
           const waitsForEver = deadlineMs === undefined && this.acquireTimeoutMs === 0;
           expect(failFast || waitsForEver).toBe(true);
         },
@@ -287,15 +287,15 @@ class Model {
   check(): void {
     const { pool, server, clock } = this.fake;
     const now = pool.snapshot();
-    expect(now.total).toBe(now.idle + now.leased + now.dialling + now.validating + now.returning);
+    expect(now.total).toBe(now.idle + now.leased + now.connecting + now.validating + now.resetting);
     expect(now.total).toBeLessThanOrEqual(this.max);
     expect(now.leased).toBe(this.held.length);
     expect(now.waiting).toBe(this.waiting.size);
     expect(
-      Math.min(now.idle, now.dialling, now.validating, now.returning, now.waiting),
+      Math.min(now.idle, now.connecting, now.validating, now.resetting, now.waiting),
     ).toBeGreaterThanOrEqual(0);
     // Whatever is open is the pool's: nothing is forgotten.
-    const leftOver = server.open.filter((client) => client.usable).length;
+    const leftOver = server.open.filter((client) => client.isUsable).length;
     expect(leftOver).toBeLessThanOrEqual(now.total);
     const { counters } = now;
     expect(counters.selfDeadlocks).toBe(this.deadlocks);
@@ -304,7 +304,7 @@ class Model {
         counters.timeouts +
         counters.cancellations +
         counters.refused +
-        counters.failedByDial +
+        counters.failedByConnect +
         counters.selfDeadlocks +
         counters.closed +
         // An acquire of a pool that has ended is refused without being counted.
@@ -315,14 +315,14 @@ class Model {
     // Each dial comes to one end.
     if (!this.ending)
       expect(server.clients.length).toBe(
-        now.dialling + counters.created + counters.dialFailures + this.redials,
+        now.connecting + counters.created + counters.connectFailures + this.reconnects,
       );
-    // Demand is never without supply on its way, unless a dial has failed; then another one is due before long.
-    const onTheirWay = now.dialling + now.validating + now.returning;
+    // Demand is never without connection set on its way, unless a dial has failed; then another one is due before long.
+    const onTheirWay = now.connecting + now.validating + now.resetting;
     // After the end each who waits has one on its way, and nothing else is.
     if (this.ending) expect([onTheirWay, now.idle]).toEqual([now.waiting, 0]);
     else if (now.waiting > onTheirWay && now.total < this.max) {
-      expect(counters.dialFailures).toBeGreaterThan(0);
+      expect(counters.connectFailures).toBeGreaterThan(0);
       expect(clock.nextHolding).toBeLessThanOrEqual(1_000);
     }
     // What is idle while somebody waits is not good enough, and what is asked may be enough.

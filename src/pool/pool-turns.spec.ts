@@ -77,7 +77,7 @@ describe('a connection that is used after it was given back', () => {
     const [late, other] = (await fake.acquireAll(2)) as [Fake, Fake];
     other.release();
     late.release();
-    late.transaction = status;
+    late.transactionStatus = status;
     late.lastSql = 'BEGIN';
     expect(await pool.acquire()).toBe(other);
     await settled();
@@ -89,10 +89,10 @@ describe('a connection that is used after it was given back', () => {
   });
 
   it.each([
-    ['runs a statement', 'smart', 'ran a statement', { quiet: false }],
-    ['runs a statement', 'rollback', 'ran a statement', { quiet: false }],
-    ['has its session changed', 'smart', 'had its session changed', { dirty: true }],
-    ['has its session changed', 'discard', 'had its session changed', { dirty: true }],
+    ['runs a statement', 'smart', 'ran a statement', { isReadyForQuery: false }],
+    ['runs a statement', 'rollback', 'ran a statement', { isReadyForQuery: false }],
+    ['has its session changed', 'smart', 'had its session changed', { isSessionChanged: true }],
+    ['has its session changed', 'discard', 'had its session changed', { isSessionChanged: true }],
   ] as const)('and %s is lent to nobody, with reset %s', async (_, reset, found, state) => {
     const { pool, server, warnings } = open({ max: 1, reset });
     const client = (await pool.acquire()) as Fake;
@@ -109,9 +109,9 @@ describe('a connection that is used after it was given back', () => {
   });
 
   it.each([
-    ['none', { quiet: false }],
-    ['none', { dirty: true }],
-    ['rollback', { dirty: true }],
+    ['none', { isReadyForQuery: false }],
+    ['none', { isSessionChanged: true }],
+    ['rollback', { isSessionChanged: true }],
   ] as const)('is lent where the reset %s leaves it as it came back: %j', async (reset, state) => {
     const { pool, warnings } = open({ max: 1, reset });
     const client = await pool.acquire();
@@ -126,7 +126,7 @@ describe('a connection that is used after it was given back', () => {
     const { pool, clock, warnings } = open({ max: 1, min: 1, keepaliveMs: 30_000 });
     const client = (await pool.acquire()) as Fake;
     client.release();
-    client.quiet = false;
+    client.isReadyForQuery = false;
     await clock.pass(30_000);
     expect([client.checks, client.closed]).toEqual([0, true]);
     expect(warnings).toMatchObject([{ code: 'USED_AFTER_RELEASE' }]);
@@ -137,10 +137,10 @@ describe('a connection that is used after it was given back', () => {
     await settled();
     const client = server.clients[0] as Fake;
     expect(pool.snapshot().idle).toBe(1);
-    Object.assign(client, { quiet: false, dirty: true, transaction: 'T' });
+    Object.assign(client, { isReadyForQuery: false, isSessionChanged: true, transactionStatus: 'T' });
     expect(await pool.acquire()).toBe(client);
     expect(warnings).toEqual([]);
-    client.transaction = 'I';
+    client.transactionStatus = 'I';
     client.release();
   });
 });
@@ -152,7 +152,7 @@ describe('listeners and hooks', () => {
     pool.once('connect', () => void ended.push(pool.end()));
     const asked = [watch(pool.acquire()), watch(pool.acquire())];
     await settled();
-    expect(pool.snapshot()).toMatchObject({ state: 'ending', leased: 2, dialling: 0 });
+    expect(pool.snapshot()).toMatchObject({ state: 'ending', leased: 2, connecting: 0 });
     for (const { client } of asked) client?.release();
     await Promise.all(ended);
     expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { shutdown: 2 } });
@@ -171,10 +171,10 @@ describe('listeners and hooks', () => {
     expect(drained).toHaveLength(1);
     asked[0]?.client?.release();
     expect(asked[1]?.error?.code).toBe('POOL_CLOSED');
-    const { total, dialling, counters } = pool.snapshot();
-    expect({ total, dialling, created: counters.created, shutdown: counters.destroyed.shutdown }).toEqual({
+    const { total, connecting, counters } = pool.snapshot();
+    expect({ total, connecting, created: counters.created, shutdown: counters.destroyed.shutdown }).toEqual({
       total: 0,
-      dialling: 0,
+      connecting: 0,
       created: 1,
       shutdown: 1,
     });
@@ -184,7 +184,7 @@ describe('listeners and hooks', () => {
     const { pool, server } = open({ max: 1 });
     pool.once('connect', (client: Fake) => client.lose());
     const client = await pool.acquire();
-    expect([client.usable, server.clients.length]).toEqual([true, 2]);
+    expect([client.isUsable, server.clients.length]).toEqual([true, 2]);
     client.release();
   });
 
@@ -239,7 +239,7 @@ describe('dials that fail together', () => {
       client.answer(new Error('refused'));
     }
     await settled();
-    expect(first.every(({ error }) => error?.code === 'POOL_DIAL_FAILED')).toBe(true);
+    expect(first.every(({ error }) => error?.code === 'POOL_CONNECT_FAILED')).toBe(true);
     const later = watch(pool.acquire());
     await clock.pass(10);
     expect(server.clients.length).toBe(16);
@@ -247,7 +247,7 @@ describe('dials that fail together', () => {
     await settled();
     const last = watch(pool.acquire());
     await clock.pass(19);
-    expect([later.error?.code, server.clients.length]).toEqual(['POOL_DIAL_FAILED', 16]);
+    expect([later.error?.code, server.clients.length]).toEqual(['POOL_CONNECT_FAILED', 16]);
     await clock.pass(1);
     server.clients[16]?.answer();
     await settled();

@@ -1,10 +1,10 @@
 import { DatabaseConfigError } from '../database.errors.js';
 import type { ConfigProblem } from '../database.errors.js';
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
-import type { ResetMode } from '../connection/restore.js';
-import type { Clock } from './clock.js';
-import type { Leased, PoolableClient } from './link.js';
-import type { PoolWarning } from './warnings.js';
+import type { ResetMode } from '../connection/session/reset.js';
+import type { Clock } from './support/clock.js';
+import type { LeasedClient, PoolableClient } from './connections/pooled-connection.js';
+import type { PoolWarning } from './reporting/pool-warning.js';
 
 /** How many connections, for how long, and what is done to them. Names of `pg-pool` stand below ours. */
 export interface PoolLimitsOptions {
@@ -136,12 +136,12 @@ export interface PoolOptions<C extends PoolableClient = Connection>
   /** The class of the connections. @defaultValue `Connection` */
   Client?: new (options: never) => C;
   /** Further options of the client, asked for at each dial: what an earlier dial has taught can change them. */
-  dialOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
+  connectOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
   /**
-   * Asked when a dial has failed: whether the failure has changed `dialOptions`, so that another dial is to follow at once.
+   * Asked when a dial has failed: whether the failure has changed `connectOptions`, so that another dial is to follow at once.
    * Then it counts as no failure.
    */
-  redial?: (error: Error) => boolean;
+  retryConnect?: (error: Error) => boolean;
   /**
    * What the errors of the pool say of a failed dial: in place of its own words, and as their `hint`.
    * @defaultValue the message of the failure, and no hint
@@ -150,7 +150,7 @@ export interface PoolOptions<C extends PoolableClient = Connection>
   /** Prepares a new connection; a rejection fails the dial, and the dial's deadline bounds it. */
   onConnect?: (client: C) => unknown;
   /** As `onConnect`, by callback, after it. */
-  verify?: (client: Leased<C>, done: (error?: Error | null) => void) => void;
+  verify?: (client: LeasedClient<C>, done: (error?: Error | null) => void) => void;
   /** Hears in words what the pool does with its connections, for debugging: opening, opened, validating, closing and why. */
   log?: (message: string, ...details: unknown[]) => void;
   /**

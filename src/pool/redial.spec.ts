@@ -10,17 +10,17 @@ describe('a dial that has taught how to dial', () => {
     const asked: Error[] = [];
     const fake = new FakePool({
       ...options,
-      dialOptions: () => ({ application_name: word }),
-      redial: (error) => {
+      connectOptions: () => ({ application_name: word }),
+      retryConnect: (error) => {
         asked.push(error);
         if (learns) {
           word = 'enough';
-          fake.server.dialError = undefined;
+          fake.server.connectError = undefined;
         }
         return learns;
       },
     });
-    fake.server.dialError = new Error('too much');
+    fake.server.connectError = new Error('too much');
     return { fake, asked };
   };
 
@@ -31,7 +31,7 @@ describe('a dial that has taught how to dial', () => {
       fake.server.clients.map(({ options }) => (options as { application_name: string }).application_name),
     ).toEqual(['too much', 'enough']);
     expect(asked).toHaveLength(1);
-    expect(fake.pool.snapshot().counters.dialFailures).toBe(0);
+    expect(fake.pool.snapshot().counters.connectFailures).toBe(0);
     expect(fake.codes()).toEqual([]);
     client.release();
     await fake.close();
@@ -41,14 +41,14 @@ describe('a dial that has taught how to dial', () => {
     const { fake } = refusing(true, { minIdle: 2 });
     await fake.clock.pass(0);
     expect(fake.pool.idleCount).toBe(2);
-    expect(fake.pool.snapshot().counters.dialFailures).toBe(0);
+    expect(fake.pool.snapshot().counters.connectFailures).toBe(0);
     await fake.close();
   });
 
   it('is a failure when nothing was learnt', async () => {
     const { fake } = refusing(false);
-    await expect(fake.pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
-    expect(fake.pool.snapshot().counters.dialFailures).toBe(1);
+    await expect(fake.pool.acquire()).rejects.toMatchObject({ code: 'POOL_CONNECT_FAILED' });
+    expect(fake.pool.snapshot().counters.connectFailures).toBe(1);
     await fake.close();
   });
 
@@ -66,7 +66,7 @@ describe('a dial that has taught how to dial', () => {
   });
 });
 
-it.each(['redial', 'explain'] as const)(
+it.each(['retryConnect', 'explain'] as const)(
   'fails who waits for a dial also when %s throws, and lets that surface on its own',
   async (hook) => {
     const thrown = new Set<string>();
@@ -82,14 +82,14 @@ it.each(['redial', 'explain'] as const)(
         throw new Error(`from ${hook}`);
       },
     });
-    fake.server.dialError = new Error('refused');
+    fake.server.connectError = new Error('refused');
     await expect(fake.pool.acquire()).rejects.toMatchObject({
-      code: 'POOL_DIAL_FAILED',
+      code: 'POOL_CONNECT_FAILED',
       message: expect.stringContaining('Could not open a connection: refused'),
     });
     nextTick.mockRestore();
     expect([...thrown]).toEqual([`Error: from ${hook}`]);
-    expect(fake.pool.snapshot()).toMatchObject({ total: 0, waiting: 0, counters: { dialFailures: 1 } });
+    expect(fake.pool.snapshot()).toMatchObject({ total: 0, waiting: 0, counters: { connectFailures: 1 } });
     await fake.close();
   },
 );

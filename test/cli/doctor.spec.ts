@@ -2,17 +2,20 @@ import { spawnSync } from 'node:child_process';
 import dns from 'node:dns';
 import { once } from 'node:events';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { run } from '../../src/cli/commands.js';
-import { type CertificateAuthority, createAuthority } from '../support/certificates.js';
+import { createAuthority } from '../support/certificates.js';
+import type { CertificateAuthority } from '../support/certificates.js';
 import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
 import { startPgBouncer } from '../support/pgbouncer.js';
 import { freePort } from '../support/ports.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 const PASSWORD = `p@ss%"w'\\rd`;
 
@@ -191,7 +194,7 @@ describe('the doctor', () => {
     expect(await server.sql(`SELECT 1 FROM pg_stat_activity WHERE usename = 'app'`)).toEqual([]);
   });
 
-  describe('ends at the first failure, with its meaning, a cure, and an exit code by class:', () => {
+  describe('ends at the first failure, with its meaning, a hint, and an exit code by class:', () => {
     const expectFailure = async (args: string[], code: number, name: string, words: RegExp) => {
       const { code: found, names, out } = await examine(['doctor', ...args]);
       expect({ code: found, last: names.at(-1), out }).toEqual({
@@ -299,7 +302,7 @@ describe('the doctor', () => {
       expect(report.checks.at(-1)).toMatchObject({
         name: 'login',
         status: 'failed',
-        diagnosis: { code: 'PASSWORD_WRONG', cure: expect.any(String) },
+        diagnosis: { code: 'PASSWORD_WRONG', hint: expect.any(String) },
       });
     });
   });

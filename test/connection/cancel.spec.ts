@@ -3,8 +3,8 @@ import { once } from 'node:events';
 import { Socket, createServer } from 'node:net';
 import type { Server } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Connection } from '../../src/pool.js';
-import type { ConnectionOptions } from '../../src/pool.js';
+import { Connection } from '../../src/pool/index.js';
+import type { ConnectionOptions } from '../../src/pool/index.js';
 import { createAuthority } from '../support/certificates.js';
 import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
@@ -58,9 +58,9 @@ async function cancelsWhatRuns(): Promise<void> {
   await connection.cancelRunning();
   expect(strangers).toBe(0);
   await cancelled;
-  await connection.whenQuiet();
+  await connection.whenReadyForQuery();
   // The server has confirmed the cancel, over TLS too: the connection may be lent again.
-  expect(connection.restore('smart', 1_000)).toBeUndefined();
+  expect(connection.reset('smart', 1_000)).toBeUndefined();
 }
 
 describe('a cancel', () => {

@@ -4,8 +4,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import pg from 'pg';
 import Cursor from 'pg-cursor';
 import { from as copyFrom } from 'pg-copy-streams';
-import { Connection } from '../../src/pool.js';
-import type { ConnectionOptions } from '../../src/pool.js';
+import { Connection } from '../../src/pool/index.js';
+import type { ConnectionOptions } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -159,33 +159,37 @@ describe('quiet', () => {
     const seen: unknown[] = [];
     await new Promise<void>((resolve) => {
       connection.query('BEGIN; SELECT 1/0', (error: Error) => {
-        seen.push((error as { code?: string }).code, connection.quiet, connection.transaction);
+        seen.push(
+          (error as { code?: string }).code,
+          connection.isReadyForQuery,
+          connection.transactionStatus,
+        );
         resolve();
       });
     });
     expect(wire.stream).toBeDefined();
     expect(seen).toEqual(['22012', false, 'I']);
-    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
-    expect([connection.quiet, connection.transaction]).toEqual([true, 'I']);
+    expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
+    expect([connection.isReadyForQuery, connection.transactionStatus]).toEqual([true, 'I']);
   });
 
   it('is not said while a statement is queued or sent', async () => {
     const connection = await open();
     const first = connection.query('SELECT 1');
-    expect(connection.quiet).toBe(false);
+    expect(connection.isReadyForQuery).toBe(false);
     const second = connection.query('SELECT 2');
     await first;
-    expect(connection.quiet).toBe(false);
+    expect(connection.isReadyForQuery).toBe(false);
     await second;
-    expect(connection.quiet).toBe(true);
+    expect(connection.isReadyForQuery).toBe(true);
   });
 
   it('is waited for at the return of a connection whose BEGIN is still under way', async () => {
     const connection = await open();
     void connection.query('BEGIN');
-    expect(connection.transaction).toBe('I');
-    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
-    expect(connection.transaction).toBe('I');
+    expect(connection.transactionStatus).toBe('I');
+    expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
+    expect(connection.transactionStatus).toBe('I');
   });
 });
 
@@ -200,8 +204,8 @@ describe('the return', () => {
     await clean.query('BEGIN');
     await clean.query('SET LOCAL search_path TO x');
     await clean.query('COMMIT');
-    expect(clean.restore('smart', 5_000)).toBeUndefined();
-    expect(clean.dirty).toBe(false);
+    expect(clean.reset('smart', 5_000)).toBeUndefined();
+    expect(clean.isSessionChanged).toBe(false);
   });
 
   it.each([
@@ -212,9 +216,9 @@ describe('the return', () => {
   ])('undoes %s', async (_, text) => {
     const connection = await open({ session: { 'app.note': 'ours' } });
     await connection.query(text);
-    expect(connection.dirty).toBe(true);
-    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
-    expect(connection.dirty).toBe(false);
+    expect(connection.isSessionChanged).toBe(true);
+    expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(connection.isSessionChanged).toBe(false);
     expect(await setting(connection, 'app.note')).toBe('ours');
   });
 
@@ -225,7 +229,7 @@ describe('the return', () => {
     await connection.query('PREPARE p AS SELECT 1');
     await connection.query('SELECT pg_advisory_lock(42)');
     await connection.query('SET ROLE app');
-    await connection.restore('smart', 5_000);
+    await connection.reset('smart', 5_000);
     const { rows } = await connection.query(`SELECT
       (SELECT count(*)::int FROM pg_listening_channels()) AS channels,
       to_regclass('pg_temp.scratch') AS scratch,
@@ -238,13 +242,13 @@ describe('the return', () => {
   it('undoes an advisory lock whose statement failed after it was taken', async () => {
     const connection = await open();
     await connection.query('SELECT pg_advisory_lock(43), 1/(SELECT 0)').catch(() => undefined);
-    expect(await connection.restore('smart', 5_000)).toMatchObject({ cleared: true });
+    expect(await connection.reset('smart', 5_000)).toMatchObject({ cleared: true });
   });
 
   it('keeps a role of its own in force', async () => {
     const connection = await open({ session: { role: 'app' } });
     await connection.query("SET app.note = 'x'");
-    await connection.restore('smart', 5_000);
+    await connection.reset('smart', 5_000);
     expect(await setting(connection, 'role')).toBe('app');
   });
 
@@ -256,9 +260,9 @@ describe('the return', () => {
     void connection.query('LISTEN always');
     connection.finishSetup();
     await connection.query('SELECT 1');
-    expect(connection.dirty).toBe(false);
+    expect(connection.isSessionChanged).toBe(false);
     await connection.query("SET app.note = 'from a borrower'; SET app.other = 'too'");
-    expect(await connection.restore('smart', 5_000)).toMatchObject({ cleared: true });
+    expect(await connection.reset('smart', 5_000)).toMatchObject({ cleared: true });
     expect(await setting(connection, 'app.note')).toBe('from a hook');
     expect(await setting(connection, 'app.other')).toBe('from a hook');
     const { rows } = await connection.query('SELECT pg_listening_channels() AS channel');
@@ -270,7 +274,7 @@ describe('the return', () => {
     const named = { name: 'one', text: 'SELECT 1 AS one' };
     await connection.query(named);
     await connection.query("SET app.note = 'x'");
-    await connection.restore('smart', 5_000);
+    await connection.reset('smart', 5_000);
     expect((await connection.query(named)).rows).toEqual([{ one: 1 }]);
     await connection.query('DISCARD ALL');
     expect((await connection.query(named)).rows).toEqual([{ one: 1 }]);
@@ -280,29 +284,29 @@ describe('the return', () => {
     const connection = await open();
     const named = { name: 'config', text: 'SELECT set_config($1, $2, false)', values: ['app.note', 'x'] };
     await connection.query(named);
-    await connection.restore('rollback', 5_000);
-    expect(connection.dirty).toBe(true);
+    await connection.reset('rollback', 5_000);
+    expect(connection.isSessionChanged).toBe(true);
     const again = await open();
     await again.query({ name: 'lock', text: 'SELECT pg_advisory_lock($1)', values: [1] });
-    await again.restore('smart', 5_000);
+    await again.reset('smart', 5_000);
     await again.query({ name: 'lock', text: 'SELECT pg_advisory_lock($1)', values: [1] });
-    expect(again.dirty).toBe(true);
+    expect(again.isSessionChanged).toBe(true);
   });
 
   it('rolls back and clears in one return', async () => {
     const connection = await open();
     await connection.query("BEGIN; SET app.note = 'x'");
-    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: true });
+    expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: true, cleared: true });
   });
 
   it('does as its mode says', async () => {
     const connection = await open();
     await connection.query("SET app.note = 'x'");
-    expect(connection.restore('none', 5_000)).toBeUndefined();
-    expect(connection.restore('rollback', 5_000)).toBeUndefined();
+    expect(connection.reset('none', 5_000)).toBeUndefined();
+    expect(connection.reset('rollback', 5_000)).toBeUndefined();
     expect(await setting(connection, 'app.note')).toBe('x');
     const discard = await open();
-    expect(await discard.restore('discard', 5_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(await discard.reset('discard', 5_000)).toEqual({ rolledBack: false, cleared: true });
   });
 
   it('waits for a cancel that is still under way, which would hit the statement of the next borrower', async () => {
@@ -312,8 +316,8 @@ describe('the return', () => {
     const asked = connection.query('SELECT pg_sleep(0.2)');
     const cancelled = connection.cancelRunning(5_000).then(() => order.push('cancelled'));
     await asked;
-    expect(connection.quiet).toBe(true);
-    const restored = connection.restore('smart', 5_000)?.then(() => order.push('restored'));
+    expect(connection.isReadyForQuery).toBe(true);
+    const restored = connection.reset('smart', 5_000)?.then(() => order.push('restored'));
     // A round trip of somebody else: time enough for a restore that does not wait.
     await database.sql('SELECT 1');
     await proxy.pass();
@@ -324,7 +328,7 @@ describe('the return', () => {
   it('is bounded: a statement that does not end makes it fail', async () => {
     const connection = await open();
     const sleeping = connection.query('SELECT pg_sleep(60)').catch((error: Error) => error);
-    await expect(connection.restore('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+    await expect(connection.reset('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
     await connection.terminate(new Error('enough'));
     expect(await sleeping).toMatchObject({ message: expect.any(String) });
   });
@@ -334,25 +338,25 @@ describe('the return', () => {
     await connection.query('CREATE TABLE fed (id int)');
     const stream = connection.query(copyFrom('COPY fed FROM STDIN'));
     stream.on('error', () => undefined);
-    await expect(connection.restore('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
+    await expect(connection.reset('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
   });
 
   it('fails when the connection ends meanwhile', async () => {
     const connection = await open();
     connection.query('SELECT pg_sleep(60)').catch(() => undefined);
-    const failed = expect(connection.restore('smart', 30_000)).rejects.toThrow();
+    const failed = expect(connection.reset('smart', 30_000)).rejects.toThrow();
     await database.sql('SELECT pg_terminate_backend($1)', [pidOf(connection)]);
     await failed;
-    expect(connection.usable).toBe(false);
+    expect(connection.isUsable).toBe(false);
   });
 
   it('takes a write that was refused as read-only for what it is, when the server is a primary', async () => {
     const connection = await open();
     await connection.query('BEGIN READ ONLY');
     await expect(connection.query('CREATE TABLE nowhere (id int)')).rejects.toMatchObject({ code: '25006' });
-    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
-    expect(connection.usable).toBe(true);
-    await expect(connection.check(5_000, true)).resolves.toBeUndefined();
+    expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
+    expect(connection.isUsable).toBe(true);
+    await expect(connection.validate(5_000, true)).resolves.toBeUndefined();
   });
 });
 
@@ -360,15 +364,15 @@ describe('the end of a statement', () => {
   it('comes from the server first', async () => {
     const connection = await open({ statement_timeout: 50, statementGraceMs: 10_000 });
     await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
-    expect(connection.usable).toBe(true);
+    expect(connection.isUsable).toBe(true);
   });
 
   it('holds for the next borrower when the one before has set another one for his transaction', async () => {
     const connection = await open({ statement_timeout: 500, statementGraceMs: 500 });
     for (const statement of ['BEGIN', 'SET LOCAL statement_timeout = 0', 'COMMIT'])
       await connection.query(statement);
-    expect(connection.restore('smart', 1_000)).toBeUndefined();
-    connection.lent();
+    expect(connection.reset('smart', 1_000)).toBeUndefined();
+    connection.onAcquired();
     proxy.freeze();
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
@@ -382,7 +386,7 @@ describe('the end of a statement', () => {
       message: expect.stringMatching(/Query read timeout: no answer within 100 ms, SQL SELECT 1;/),
     });
     await ended;
-    expect(connection.usable).toBe(false);
+    expect(connection.isUsable).toBe(false);
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
@@ -390,7 +394,7 @@ describe('the end of a statement', () => {
     const connection = await open({ query_timeout: 1_000 });
     const asked = connection.query('SELECT pg_sleep(60)');
     await expect(asked).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
-    expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: false, cleared: false });
+    expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: false, cleared: false });
     expect((await connection.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     const running = await database.sql(
       "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND state = 'active' AND query LIKE '%pg_sleep%'",
@@ -403,7 +407,7 @@ describe('the end of a statement', () => {
     const connection = await open({ statementLimitMs: 500 });
     await connection.query('SET statement_timeout = 0');
     expect((await connection.query('SELECT 1 AS one FROM pg_sleep(0.8)')).rows).toEqual([{ one: 1 }]);
-    await connection.restore('smart', 5_000);
+    await connection.reset('smart', 5_000);
     await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
@@ -424,7 +428,7 @@ describe('the end of a statement', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_200));
     expect(await cursor.read(1)).toEqual([{ n: 2 }]);
     await cursor.close();
-    expect(connection.usable).toBe(true);
+    expect(connection.isUsable).toBe(true);
     // Not even a cancel was sent.
     expect(proxy.total).toBe(1);
   });
@@ -435,7 +439,7 @@ describe('the end of a statement', () => {
     await cursor.read(1);
     proxy.freeze();
     await expect(cursor.read(1)).rejects.toThrow();
-    expect(connection.usable).toBe(false);
+    expect(connection.isUsable).toBe(false);
   });
 
   it('counts for each of the statements that are queued', async () => {
@@ -457,7 +461,7 @@ describe('the end of a connection', () => {
     const seen: unknown[] = [];
     const failed = new Promise<void>((resolve) => {
       connection.query('SELECT pg_sleep(60)', (error: Error) => {
-        seen.push((error as { code?: string }).code, connection.usable, connection.lostBy === error);
+        seen.push((error as { code?: string }).code, connection.isUsable, connection.closeReason === error);
         resolve();
       });
     });
@@ -472,13 +476,13 @@ describe('the end of a connection', () => {
     await expect(
       connection.query("DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '08006'; END $$"),
     ).rejects.toMatchObject({ code: '08006' });
-    expect(connection.usable).toBe(true);
+    expect(connection.isUsable).toBe(true);
   });
 
   it('after a goodbye of ours is no loss', async () => {
     const connection = await open();
     await connection.close();
-    expect([connection.usable, connection.lostBy]).toEqual([false, undefined]);
+    expect([connection.isUsable, connection.closeReason]).toEqual([false, undefined]);
     await connection.close();
   });
 
@@ -563,6 +567,6 @@ describe('the end of a connection', () => {
   it('does not wait for a check without an answer', async () => {
     const connection = await open();
     proxy.freeze();
-    await expect(connection.check(50)).rejects.toMatchObject({ code: 'CONNECTION_SILENT' });
+    await expect(connection.validate(50)).rejects.toMatchObject({ code: 'CONNECTION_SILENT' });
   });
 });

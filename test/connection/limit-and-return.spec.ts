@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { to as copyTo } from 'pg-copy-streams';
 import QueryStream from 'pg-query-stream';
-import { ConnectionPool } from '../../src/pool.js';
+import { ConnectionPool } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
@@ -73,7 +73,7 @@ it('a connection whose cancel was sent and not confirmed is destroyed at its ret
     await Promise.all([client.cancelRunning(100), frozen]);
     await database.sql('SELECT pg_cancel_backend($1)', [processID]);
     await statement;
-    await client.whenQuiet();
+    await client.whenReadyForQuery();
     client.release();
     const next = await pool.connect();
     expect((next as unknown as { processID: number }).processID).not.toBe(processID);

@@ -1,19 +1,23 @@
 import { describe, expect, it } from '@jest/globals';
-import { readEnvironment } from '../../src/config/environment.js';
-import { isLocalHost, isThisMachine } from '../../src/config/local-host.js';
-import { loginMethods } from '../../src/config/login-methods.js';
+import { readEnvironment } from '../../src/config/environment/environment.js';
+import { isLocalHost, isThisMachine } from '../../src/config/url/local-host.js';
+import { loginMethods } from '../../src/config/settings/login-methods.js';
 import { nearMiss } from '../../src/config/near-miss.js';
-import { neonHost } from '../../src/config/neon.js';
-import { readPem } from '../../src/config/pem.js';
-import { shapeOf } from '../../src/config/shape.js';
-import { hostName, parseDatabaseUrl } from '../../src/config/url.js';
-import { isDisconnect } from '../../src/connection/disconnect.js';
-import { startupOptions } from '../../src/connection/session-settings.js';
-import { tagLeavesState, textLeavesState, textSetsTimeLimit } from '../../src/connection/session-state.js';
-import { isSingleRepeatableStatement } from '../../src/connection/sql-text.js';
-import { statementText } from '../../src/data-source/database.logger.js';
+import { neonHost } from '../../src/config/url/neon.js';
+import { readPem } from '../../src/config/tls/pem.js';
+import { shapeOf } from '../../src/config/environment/shape.js';
+import { hostName, parseDatabaseUrl } from '../../src/config/url/url.js';
+import { isDisconnect } from '../../src/connection/wire/disconnect.js';
+import { startupOptions } from '../../src/connection/session/session-settings.js';
+import {
+  tagLeavesState,
+  textLeavesState,
+  textSetsTimeLimit,
+} from '../../src/connection/session/session-state.js';
+import { isSingleRepeatableStatement } from '../../src/connection/statements/sql-text.js';
+import { statementText } from '../../src/data-source/logging/database.logger.js';
 import { plainCause, redact, shortSql } from '../../src/database.errors.js';
-import { diagnose } from '../../src/diagnosis.js';
+import { diagnose } from '../../src/diagnosis/diagnose.js';
 
 const LENGTH = 100_000;
 /** A quadratic pattern takes seconds for such a length. Generous, for a busy machine; the best of three counts. */

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { Connection, ConnectionPool } from '../../src/pool.js';
+import { Connection, ConnectionPool } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startPostgres } from '../support/postgres-server.js';
@@ -31,12 +31,12 @@ it.each([
   ['an update of pg_settings', "UPDATE pg_settings SET setting = 'Asia/Tokyo' WHERE name = 'TimeZone'"],
 ])('a setting that the server reports changes the session, by whatever it was set: %s', async (_, sql) => {
   const connection = await open();
-  expect(connection.dirty).toBe(false);
+  expect(connection.isSessionChanged).toBe(false);
   await connection.query(sql);
-  expect([connection.dirty, await timeZoneOf(connection)]).toEqual([true, 'Asia/Tokyo']);
-  expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
-  expect([connection.dirty, await timeZoneOf(connection)]).toEqual([false, 'Europe/Berlin']);
-  expect(connection.restore('smart', 5_000)).toBeUndefined();
+  expect([connection.isSessionChanged, await timeZoneOf(connection)]).toEqual([true, 'Asia/Tokyo']);
+  expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
+  expect([connection.isSessionChanged, await timeZoneOf(connection)]).toEqual([false, 'Europe/Berlin']);
+  expect(connection.reset('smart', 5_000)).toBeUndefined();
   await connection.close();
 });
 
@@ -47,11 +47,11 @@ it('a setting whose value is reported back at the end of the transaction has cha
     await connection.query("SET LOCAL TimeZone = 'Asia/Tokyo'");
     expect(await timeZoneOf(connection)).toBe('Asia/Tokyo');
     await connection.query(end);
-    expect(connection.dirty).toBe(false);
+    expect(connection.isSessionChanged).toBe(false);
   }
   await connection.query('BEGIN');
   await connection.query("SET LOCAL TimeZone = 'Asia/Tokyo'");
-  expect(await connection.restore('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
+  expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
   await connection.close();
 });
 
@@ -60,10 +60,10 @@ it('a setting of a hook is what a clean session has, also when it was set inside
   await connection.connect();
   await connection.query('SELECT to_tokyo()');
   connection.finishSetup();
-  expect(connection.dirty).toBe(false);
+  expect(connection.isSessionChanged).toBe(false);
   await connection.query("SET TimeZone = 'UTC'");
-  await connection.restore('smart', 5_000);
-  expect(connection.restore('smart', 5_000)).toBeUndefined();
+  await connection.reset('smart', 5_000);
+  expect(connection.reset('smart', 5_000)).toBeUndefined();
   await connection.close();
 });
 
@@ -80,12 +80,12 @@ it('a default that the server changes costs one reset at most, and none when a v
       (await connection.query('SHOW DateStyle')).rows[0].DateStyle;
     await reload('ISO, DMY');
     while ((await styleOf(first)) !== 'ISO, DMY');
-    expect(first.dirty).toBe(true);
-    expect(await first.restore('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
-    expect(first.restore('smart', 5_000)).toBeUndefined();
-    await second.check(5_000);
-    expect([second.dirty, await styleOf(second)]).toEqual([false, 'ISO, DMY']);
-    expect(second.dirty).toBe(false);
+    expect(first.isSessionChanged).toBe(true);
+    expect(await first.reset('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
+    expect(first.reset('smart', 5_000)).toBeUndefined();
+    await second.validate(5_000);
+    expect([second.isSessionChanged, await styleOf(second)]).toEqual([false, 'ISO, DMY']);
+    expect(second.isSessionChanged).toBe(false);
     await Promise.all(connections.map((connection) => connection.close()));
   } finally {
     await server.dispose();

@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { to as copyTo } from 'pg-copy-streams';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
-import { Connection } from '../../src/pool.js';
+import { Connection } from '../../src/pool/index.js';
 import type { ConnectionOptions } from '../../src/connection/connection.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
@@ -78,7 +78,7 @@ describe.each(Object.entries(SOURCES))('%s', (name, make) => {
       expect(error).toMatchObject(
         name === 'COPY TO' && error?.code === undefined ? silent : { code: '57P01' },
       );
-    for (const connection of connections) expect(connection.usable).toBe(false);
+    for (const connection of connections) expect(connection.isUsable).toBe(false);
   });
 
   it('ends with the limit of its statement when the network freezes, and so does each of five', async () => {
@@ -102,7 +102,7 @@ describe.each(Object.entries(SOURCES))('%s', (name, make) => {
       expect(error).toMatchObject({ code: 'QUERY_TIMEOUT' });
       expect(ms).toBeLessThan(LIMIT_MS + GRACE_MS);
     }
-    for (const connection of connections) expect(connection.usable).toBe(false);
+    for (const connection of connections) expect(connection.isUsable).toBe(false);
   });
 
   it('ends with the reason for which its connection is given up, while it waits for its turn and while it is read', async () => {
@@ -126,7 +126,7 @@ describe.each(Object.entries(SOURCES))('%s', (name, make) => {
     const connection = await open();
     const stream = connection.query(make('SELECT generate_series(1, 7)'));
     stream.once('readable', () => undefined);
-    await connection.whenQuiet();
+    await connection.whenReadyForQuery();
     await connection.close();
     let rows = '';
     for await (const row of stream) rows += Buffer.isBuffer(row) ? String(row) : JSON.stringify(row);

@@ -3,17 +3,21 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text as readAll } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { type Context, type ContextManager, context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
-import { PgInstrumentation, type PgInstrumentationConfig } from '@opentelemetry/instrumentation-pg';
+import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import type { Context, ContextManager } from '@opentelemetry/api';
+import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
+import type { PgInstrumentationConfig } from '@opentelemetry/instrumentation-pg';
 import {
   BasicTracerProvider,
   InMemorySpanExporter,
-  type ReadableSpan,
   SimpleSpanProcessor,
 } from '@opentelemetry/sdk-trace-base';
+import type { ReadableSpan } from '@opentelemetry/sdk-trace-base';
 import pg from 'pg';
-import { type Connection, ConnectionPool, type PoolOptions } from '../../src/pool.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type { Connection, PoolOptions } from '../../src/pool/index.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 /** That of OpenTelemetry for Node. */
 class Contexts implements ContextManager {
@@ -144,7 +148,7 @@ describe('connections that OpenTelemetry traces', () => {
       const { rows } = await inSpan(() => client.query<{ name: string }>(NAME));
       expect(rows[0]!.name).toMatch(TRACEPARENT);
       // A query runner would keep a connection that its borrower has changed.
-      expect(client.dirty).toBe(false);
+      expect(client.isSessionChanged).toBe(false);
       client.release();
       // The next lease waits until the last one is clean.
       (await pool!.connect()).release();
@@ -200,7 +204,7 @@ describe('connections that OpenTelemetry traces', () => {
     await inSpan(() => pool!.query('SET search_path TO pg_catalog'));
     const renamed = await pool!.connect();
     await inSpan(() => renamed.query(`SET application_name = 'other'`));
-    expect(renamed.dirty).toBe(true);
+    expect(renamed.isSessionChanged).toBe(true);
     renamed.release();
     expect((await pool!.query<{ name: string }>(NAME)).rows[0]!.name).toBe('mine');
     expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 1 });
@@ -216,7 +220,7 @@ describe('connections that OpenTelemetry traces', () => {
       const instrumentation = new PgInstrumentation();
       instrumentation.setTracerProvider(new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(exporter)] }));
       require('pg');
-      const { ConnectionPool } = await import(${JSON.stringify(new URL('../../src/pool.ts', import.meta.url).href)});
+      const { ConnectionPool } = await import(${JSON.stringify(new URL('../../src/pool/index.ts', import.meta.url).href)});
       const pool = new ConnectionPool({ connectionString: process.env.POOL_URL });
       await pool.query('SELECT 1');
       await pool.end();

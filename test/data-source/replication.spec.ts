@@ -1,19 +1,19 @@
 import { once } from 'node:events';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import {
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  DatabaseMonitor,
-  ManagedDataSource,
-} from 'nestjs-database';
-import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import type { DataSourceOptions, QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
 import { freePort } from '../support/ports.js';
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
 
 /** Two databases that don't copy from each other, so that it shows which of them has answered. */
 describe('replication', () => {
@@ -204,12 +204,12 @@ describe('replication', () => {
     const reads = await Promise.all([names(dataSource), names(dataSource), names(dataSource)]);
     expect(reads).toEqual([['on the primary'], ['on the primary'], ['on the primary']]);
     const figures = () => {
-      const { dialling, counters } = dataSource.replicaPools[0]!.snapshot();
-      return { dialling, failures: counters.dialFailures };
+      const { connecting, counters } = dataSource.replicaPools[0]!.snapshot();
+      return { connecting, failures: counters.connectFailures };
     };
     const { failures } = figures();
     for (let read = 0; read < 10; read++) expect(await names(dataSource)).toEqual(['on the primary']);
-    expect(figures()).toEqual({ dialling: 0, failures });
+    expect(figures()).toEqual({ connecting: 0, failures });
   });
 
   it('serves reads that wait behind a frozen replica from the primary', async () => {

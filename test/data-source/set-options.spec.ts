@@ -1,14 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import {
-  DatabaseConfigError,
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  ManagedDataSource,
-} from 'nestjs-database';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseConfigError, DatabaseModule } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 describe('setOptions()', () => {
   let database: TestDatabase;

@@ -2,14 +2,18 @@ import { execFileSync, spawn } from 'node:child_process';
 import dns from 'node:dns';
 import { once } from 'node:events';
 import { createServer as createHttpServer } from 'node:http';
-import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test } from '@nestjs/testing';
-import { DatabaseConnectionError, DatabaseModule, type DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseConnectionError, DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { type CertificateAuthority, createAuthority } from '../support/certificates.js';
+import { createAuthority } from '../support/certificates.js';
+import type { CertificateAuthority } from '../support/certificates.js';
 import { freePort } from '../support/ports.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 const PASSWORD = `p@ss%"w'\\rd`;
 

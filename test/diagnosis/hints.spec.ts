@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SETTINGS } from '../../src/config/schema.js';
-import { VARIABLES } from '../../src/config/variables.js';
-import { FAILURES } from '../../src/failures.js';
-import { STATEMENT_FAILURES } from '../../src/statement-failures.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { SETTINGS } from '../../src/config/settings/schema.js';
+import { VARIABLES } from '../../src/config/settings/variables.js';
+import { FAILURES } from '../../src/diagnosis/failures.js';
+import { STATEMENT_FAILURES } from '../../src/diagnosis/statement-failures.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 /** Names with an underscore that are neither a setting of PostgreSQL nor a variable of ours. */
 const OTHERS: readonly string[] = [
@@ -15,7 +16,7 @@ const OTHERS: readonly string[] = [
 
 describe('every setting that a hint names exists:', () => {
   let database: TestDatabase;
-  const hints = [...FAILURES, ...STATEMENT_FAILURES].map(({ cure }) => cure);
+  const hints = [...FAILURES, ...STATEMENT_FAILURES].map(({ hint }) => hint);
   const named = (pattern: RegExp) => [...new Set(hints.flatMap((hint) => hint.match(pattern) ?? []))];
 
   beforeAll(async () => {

@@ -1,10 +1,14 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import { DatabaseModule, type DatabaseModuleOptions, diagnose } from 'nestjs-database';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import { DatabaseModule, diagnose } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import pg from 'pg';
-import { DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
+import { DataSource, QueryFailedError } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 /** What a server says while it is no ordinary primary, and what it does to connections and statements. */
 describe('a server', () => {
@@ -98,7 +102,7 @@ describe('a server', () => {
     });
     afterEach(() => runner.release());
     const expectDiagnosis = (reason: Error, code: string, setting: string, sqlState: string) => {
-      expect(diagnose(reason)).toMatchObject({ code, cure: expect.stringContaining(setting) });
+      expect(diagnose(reason)).toMatchObject({ code, hint: expect.stringContaining(setting) });
       expect(reason).toBeInstanceOf(QueryFailedError);
       expect(reason).toMatchObject({ code: sqlState, hint: expect.stringContaining(setting) });
     };
@@ -165,7 +169,7 @@ describe('a server', () => {
       for (const reason of [await reasonOf(dataSource.query(sql)), await reasonOf(client.query(sql))]) {
         const diagnosis = diagnose(reason);
         expect(diagnosis).toMatchObject({ code, transient });
-        expect(diagnosis.cure).not.toMatch(/DB_|connection|pooler/);
+        expect(diagnosis.hint).not.toMatch(/DB_|connection|pooler/);
       }
       await client.end();
       await runner.rollbackTransaction();
@@ -199,7 +203,7 @@ describe('a server', () => {
     const refused = gone instanceof QueryFailedError ? await reasonOf(dataSource.query('SELECT 1')) : gone;
     await server.start();
     expect(refused).toMatchObject({
-      code: 'POOL_DIAL_FAILED',
+      code: 'POOL_CONNECT_FAILED',
       hint: expect.stringContaining('DB_URL'),
       message: expect.stringContaining(`database "app" at 127.0.0.1:${server.port}`),
       cause: { code: 'ECONNREFUSED' },
@@ -214,7 +218,7 @@ describe('a server', () => {
     await runner.release();
     expect(diagnose(reason)).toMatchObject({
       code: 'POOL_ACQUIRE_TIMEOUT',
-      cure: expect.stringContaining('DB_POOL_SIZE'),
+      hint: expect.stringContaining('DB_POOL_SIZE'),
     });
   });
 });

@@ -1,7 +1,8 @@
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import ts from 'typescript';
-import { type Block, blocksOf, PAGES } from './markdown.js';
+import { blocksOf, PAGES } from './markdown.js';
+import type { Block } from './markdown.js';
 
 /** Pages may use this file of the README without showing it again. */
 const SHARED = 'src/users/user.entity.ts';

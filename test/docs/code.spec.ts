@@ -3,8 +3,10 @@ import type { INestApplicationContext, ModuleMetadata } from '@nestjs/common';
 import type { TestingModule } from '@nestjs/testing';
 import { DatabaseModule, getDataSourceToken, getRepositoryToken } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { CodeOfDocs } from './code-of-docs.js';
 import { blocksOf } from './markdown.js';
 

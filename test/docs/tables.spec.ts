@@ -1,19 +1,20 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { EXIT } from '../../src/cli/exit-codes.js';
-import { EXTRA_REPLACED, REPLACED } from '../../src/config/keys.js';
-import { milliseconds } from '../../src/config/parsers.js';
-import { DEFAULTS, PROFILES } from '../../src/config/profiles.js';
-import { SETTINGS } from '../../src/config/schema.js';
-import { TIME_LIMITS } from '../../src/config/time-limits.js';
-import { readEnvironment } from '../../src/config/environment.js';
-import { spaced } from '../../src/config/shape.js';
-import { UNSUPPORTED } from '../../src/config/unsupported-parameters.js';
-import { parseDatabaseUrl } from '../../src/config/url.js';
-import { VARIABLES } from '../../src/config/variables.js';
+import { EXTRA_REPLACED, REPLACED } from '../../src/config/settings/keys.js';
+import { milliseconds } from '../../src/config/settings/parsers.js';
+import { DEFAULTS, PROFILES } from '../../src/config/settings/profiles.js';
+import { SETTINGS } from '../../src/config/settings/schema.js';
+import { TIME_LIMITS } from '../../src/config/settings/time-limits.js';
+import { readEnvironment } from '../../src/config/environment/environment.js';
+import { spaced } from '../../src/config/environment/shape.js';
+import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
+import { parseDatabaseUrl } from '../../src/config/url/url.js';
+import { VARIABLES } from '../../src/config/settings/variables.js';
 import * as errors from '../../src/database.errors.js';
-import { FAILURES, type Failure, type Sign } from '../../src/failures.js';
-import { STATEMENT_FAILURES } from '../../src/statement-failures.js';
+import { FAILURES } from '../../src/diagnosis/failures.js';
+import type { Failure, Sign } from '../../src/diagnosis/failures.js';
+import { STATEMENT_FAILURES } from '../../src/diagnosis/statement-failures.js';
 import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
 
 const CONFIGURATION = 'docs/configuration.md';
@@ -129,7 +130,7 @@ describe('parameters of the URL', () => {
     expect([...inTable(...REFUSED), ...inTable('parameter', 'in its place')].flat().sort()).toEqual(
       Object.keys(UNSUPPORTED).sort(),
     );
-    const source = readFileSync('src/config/url-parameters.ts', 'utf8');
+    const source = readFileSync('src/config/url/url-parameters.ts', 'utf8');
     const named = [...source.matchAll(/\b(?:text|oneOf)\('(\w+)'/g)].map(([, name]) => name!);
     const read = [...named, ...Object.keys(TIME_LIMITS)];
     expect(inTable('parameter', 'what it sets').flat().sort()).toEqual(read.sort());
@@ -158,11 +159,11 @@ describe('the table of codes', () => {
   };
 
   const written = (failures: readonly Failure[]) =>
-    failures.map(({ code: name, signs, meaning, cure, transient }) => [
+    failures.map(({ code: name, signs, meaning, hint, transient }) => [
       code(name),
       signs.map(shown).join(', '),
       meaning,
-      cure,
+      hint,
       transient ? 'yes' : 'no',
     ]);
 
@@ -213,12 +214,12 @@ describe('the tables of errors', () => {
   it('hold every code that the sources give an error', () => {
     // What these give codes to is no error of ours: meanings of failures, and warnings.
     const others = [
-      'failures.ts',
-      'statement-failures.ts',
-      'diagnosis.ts',
-      'data-source/pool-stats.ts',
-      'data-source/probe.ts',
-      'pool/warnings.ts',
+      'diagnosis/failures.ts',
+      'diagnosis/statement-failures.ts',
+      'diagnosis/diagnose.ts',
+      'data-source/pools/pool-stats.ts',
+      'data-source/pools/probe.ts',
+      'pool/reporting/pool-warning.ts',
     ];
     const files = (readdirSync('src', { recursive: true }) as string[]).filter(
       (file) => /(?<!\.spec)\.ts$/.test(file) && !others.includes(file),

@@ -1,14 +1,13 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import {
-  DatabaseHealthModule,
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  DatabaseMonitor,
-} from 'nestjs-database';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { DatabaseHealthModule, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
 import { WorkController } from './work.controller.js';
 
 describe('faults of server and network', () => {

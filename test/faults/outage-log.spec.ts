@@ -1,11 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get } from '@nestjs/common';
-import { DatabaseModule, type DatabaseModuleOptions, InjectQueryRunner } from 'nestjs-database';
+import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import type { ConnectionPool } from 'nestjs-database/pool';
-import { DataSource, type QueryRunner } from 'typeorm';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 @Controller()
 class WorkController {

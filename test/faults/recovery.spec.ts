@@ -1,11 +1,15 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { type ArgumentsHost, Catch, type ExceptionFilter } from '@nestjs/common';
+import { Catch } from '@nestjs/common';
+import type { ArgumentsHost, ExceptionFilter } from '@nestjs/common';
 import { DatabaseHealthModule, DatabaseModule, DatabaseMonitor, ManagedDataSource } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
 import { WorkController } from './work.controller.js';
 
 /** Service is to be back this long after the database, at most. */
@@ -129,7 +133,7 @@ describe('after an outage', () => {
     const end = traffic(path);
     await goes();
     // Until the pauses between dials are the longest there are: 10 ms, doubled with each failure.
-    while (pool().snapshot().counters.dialFailures < 9) await new Promise(setImmediate);
+    while (pool().snapshot().counters.connectFailures < 9) await new Promise(setImmediate);
     expect((await http.fetch('/health/db')).status).toBe(503);
     await returns();
     for (const tookMs of await Promise.all([served('/quick'), served('/health/db')]))
@@ -167,7 +171,7 @@ describe('after an outage', () => {
     expect(cut.map(({ code }) => code)).toEqual(Array<string>(3).fill('QUERY_TIMEOUT'));
     for (const { status, code, tookMs, afterThaw } of await during) {
       if (status === 200) expect(afterThaw).toBe(true);
-      else expect(code).toMatch(/^(QUERY_TIMEOUT|POOL_ACQUIRE_TIMEOUT|POOL_DIAL_TIMEOUT)$/);
+      else expect(code).toMatch(/^(QUERY_TIMEOUT|POOL_ACQUIRE_TIMEOUT|POOL_CONNECT_TIMEOUT)$/);
       expect(tookMs).toBeLessThan((code === 'QUERY_TIMEOUT' ? STATEMENT_MS : 0) + ACQUIRE_MS + SLACK_MS);
     }
     const health = await Promise.all(probed);

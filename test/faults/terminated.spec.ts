@@ -1,17 +1,16 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Body, Controller, Get, Post } from '@nestjs/common';
-import {
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  InjectQueryRunner,
-  ManagedDataSource,
-} from 'nestjs-database';
-import { DataSource, type QueryRunner, Repository } from 'typeorm';
+import { DatabaseModule, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DataSource, Repository } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
 import { InjectRepository } from 'nestjs-database';
 import { User } from '../support/entities.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 const CLIENTS = 12;
 const ROUNDS = 10;

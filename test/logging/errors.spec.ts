@@ -8,10 +8,13 @@ import {
   PoolAcquireTimeoutError,
 } from 'nestjs-database';
 import type { ConnectionPool } from 'nestjs-database/pool';
-import { DataSource, QueryFailedError, type QueryRunner, Repository } from 'typeorm';
+import { DataSource, QueryFailedError, Repository } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
 import { User } from '../support/entities.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 /** As an array's members, so that the routes below are named by what they call. */
 const wrong = [`SELECT 1 / $1::int AS quotient`, [0]] as const;

@@ -4,9 +4,11 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Controller, Get, Res } from '@nestjs/common';
 import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
 import { DataSource, EntityManager } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 
 const JOBS = [1, 2, 3, 4, 5];
 

@@ -1,15 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { type ArgumentsHost, Controller, Get, Injectable, Module } from '@nestjs/common';
-import { ConfigModule, type ConfigType } from '@nestjs/config';
-import { Test, type TestingModule } from '@nestjs/testing';
+import { Controller, Get, Injectable, Module } from '@nestjs/common';
+import type { ArgumentsHost } from '@nestjs/common';
+import { ConfigModule } from '@nestjs/config';
+import type { ConfigType } from '@nestjs/config';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
 import {
   databaseConfig,
   DatabaseConfigError,
-  type DatabaseError,
   DatabaseModule,
-  type DatabaseModuleOptions,
   DatabaseMonitor,
-  type DatabaseOptionsFactory,
   getDataSourceToken,
   getRepositoryToken,
   InjectDataSource,
@@ -17,10 +17,14 @@ import {
   InjectQueryRunner,
   InjectRepository,
 } from 'nestjs-database';
-import { DataSource, EntityManager, type QueryRunner, Repository } from 'typeorm';
+import type { DatabaseError, DatabaseModuleOptions, DatabaseOptionsFactory } from 'nestjs-database';
+import { DataSource, EntityManager, Repository } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { Order, type Tag, TagSchema, User } from '../support/entities.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { Order, TagSchema, User } from '../support/entities.js';
+import type { Tag } from '../support/entities.js';
 
 describe('DatabaseModule', () => {
   let database: TestDatabase;

@@ -1,16 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { inspect } from 'node:util';
-import { Test, type TestingModule } from '@nestjs/testing';
-import {
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  DatabaseMonitor,
-  type ManagedDataSource,
-} from 'nestjs-database';
-import { DataSource, type QueryRunner } from 'typeorm';
-import { leakWarnings } from '../../src/data-source/pool-stats.js';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
+import { leakWarnings } from '../../src/data-source/pools/pool-stats.js';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 describe('DatabaseMonitor', () => {
   let database: TestDatabase;

@@ -1,12 +1,18 @@
 import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import { DatabaseModule, type DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
-import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseModule } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { type CertificateAuthority, createAuthority } from '../support/certificates.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { type NeonProxy, startNeonProxy } from '../support/neon-proxy.js';
+import { createAuthority } from '../support/certificates.js';
+import type { CertificateAuthority } from '../support/certificates.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startNeonProxy } from '../support/neon-proxy.js';
+import type { NeonProxy } from '../support/neon-proxy.js';
 
 const POOLED = 'ep-cool-1-pooler.eu-central-1.aws.neon.tech';
 const DIRECT = 'ep-cool-1.eu-central-1.aws.neon.tech';

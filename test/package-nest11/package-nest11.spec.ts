@@ -1,11 +1,14 @@
-import { execFile, type ExecFileException } from 'node:child_process';
+import { execFile } from 'node:child_process';
+import type { ExecFileException } from 'node:child_process';
 import { cpSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
-import { installPackage, linkModules, type Manifest } from '../package/consumer.js';
+import { installPackage, linkModules } from '../package/consumer.js';
+import type { Manifest } from '../package/consumer.js';
 import { itFollowsTheReadme } from '../package/quick-start.js';
 
 const source = fileURLToPath(new URL('./consumer/', import.meta.url));

@@ -1,7 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { type TestDatabase, createTestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { Consumer } from './consumer.js';
 import { itFollowsTheReadme } from './quick-start.js';
 
@@ -63,7 +64,7 @@ describe('the packed package', () => {
     const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
     expect(types.filter((file) => declared(file).includes('@internal'))).toEqual([]);
     for (const build of ['esm', 'cjs']) {
-      const unit = declared(`dist/${build}/request/unit-of-work.d.ts`);
+      const unit = declared(`dist/${build}/unit-of-work/unit-of-work.d.ts`);
       expect(unit).toContain('createQueryRunner()');
       expect(unit).not.toMatch(/handlerStarted|handlerSettled|responseClosed/);
     }
@@ -119,7 +120,7 @@ describe('the packed package', () => {
             if (from!.startsWith('.')) visit(join(dirname(file), from!.replace(/\.js$/, '.d.ts')));
             else foreign.add(from!);
         };
-        visit(`dist/${build}/pool.d.ts`);
+        visit(`dist/${build}/pool/index.d.ts`);
         expect([...foreign].filter((name) => !name.startsWith('node:')).sort()).toEqual(['pg']);
       }
       const code = `

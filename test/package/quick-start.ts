@@ -1,4 +1,5 @@
-import { type ChildProcess, execFile, spawn, spawnSync } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
@@ -8,7 +9,8 @@ import pg from 'pg';
 import { blockNamed, blocksUnder } from '../docs/markdown.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TemporaryFolder } from '../support/temporary-folder.js';
-import { linkModules, type Manifest } from './consumer.js';
+import { linkModules } from './consumer.js';
+import type { Manifest } from './consumer.js';
 
 const README = 'README.md';
 const EXAMPLE_URL = 'postgres://user:password@localhost:5432/app';

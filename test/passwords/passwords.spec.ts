@@ -2,17 +2,14 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import {
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  DatabaseMonitor,
-  ManagedDataSource,
-  type PasswordFunction,
-} from 'nestjs-database';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import type { ManagedDataSource, DatabaseModuleOptions, PasswordFunction } from 'nestjs-database';
+import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
 
 const HOUR = 3_600_000;

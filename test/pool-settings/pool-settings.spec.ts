@@ -1,15 +1,14 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Controller, Get } from '@nestjs/common';
-import {
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  DatabaseMonitor,
-  InjectQueryRunner,
-} from 'nestjs-database';
-import { DataSource, type QueryRunner } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 
 @Controller()

@@ -1,8 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { ConnectionPool } from '../../src/pool.js';
-import type { PoolOptions, PoolWarning } from '../../src/pool.js';
-import type { Connection } from '../../src/pool.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type { PoolOptions, PoolWarning } from '../../src/pool/index.js';
+import type { Connection } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 

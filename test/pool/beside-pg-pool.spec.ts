@@ -1,12 +1,15 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import { text as readAll } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { ConnectionPool, type PoolOptions } from '../../src/pool.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type { PoolOptions } from '../../src/pool/index.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 /** The parts of both that these tests use. */
 type AnyPool = pg.Pool;
@@ -190,7 +193,7 @@ describe('connect() and query() fail as those of pg.Pool', () => {
       connectionString: `postgres://app@127.0.0.1:${await refusedPort()}/app`,
     }) as unknown as ConnectionPool;
     expect(await failure(pool.acquire())).toMatchObject({
-      code: 'POOL_DIAL_FAILED',
+      code: 'POOL_CONNECT_FAILED',
       cause: { code: 'ECONNREFUSED' },
     });
   });
@@ -252,7 +255,7 @@ describe('the end of connections', () => {
 
   const script = (type: string, options: string) => `
     import pg from 'pg';
-    import { ConnectionPool } from ${JSON.stringify(new URL('../../src/pool.ts', import.meta.url).href)};
+    import { ConnectionPool } from ${JSON.stringify(new URL('../../src/pool/index.ts', import.meta.url).href)};
     const pool = new ${type}({ connectionString: process.env.POOL_URL, max: 3, ${options} });
     await Promise.all([1, 2, 3].map((n) => pool.query('SELECT $1::int', [n])));
     const since = performance.now();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
-import { ConnectionPool } from '../../src/pool.js';
-import type { Connection } from '../../src/pool.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type { Connection } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 

@@ -8,8 +8,8 @@ import pg from 'pg';
 import Cursor from 'pg-cursor';
 import QueryStream from 'pg-query-stream';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import { Connection, ConnectionPool } from '../../src/pool.js';
-import type { PoolOptions } from '../../src/pool.js';
+import { Connection, ConnectionPool } from '../../src/pool/index.js';
+import type { PoolOptions } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
@@ -134,7 +134,7 @@ describe('in place of pg.Pool', () => {
       message: expect.stringContaining('does not exist'),
     });
     await expect(pool.acquire()).rejects.toMatchObject({
-      code: 'POOL_DIAL_FAILED',
+      code: 'POOL_CONNECT_FAILED',
       message: expect.stringContaining('does not exist'),
       cause: { code: '3D000' },
     });
@@ -213,7 +213,7 @@ describe('in place of pg.Pool', () => {
 
   it('bounds onConnect by the deadline of the dial', async () => {
     open({ onConnect: () => new Promise(() => undefined), connectTimeoutMs: 200 });
-    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_TIMEOUT' });
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CONNECT_TIMEOUT' });
     expect(pool.totalCount).toBe(0);
   });
 
@@ -376,7 +376,7 @@ describe('in place of pg.Pool', () => {
   it('lets the process end while connections are idle when allowExitOnIdle says so', async () => {
     open();
     const script = `
-      import { ConnectionPool } from ${JSON.stringify(new URL('../../src/pool.ts', import.meta.url).href)};
+      import { ConnectionPool } from ${JSON.stringify(new URL('../../src/pool/index.ts', import.meta.url).href)};
       const pool = new ConnectionPool({ connectionString: process.env.POOL_URL, allowExitOnIdle: true });
       await pool.query('SELECT 1');
       await pool.query('SELECT 1');

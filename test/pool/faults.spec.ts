@@ -1,9 +1,9 @@
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { ConnectionPool } from '../../src/pool.js';
-import type { PoolOptions, PoolWarning } from '../../src/pool.js';
-import type { Connection } from '../../src/pool.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type { PoolOptions, PoolWarning } from '../../src/pool/index.js';
+import type { Connection } from '../../src/pool/index.js';
 import { createAuthority } from '../support/certificates.js';
 import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
@@ -87,7 +87,7 @@ describe('faults', () => {
     await warm();
     proxy.forget();
     await works();
-    expect(pool.snapshot().counters).toMatchObject({ outages: 1, dialFailures: 0 });
+    expect(pool.snapshot().counters).toMatchObject({ outages: 1, connectFailures: 0 });
     await Promise.all([works(), works(), works()]);
     expect(pool.snapshot().counters.outages).toBe(1);
   });
@@ -127,7 +127,7 @@ describe('faults', () => {
     await proxy.refuse();
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     await expect(pool.acquire()).rejects.toMatchObject({
-      code: 'POOL_DIAL_FAILED',
+      code: 'POOL_CONNECT_FAILED',
       cause: { code: 'ECONNREFUSED' },
     });
     await proxy.pass();
@@ -159,7 +159,7 @@ describe('faults', () => {
       await Promise.all([...lost, ...ended]);
       for (const client of clients) client.release();
       const waiting = works();
-      while (pool.snapshot().counters.dialFailures < 3) await once(proxy, 'connection');
+      while (pool.snapshot().counters.connectFailures < 3) await once(proxy, 'connection');
       await server.start();
       await waiting;
     },
@@ -169,7 +169,7 @@ describe('faults', () => {
     open({ connectionString: server.url });
     await warm();
     await server.kill();
-    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_DIAL_FAILED' });
+    await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CONNECT_FAILED' });
     await server.start();
     await Promise.all([works(), works(), works()]);
   });

@@ -1,11 +1,17 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { ConnectionPool } from '../../src/pool.js';
-import type { AcquireOptions, Connection, Leased, PoolOptions, WorkUnit } from '../../src/pool.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type {
+  AcquireOptions,
+  Connection,
+  LeasedClient,
+  PoolOptions,
+  WorkUnit,
+} from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
-type Client = Leased<Connection>;
+type Client = LeasedClient<Connection>;
 
 describe('self-deadlocks on a real server', () => {
   let database: TestDatabase;

@@ -1,11 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
 import { attachDatabasePool } from '@vercel/functions';
-import { DatabaseModule, type ManagedDataSource } from 'nestjs-database';
+import { DatabaseModule } from 'nestjs-database';
+import type { ManagedDataSource } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { ConnectionPool, type PoolOptions } from '../../src/pool.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type { PoolOptions } from '../../src/pool/index.js';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 /** How the runtime of Vercel shows itself, and where it gives a function the means to stay alive. */
 const environment = { VERCEL_URL: 'app.example', VERCEL_REGION: 'fra1' };

@@ -1,12 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import { DatabaseModule, type DatabaseModuleOptions, type ManagedDataSource } from 'nestjs-database';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import { DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
-import { type PgBouncer, type PoolMode, startPgBouncer } from '../support/pgbouncer.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startPgBouncer } from '../support/pgbouncer.js';
+import type { PgBouncer, PoolMode } from '../support/pgbouncer.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 describeWithPgBouncer('behind PgBouncer', () => {
   let server: PostgresServer;
@@ -81,7 +85,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       expect(started()).toContain('statement_timeout 30 s by the client');
       expect(started()).toContain('idle_in_transaction_session_timeout 60 s by the client');
       expect(warnings()).toEqual([]);
-      expect(dataSource.pool!.snapshot().counters.dialFailures).toBe(0);
+      expect(dataSource.pool!.snapshot().counters.connectFailures).toBe(0);
     });
 
     it('ends a statement at its limit, on the server too, with the word of the server', async () => {
@@ -135,7 +139,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       if (mode !== 'session') expect(set.filter((line) => /DISCARD/.test(line))).toEqual([]);
     });
 
-    it('warns of each setting that is in force nowhere, with the cure', async () => {
+    it('warns of each setting that is in force nowhere, with the hint', async () => {
       await start({ timeouts: { lockMs: 4321 }, session: { 'app.tenant': 'my secret' } });
       const text = warnings().join('\n');
       expect(text).toContain('timeouts.lockMs (DB_LOCK_TIMEOUT) is not in force');

@@ -2,10 +2,13 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { BadRequestException, Controller, Get, Param } from '@nestjs/common';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
-import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
+import { startPgBouncer } from '../support/pgbouncer.js';
+import type { PgBouncer } from '../support/pgbouncer.js';
 
 @Controller()
 class OrdersController {

@@ -1,16 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import {
-  DatabaseConnectionError,
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  type ManagedDataSource,
-} from 'nestjs-database';
-import { DataSource, type QueryRunner } from 'typeorm';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import { DatabaseConnectionError, DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { describeWithPgBouncer } from '../support/describe-with-pgbouncer.js';
-import { type PgBouncer, startPgBouncer } from '../support/pgbouncer.js';
+import { startPgBouncer } from '../support/pgbouncer.js';
+import type { PgBouncer } from '../support/pgbouncer.js';
 
 describeWithPgBouncer('a pooler', () => {
   let database: TestDatabase;
@@ -184,7 +184,7 @@ describeWithPgBouncer('a pooler', () => {
     const runners = Array.from({ length: 8 }, () => dataSource.createQueryRunner());
     await Promise.all(runners.map((runner) => runner.query('SELECT 1')));
     await Promise.all(runners.map((runner) => runner.release()));
-    expect(dataSource.pool!.snapshot().counters.dialFailures).toBe(0);
+    expect(dataSource.pool!.snapshot().counters.connectFailures).toBe(0);
   });
 
   it('that is not there, but told, is warned of', async () => {

@@ -1,20 +1,22 @@
 import {
-  type ArgumentsHost,
-  type CanActivate,
   Catch,
   Controller,
-  type ExceptionFilter,
   Get,
   Injectable,
-  type MiddlewareConsumer,
   Module,
-  type NestMiddleware,
-  type NestModule,
   Param,
-  type PipeTransform,
   Res,
   UseFilters,
   UseGuards,
+} from '@nestjs/common';
+import type {
+  ArgumentsHost,
+  CanActivate,
+  ExceptionFilter,
+  MiddlewareConsumer,
+  NestMiddleware,
+  NestModule,
+  PipeTransform,
 } from '@nestjs/common';
 import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';

@@ -1,42 +1,32 @@
 import { once } from 'node:events';
-import {
-  get as httpGet,
-  IncomingMessage,
-  request as httpRequest,
-  type RequestListener,
-  ServerResponse,
-} from 'node:http';
+import { get as httpGet, IncomingMessage, request as httpRequest, ServerResponse } from 'node:http';
+import type { RequestListener } from 'node:http';
 import { connect, Socket } from 'node:net';
 import { Writable } from 'node:stream';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import {
-  type ArgumentsHost,
-  type CallHandler,
-  type CanActivate,
-  Catch,
-  Controller,
-  type ExceptionFilter,
-  type ExecutionContext,
-  Get,
-  type INestApplication,
-  Injectable,
-  type NestInterceptor,
-  Post,
-  Res,
-  Sse,
-  UseFilters,
-  UseGuards,
+import { Catch, Controller, Get, Injectable, Post, Res, Sse, UseFilters, UseGuards } from '@nestjs/common';
+import type {
+  ArgumentsHost,
+  CallHandler,
+  CanActivate,
+  ExceptionFilter,
+  ExecutionContext,
+  INestApplication,
+  NestInterceptor,
 } from '@nestjs/common';
-import { APP_INTERCEPTOR, type AbstractHttpAdapter } from '@nestjs/core';
+import { APP_INTERCEPTOR } from '@nestjs/core';
+import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
 import { Observable, retry } from 'rxjs';
-import { DataSource, type QueryRunner } from 'typeorm';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 const CLIENTS = 15;
 

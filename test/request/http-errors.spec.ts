@@ -1,30 +1,26 @@
 import { request as httpRequest } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import {
-  type ArgumentsHost,
-  Catch,
-  Controller,
-  type ExceptionFilter,
-  Get,
-  type INestApplication,
-  type Provider,
-  UseFilters,
-} from '@nestjs/common';
-import { APP_FILTER, ApplicationConfig, type AbstractHttpAdapter } from '@nestjs/core';
+import { Catch, Controller, Get, UseFilters } from '@nestjs/common';
+import type { ArgumentsHost, ExceptionFilter, INestApplication, Provider } from '@nestjs/common';
+import { APP_FILTER, ApplicationConfig } from '@nestjs/core';
+import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import {
   DatabaseModule,
-  type DatabaseModuleOptions,
   InjectQueryRunner,
   PoolAcquireTimeoutError,
   PoolError,
   toHttpException,
 } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import type { ConnectionPool } from 'nestjs-database/pool';
-import { DataSource, QueryFailedError, type QueryRunner } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { DataSource, QueryFailedError } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { freePort } from '../support/ports.js';
 
 /** Answers with a status of its own. */

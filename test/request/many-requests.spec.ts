@@ -6,16 +6,14 @@ import { BadRequestException, Body, Controller, Get, Param } from '@nestjs/commo
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { FastifyAdapter } from '@nestjs/platform-fastify';
-import {
-  DatabaseModule,
-  DatabaseMonitor,
-  InjectQueryRunner,
-  InjectUnitOfWork,
-  type UnitOfWork,
-} from 'nestjs-database';
-import { DataSource, type QueryRunner } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { DatabaseModule, DatabaseMonitor, InjectQueryRunner, InjectUnitOfWork } from 'nestjs-database';
+import type { UnitOfWork } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 
 const KINDS = ['read', 'write', 'forgotten', 'failing', 'session', 'further', 'data-source', 'slow'];
 

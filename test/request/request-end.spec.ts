@@ -1,23 +1,26 @@
 import { once } from 'node:events';
-import { get as httpGet, type IncomingMessage } from 'node:http';
+import { get as httpGet } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
-  type ArgumentsHost,
-  type CanActivate,
   Catch,
   Controller,
-  type ExceptionFilter,
   Get,
-  type INestApplication,
   Injectable,
   Param,
-  type PipeTransform,
   Res,
   Sse,
   StreamableFile,
   UseFilters,
   UseGuards,
+} from '@nestjs/common';
+import type {
+  ArgumentsHost,
+  CanActivate,
+  ExceptionFilter,
+  INestApplication,
+  PipeTransform,
 } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -29,12 +32,14 @@ import {
   InjectQueryRunner,
   InjectUnitOfWork,
   ManagedDataSource,
-  type UnitOfWork,
 } from 'nestjs-database';
+import type { UnitOfWork } from 'nestjs-database';
 import { Observable } from 'rxjs';
-import { DataSource, type QueryRunner } from 'typeorm';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 /** What happened inside, for the tests to wait for. */
 const seen: string[] = [];

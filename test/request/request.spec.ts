@@ -2,30 +2,34 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import {
   ArgumentMetadata,
   Body,
-  type CallHandler,
-  type CanActivate,
   Catch,
   ConflictException,
   Controller,
-  type ExceptionFilter,
-  type ArgumentsHost,
   Get,
   HttpException,
   Injectable,
-  type NestInterceptor,
   Param,
-  type PipeTransform,
   Post,
   UseFilters,
   UseGuards,
   UseInterceptors,
   UsePipes,
 } from '@nestjs/common';
+import type {
+  CallHandler,
+  CanActivate,
+  ExceptionFilter,
+  ArgumentsHost,
+  NestInterceptor,
+  PipeTransform,
+} from '@nestjs/common';
 import { ExternalContextCreator } from '@nestjs/core';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 
 const INSERT = 'INSERT INTO notes (text) VALUES ($1)';
 

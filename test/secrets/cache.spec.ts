@@ -5,7 +5,8 @@ import { DatabaseModule } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import type { QueryResultCache } from 'typeorm/cache/QueryResultCache.js';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 
 const SECRET = 'the password of the cache';
 

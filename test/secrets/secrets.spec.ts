@@ -1,16 +1,12 @@
 import { inspect } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test } from '@nestjs/testing';
-import {
-  databaseConfig,
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  DatabaseMonitor,
-  ManagedDataSource,
-} from 'nestjs-database';
+import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import { databaseConfig, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 /** What stands around a secret that shows. */
 function around(text: string, secret: string): string | undefined {

@@ -1,16 +1,16 @@
 import { once } from 'node:events';
-import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
 import { DatabaseModule } from 'nestjs-database';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import {
-  type CertificateAuthority,
-  createAuthority,
-  type IssuedCertificate,
-} from '../support/certificates.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { createAuthority } from '../support/certificates.js';
+import type { CertificateAuthority, IssuedCertificate } from '../support/certificates.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 import { ManInTheMiddle } from './man-in-the-middle.js';
 
 const HOST = '127.0.0.1';

@@ -1,6 +1,8 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
-import { type TlsOptions, TLSSocket } from 'node:tls';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import type { TlsOptions } from 'node:tls';
 
 /** What stands between client and server does with the client's question for TLS. */
 export type Attack =

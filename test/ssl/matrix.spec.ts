@@ -1,16 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import { DatabaseModule, type SslMode, type SslSettings } from 'nestjs-database';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import { DatabaseModule } from 'nestjs-database';
+import type { SslMode, SslSettings } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import {
-  type CertificateAuthority,
-  createAuthority,
-  type IssuedCertificate,
-  selfSigned,
-} from '../support/certificates.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
-import { type Attack, ManInTheMiddle } from './man-in-the-middle.js';
+import { createAuthority, selfSigned } from '../support/certificates.js';
+import type { CertificateAuthority, IssuedCertificate } from '../support/certificates.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
+import { ManInTheMiddle } from './man-in-the-middle.js';
+import type { Attack } from './man-in-the-middle.js';
 
 const HOST = '127.0.0.1';
 /** What a mode comes to: a connection in plain text or encrypted, or the code of the error. */

@@ -1,10 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import { DatabaseModule, type DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseModule } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { type CertificateAuthority, createAuthority } from '../support/certificates.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { createAuthority } from '../support/certificates.js';
+import type { CertificateAuthority } from '../support/certificates.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 import { ManInTheMiddle } from './man-in-the-middle.js';
 
 let authority: CertificateAuthority;

@@ -1,10 +1,13 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
-import { DatabaseModule, type DatabaseModuleOptions } from 'nestjs-database';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
+import { DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { type PostgresServer, startPostgres } from '../support/postgres-server.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
 
 describe('the connection budget at start', () => {
   let server: PostgresServer;

@@ -5,7 +5,8 @@ import { Logger } from '@nestjs/common';
 import { Test } from '@nestjs/testing';
 import { DatabaseModule } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { freePort } from '../support/ports.js';
 
 describe('an app that fails to start with abortOnError: false', () => {

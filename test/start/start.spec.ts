@@ -1,18 +1,18 @@
 import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test, type TestingModule } from '@nestjs/testing';
+import { Test } from '@nestjs/testing';
+import type { TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import {
-  DatabaseConnectionError,
-  DatabaseModule,
-  type DatabaseModuleOptions,
-  DatabaseMonitor,
-} from 'nestjs-database';
-import { DataSource, type QueryRunner, type Repository } from 'typeorm';
+import { DatabaseConnectionError, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DataSource } from 'typeorm';
+import type { QueryRunner, Repository } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
-import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.js';
+import { startTcpProxy } from '../support/tcp-proxy.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
 
 describe('a data source', () => {
   let database: TestDatabase;

@@ -1,8 +1,10 @@
 import { createPrivateKey } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { type CertificateAuthority, type IssuedCertificate, createAuthority, read } from './certificates.js';
-import { type PostgresServer, startPostgres } from './postgres-server.js';
+import { createAuthority, read } from './certificates.js';
+import type { CertificateAuthority, IssuedCertificate } from './certificates.js';
+import { startPostgres } from './postgres-server.js';
+import type { PostgresServer } from './postgres-server.js';
 
 describe('createAuthority', () => {
   it('signs server certificates for names and addresses, with keys that fit', async () => {

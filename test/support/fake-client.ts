@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events';
-import type { Link } from '../../src/pool.js';
+import type { PooledConnection } from '../../src/pool/index.js';
 
 /** What a test decides for the clients of one pool. */
 export class FakeServer {
@@ -7,7 +7,7 @@ export class FakeServer {
   /** Whether dials are answered when the test says so (`client.answer()`), instead of at once. */
   slow = false;
   /** What the next dials fail with. */
-  dialError: Error | undefined;
+  connectError: Error | undefined;
   /** What the next checks fail with. */
   checkError: Error | undefined;
   /** Whether checks are answered when the test says so. */
@@ -30,16 +30,16 @@ export class FakeServer {
 }
 
 /** A connection without a server: its test says what it answers, and when. */
-export class FakeClient extends EventEmitter implements Link {
+export class FakeClient extends EventEmitter implements PooledConnection {
   declare release: (error?: Error | boolean) => void;
   opened = false;
   closed = false;
-  quiet = true;
-  usable = true;
-  transaction: 'I' | 'T' | 'E' | null = 'I';
+  isReadyForQuery = true;
+  isUsable = true;
+  transactionStatus: 'I' | 'T' | 'E' | null = 'I';
   lastSql: string | undefined;
-  activity: number | undefined = 0;
-  lostBy: Error | undefined;
+  statementCount: number | undefined = 0;
+  closeReason: Error | undefined;
   checks = 0;
   cancels = 0;
   destroyedBy: Error | undefined;
@@ -59,7 +59,7 @@ export class FakeClient extends EventEmitter implements Link {
 
   connect(callback: (error?: Error | null) => void): void {
     this.#dialled = callback;
-    if (!this.server.slow) queueMicrotask(() => this.answer(this.server.dialError));
+    if (!this.server.slow) queueMicrotask(() => this.answer(this.server.connectError));
   }
 
   /** The dial's end. */
@@ -73,7 +73,7 @@ export class FakeClient extends EventEmitter implements Link {
 
   query(text: unknown, values: unknown, callback?: (error: Error | null, result?: unknown) => void): unknown {
     this.lastSql = String(text);
-    if (this.activity !== undefined) this.activity += 1;
+    if (this.statementCount !== undefined) this.statementCount += 1;
     const result = { rows: [{ text, values }] };
     if (!callback) return Promise.resolve(result);
     queueMicrotask(() => callback(null, result));
@@ -84,11 +84,11 @@ export class FakeClient extends EventEmitter implements Link {
     void this.close().then(() => callback());
   }
 
-  restore(_mode: string, _timeoutMs: number): Promise<{ rolledBack: boolean; cleared: boolean }> | undefined {
+  reset(_mode: string, _timeoutMs: number): Promise<{ rolledBack: boolean; cleared: boolean }> | undefined {
     return this.cleaning;
   }
 
-  check(_timeoutMs: number, _primary: boolean): Promise<void> {
+  validate(_timeoutMs: number, _primary: boolean): Promise<void> {
     this.checks += 1;
     if (!this.server.slowChecks)
       return this.server.checkError ? Promise.reject(this.server.checkError) : Promise.resolve();
@@ -116,7 +116,7 @@ export class FakeClient extends EventEmitter implements Link {
   destroy(reason?: Error): void {
     this.destroyedBy ??= reason;
     this.closed = true;
-    this.usable = false;
+    this.isUsable = false;
     this.answer(reason ?? new Error('Connection terminated'));
     this.answerCheck(new Error('Connection terminated'));
   }
@@ -128,8 +128,8 @@ export class FakeClient extends EventEmitter implements Link {
 
   /** The server goes away. */
   lose(error = new Error('Connection terminated unexpectedly')): void {
-    this.usable = false;
-    this.lostBy = error;
+    this.isUsable = false;
+    this.closeReason = error;
     this.closed = true;
     this.emit('error', error);
   }

@@ -1,11 +1,11 @@
 import { expect } from '@jest/globals';
-import { ConnectionPool } from '../../src/pool.js';
-import type { Leased, PoolOptions, PoolWarning } from '../../src/pool.js';
+import { ConnectionPool } from '../../src/pool/index.js';
+import type { LeasedClient, PoolOptions, PoolWarning } from '../../src/pool/index.js';
 import { FakeServer } from './fake-client.js';
 import type { FakeClient } from './fake-client.js';
 import { VirtualClock } from './virtual-clock.js';
 
-export type Fake = Leased<FakeClient>;
+export type Fake = LeasedClient<FakeClient>;
 
 /** What an acquire has come to so far. */
 export interface Watched {
@@ -59,9 +59,9 @@ export class FakePool {
       total: 0,
       idle: 0,
       leased: 0,
-      dialling: 0,
+      connecting: 0,
       validating: 0,
-      returning: 0,
+      resetting: 0,
       waiting: 0,
       open: 0,
     });

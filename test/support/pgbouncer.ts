@@ -1,11 +1,13 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chownSync, closeSync, existsSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
 import { chmod, chown, writeFile } from 'node:fs/promises';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from './ports.js';
-import { type Account, accountForServer, reachableTemporaryFolder } from './postgres-binaries.js';
+import { accountForServer, reachableTemporaryFolder } from './postgres-binaries.js';
+import type { Account } from './postgres-binaries.js';
 import { Watchdog } from './watchdog.js';
 
 export type PoolMode = 'session' | 'transaction' | 'statement';

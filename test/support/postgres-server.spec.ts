@@ -1,10 +1,12 @@
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { type AddressInfo, createServer } from 'node:net';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { freePort } from './ports.js';
-import { type PostgresServer, startPostgres } from './postgres-server.js';
+import { startPostgres } from './postgres-server.js';
+import type { PostgresServer } from './postgres-server.js';
 import { childrenOf, ended } from './processes.js';
 
 async function connected(url: string): Promise<{ client: pg.Client; lost: Promise<unknown> }> {

@@ -1,4 +1,5 @@
-import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { chownSync, closeSync, mkdtempSync, openSync, readFileSync } from 'node:fs';
@@ -7,12 +8,8 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import { freePort } from './ports.js';
-import {
-  type Account,
-  accountForServer,
-  reachableTemporaryFolder,
-  runnablePostgres,
-} from './postgres-binaries.js';
+import { accountForServer, reachableTemporaryFolder, runnablePostgres } from './postgres-binaries.js';
+import type { Account } from './postgres-binaries.js';
 import { childrenOf, ended } from './processes.js';
 import { Watchdog } from './watchdog.js';
 

@@ -1,8 +1,10 @@
 import { once } from 'node:events';
-import { type AddressInfo, type Server, Socket, connect, createServer } from 'node:net';
+import type { Socket, AddressInfo, Server } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
-import { type TcpProxy, startTcpProxy } from './tcp-proxy.js';
+import { startTcpProxy } from './tcp-proxy.js';
+import type { TcpProxy } from './tcp-proxy.js';
 
 describe('the TCP fault proxy', () => {
   let echo: Server;

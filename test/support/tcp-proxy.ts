@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events';
-import { type Server, type Socket, connect, createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
+import type { Server, Socket } from 'node:net';
 import { freePort } from './ports.js';
 
 export type Direction = 'to-server' | 'to-client';
@@ -225,13 +226,13 @@ export class ProxiedConnection {
     }
     if (flow.kind !== 'frozen') {
       // On a network that stands still the server does not hear of new clients, so it is called only now.
-      if (!this.upstream && !this.client.destroyed) this.dialUpstream();
+      if (!this.upstream && !this.client.destroyed) this.connectUpstream();
       for (const tell of this.news.splice(0)) tell();
     }
     for (const pipe of this.pipes) pipe.setFlow(flow);
   }
 
-  private dialUpstream(): void {
+  private connectUpstream(): void {
     const { client } = this;
     const upstream = this.dial();
     this.upstream = upstream;

@@ -1,4 +1,4 @@
-import type { Clock } from '../../src/pool.js';
+import type { Clock } from '../../src/pool/index.js';
 
 /** Time that passes when a test says so; its timers ring in the order of their due times. */
 export class VirtualClock implements Clock {

@@ -1,31 +1,24 @@
 import { once } from 'node:events';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import {
-  type ArgumentsHost,
-  type CallHandler,
-  Catch,
-  Controller,
-  type ExceptionFilter,
-  Get,
-  type INestApplication,
-  Injectable,
-  type NestInterceptor,
-  UseFilters,
+import { Catch, Controller, Get, Injectable, UseFilters } from '@nestjs/common';
+import type {
+  ArgumentsHost,
+  CallHandler,
+  ExceptionFilter,
+  INestApplication,
+  NestInterceptor,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
-import { defer, from, mergeMap, NEVER, type Observable, race, retry, throwError } from 'rxjs';
-import {
-  DataSource,
-  type EntityManager,
-  type EntitySubscriberInterface,
-  EventSubscriber,
-  type QueryRunner,
-} from 'typeorm';
+import { defer, from, mergeMap, NEVER, race, retry, throwError } from 'rxjs';
+import type { Observable } from 'rxjs';
+import { DataSource, EventSubscriber } from 'typeorm';
+import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
 
 const INSERT = 'INSERT INTO users (name) VALUES ($1)';

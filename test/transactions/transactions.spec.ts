@@ -1,26 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import {
-  type ArgumentsHost,
-  Catch,
-  Controller,
-  type ExceptionFilter,
-  Get,
-  type INestApplication,
-  UseFilters,
-} from '@nestjs/common';
+import { Catch, Controller, Get, UseFilters } from '@nestjs/common';
+import type { ArgumentsHost, ExceptionFilter, INestApplication } from '@nestjs/common';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
-import {
-  DataSource,
-  type EntityManager,
-  type EntitySubscriberInterface,
-  EventSubscriber,
-  type QueryRunner,
-} from 'typeorm';
+import { DataSource, EventSubscriber } from 'typeorm';
+import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import type { AfterQueryEvent } from 'typeorm/subscriber/event/QueryEvent.js';
 import { CapturingLogger } from '../support/capturing-logger.js';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
 
 const INSERT = 'INSERT INTO users (name) VALUES ($1)';

@@ -17,9 +17,12 @@ import {
   getRepositoryToken,
 } from 'nestjs-database';
 import { DataSource, EntityManager, Repository } from 'typeorm';
-import { createTestDatabase, type TestDatabase } from '../support/database.js';
-import { Order, type Tag, TagSchema, User } from '../support/entities.js';
-import { type HttpApp, startHttpApp } from '../support/http-app.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { Order, TagSchema, User } from '../support/entities.js';
+import type { Tag } from '../support/entities.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 
 @Injectable()
 class UserRepository extends Repository<User> {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import type { TypeOrmModuleOptions } from '@nestjs/typeorm';
-import { DatabaseModule, type DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import type { DataSourceOptions } from 'typeorm';
 
 /** The compiler judges this file; `npm run lint` runs it. */

@@ -1,0 +1,456 @@
+import 'reflect-metadata';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { inspect } from 'node:util';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { ConfigModule } from '@nestjs/config';
+import type { ConfigType } from '@nestjs/config';
+import { Test } from '@nestjs/testing';
+import { DatabaseConfigError } from '../../database.errors.js';
+import type { DatabaseModuleOptions, PasswordSource } from '../../database.options.js';
+import { applicationName, databaseConfig, environmentProfile, readEnvironment } from './environment.js';
+import type { Environment } from './environment.js';
+import { originsIn } from './origins.js';
+import { resolveDatabaseOptions } from '../resolve.js';
+import { RELATIVES, VARIABLES } from '../settings/variables.js';
+
+const problemsOf = (env: Environment, options?: { requireUrl: boolean }): string[] => {
+  try {
+    readEnvironment(env, options);
+  } catch (error) {
+    if (error instanceof DatabaseConfigError)
+      return error.problems.map(({ setting, message }) => `${setting}: ${message}`);
+    throw error;
+  }
+  return [];
+};
+const URL = 'postgres://me:pw@localhost/app';
+
+describe('readEnvironment', () => {
+  it('holds what was set and nothing else', () => {
+    expect(Object.keys(readEnvironment({}))).toEqual([]);
+    expect({ ...readEnvironment({ DB_POOL_SIZE: '7', DB_SSL_MODE: 'require' }) }).toMatchObject({
+      pool: { size: 7 },
+      ssl: { mode: 'require' },
+    });
+  });
+
+  it('reads every variable of the table into its option', () => {
+    const settings = readEnvironment({
+      DB_URL: URL,
+      DB_PROFILE: 'Serverless',
+      DB_POOL_SIZE: '7',
+      DB_MAX_OVERFLOW: '0',
+      DB_POOL_TIMEOUT: '12',
+      DB_POOL_RECYCLE: '10m',
+      DB_POOL_PRE_PING: 'off',
+      DB_LEAK_THRESHOLD: '2s',
+      DB_CONNECT_TIMEOUT: '1500ms',
+      DB_STATEMENT_TIMEOUT: '1h',
+      DB_IDLE_IN_TRANSACTION_TIMEOUT: '0',
+      DB_LOCK_TIMEOUT: 'off',
+      DB_SHUTDOWN_TIMEOUT: '0',
+      DB_STARTUP: 'lazy',
+      DB_CONNECT_RETRIES: '3',
+      DB_APPLICATION_NAME: 'my app',
+      DB_ECHO: 'YES',
+    });
+    expect(settings).toMatchObject({
+      profile: 'serverless',
+      pool: {
+        size: 7,
+        maxOverflow: 0,
+        acquireTimeoutMs: 12_000,
+        maxLifetimeMs: 600_000,
+        prePing: false,
+        leakThresholdMs: 2_000,
+      },
+      timeouts: {
+        connectMs: 1_500,
+        statementMs: 3_600_000,
+        idleInTransactionMs: 0,
+        lockMs: 0,
+        shutdownMs: 0,
+      },
+      startup: 'lazy',
+      connectRetry: { retries: 3 },
+      applicationName: 'my app',
+      echo: true,
+    });
+    expect((settings.url as { reveal(): string }).reveal()).toBe(URL);
+  });
+
+  it('reads DATABASE_URL where DB_URL is not set, or empty', () => {
+    for (const env of [{ DATABASE_URL: URL }, { DATABASE_URL: URL, DB_URL: ' ' }])
+      expect(originsIn(readEnvironment(env))?.values['url']?.variable).toBe('DATABASE_URL');
+    expect(originsIn(readEnvironment({ DATABASE_URL: 'x', DB_URL: URL }))?.values['url']?.variable).toBe(
+      'DB_URL',
+    );
+  });
+
+  it('takes an empty variable for one that is not set, as compose files leave them', () => {
+    expect(Object.keys(readEnvironment(Object.fromEntries(VARIABLES.map(({ name }) => [name, '']))))).toEqual(
+      [],
+    );
+  });
+
+  it.each(['true', 'TRUE', '1', 'yes', 'Yes', 'on'])('takes %p for true', (text) => {
+    expect(readEnvironment({ DB_ECHO: text }).echo).toBe(true);
+  });
+
+  it.each(['false', '0', 'no', 'NO', 'off'])('takes %p for false', (text) => {
+    expect(readEnvironment({ DB_ECHO: text }).echo).toBe(false);
+  });
+
+  it.each([
+    ['30', 30_000],
+    ['30s', 30_000],
+    ['30 S', 30_000],
+    ['500ms', 500],
+    ['5m', 300_000],
+    ['1.5s', 1_500],
+    ['1h', 3_600_000],
+    ['86400', 86_400_000],
+  ])('takes the duration %p for %p ms', (text, ms) => {
+    expect(readEnvironment({ DB_STATEMENT_TIMEOUT: text }).timeouts?.statementMs).toBe(ms);
+  });
+
+  it.each([
+    ['DB_POOL_SIZE', '0', '"0" is not a whole number from 1 to 100'],
+    ['DB_POOL_SIZE', '-3', '"-3" is not a whole number from 1 to 100'],
+    ['DB_POOL_SIZE', 'abc', '"abc" is not a whole number from 1 to 100'],
+    ['DB_POOL_SIZE', '2.5', '"2.5" is not a whole number'],
+    ['DB_POOL_SIZE', '101', '"101" is not'],
+    ['DB_MAX_OVERFLOW', '-1', '"-1" is not a whole number from 0 to 100'],
+    ['DB_POOL_TIMEOUT', '0', '"0" is not a duration from 1 s to 300 s'],
+    ['DB_POOL_TIMEOUT', '30000', 'a number alone is seconds, 30000 milliseconds are 30000ms'],
+    ['DB_POOL_TIMEOUT', '30 parsecs', '"30 parsecs" is not a duration'],
+    ['DB_POOL_RECYCLE', '299', '"299" is not a duration of at least 300 s'],
+    ['DB_LEAK_THRESHOLD', '1', '"1" is not a duration of at least 2 s, 0 for off'],
+    ['DB_STATEMENT_TIMEOUT', '86401', '"86401" is not a duration from 0 s to 86400 s'],
+    ['DB_STATEMENT_TIMEOUT', '0.0001s', 'is not a duration'],
+    ['DB_CONNECT_TIMEOUT', '121s', '"121s" is not a duration from 1 s to 120 s'],
+    ['DB_SHUTDOWN_TIMEOUT', '301', '"301" is not a duration from 0 s to 300 s'],
+    ['DB_PROFILE', 'staging', '"staging" is not one of production, development, serverless'],
+    ['DB_STARTUP', 'never', '"never" is not one of verify, lazy, off'],
+    ['DB_SSL_MODE', 'prefer', '"prefer" is not one of disable, require, verify-ca, verify-full'],
+    ['DB_SSL_CA', '/nowhere/ca.pem', 'the file /nowhere/ca.pem does not exist'],
+    ['DB_APPLICATION_NAME', 'x'.repeat(64), 'a text of 64 characters is not a name of 1 to 63 bytes'],
+    ['DB_ECHO', 'maybe', '"maybe" is not true or false'],
+    ['DB_CONNECT_RETRIES', '101', '"101" is not a whole number from 0 to 100'],
+    ['DB_URL', 'mysql://me:pw@host/app', 'it starts with mysql://'],
+    ['DATABASE_URL', 'not a url', 'white space'],
+  ])('refuses %s=%s', (name, text, message) => {
+    const problems = problemsOf({ [name]: text });
+    expect(problems).toHaveLength(1);
+    expect(problems[0]).toContain(`${name}: `);
+    expect(problems[0]).toContain(message);
+  });
+
+  it('tells everything that is wrong at once', () => {
+    const wrong = {
+      DB_URL: 'mysql://me:hunter2@host/app',
+      DB_POOL_SIZE: '0',
+      DB_ECHO: 'maybe',
+      DB_SSL_KEY: 'hunter2',
+    };
+    expect(problemsOf(wrong).map((problem) => problem.split(':')[0])).toEqual(
+      Object.keys(wrong).sort(
+        (a, b) =>
+          VARIABLES.findIndex(({ name }) => name === a) - VARIABLES.findIndex(({ name }) => name === b),
+      ),
+    );
+    expect(problemsOf(wrong).join()).not.toContain('hunter2');
+  });
+
+  it('does not repeat a long text, which may be a secret in the wrong variable', () => {
+    for (const { name } of VARIABLES)
+      expect(problemsOf({ [name]: 'postgres://me:hunter2/secret@host:99999/app' }).join()).not.toContain(
+        'hunter2',
+      );
+  });
+
+  it('needs no URL, unless it is the only source of settings', () => {
+    expect(problemsOf({})).toEqual([]);
+    expect(problemsOf({ DB_USER: 'x', DB_ECHO: '?' }, { requireUrl: true })).toEqual([
+      expect.stringMatching(/^DB_ECHO/),
+      expect.stringMatching(
+        /^DB_URL: is not set.*DATABASE_URL.*DB_HOST.*ConfigModule\.forRoot\(\).*--env-file.*Not enough by themselves: DB_USER$/,
+      ),
+    ]);
+    expect(problemsOf({ DB_HOST: 'x' }, { requireUrl: true })).toEqual([]);
+    expect(problemsOf({ DB_STARTUP: 'OFF' }, { requireUrl: true })).toEqual([]);
+  });
+
+  it('warns of names that are nearly ours, and leaves the others to the app', () => {
+    const warnings = (env: Environment) => originsIn(readEnvironment(env))?.warnings;
+    expect(warnings({ DB_POOLSIZE: '5', DB_POOL_TIMOUT: '3', db_echo: '1' })).toEqual([
+      'DB_POOLSIZE: is not read; did you mean DB_POOL_SIZE?',
+      'DB_POOL_TIMOUT: is not read; did you mean DB_POOL_TIMEOUT?',
+      'db_echo: is not read; did you mean DB_ECHO?',
+    ]);
+    const own = ['DB_TYPE', 'DB_SCHEMA', 'DB_DRIVER'];
+    expect(warnings(Object.fromEntries(own.map((name) => [name, 'x'])))).toEqual([]);
+  });
+
+  it('warns of the names that other libraries have for ours', () => {
+    const warnings = (env: Environment) => originsIn(readEnvironment(env))?.warnings;
+    expect(warnings({ DB_SSL: 'true', DB_POOL_MAX: '3', DB_USER: 'x', db_pass: 'x' })).toEqual([
+      'DB_SSL: is not read; did you mean DB_SSL_MODE?',
+      'DB_POOL_MAX: is not read; did you mean DB_POOL_SIZE?',
+      'DB_USER: is not read; did you mean DB_USERNAME?',
+      'db_pass: is not read; did you mean DB_PASSWORD?',
+    ]);
+    const known = VARIABLES.map(({ name }) => name);
+    expect([...RELATIVES.values()].filter((name) => !known.includes(name))).toEqual([]);
+    expect([...RELATIVES.keys()].filter((name) => known.includes(name))).toEqual([]);
+  });
+
+  it.each(['__proto__', 'constructor', 'toString'])('takes %s for no value of any variable', (text) => {
+    for (const { name } of VARIABLES.filter(({ path }) => /echo|prePing|profile|startup|Ms$/.test(path)))
+      expect(problemsOf({ [name]: text })).toEqual([expect.stringMatching(`^${name}: `)]);
+    expect(Object.isFrozen(Object.prototype)).toBe(false);
+  });
+
+  describe('takes the server from single variables', () => {
+    const PARTS = { DB_HOST: 'db', DB_PORT: '5433', DB_USERNAME: 'me', DB_NAME: 'app' };
+    const resolved = (env: Environment) => resolveDatabaseOptions(readEnvironment(env), { env });
+
+    it('where there is no URL', () => {
+      const { server, password, origins } = resolved({ ...PARTS, DB_PASSWORD: ' p@ss/word ' });
+      expect(server).toEqual({ host: 'db', port: 5433, username: 'me', database: 'app' });
+      // White space may belong to a password.
+      expect((password as { reveal(): string }).reveal()).toBe(' p@ss/word ');
+      expect(origins).toMatchObject({ host: 'environment DB_HOST', password: 'environment DB_PASSWORD' });
+    });
+
+    it('and shows no password when they are printed', () => {
+      const settings = readEnvironment({ ...PARTS, DB_PASSWORD: 'hunter2' });
+      expect(inspect(settings, { depth: 9, showHidden: true }) + JSON.stringify(settings)).not.toContain(
+        'hunter2',
+      );
+    });
+
+    it('and names them where they are wrong', () => {
+      expect(problemsOf({ DB_HOST: 'postgres://me:hunter2@db', DB_PORT: '0' })).toEqual([
+        expect.stringMatching(/^DB_HOST: a text of 24 characters is not the name of a host/),
+        'DB_PORT: "0" is not a whole number from 1 to 65535',
+      ]);
+    });
+
+    it('but not beside a URL, of which it warns where they differ', () => {
+      const env = { ...PARTS, DB_PORT: 'x', DB_URL: 'postgres://me:pw@db/other', DB_PASSWORD: 'pw' };
+      const { server, warnings } = resolved(env);
+      expect(server).toEqual({ host: 'db', port: 5432, username: 'me', database: 'other' });
+      expect(warnings.filter((warning) => warning.startsWith('DB_'))).toEqual([
+        'DB_PORT: is not read, since DB_URL is set',
+        'DB_NAME: is not read, since DB_URL is set',
+      ]);
+    });
+
+    it('adds the password to a URL that has none', () => {
+      const { password, warnings } = resolved({ DB_URL: 'postgres://me@db/app', DB_PASSWORD: 'secret' });
+      expect((password as { reveal(): string }).reveal()).toBe('secret');
+      expect(warnings.join()).not.toContain('DB_PASSWORD');
+    });
+  });
+
+  describe('takes secrets from files', () => {
+    let folder: string;
+    const file = (name: string, text: string) => {
+      writeFileSync(join(folder, name), text);
+      return join(folder, name);
+    };
+    const resolved = (env: Environment) => resolveDatabaseOptions(readEnvironment(env), { env });
+    const ask = (password: unknown) => (password as PasswordSource).ask();
+    beforeEach(() => {
+      folder = mkdtempSync(join(tmpdir(), 'secrets-'));
+    });
+    afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+    it('a password, read at each connect, without the line end', async () => {
+      const path = file('password', 'first\n');
+      const { password } = resolved({ DB_URL: 'postgres://me@db/app', DB_PASSWORD_FILE: path });
+      expect(await ask(password)).toBe('first');
+      file('password', 'second');
+      expect(await ask(password)).toBe('second');
+      rmSync(path);
+      await expect(ask(password)).rejects.toMatchObject({
+        code: 'PASSWORD_UNAVAILABLE',
+        message: `DB_PASSWORD_FILE: the file ${path} does not exist.`,
+      });
+    });
+
+    it('a URL, whose password is read at each connect', async () => {
+      const path = file('url', 'postgres://me:first@db/app\n');
+      const { password, server, origins } = resolved({ DB_URL_FILE: path });
+      expect(server).toEqual({ host: 'db', port: 5432, username: 'me', database: 'app' });
+      expect(origins).toMatchObject({ url: 'environment DB_URL_FILE', password: 'environment DB_URL_FILE' });
+      expect(await ask(password)).toBe('first');
+      file('url', 'postgres://me:second@db/app');
+      expect(await ask(password)).toBe('second');
+      file('url', 'postgres://other:second@elsewhere/app');
+      await expect(ask(password)).rejects.toThrow('the URL has another host, username than at the start');
+      file('url', 'postgres://me:hunter2@db:99999/app');
+      await expect(ask(password)).rejects.toThrow('DB_URL_FILE: the port is not a whole number');
+    });
+
+    it('and keeps the password of a file with a URL from another URL', () => {
+      const config = readEnvironment({ DB_URL_FILE: file('url', 'postgres://me:first@db/app') });
+      const url = 'postgres://me@elsewhere/app';
+      expect(resolveDatabaseOptions({ ...config, url }, { env: {} }).password).toBeUndefined();
+    });
+
+    it('DATABASE_URL gives way to DB_URL_FILE', () => {
+      const env = {
+        DATABASE_URL: 'postgres://me:x@old/app',
+        DB_URL_FILE: file('url', 'postgres://me:y@new/app'),
+      };
+      expect(resolved(env).server.host).toBe('new');
+    });
+
+    it.each([
+      ['DB_URL_FILE', 'mysql://me:hunter2@db/app', /^DB_URL_FILE: it starts with mysql/],
+      ['DB_URL_FILE', '\n', /^DB_URL_FILE: the file .* is empty/],
+      ['DB_PASSWORD_FILE', '', /^DB_PASSWORD_FILE: the file .* is empty/],
+    ])('and refuses at once a file of %s with %j', (name, text, problem) => {
+      const problems = problemsOf({ [name]: file('secret', text) });
+      expect(problems).toEqual([expect.stringMatching(problem)]);
+      expect(problems.join()).not.toContain('hunter2');
+    });
+
+    it('and refuses a secret beside the file of it', () => {
+      const path = file('secret', 'postgres://me:x@db/app');
+      expect(problemsOf({ DB_URL: 'postgres://me:x@db/app', DB_URL_FILE: path })).toEqual([
+        'DB_URL_FILE: is set beside DB_URL; give one of them',
+      ]);
+      expect(problemsOf({ DB_HOST: 'db', DB_PASSWORD: 'x', DB_PASSWORD_FILE: path })).toEqual([
+        'DB_PASSWORD_FILE: is set beside DB_PASSWORD; give one of them',
+      ]);
+    });
+  });
+
+  it('warns of seconds that were probably meant as milliseconds', () => {
+    expect(originsIn(readEnvironment({ DB_STATEMENT_TIMEOUT: '30000' }))?.warnings).toEqual([
+      'DB_STATEMENT_TIMEOUT: 30000 is read as seconds; if milliseconds are meant, write 30000ms',
+    ]);
+    expect(
+      originsIn(readEnvironment({ DB_STATEMENT_TIMEOUT: '3600', DB_POOL_RECYCLE: '1800' }))?.warnings,
+    ).toEqual([]);
+  });
+
+  it('is frozen all the way down', () => {
+    const settings = readEnvironment({ DB_URL: URL, DB_POOL_SIZE: '7' });
+    for (const part of [settings, settings.pool, settings.url, originsIn(settings)?.values])
+      expect(Object.isFrozen(part)).toBe(true);
+  });
+
+  it('shows no secret when it is printed', () => {
+    const settings = readEnvironment({ DB_URL: 'postgres://me:hunter2@host/app' });
+    expect(inspect(settings, { depth: 9, showHidden: true }) + JSON.stringify(settings)).not.toContain(
+      'hunter2',
+    );
+  });
+});
+
+describe('databaseConfig', () => {
+  const before = { ...process.env };
+  afterEach(() => {
+    process.env = { ...before };
+  });
+
+  it('is injected by Nest, spreads into the options with its types, and keeps its origins', async () => {
+    process.env['DB_URL'] = URL;
+    process.env['DB_POOL_SIZE'] = '7';
+    const module = await Test.createTestingModule({
+      imports: [ConfigModule.forFeature(databaseConfig)],
+    }).compile();
+    const config = module.get<ConfigType<typeof databaseConfig>>(databaseConfig.KEY);
+    const options: DatabaseModuleOptions = { ...config, autoLoadEntities: true };
+    const { origins, pool } = resolveDatabaseOptions(options, { env: {} });
+    expect(pool.size).toBe(7);
+    expect(origins).toMatchObject({
+      url: 'environment DB_URL',
+      'pool.size': 'environment DB_POOL_SIZE',
+      autoLoadEntities: 'options',
+    });
+    await module.close();
+  });
+
+  it('is a provider of options by itself', async () => {
+    process.env['DATABASE_URL'] = URL;
+    const { useFactory } = databaseConfig.asProvider();
+    const options: DatabaseModuleOptions = useFactory(databaseConfig());
+    expect(resolveDatabaseOptions(options, { env: {} }).origins['url']).toBe('environment DATABASE_URL');
+  });
+});
+
+describe('.env.example', () => {
+  it('is what the table of variables says', () => {
+    const entries = VARIABLES.map(({ name, description, defaultText, parser, example }) =>
+      [
+        `# ${description}`,
+        `# Allowed: ${parser.allowed}. Default: ${defaultText}.`,
+        `${name === 'DB_URL' ? '' : '#'}${name}=${example}`,
+      ].join('\n'),
+    );
+    expect(readFileSync('.env.example', 'utf8')).toBe(
+      [
+        '# Every variable that nestjs-database reads. Copy this file to .env; empty is not set.',
+        ...entries,
+      ].join('\n\n') + '\n',
+    );
+  });
+
+  it('shows values that are allowed', () => {
+    const files = ['DB_URL_FILE', 'DB_PASSWORD_FILE', 'DB_SSL_CA', 'DB_SSL_CERT', 'DB_SSL_KEY'];
+    const shown = VARIABLES.filter(({ name }) => !files.includes(name));
+    expect(problemsOf(Object.fromEntries(shown.map(({ name, example }) => [name, example])))).toEqual([]);
+  });
+});
+
+describe('the profile where none is set', () => {
+  it.each([
+    ['development', 'development'],
+    ['test', 'development'],
+    ['production', 'production'],
+    ['staging', 'production'],
+    [undefined, 'production'],
+  ])('for NODE_ENV %p is %s', (stage, profile) => {
+    expect(environmentProfile({ NODE_ENV: stage })).toBe(profile);
+  });
+});
+
+describe('the application name where none is set', () => {
+  let folder: string;
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'app-'));
+    const write = (path: string, content: string) => {
+      mkdirSync(join(folder, path), { recursive: true });
+      writeFileSync(join(folder, path, 'package.json'), content);
+    };
+    write('app', '{"name":"users-api"}');
+    write('app/dist', '{"type":"module"}');
+    write('scoped', '{"name":"@acme/users-api"}');
+    write('long', JSON.stringify({ name: 'ä'.repeat(40) }));
+    write('broken', '{');
+    mkdirSync(join(folder, 'app/src/deep'), { recursive: true });
+  });
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  it.each([
+    ['app', 'users-api'],
+    ['app/src/deep', 'users-api'],
+    ['app/dist', 'users-api'],
+    ['scoped', 'users-api'],
+    ['long', 'ä'.repeat(31)],
+    ['broken', 'nestjs-database'],
+  ])('in %s is %s', (path, name) => {
+    expect(applicationName({}, join(folder, path))).toBe(name);
+  });
+
+  it("is npm's where there is no package.json", () => {
+    expect(applicationName({ npm_package_name: '@acme/jobs' }, folder)).toBe('jobs');
+  });
+});

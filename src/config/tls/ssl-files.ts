@@ -1,0 +1,112 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { createSecureContext } from 'node:tls';
+import type { ConnectionOptions as TlsOptions } from 'node:tls';
+import type { SecretText, SslSettings } from '../../database.options.js';
+import { readPem } from './pem.js';
+import type { PemKind } from './pem.js';
+import type { Problems } from '../problems.js';
+import { Secret } from '../secrets/secret.js';
+import type { UrlParameters } from '../url/url-parameters.js';
+
+/** Where files are named, and what messages call that. */
+export interface SslFileSources {
+  readonly url: UrlParameters | undefined;
+  /** Where the URL came from, for messages: `DB_URL` or `url`. */
+  readonly urlName: string;
+  /** What a message calls the setting. */
+  readonly nameOf: (path: string, value: unknown) => string;
+}
+
+/** What is read from PEM texts and files, for `tls.connect`. */
+export type SslFiles = Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'crl' | 'passphrase'>;
+
+const PARTS = {
+  ca: { parameter: 'sslrootcert', ofUrl: 'sslCa', kind: 'certificate' },
+  cert: { parameter: 'sslcert', ofUrl: 'sslCert', kind: 'certificate' },
+  key: { parameter: 'sslkey', ofUrl: 'sslKey', kind: 'key' },
+  crl: { parameter: 'sslcrl', ofUrl: 'sslCrl', kind: 'revocation list' },
+} as const;
+type Part = keyof typeof PARTS;
+
+/** Reads and judges them all, before any connection; the code's win over the URL's. */
+export function readSslFiles(sources: SslFileSources, given: SslSettings, problems: Problems): SslFiles {
+  const { url, urlName } = sources;
+  const passphrase = given.passphrase ?? passphraseIn(given.key) ?? url?.sslPassphrase?.reveal();
+  const found: SslFiles = { ...(passphrase !== undefined && { passphrase }) };
+  const names: Partial<Record<Part, string>> = {};
+  for (const part of ['ca', 'cert', 'key', 'crl'] as const) {
+    const { parameter, ofUrl, kind } = PARTS[part];
+    const value = given[part] ?? url?.[ofUrl];
+    if (value === undefined) continue;
+    const setting =
+      given[part] === undefined ? `${urlName} (${parameter})` : sources.nameOf(`ssl.${part}`, given[part]);
+    names[part] = setting;
+    // Several revocation lists are for Node.js to judge.
+    if (part === 'crl' && Array.isArray(value)) continue;
+    const read = readAll(value, kind, part === 'ca');
+    const wrong = 'problem' in read ? read.problem : unusable(read.pem, kind, passphrase);
+    if (wrong !== undefined) problems.add(setting, wrong);
+    else if ('pem' in read) found[part] = read.pem;
+  }
+  if (names.cert && !names.key && !given.pfx)
+    problems.add(names.cert, 'is given without its key (DB_SSL_KEY, ssl.key or sslkey)');
+  if (names.key && !names.cert && !given.pfx)
+    problems.add(names.key, 'is given without its certificate (DB_SSL_CERT, ssl.cert or sslcert)');
+  if (names.key && found.cert && found.key && !belongTogether(found))
+    problems.add(names.key, `is not the key of the certificate in ${names.cert}`);
+  return found;
+}
+
+type PemValue = string | Uint8Array | SecretText | { readonly pem: string | Uint8Array };
+
+/** PEM of a value, or of a list of them; only authorities may be several. */
+function readAll(
+  value: PemValue | readonly PemValue[],
+  kind: PemKind,
+  several: boolean,
+): { pem: string } | { problem: string } {
+  const list = Array.isArray(value) ? (value as readonly PemValue[]) : [value as PemValue];
+  if (list.length > 1 && !several) return { problem: `holds ${list.length} of them; give one` };
+  const parts: string[] = [];
+  for (const one of list) {
+    const read = readPem(textOf(one), kind);
+    if ('problem' in read) return read;
+    parts.push(read.pem);
+  }
+  return { pem: parts.join('\n') };
+}
+
+function textOf(value: PemValue): string | Uint8Array {
+  if (Secret.is(value)) return value.reveal();
+  return typeof value === 'object' && 'pem' in value ? value.pem : value;
+}
+
+/** That of a key in a list, as `tls.connect` takes it. */
+function passphraseIn(key: SslSettings['key']): string | undefined {
+  const [first] = Array.isArray(key) ? key : [];
+  return typeof first === 'object' && 'passphrase' in first ? first.passphrase : undefined;
+}
+
+function unusable(pem: string, kind: PemKind, passphrase: string | undefined): string | undefined {
+  // Node.js has several codes for it, by the kind of the key and what OpenSSL was asked before.
+  if (kind === 'key' && passphrase === undefined && /ENCRYPTED/.test(pem))
+    return 'the key is encrypted; give ssl.passphrase in code, or sslpassword in the URL';
+  try {
+    if (kind === 'certificate') new X509Certificate(pem);
+    else if (kind === 'revocation list') createSecureContext({ crl: pem });
+    else createPrivateKey({ key: pem, ...(passphrase !== undefined && { passphrase }) });
+    return undefined;
+  } catch (error) {
+    const code = (error as NodeJS.ErrnoException).code;
+    // OpenSSL's words hold no content of the file.
+    return `the ${kind} cannot be read${code ? ` (${code})` : ''}; it is cut off, damaged or needs another passphrase`;
+  }
+}
+
+function belongTogether({ cert, key, passphrase }: SslFiles): boolean {
+  const secret = createPrivateKey({
+    key: key as string,
+    ...(passphrase !== undefined && { passphrase }),
+  });
+  return new X509Certificate(cert as string).checkPrivateKey(secret);
+}

@@ -1,0 +1,160 @@
+import type {
+  LoginMethod,
+  SecretText,
+  ServerKind,
+  SslNegotiation,
+  TimeoutSettings,
+} from '../../database.options.js';
+import { BOUNDS, within } from '../settings/bounds.js';
+import { loginMethods } from '../settings/login-methods.js';
+import { Secret } from '../secrets/secret.js';
+import { TIME_LIMITS } from '../settings/time-limits.js';
+import { judgeUnsupported } from './unsupported-parameters.js';
+
+/** Whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS). */
+export type ChannelBinding = 'disable' | 'prefer' | 'require';
+
+/** What stands behind the `?` of a URL and is understood here. */
+export interface UrlParameters {
+  readonly host: string | undefined;
+  readonly port: number | undefined;
+  readonly user: string | undefined;
+  readonly password: SecretText | undefined;
+  readonly dbname: string | undefined;
+  /** As it was written; `config/ssl` judges it. */
+  readonly sslMode: string | undefined;
+  readonly sslNegotiation: SslNegotiation | undefined;
+  readonly sslCa: string | undefined;
+  /** `sslrootcert=system`: the authorities that Node.js brings along, which is what an absent CA means. */
+  readonly sslSystemCa: boolean;
+  readonly sslCert: string | undefined;
+  readonly sslKey: string | undefined;
+  readonly sslPassphrase: SecretText | undefined;
+  readonly sslCrl: string | undefined;
+  /** As they were written; `config/ssl` judges them. */
+  readonly sslMinVersion: string | undefined;
+  readonly sslMaxVersion: string | undefined;
+  readonly channelBinding: ChannelBinding | undefined;
+  readonly requireAuth: readonly LoginMethod[] | undefined;
+  readonly serverKind: ServerKind | undefined;
+  readonly applicationName: string | undefined;
+  /** `options` of the startup packet: `-c geqo=off`, `endpoint=…`. */
+  readonly startupOptions: string | undefined;
+  readonly timeouts: Readonly<TimeoutSettings>;
+}
+
+const CHANNEL_BINDINGS: readonly ChannelBinding[] = ['disable', 'prefer', 'require'];
+const NEGOTIATIONS: readonly SslNegotiation[] = ['postgres', 'direct'];
+/** With one host `prefer-standby` takes what there is. */
+const ANY_SERVER = ['any', 'prefer-standby'] as const;
+const SERVER_KINDS: readonly ServerKind[] = ['read-write', 'read-only', 'primary', 'standby'];
+
+/** Reads the part behind the `?`. No value goes into a message: any of them may be a secret in the wrong place. */
+export function readParameters(query: string, problems: string[], warnings: string[]): UrlParameters {
+  const given = new Map<string, string>();
+  for (const pair of query.split('&')) {
+    if (pair === '') continue;
+    const equals = pair.indexOf('=');
+    const name = equals < 0 ? undefined : decode(pair.slice(0, equals));
+    const value = equals < 0 ? undefined : decode(pair.slice(equals + 1));
+    if (name === undefined || value === undefined || value.includes('\0'))
+      problems.push('a parameter after the ? is not of the form name=value, percent-encoded');
+    else if (given.has(name)) problems.push('a parameter is given twice');
+    else given.set(name, value);
+  }
+  const text = (name: string) => {
+    const value = given.get(name);
+    given.delete(name);
+    return value === '' ? undefined : value;
+  };
+
+  const host = text('host');
+  const port = text('port');
+  if (port !== undefined && !within(/^\d+$/.test(port) ? Number(port) : Number.NaN, BOUNDS.port))
+    problems.push('the parameter port is not a whole number from 1 to 65535');
+  const oneOf = <T extends string>(name: string, values: readonly T[]): T | undefined => {
+    const value = text(name);
+    const known = values.find((one) => one === value);
+    if (value !== undefined && known === undefined) problems.push(`${name} is none of ${values.join(', ')}`);
+    return known;
+  };
+  const server = oneOf('target_session_attrs', [...ANY_SERVER, ...SERVER_KINDS]);
+  const password = text('password');
+  const passphrase = text('sslpassword');
+  const rootCert = text('sslrootcert');
+  const found: UrlParameters = {
+    host,
+    port: port === undefined ? undefined : Number(port),
+    user: text('user'),
+    password: password === undefined ? undefined : new Secret(password),
+    dbname: text('dbname'),
+    sslMode: sslMode(text('sslmode'), text('ssl'), text('requiressl'), problems),
+    sslNegotiation: oneOf('sslnegotiation', NEGOTIATIONS),
+    sslCa: rootCert === 'system' ? undefined : rootCert,
+    sslSystemCa: rootCert === 'system',
+    sslCert: text('sslcert'),
+    sslKey: text('sslkey'),
+    sslPassphrase: passphrase === undefined ? undefined : new Secret(passphrase),
+    sslCrl: text('sslcrl'),
+    sslMinVersion: text('ssl_min_protocol_version'),
+    sslMaxVersion: text('ssl_max_protocol_version'),
+    channelBinding: oneOf('channel_binding', CHANNEL_BINDINGS),
+    requireAuth: loginMethods(text('require_auth'), problems),
+    serverKind: SERVER_KINDS.find((kind) => kind === server),
+    applicationName: text('application_name') ?? text('fallback_application_name'),
+    startupOptions: text('options'),
+    timeouts: timeouts(text, problems),
+  };
+  given.delete('fallback_application_name');
+  judgeUnsupported(given, problems, warnings);
+  return found;
+}
+
+/** `ssl=true` is JDBC's and old pg's way to say it, `requiressl=1` old libpq's. */
+function sslMode(
+  mode: string | undefined,
+  ssl: string | undefined,
+  requireSsl: string | undefined,
+  problems: string[],
+): string | undefined {
+  // Not whichever comes first: somebody has asked for TLS and would get plain text.
+  const wanted = ssl === 'true' || ssl === '1' || requireSsl === '1';
+  if (mode === 'disable' && wanted)
+    problems.push('sslmode is disable, but ssl or requiressl demands TLS; leave out one of them');
+  if (mode !== undefined) return mode;
+  if (ssl === 'true' || ssl === '1') return 'require';
+  if (ssl === 'false' || ssl === '0') return 'disable';
+  if (ssl === 'no-verify') return ssl;
+  if (ssl !== undefined) problems.push('the parameter ssl is neither true nor false; use sslmode');
+  else if (requireSsl === '1') return 'require';
+  else if (requireSsl !== undefined)
+    problems.push('the parameter requiressl is not 1, which alone demands TLS; use sslmode');
+  return undefined;
+}
+
+function timeouts(text: (name: string) => string | undefined, problems: string[]): TimeoutSettings {
+  const found: TimeoutSettings = {};
+  const connect = text('connect_timeout');
+  if (connect !== undefined) {
+    const ms = /^\d+$/.test(connect) ? Number(connect) * 1_000 : Number.NaN;
+    if (within(ms, BOUNDS.timeouts.connectMs)) found.connectMs = ms;
+    else problems.push('connect_timeout is not a whole number of seconds from 1 to 120');
+  }
+  for (const [name, key] of Object.entries(TIME_LIMITS)) {
+    const given = text(name);
+    if (given === undefined) continue;
+    const ms = /^\d+$/.test(given) ? Number(given) : Number.NaN;
+    if (within(ms, BOUNDS.timeouts[key])) found[key] = ms;
+    else problems.push(`${name} is not a whole number of milliseconds from 0 to 86400000`);
+  }
+  return found;
+}
+
+function decode(text: string): string | undefined {
+  try {
+    // Not `+` for a blank: libpq and `options=-c%20a=b+c` take it as it is.
+    return decodeURIComponent(text);
+  } catch {
+    return undefined;
+  }
+}

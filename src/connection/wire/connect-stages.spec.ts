@@ -1,0 +1,121 @@
+import { EventEmitter, once } from 'node:events';
+import { createServer } from 'node:net';
+import type { AddressInfo, Server } from 'node:net';
+import { TLSSocket } from 'node:tls';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { createAuthority } from '../../../test/support/certificates.js';
+import { Connection } from '../connection.js';
+import { watchConnect } from './connect-stages.js';
+import type { ConnectStage } from './connect-stages.js';
+
+let server: Server | undefined;
+afterEach(() => {
+  server?.close();
+  server = undefined;
+});
+
+/** A socket before which nothing stands: what it tells is said by hand. */
+function scripted(stream: object = {}) {
+  const wire = Object.assign(new EventEmitter(), { stream: Object.assign(new EventEmitter(), stream) });
+  const stages: ConnectStage[] = [];
+  watchConnect({ connection: wire }, (stage) => stages.push(stage));
+  return { wire, stages };
+}
+
+function secured(socket: object): ConnectStage[] {
+  const { wire, stages } = scripted();
+  wire.stream = Object.assign(new EventEmitter(), {
+    getProtocol: () => 'TLSv1.3',
+    getCipher: () => ({ standardName: 'TLS_AES_256_GCM_SHA384' }),
+    getPeerCertificate: () => ({}),
+    ...socket,
+  });
+  wire.emit('sslconnect');
+  expect(stages).toEqual([]);
+  wire.stream.emit('secureConnect');
+  return stages;
+}
+
+describe('the stages of a dial', () => {
+  it('are the name, the address and TLS, in this order', async () => {
+    const authority = await createAuthority('An authority');
+    const certificate = await authority.issueServer({ commonName: 'the server', hosts: ['localhost'] });
+    server = createServer((socket) => {
+      socket.on('error', () => undefined);
+      socket.once('data', () => {
+        socket.write('S');
+        const secure = new TLSSocket(socket, { isServer: true, ...certificate });
+        secure.on('error', () => undefined);
+        secure.once('data', () => secure.destroy());
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const connection = new Connection({ host: 'localhost', port, user: 'u', ssl: { ca: authority.cert } });
+    connection.on('error', () => undefined);
+    const stages: ConnectStage[] = [];
+    watchConnect(connection, (stage) => stages.push(stage));
+    await expect(connection.connect()).rejects.toThrow();
+    expect(stages).toEqual([
+      { stage: 'name', addresses: expect.arrayContaining(['127.0.0.1']) },
+      { stage: 'tcp', address: `127.0.0.1:${port}` },
+      {
+        stage: 'tls',
+        protocol: 'TLSv1.3',
+        cipher: expect.stringMatching(/^TLS_/),
+        issuer: 'An authority',
+        subject: 'the server',
+        validUntil: expect.any(Date),
+      },
+    ]);
+  });
+
+  it('tell all addresses of a name, each once, and none that was not found', () => {
+    const { wire, stages } = scripted();
+    wire.stream.emit('lookup', null, '::1');
+    wire.stream.emit('lookup', null, '127.0.0.1');
+    wire.stream.emit('lookup', null, '127.0.0.1');
+    wire.stream.emit('lookup', new Error('ENOTFOUND'), undefined);
+    expect(stages).toEqual([]);
+    wire.stream.emit('connectionAttempt');
+    wire.stream.emit('connectionAttempt');
+    expect(stages).toStrictEqual([{ stage: 'name', addresses: ['::1', '127.0.0.1'] }]);
+  });
+
+  it.each([
+    [{ remoteAddress: '127.0.0.1', remotePort: 5432 }, '127.0.0.1:5432'],
+    [{ remoteAddress: '::1', remotePort: 5432 }, '[::1]:5432'],
+    [{}, 'the socket'],
+  ])('have no name where an address or a path was given: %j', (stream, address) => {
+    const { wire, stages } = scripted(stream);
+    wire.stream.emit('connectionAttempt');
+    wire.stream.emit('connect');
+    expect(stages).toEqual([{ stage: 'tcp', address }]);
+  });
+
+  it('tell of a certificate what is in it', () => {
+    const named = { subject: { CN: ['db', 'other'] }, issuer: { CN: 'An authority', O: 'A company' } };
+    expect(
+      secured({ getPeerCertificate: () => ({ ...named, valid_to: 'Jan  2 03:04:05 2030 GMT' }) }),
+    ).toEqual([
+      {
+        stage: 'tls',
+        protocol: 'TLSv1.3',
+        cipher: 'TLS_AES_256_GCM_SHA384',
+        issuer: 'An authority',
+        subject: 'db',
+        validUntil: new Date('2030-01-02T03:04:05Z'),
+      },
+    ]);
+    expect(secured({ getPeerCertificate: () => ({ subject: {}, issuer: { O: 'A company' } }) })).toEqual([
+      expect.objectContaining({ issuer: 'A company', subject: undefined, validUntil: undefined }),
+    ]);
+    expect(secured({ getProtocol: () => null })).toEqual([
+      expect.objectContaining({ protocol: 'unknown', issuer: undefined, subject: undefined }),
+    ]);
+  });
+
+  it('are not told of a client that is not made as that of pg', () => {
+    expect(() => watchConnect({}, () => undefined)).not.toThrow();
+  });
+});

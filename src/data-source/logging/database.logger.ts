@@ -1,0 +1,104 @@
+import { inspect } from 'node:util';
+import { AbstractLogger } from 'typeorm';
+import type { LogLevel, LogMessage, LoggerOptions } from 'typeorm';
+import type { EchoSettings } from '../../database.options.js';
+import { maskedSql, oneLine } from '../../text/masking.js';
+
+/** What this module logs to: Nest's `Logger`, or anything with these methods. */
+export interface DatabaseLogger {
+  log(message: string): void;
+  warn(message: string): void;
+  error(message: string, stack?: string): void;
+  debug(message: string): void;
+}
+
+/** The named contexts: starts and stops, the pool, statements. */
+export interface DatabaseLoggers {
+  readonly module: DatabaseLogger;
+  readonly pool: DatabaseLogger;
+  readonly query: DatabaseLogger;
+}
+
+/** Cuts a text for a log line and says how much is missing. */
+export function cut(text: string, maxLength: number): string {
+  return text.length <= maxLength
+    ? text
+    : `${text.slice(0, maxLength)}… (${text.length - maxLength} more characters)`;
+}
+
+/** TypeORM's `logging`, written to our loggers; parameters only when asked for, since they may be personal data. */
+export class TypeOrmLogger extends AbstractLogger {
+  readonly #loggers: DatabaseLoggers;
+  readonly #limits: Required<EchoSettings>;
+
+  constructor(loggers: DatabaseLoggers, limits: Required<EchoSettings>, logging?: LoggerOptions) {
+    super(logging);
+    this.#loggers = loggers;
+    this.#limits = limits;
+  }
+
+  protected override writeLog(
+    _level: LogLevel,
+    messages: LogMessage | string | number | (LogMessage | string | number)[],
+  ): void {
+    for (const message of Array.isArray(messages) ? messages : [messages]) {
+      const entry: LogMessage = typeof message === 'object' ? message : { message };
+      const line = `${entry.prefix ? `${entry.prefix}: ` : ''}${this.#text(entry)}`;
+      switch (entry.type) {
+        case 'query':
+          this.#loggers.query.log(line);
+          break;
+        case 'query-error':
+          this.#loggers.query.error(line);
+          break;
+        case 'query-slow':
+          this.#loggers.query.warn(line);
+          break;
+        case 'warn':
+          this.#loggers.module.warn(line);
+          break;
+        case 'error':
+          this.#loggers.module.error(line);
+          break;
+        default:
+          this.#loggers.module.log(line);
+      }
+    }
+  }
+
+  #text({ message, parameters }: LogMessage): string {
+    return statementText(String(message), parameters, this.#limits);
+  }
+}
+
+/** One statement for the log, on one line: its text cut to the bound, its parameters when asked for. */
+export function statementText(sql: string, parameters: unknown, limits: Required<EchoSettings>): string {
+  const text = cut(oneLine(maskedSql(sql)), limits.maxLength);
+  if (!limits.parameters || !Array.isArray(parameters) || parameters.length === 0) return text;
+  return `${text} -- ${cut(oneLine(parametersText(parameters)), limits.maxLength)}`;
+}
+
+/** As JSON, which knows no bigint and no circle and asks objects for their form: a log line must not fail for one. */
+function parametersText(parameters: readonly unknown[]): string {
+  return `[${parameters.map(parameterText).join(',')}]`;
+}
+
+function parameterText(parameter: unknown): string {
+  try {
+    return JSON.stringify(parameter, bigintAsText) ?? 'null';
+  } catch {
+    return described(parameter);
+  }
+}
+
+function described(parameter: unknown): string {
+  try {
+    return inspect(parameter, { depth: 2, breakLength: Infinity, maxArrayLength: 10 });
+  } catch {
+    return '[not printable]';
+  }
+}
+
+function bigintAsText(_key: string, value: unknown): unknown {
+  return typeof value === 'bigint' ? value.toString() : value;
+}

@@ -1,0 +1,77 @@
+import type { DataSource } from 'typeorm';
+import { ManagedDataSource } from '../managed-data-source.js';
+
+/** The pool at one moment, in SQLAlchemy's words. Counts of connections. */
+export interface PoolStats {
+  /** Kept open (`pool.size`). */
+  size: number;
+  /** Idle in the pool. */
+  checkedIn: number;
+  /** Lent out. */
+  checkedOut: number;
+  /** Beyond `size`. */
+  overflow: number;
+  /** Callers that wait for one. */
+  waiting: number;
+  /** `size + maxOverflow`. */
+  max: number;
+  status: PoolStatus;
+}
+
+/**
+ * `connecting`: callers wait for connections that are being opened. `overflow`: more than `size` exist. `exhausted`: all are
+ * leased, or callers wait and no further one can be opened. `unavailable`: the health check found the database down.
+ * `closed`: not initialized, or destroyed.
+ */
+export type PoolStatus = 'ok' | 'connecting' | 'overflow' | 'exhausted' | 'unavailable' | 'closed';
+
+/** A sign that connections are not given back. */
+export interface LeakWarning {
+  code: 'POOL_USAGE_HIGH' | 'POOL_OVERFLOW_LASTING';
+  message: string;
+}
+
+/** Above this share of `size`, connections are probably not given back or the pool is too small. */
+const HIGH_USAGE = 0.8;
+/** Overflow is for bursts; one that lasts longer than this is the normal load. */
+const LASTING_OVERFLOW_MS = 60_000;
+
+/** @returns undefined for a data source that this module did not make */
+export function poolStats(dataSource: DataSource): PoolStats | undefined {
+  if (!(dataSource instanceof ManagedDataSource)) return undefined;
+  const { size, maxOverflow } = dataSource.settings.pool;
+  const figures = dataSource.pool?.snapshot();
+  const max = size + maxOverflow;
+  if (!figures) return { size, checkedIn: 0, checkedOut: 0, overflow: 0, waiting: 0, max, status: 'closed' };
+  const { overflow, connecting, waiting, leased } = figures;
+  const full = leased >= max || (waiting > 0 && connecting === 0 && figures.total >= max);
+  return {
+    size,
+    checkedIn: figures.idle,
+    checkedOut: leased,
+    overflow,
+    waiting,
+    max,
+    status: full ? 'exhausted' : waiting > 0 ? 'connecting' : overflow > 0 ? 'overflow' : 'ok',
+  };
+}
+
+/** @returns an empty list when nothing is suspicious, or the data source is not one of this module */
+export function leakWarnings(dataSource: DataSource, now = Date.now()): LeakWarning[] {
+  const stats = poolStats(dataSource);
+  if (!stats || !(dataSource instanceof ManagedDataSource)) return [];
+  const warnings: LeakWarning[] = [];
+  const { size, checkedOut, overflow, max } = stats;
+  if (checkedOut > size * HIGH_USAGE)
+    warnings.push({
+      code: 'POOL_USAGE_HIGH',
+      message: `${checkedOut} connections are in use, more than ${HIGH_USAGE * 100} % of pool.size ${size} (at most ${max}): a leak, or a pool too small (DB_POOL_SIZE).`,
+    });
+  const since = dataSource.pool?.overflowSince;
+  if (since !== undefined && now - since >= LASTING_OVERFLOW_MS)
+    warnings.push({
+      code: 'POOL_OVERFLOW_LASTING',
+      message: `${overflow} overflow connection(s) in use for ${Math.round((now - since) / 1000)} s: a leak, or the normal load needs more than pool.size ${size} (DB_POOL_SIZE).`,
+    });
+  return warnings;
+}

@@ -1,0 +1,113 @@
+import { describe, expect, it } from '@jest/globals';
+import { checkSettings, describeKept, describeMissing, wantedSettings } from './self-check.js';
+import type { Between, FoundSettings } from './self-check.js';
+
+const NOTHING: Between = {
+  mode: 'none',
+  isSessionShared: false,
+  statementLimitMs: 0,
+  idleInTransactionMs: 0,
+};
+const POOLER: Between = {
+  mode: 'transaction',
+  isSessionShared: true,
+  statementLimitMs: 30_000,
+  idleInTransactionMs: 60_000,
+};
+const configured = (session: Record<string, string> = {}, lockMs = 0) => ({
+  timeouts: { connectMs: 1, statementMs: 30_000, idleInTransactionMs: 60_000, lockMs, shutdownMs: 1 },
+  session,
+});
+const has = (value: string | null, raw = value, source: string | null = 'default') => ({
+  value,
+  raw,
+  source,
+});
+const SET: FoundSettings = {
+  statement_timeout: has('30s', '30000', 'client'),
+  idle_in_transaction_session_timeout: has('1min', '60000', 'client'),
+};
+const UNSET: FoundSettings = {
+  statement_timeout: has('0'),
+  idle_in_transaction_session_timeout: has('0'),
+  lock_timeout: has('0'),
+};
+
+describe('the self-check', () => {
+  it('wants the limits that are on, and the settings of the session', () => {
+    expect(wantedSettings(configured({ jit: 'off' }, 5_000))).toEqual({
+      statement_timeout: '30000',
+      lock_timeout: '5000',
+      idle_in_transaction_session_timeout: '60000',
+      jit: 'off',
+    });
+  });
+
+  it('finds what the server keeps, in whatever unit it tells it', () => {
+    const checks = checkSettings(configured(), SET, NOTHING);
+    expect(checks.map(({ name, keptBy }) => [name, keptBy])).toEqual([
+      ['statement_timeout', 'server'],
+      ['idle_in_transaction_session_timeout', 'server'],
+    ]);
+    expect(describeKept(checks)).toBe('');
+    expect(describeMissing(checks, NOTHING)).toEqual([]);
+  });
+
+  it('says what the client keeps behind a pooler', () => {
+    const checks = checkSettings(configured(), UNSET, POOLER);
+    expect(describeKept(checks)).toBe(
+      'statement_timeout 30 s by the client, idle_in_transaction_session_timeout 60 s by the client',
+    );
+    expect(describeMissing(checks, POOLER)).toEqual([]);
+  });
+
+  it('names what is in force nowhere, its hint, and no value of the app’s own', () => {
+    const checks = checkSettings(configured({ 'app.tenant': 'secret' }, 1_500), UNSET, POOLER);
+    const missing = describeMissing(checks, POOLER);
+    expect(missing).toHaveLength(2);
+    expect(missing[0]).toMatch(/^timeouts\.lockMs \(DB_LOCK_TIMEOUT\) is not in force; the server has 0: /);
+    expect(missing[0]).toContain(`ALTER ROLE … SET lock_timeout = '1500ms'`);
+    expect(missing[1]).toMatch(/^session\.app\.tenant is not in force: /);
+    expect(missing.join()).not.toContain('secret');
+  });
+
+  it('counts what a role has as in force, behind a pooler too', () => {
+    const found = { ...UNSET, lock_timeout: has('5s', '5000', 'user') };
+    expect(describeMissing(checkSettings(configured({}, 5_000), found, POOLER), POOLER)).toEqual([]);
+  });
+
+  it('warns of a limit that somebody has changed since, without a pooler', () => {
+    const found = { ...SET, statement_timeout: has('1s', '1000', 'session') };
+    const missing = describeMissing(checkSettings(configured(), found, NOTHING), NOTHING);
+    expect(missing).toEqual([expect.stringContaining('the server has 1s')]);
+  });
+
+  it('takes a setting that came with our startup packet for what was said, however the server writes it', () => {
+    const settings = configured({ jit: 'true', work_mem: '8192' });
+    const found = { ...SET, jit: has('on', 'on', 'client'), work_mem: has('8MB', '8192', 'client') };
+    expect(describeMissing(checkSettings(settings, found, NOTHING), NOTHING)).toEqual([]);
+    // Behind a pooler it may be a stranger's.
+    const strange = checkSettings(
+      configured({ jit: 'true' }),
+      { ...UNSET, jit: has('on', 'on', 'session') },
+      POOLER,
+    );
+    expect(describeMissing(strange, POOLER)).toHaveLength(1);
+  });
+
+  it('takes a setting that was set after the login for ours in session mode', () => {
+    const between: Between = { ...NOTHING, mode: 'session' };
+    const found = { ...SET, jit: has('on', 'on', 'session') };
+    expect(checkSettings(configured({ jit: 'true' }), found, between).at(-1)?.keptBy).toBe('server');
+  });
+
+  it('knows of a setting that the server does not have at all', () => {
+    const checks = checkSettings(configured({ 'app.tenant': 'x' }), SET, NOTHING);
+    expect(checks.at(-1)).toEqual({ name: 'app.tenant', wanted: 'x', found: undefined, keptBy: undefined });
+  });
+
+  it('writes a limit that is no whole number of seconds in milliseconds', () => {
+    const settings = { ...configured(), timeouts: { ...configured().timeouts, statementMs: 1_500 } };
+    expect(describeKept(checkSettings(settings, UNSET, POOLER))).toContain('statement_timeout 1500 ms');
+  });
+});

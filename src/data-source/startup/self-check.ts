@@ -1,0 +1,112 @@
+import { TIME_LIMITS } from '../../config/settings/time-limits.js';
+import { VARIABLES } from '../../config/settings/variables.js';
+import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
+
+/** What the server says of its settings. */
+export type FoundSettings = Readonly<Record<string, FoundSetting>>;
+
+export interface FoundSetting {
+  /** As SHOW tells it: `30s`; null when there is no such setting. */
+  readonly value: string | null;
+  /** In the setting's own unit: `30000`; null for those of extensions that are not loaded. */
+  readonly raw: string | null;
+  /** `client` when it came with the startup packet; null for those of extensions that are not loaded. */
+  readonly source: string | null;
+}
+
+/** One setting of PostgreSQL: what is configured, and what is in force. */
+export interface SettingCheck {
+  /** `statement_timeout` */
+  readonly name: string;
+  readonly wanted: string;
+  /** What the server has; undefined when it has none. */
+  readonly found: string | undefined;
+  /** Who sees to it; undefined: nobody does. */
+  readonly keptBy: 'server' | 'client' | undefined;
+}
+
+/** What stands in between, and which limits the client keeps because of it (milliseconds, 0 is none). */
+export interface Between {
+  readonly mode: PoolerMode;
+  /** Whether the server's session is ours for a transaction only. */
+  readonly isSessionShared: boolean;
+  readonly statementLimitMs: number;
+  readonly idleInTransactionMs: number;
+}
+
+/** The option that sets a limit of PostgreSQL's; undefined for every other setting. */
+const optionOf = (name: string) =>
+  Object.hasOwn(TIME_LIMITS, name) ? `timeouts.${TIME_LIMITS[name as keyof typeof TIME_LIMITS]}` : undefined;
+
+/** The settings of PostgreSQL that are to be in force on every connection, limits in milliseconds. */
+export function wantedSettings({
+  timeouts,
+  session,
+}: Pick<ResolvedDatabaseOptions, 'timeouts' | 'session'>): Record<string, string> {
+  const limits = Object.entries(TIME_LIMITS)
+    .filter(([, key]) => timeouts[key] > 0)
+    .map(([name, key]) => [name, String(timeouts[key])] as const);
+  return { ...Object.fromEntries(limits), ...session };
+}
+
+/** Compares what is configured with what is in force. */
+export function checkSettings(
+  settings: Pick<ResolvedDatabaseOptions, 'timeouts' | 'session'>,
+  found: FoundSettings,
+  between: Between,
+): SettingCheck[] {
+  const byClient = new Set<string>();
+  if (between.statementLimitMs > 0) byClient.add('statement_timeout');
+  if (between.idleInTransactionMs > 0) byClient.add('idle_in_transaction_session_timeout');
+  return Object.entries(wantedSettings(settings)).map(([name, wanted]) => {
+    const { value, raw, source } = found[name] ?? { value: null, raw: null, source: null };
+    // The server may write a value in another way than it was given (`true`, `8192`). Where the session is ours, what it
+    // has from us is what we said; a limit is a number, and somebody may have set another one since.
+    const ours = source === 'client' || (source === 'session' && between.mode === 'session');
+    const inForce =
+      value === wanted || raw === wanted || (ours && !between.isSessionShared && !optionOf(name));
+    return {
+      name,
+      wanted,
+      found: value ?? undefined,
+      keptBy: inForce ? 'server' : byClient.has(name) ? 'client' : undefined,
+    };
+  });
+}
+
+/** What the client keeps, for the line of the start: `statement_timeout 30 s by the client`; empty when nothing. */
+export function describeKept(checks: readonly SettingCheck[]): string {
+  return checks
+    .filter(({ keptBy }) => keptBy === 'client')
+    .map(({ name, wanted }) => `${name} ${seconds(wanted)} by the client`)
+    .join(', ');
+}
+
+/** A warning for each setting that is in force nowhere, with what can be done about it. */
+export function describeMissing(
+  checks: readonly SettingCheck[],
+  { isSessionShared }: Pick<Between, 'isSessionShared'>,
+): string[] {
+  return checks
+    .filter(({ keptBy }) => keptBy === undefined)
+    .map(({ name, wanted, found }) => {
+      const limit = optionOf(name);
+      const setting = limit
+        ? `${limit} (${VARIABLES.find(({ path }) => path === limit)?.name})`
+        : `session.${name}`;
+      // What a setting of an app holds is its own business.
+      const is = limit ? `; the server has ${found ?? 'none'}` : '';
+      const hint = isSessionShared
+        ? `the pooler does not let it pass, and a SET would land in somebody else's session. ` +
+          `ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'} has the server set it; ` +
+          'with a pooler in session mode say DB_POOLER=session'
+        : 'something on the way, or a hook of your own, has set it to something else';
+      return `${setting} is not in force${is}: ${hint}.`;
+    });
+}
+
+/** `30 s`, `500 ms` */
+function seconds(ms: string): string {
+  const value = Number(ms);
+  return value % 1_000 === 0 ? `${value / 1_000} s` : `${value} ms`;
+}

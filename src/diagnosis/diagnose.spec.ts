@@ -1,0 +1,193 @@
+import { describe, expect, it } from '@jest/globals';
+import { PoolAcquireTimeoutError, PoolConnectError } from '../database.errors.js';
+import { diagnose } from './diagnose.js';
+import { FAILURES } from './failures.js';
+import type { Failure, Sign } from './failures.js';
+import { STATEMENT_FAILURES } from './statement-failures.js';
+
+/** As `pg` gives the server's answer to a statement. */
+const answered = (code: string, message = 'something') =>
+  Object.assign(withCode(code, message), { severity: 'ERROR', routine: 'exec_simple_query' });
+const withCode = (code: string, message = 'something') => Object.assign(new Error(message), { code });
+
+describe('diagnose', () => {
+  it.each([
+    ['ECONNREFUSED', 'CONNECTION_REFUSED', true],
+    ['ENOTFOUND', 'HOST_NOT_FOUND', false],
+    ['EAI_AGAIN', 'DNS_TEMPORARY_FAILURE', true],
+    ['28P01', 'PASSWORD_WRONG', false],
+    ['3D000', 'DATABASE_UNKNOWN', false],
+    ['53300', 'TOO_MANY_CONNECTIONS', true],
+    ['57P03', 'SERVER_STARTING', true],
+    ['CERT_HAS_EXPIRED', 'TLS_CERTIFICATE_EXPIRED', false],
+  ])('explains %s as %s, which passes by itself: %p', (code, name, transient) => {
+    expect(diagnose(withCode(code))).toMatchObject({
+      code: name,
+      transient,
+      meaning: expect.any(String),
+      hint: expect.any(String),
+    });
+  });
+
+  it.each([
+    ['The server does not support SSL connections', 'TLS_NOT_OFFERED'],
+    ['timeout expired', 'CONNECT_TIMEOUT'],
+    ['Connection terminated unexpectedly', 'CONNECTION_RESET'],
+    ['SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string', 'PASSWORD_MISSING'],
+  ])('knows "%s" by its words', (message, code) => {
+    expect(diagnose(new Error(message)).code).toBe(code);
+  });
+
+  it('does not take the words of a statement for those of a connection', () => {
+    for (const code of ['P0001', 'XX000', '08P01', '42704'])
+      expect(diagnose(answered(code, 'rate limit; no such user; endpoint not found')).code).not.toMatch(
+        /NEON|ROLE|PASSWORD|CONNECT/,
+      );
+  });
+
+  it.each([
+    ['23505', 'UNIQUE_VIOLATION', false],
+    ['23503', 'FOREIGN_KEY_VIOLATION', false],
+    ['40001', 'SERIALIZATION_FAILURE', true],
+    ['40P01', 'DEADLOCK', true],
+    ['42P01', 'TABLE_UNKNOWN', false],
+    ['22P02', 'VALUE_MALFORMED', false],
+    ['25P02', 'TRANSACTION_FAILED', false],
+    ['3D000', 'DATABASE_UNKNOWN', false],
+    ['23Z99', 'CONSTRAINT_VIOLATION', false],
+    ['55P03', 'LOCK_NOT_AVAILABLE', true],
+    ['08001', 'FOREIGN_SERVER_FAILED', false],
+    ['ZZ999', 'UNKNOWN', false],
+  ])(
+    'names an answer of the server to a statement, %s, as %s, and no connection',
+    (state, code, transient) => {
+      const wrapped = Object.assign(new Error('something'), {
+        ...answered(state),
+        driverError: answered(state),
+      });
+      for (const error of [answered(state), wrapped]) {
+        const diagnosis = diagnose(error);
+        expect(diagnosis).toMatchObject({ code, transient });
+        expect(`${diagnosis.meaning} ${diagnosis.hint}`).not.toMatch(/connection|pooler|DB_/i);
+      }
+    },
+  );
+
+  it('knows a connection that was ended by a fatal answer to a statement', () => {
+    const killed = Object.assign(answered('57P01'), { severity: 'FATAL' });
+    expect(diagnose(killed)).toMatchObject({ code: 'CONNECTION_KILLED', transient: true });
+    expect(diagnose(Object.assign(answered('42602'), { severity: 'FATAL' })).code).toBe('CONNECTION_FAILED');
+    // In the language of the server's messages.
+    expect(diagnose(Object.assign(answered('28P01'), { severity: 'ВАЖНО' })).code).toBe('PASSWORD_WRONG');
+  });
+
+  it('takes an answer while a connection is opened for a failure of the connection', () => {
+    const unknown = answered('42704', 'unrecognized configuration parameter "work_men"');
+    expect(diagnose(unknown, { connecting: true }).code).toBe('SESSION_SETTING_INVALID');
+    expect(diagnose(new PoolConnectError('no connection', { cause: unknown })).code).toBe(
+      'SESSION_SETTING_INVALID',
+    );
+    expect(diagnose(new Error('something else'), { connecting: true }).code).toBe('CONNECTION_FAILED');
+    expect(diagnose(new PoolConnectError('no connection', { cause: new Error('of a hook') })).code).toBe(
+      'CONNECTION_FAILED',
+    );
+  });
+
+  it('tells a row that a policy does not allow from a privilege that is missing', () => {
+    const refused = answered('42501', 'new row violates row-level security policy for table "t"');
+    expect(diagnose(refused)).toMatchObject({
+      code: 'ROW_SECURITY_VIOLATION',
+      hint: expect.stringContaining('pg_policies'),
+    });
+    expect(diagnose(answered('42501', 'permission denied for table t'))).toMatchObject({
+      code: 'PERMISSION_DENIED',
+      hint: expect.stringMatching(/^GRANT/),
+    });
+  });
+
+  it('tells a lock that a statement does not wait for from one that it waited too long for', () => {
+    const nowait = diagnose(answered('55P03', 'could not obtain lock on row in relation "t"'));
+    expect(nowait.code).toBe('LOCK_NOT_AVAILABLE');
+    expect(nowait.hint).not.toContain('DB_LOCK_TIMEOUT');
+    expect(diagnose(answered('55P03', 'canceling statement due to lock timeout')).code).toBe('LOCK_TIMEOUT');
+  });
+
+  it.each(['ENETDOWN', 'EHOSTDOWN', 'EHOSTUNREACH'])('knows %s to pass', (code) => {
+    expect(diagnose(withCode(code))).toMatchObject({ code: 'HOST_UNREACHABLE', transient: true });
+  });
+
+  it('takes the absence of a file for one of the socket only where it was to be connected to', () => {
+    expect(diagnose(withCode('ENOENT', 'connect ENOENT /tmp/.s.PGSQL.5432'))).toMatchObject({
+      code: 'CONNECTION_REFUSED',
+      transient: true,
+    });
+    const file = withCode('ENOENT', "ENOENT: no such file or directory, open '/run/secrets/password'");
+    expect(diagnose(file)).toMatchObject({ code: 'UNKNOWN', transient: false });
+  });
+
+  it.each(['The request to the vault timed out', 'Lock wait timeout exceeded; try restarting transaction'])(
+    'does not take "%s" for a timeout of the connection',
+    (message) => {
+      expect(diagnose(new Error(message))).toMatchObject({ code: 'UNKNOWN', transient: false });
+    },
+  );
+
+  const signsOf = (failures: readonly Failure[]) =>
+    failures.flatMap((failure) => failure.signs.map((sign) => ({ failure, sign })));
+  const tables = [
+    { failures: FAILURES, errorOf: withCode },
+    { failures: STATEMENT_FAILURES, errorOf: answered },
+  ];
+
+  it('finds every row of its tables by each of its signs', () => {
+    const shown = (sign: Sign, errorOf: typeof withCode) => {
+      if (typeof sign === 'string') return [errorOf(sign)];
+      const { codes = [], example } = sign;
+      return codes.length > 0 ? codes.map((code) => errorOf(code, example)) : [new Error(example)];
+    };
+    for (const { failures, errorOf } of tables)
+      for (const { failure, sign } of signsOf(failures))
+        for (const error of shown(sign, errorOf))
+          expect({ sign, ...diagnose(error) }).toMatchObject({
+            sign,
+            code: failure.code,
+            meaning: failure.meaning,
+          });
+  });
+
+  it('knows each code by one row of each table', () => {
+    for (const { failures } of tables) {
+      const codes = signsOf(failures).flatMap(({ sign }) => (typeof sign === 'string' ? [sign] : []));
+      expect(codes).toEqual([...new Set(codes)]);
+    }
+  });
+
+  it('looks through causes and the errors of several addresses', () => {
+    const several = new AggregateError([withCode('ECONNREFUSED'), withCode('ECONNREFUSED')]);
+    expect(diagnose(new PoolConnectError('no connection', { cause: several })).code).toBe(
+      'CONNECTION_REFUSED',
+    );
+  });
+
+  it('tells the failed dial as the reason of a timeout in the queue, and the queue when there is none', () => {
+    const cause = withCode('28P01');
+    expect(diagnose(new PoolAcquireTimeoutError('timeout', { cause })).code).toBe('PASSWORD_WRONG');
+    expect(diagnose(new PoolAcquireTimeoutError('timeout')).code).toBe('POOL_ACQUIRE_TIMEOUT');
+  });
+
+  it('takes an unknown name for one that appears later only when it is a local one', () => {
+    expect(diagnose(withCode('ENOTFOUND'), { localHost: true }).transient).toBe(true);
+    expect(diagnose(withCode('ENOTFOUND'), { localHost: false }).transient).toBe(false);
+  });
+
+  it.each([
+    [undefined],
+    ['text'],
+    [new Error('something else')],
+    [new TypeError("Cannot read properties of undefined (reading 'rows')")],
+  ])('says that nothing is known of %p, and no word of a connection', (error) => {
+    const diagnosis = diagnose(error);
+    expect(diagnosis).toMatchObject({ code: 'UNKNOWN', transient: false });
+    expect(`${diagnosis.meaning} ${diagnosis.hint}`).not.toContain('connection');
+  });
+});

@@ -1,0 +1,38 @@
+export { Connection } from '../connection/connection.js';
+export type { ConnectionOptions } from '../connection/connection.js';
+export { isDisconnect } from '../connection/wire/disconnect.js';
+export type { ResetMode } from '../connection/session/reset.js';
+export type { SessionSettings } from '../connection/session/session-settings.js';
+export {
+  ConnectTimeoutError,
+  ConnectionError,
+  ConnectionResetError,
+  DatabaseConfigError,
+  DatabaseError,
+  PasswordError,
+  PoolAcquireCancelledError,
+  PoolAcquireTimeoutError,
+  PoolClosedError,
+  PoolConnectError,
+  PoolError,
+  PoolLeaseReclaimedError,
+  PoolQueueFullError,
+  PoolSelfDeadlockError,
+  PoolValidationError,
+  QueryTimeoutError,
+} from '../database.errors.js';
+export type {
+  DestroyReason,
+  Histogram,
+  LeaseInfo,
+  PoolCounters,
+  PoolSnapshot,
+} from '../database.snapshot.js';
+export type { Clock } from './support/clock.js';
+export { ConnectionPool } from './connection-pool.js';
+export type { DrainReport } from './drain.js';
+export type { PoolLease } from './leases/lease.js';
+export type { LeasedClient, PooledConnection, PoolableClient } from './connections/pooled-connection.js';
+export type { PoolOptions } from './pool.options.js';
+export type { AcquireOptions, WorkUnit } from './waiters/waiter-queue.js';
+export type { PoolWarning } from './reporting/pool-warning.js';

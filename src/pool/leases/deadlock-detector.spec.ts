@@ -1,0 +1,678 @@
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import fc from 'fast-check';
+import type { FakeClient } from '../../../test/support/fake-client.js';
+import { FakePool, watch } from '../../../test/support/fake-pool.js';
+import type { Fake, Watched } from '../../../test/support/fake-pool.js';
+import type { VirtualClock } from '../../../test/support/virtual-clock.js';
+import { settled } from '../../../test/support/virtual-clock.js';
+import type { ConnectionPool } from '../connection-pool.js';
+import type { PoolOptions } from '../pool.options.js';
+import type { AcquireOptions, WorkUnit } from '../waiters/waiter-queue.js';
+
+let fake: FakePool;
+let clock: VirtualClock;
+let pool: ConnectionPool<FakeClient>;
+
+function open(options: PoolOptions<FakeClient> = {}): void {
+  fake = new FakePool(options);
+  ({ clock, pool } = fake);
+}
+
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await fake.close();
+});
+
+/** An explicit holder: a transaction that is open, a connection that is pinned. */
+const hold = (unit: WorkUnit, request: AcquireOptions = {}) =>
+  pool.acquire({ unit, heldFor: () => unit, ...request });
+const ask = (unit: WorkUnit | undefined, request: AcquireOptions = {}) =>
+  watch(pool.acquire({ unit, ...request }));
+const codeOf = ({ client, error }: Watched) => (client ? 'served' : error?.code);
+
+describe('a self-deadlock', () => {
+  it('fails the newest waiter once it has stood for a second, and names both places', async () => {
+    open({ size: 2, maxOverflow: 0, leakThresholdMs: 60_000 });
+    const [one, two] = [{}, {}];
+    const first = await hold(one, { borrower: 'GET /one' });
+    const second = await hold(two, { borrower: 'GET /two' });
+    const patient = ask(one, { borrower: 'GET /one again' });
+    const newest = ask(two, { borrower: 'GET /two again' });
+    await clock.pass(999);
+    expect([patient.error, newest.error]).toEqual([undefined, undefined]);
+    await clock.pass(251);
+    expect(newest.error).toMatchObject({
+      code: 'POOL_SELF_DEADLOCK',
+      message: expect.stringMatching(
+        /explicit holder .*GET \/two again asks for a second while it holds one \(GET \/two for/,
+      ),
+      stack: expect.stringContaining('The connection that it holds was acquired'),
+    });
+    expect(fake.codes()).toEqual(['SELF_DEADLOCK']);
+    second.release();
+    await settled();
+    expect(patient.client).toBe(second);
+    expect(pool.snapshot().counters).toMatchObject({ nestedAcquires: 2, selfDeadlocks: 1 });
+    first.release();
+    second.release();
+  });
+
+  it('is that of one transaction too, which asks a pool of one for a second connection', async () => {
+    open({ max: 1 });
+    const unit = {};
+    await hold(unit);
+    const asked = ask(unit);
+    await clock.pass(1_250);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+    // Nothing rings on when no waiter is left.
+    expect(clock.timers).toBe(0);
+  });
+
+  it('fails one waiter each second, the newest first, until a holder goes on', async () => {
+    open({ max: 1 });
+    const unit = {};
+    const client = await hold(unit);
+    const asked = [1, 2, 3].map(() => ask(unit));
+    const failedAfter = async (ms: number) => {
+      await clock.pass(ms);
+      return asked.map(codeOf);
+    };
+    const code = 'POOL_SELF_DEADLOCK';
+    expect(await failedAfter(1_250)).toEqual([undefined, undefined, code]);
+    expect(await failedAfter(999)).toEqual([undefined, undefined, code]);
+    expect(await failedAfter(1)).toEqual([undefined, code, code]);
+    client.release();
+    expect(await failedAfter(10_000)).toEqual(['served', code, code]);
+  });
+
+  it('is seen through descendants: what a part of the transaction waits for, the transaction waits for', async () => {
+    open({ max: 1 });
+    const request = {};
+    const transaction = { parent: request };
+    await hold(request);
+    const asked = ask({ parent: transaction }, { borrower: 'a savepoint' });
+    await clock.pass(1_250);
+    expect(asked.error?.message).toContain('a savepoint asks for a second');
+    expect(pool.snapshot().counters.nestedAcquires).toBe(1);
+  });
+
+  it('names the nearest of the connections that the waiter holds', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const request = {};
+    const transaction = { parent: request };
+    await hold(request, { borrower: 'the request' });
+    await hold(transaction, { borrower: 'its transaction' });
+    const asked = ask(transaction);
+    await clock.pass(1_250);
+    expect(asked.error?.message).toContain('while it holds one (its transaction for');
+  });
+
+  it('names the connection held longest, where a unit keeps two', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const unit = {};
+    await hold(unit, { borrower: 'the first' });
+    await hold(unit, { borrower: 'the second' });
+    const asked = ask(unit);
+    await clock.pass(1_250);
+    expect(asked.error?.message).toContain('while it holds one (the first for');
+  });
+
+  it('is seen however far up the holder is', async () => {
+    open({ max: 1 });
+    const holder: WorkUnit = {};
+    await hold(holder);
+    let unit = holder;
+    for (let depth = 0; depth < 20; depth += 1) unit = { parent: unit };
+    const asked = ask(unit);
+    await clock.pass(1_250);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
+  it('does not fail a stranger, however new', async () => {
+    open({ max: 1 });
+    const unit = {};
+    await hold(unit);
+    const asked = ask(unit);
+    const strangers = [ask({}), ask(undefined)];
+    await clock.pass(1_250);
+    expect([asked, ...strangers].map(codeOf)).toEqual(['POOL_SELF_DEADLOCK', undefined, undefined]);
+  });
+
+  it('is seen when it comes about by a connection that is given to a waiter', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [one, two] = [{}, {}];
+    const first = await hold(one);
+    const stranger = await pool.acquire();
+    const asked = [1, 2].map(() => ask(two, { heldFor: () => two }));
+    const again = ask(one);
+    await clock.pass(5_000);
+    expect([...asked, again].map(codeOf)).toEqual([undefined, undefined, undefined]);
+    stranger.release();
+    await clock.pass(999);
+    expect([...asked, again].map(codeOf)).toEqual(['served', undefined, undefined]);
+    await clock.pass(251);
+    expect([...asked, again].map(codeOf)).toEqual(['served', undefined, 'POOL_SELF_DEADLOCK']);
+    first.release();
+    await settled();
+    expect(asked[1]?.client).toBe(first);
+  });
+
+  it('is not put off by waiters that arrive and leave all the time', async () => {
+    open({ max: 1 });
+    const unit = {};
+    await hold(unit);
+    const asked = ask(unit);
+    let passing = new AbortController();
+    for (let ms = 0; ms < 1_250; ms += 10) {
+      passing.abort();
+      passing = new AbortController();
+      ask({}, { signal: passing.signal });
+      await clock.pass(10);
+    }
+    passing.abort();
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
+  it('is broken in a pool that is draining, which would else wait for it until its time is over', async () => {
+    open({ max: 1 });
+    const unit = {};
+    const client = await hold(unit);
+    const asked = ask(unit);
+    const drained = pool.drain({ timeoutMs: 10_000 });
+    await clock.pass(1_250);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+    client.release();
+    expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 0 });
+  });
+
+  it('is not looked for in a pool that ends, which rejects such waiters', async () => {
+    open({ max: 1 });
+    const unit = {};
+    const client = await hold(unit);
+    const asked = ask(unit);
+    await clock.pass(600);
+    const ended = pool.end();
+    await clock.pass(5_000);
+    expect(codeOf(asked)).toBe('POOL_CLOSED');
+    expect(clock.timers).toBe(0);
+    client.release();
+    await ended;
+  });
+});
+
+describe('no self-deadlock', () => {
+  /** A pool of one, whose only connection has an explicit holder with a waiter of its own. */
+  const entangled = async () => {
+    open({ max: 1 });
+    const unit = {};
+    const client = await hold(unit);
+    return { unit, client };
+  };
+
+  it('is a `Promise.all` of more calls than there are connections', async () => {
+    open({ size: 5, maxOverflow: 10 });
+    const request = {};
+    const calls = Array.from({ length: 40 }, async () => {
+      const client = await pool.acquire({ unit: request, heldFor: () => undefined });
+      await new Promise<void>((resolve) => clock.after(2_000, resolve, true));
+      client.release();
+    });
+    await clock.pass(10_000);
+    await Promise.all(calls);
+    expect(pool.snapshot().counters).toMatchObject({ acquired: 40, nestedAcquires: 0, selfDeadlocks: 0 });
+  });
+
+  it('is a `Promise.all` of more transactions than there are connections, each a child of one request', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const request = {};
+    const calls = Array.from({ length: 6 }, async () => {
+      const client = await hold({ parent: request });
+      await new Promise<void>((resolve) => clock.after(3_000, resolve, true));
+      client.release();
+    });
+    await clock.pass(20_000);
+    await Promise.all(calls);
+    expect(pool.snapshot().counters).toMatchObject({ acquired: 6, nestedAcquires: 0, selfDeadlocks: 0 });
+  });
+
+  const holders: [string, (unit: WorkUnit) => AcquireOptions][] = [
+    ['says nothing', () => ({})],
+    ['names a unit, but keeps its connection for nothing', (unit) => ({ unit })],
+    ['is out for a statement only at this moment', (unit) => ({ unit, heldFor: () => undefined })],
+    ['keeps it for a unit that waits for nothing', () => ({ heldFor: () => ({}) })],
+    ['keeps it for a child of the unit that waits', (unit) => ({ heldFor: () => ({ parent: unit }) })],
+  ];
+  it.each(holders)('is where one of the borrowers %s', async (_who, request) => {
+    open({ size: 2, maxOverflow: 0 });
+    const unit = {};
+    await pool.acquire(request(unit));
+    await hold(unit);
+    const asked = ask(unit);
+    await clock.pass(10_000);
+    expect(codeOf(asked)).toBeUndefined();
+  });
+
+  it('is where a holder awaits something else while other units wait', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const [one, two] = [{}, {}];
+    const [first] = await Promise.all([hold(one), hold(two)]);
+    const nested = ask(two);
+    const others = [{}, {}, {}].map((unit) => ask(unit));
+    await clock.pass(20_000);
+    expect([nested, ...others].map(codeOf)).toEqual([undefined, undefined, undefined, undefined]);
+    first.release();
+    await settled();
+    expect(nested.client).toBe(first);
+  });
+
+  it('is where one of the connections runs something; from then on a second has to pass', async () => {
+    const { unit, client } = await entangled();
+    client.isReadyForQuery = false;
+    const asked = ask(unit);
+    await clock.pass(10_000);
+    client.isReadyForQuery = true;
+    await clock.pass(999);
+    expect(codeOf(asked)).toBeUndefined();
+    await clock.pass(251);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
+  it('is where a holder sends a statement now and then, however short', async () => {
+    const { unit, client } = await entangled();
+    const asked = ask(unit);
+    for (let round = 0; round < 10; round += 1) {
+      await clock.pass(990);
+      await client.query('SELECT 1', []);
+    }
+    expect(codeOf(asked)).toBeUndefined();
+    await clock.pass(1_250);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
+  it('is told of a client that cannot say whether it has sent anything', async () => {
+    const { unit, client } = await entangled();
+    client.statementCount = undefined;
+    const asked = ask(unit);
+    await clock.pass(10_000);
+    expect(codeOf(asked)).toBeUndefined();
+  });
+
+  it('is where a transaction has become another one meanwhile', async () => {
+    open({ max: 1 });
+    const unit = {};
+    const [one, two] = [{ parent: unit }, { parent: unit }];
+    let transaction = one;
+    await pool.acquire({ unit, heldFor: () => transaction });
+    const asked = [ask(one), ask(two)];
+    for (let round = 0; round < 10; round += 1) {
+      await clock.pass(990);
+      transaction = transaction === one ? two : one;
+    }
+    expect(asked.map(codeOf)).toEqual([undefined, undefined]);
+  });
+
+  it('is where each wait is given up within a second', async () => {
+    const { unit } = await entangled();
+    for (let round = 0; round < 10; round += 1) {
+      const asked = ask(unit, { deadlineMs: 990 });
+      await clock.pass(500);
+      const next = ask(unit, { deadlineMs: 990 });
+      await clock.pass(490);
+      expect([codeOf(asked), codeOf(next)]).toEqual(['POOL_ACQUIRE_TIMEOUT', undefined]);
+      await clock.pass(500);
+    }
+    expect(pool.snapshot().counters.selfDeadlocks).toBe(0);
+  });
+
+  it('is left once the waiter has given up', async () => {
+    const { unit, client } = await entangled();
+    const abort = new AbortController();
+    const asked = ask(unit, { signal: abort.signal });
+    await clock.pass(900);
+    abort.abort();
+    await settled();
+    expect([codeOf(asked), clock.timers]).toEqual(['POOL_ACQUIRE_CANCELLED', 0]);
+    const again = ask(unit);
+    await clock.pass(999);
+    expect(codeOf(again)).toBeUndefined();
+    client.release();
+    await settled();
+    expect(codeOf(again)).toBe('served');
+  });
+
+  it('is where a holder gives its connection back between two looks and gets it again', async () => {
+    open({ max: 1 });
+    const unit = {};
+    const nested = Array.from({ length: 8 }, () => ask(unit, { heldFor: () => unit }));
+    for (let round = 0; round < nested.length; round += 1) {
+      await clock.pass(990);
+      nested.find(({ client: held }) => held && pool.leaseOf(held))?.client?.release();
+    }
+    await settled();
+    expect(nested.map(codeOf)).toEqual(nested.map(() => 'served'));
+  });
+
+  it('is where one of the connections is being cleaned', async () => {
+    open({ size: 2, maxOverflow: 0, resetTimeoutMs: 60_000 });
+    const unit = {};
+    await hold(unit);
+    const other = await hold({});
+    const asked = ask(unit);
+    await clock.pass(900);
+    let cleaned!: () => void;
+    other.cleaning = new Promise((resolve) => {
+      cleaned = () => resolve({ rolledBack: true, cleared: false });
+    });
+    other.release();
+    await clock.pass(5_000);
+    expect(codeOf(asked)).toBeUndefined();
+    cleaned();
+    await settled();
+    expect(codeOf(asked)).toBe('served');
+  });
+
+  it('is where a connection is still to be opened', async () => {
+    open({ size: 2, maxOverflow: 0 });
+    const unit = {};
+    await hold(unit);
+    fake.server.slow = true;
+    const asked = ask(unit);
+    await clock.pass(5_000);
+    expect(codeOf(asked)).toBeUndefined();
+    fake.server.clients[1]?.answer();
+    await settled();
+    expect(codeOf(asked)).toBe('served');
+  });
+
+  it('is seen in time in which the event loop was blocked, and nothing could go on', async () => {
+    const { unit } = await entangled();
+    const asked = ask(unit);
+    await clock.pass(300);
+    clock.block(5_000);
+    await clock.pass(0);
+    expect(codeOf(asked)).toBeUndefined();
+    clock.block(5_000);
+    await clock.pass(0);
+    expect(codeOf(asked)).toBeUndefined();
+    await clock.pass(500);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
+  it('is seen before a whole second is over, though timers ring a little early', async () => {
+    const { unit } = await entangled();
+    const { after } = clock;
+    clock.after = (ms, ring, holdsProcess) => after(ms - 0.9, ring, holdsProcess);
+    const asked = ask(unit);
+    await clock.pass(1_249);
+    expect(codeOf(asked)).toBeUndefined();
+    await clock.pass(1);
+    expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
+  });
+
+  it('is seen in units that lead back into themselves', async () => {
+    open({ max: 1 });
+    const [one, two]: { parent?: WorkUnit }[] = [{}, {}] as never;
+    one!.parent = two;
+    two!.parent = one;
+    await hold({});
+    const asked = ask(one);
+    await clock.pass(5_000);
+    expect(codeOf(asked)).toBeUndefined();
+  });
+
+  it('is seen by a hook that throws, and its error is not lost', async () => {
+    open({ max: 1 });
+    const thrown = new Error('no holder');
+    const unit = {};
+    await pool.acquire({
+      heldFor: () => {
+        throw thrown;
+      },
+    });
+    const later: unknown[] = [];
+    jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
+      try {
+        (callback as () => void)();
+      } catch (error) {
+        later.push(error);
+      }
+    });
+    const asked = ask(unit);
+    await clock.pass(5_000);
+    jest.restoreAllMocks();
+    expect(codeOf(asked)).toBeUndefined();
+    expect(new Set(later)).toEqual(new Set([thrown]));
+    expect(later.length).toBeGreaterThan(10);
+  });
+});
+
+describe('the looks for a self-deadlock', () => {
+  it('take place only while a unit of work waits and all places are leased', async () => {
+    open({ size: 2, maxOverflow: 0, acquireTimeoutMs: 0 });
+    const heldFor = jest.fn(() => undefined);
+    const unit = {};
+    const first = await pool.acquire({ unit, heldFor });
+    await clock.pass(5_000);
+    fake.server.slow = true;
+    const second = ask(unit, { heldFor });
+    heldFor.mockClear();
+    await clock.pass(5_000);
+    expect(heldFor).not.toHaveBeenCalled();
+    fake.server.clients[1]?.answer();
+    await settled();
+    const anonymous = ask(undefined);
+    await clock.pass(5_000);
+    expect(heldFor).not.toHaveBeenCalled();
+    const asked = ask(unit);
+    heldFor.mockClear();
+    await clock.pass(1_000);
+    // Each ends at the first connection whose borrower is no explicit holder.
+    expect(heldFor).toHaveBeenCalledTimes(4);
+    heldFor.mockClear();
+    first.release();
+    second.client?.release();
+    await settled();
+    expect([anonymous, asked].map(codeOf)).toEqual(['served', 'served']);
+    await clock.pass(5_000);
+    expect(heldFor).not.toHaveBeenCalled();
+  });
+
+  it('hold the process only while somebody waits', async () => {
+    open({ max: 1, acquireTimeoutMs: 0 });
+    const unit = {};
+    const client = await hold(unit);
+    expect(clock.holding).toBe(0);
+    const abort = new AbortController();
+    ask(unit, { signal: abort.signal });
+    await settled();
+    expect(clock.holding).toBe(1);
+    abort.abort();
+    await settled();
+    expect(clock.holding).toBe(0);
+    const asked = ask(unit);
+    client.release();
+    await settled();
+    expect([codeOf(asked), clock.holding]).toEqual(['served', 0]);
+  });
+
+  it('are as many whether connections come and go or not', async () => {
+    open({ max: 1 });
+    const heldFor = jest.fn(() => undefined);
+    const asked = Array.from({ length: 2_000 }, () => ask({}, { heldFor }));
+    await settled();
+    heldFor.mockClear();
+    let served = 0;
+    for (let ms = 0; ms < 1_000; ms += 1) {
+      asked[served]?.client?.release();
+      served += 1;
+      await clock.pass(1);
+    }
+    expect(served).toBe(1_000);
+    expect(heldFor.mock.calls.length).toBeLessThanOrEqual(4);
+    for (const one of asked.slice(served)) {
+      one.client?.release();
+      await settled();
+    }
+  });
+
+  it('stand 100 000 waiters of one unit, and look at the unit once', async () => {
+    open({ max: 1 });
+    let reads = 0;
+    const unit = {
+      get parent() {
+        reads += 1;
+        return undefined;
+      },
+    };
+    const client = await hold(unit);
+    const outcomes = { served: 0, failed: 0 };
+    for (let count = 0; count < 100_000; count += 1)
+      pool.acquire({ unit }).then(
+        (next) => {
+          outcomes.served += 1;
+          next.release();
+        },
+        () => (outcomes.failed += 1),
+      );
+    await settled();
+    reads = 0;
+    await clock.pass(1_250);
+    expect(outcomes).toEqual({ served: 0, failed: 1 });
+    // Five looks and the search for the newest; the last of each chain ends it.
+    expect(reads).toBeLessThanOrEqual(12);
+    client.release();
+    while (outcomes.served < 99_999) await settled();
+    expect(outcomes).toEqual({ served: 99_999, failed: 1 });
+  });
+
+  it('visit far ancestors once, however many waiters share them', async () => {
+    open({ max: 1 });
+    let reads = 0;
+    let root: WorkUnit = {};
+    for (let depth = 0; depth < 1_000; depth += 1) {
+      const parent = root;
+      root = {
+        get parent() {
+          reads += 1;
+          return parent;
+        },
+      };
+    }
+    const unit = {};
+    const client = await hold(unit);
+    const asked = Array.from({ length: 1_000 }, () => ask({ parent: root }));
+    const nested = ask(unit);
+    await settled();
+    reads = 0;
+    await clock.pass(1_250);
+    expect(codeOf(nested)).toBe('POOL_SELF_DEADLOCK');
+    // Six passes: eight reads for each of a thousand waiters, and one for each of the thousand ancestors.
+    expect(reads).toBeLessThanOrEqual(6 * (1_000 + 8 * 1_000));
+    client.release();
+    for (const one of asked) {
+      await settled();
+      one.client?.release();
+    }
+  });
+
+  it('forget units that neither hold nor wait', async () => {
+    open({ max: 1 });
+    const left = async (): Promise<WeakRef<object>> => {
+      const unit = {};
+      const client = await hold(unit);
+      const abort = new AbortController();
+      ask(unit, { signal: abort.signal });
+      await clock.pass(600);
+      abort.abort();
+      client.release();
+      await settled();
+      (await pool.acquire()).release();
+      return new WeakRef(unit);
+    };
+    const unit = await left();
+    setFlagsFromString('--expose-gc');
+    const collect = runInNewContext('gc') as () => void;
+    await new Promise((resolve) => setImmediate(resolve));
+    collect();
+    expect(unit.deref()).toBeUndefined();
+  });
+});
+
+/** How one holder goes on by itself. */
+const WAYS = ['anonymous', 'busy', 'sends', 'alone', 'releases'] as const;
+
+describe('whatever the units, holders and waiters, as long as one holder goes on by itself', () => {
+  const scenario = fc.record({
+    max: fc.integer({ min: 1, max: 3 }),
+    way: fc.constantFrom(...WAYS),
+    parents: fc.array(fc.nat(20), { minLength: 6, maxLength: 6 }),
+    steps: fc.array(
+      fc.record({
+        do: fc.constantFrom('hold', 'hold', 'ask', 'ask', 'ask', 'abort', 'release', 'query', 'pass', 'pass'),
+        which: fc.nat(20),
+        other: fc.nat(20),
+      }),
+      { minLength: 10, maxLength: 40 },
+    ),
+  });
+
+  it('none of the waiters fails', async () => {
+    await fc.assert(
+      fc.asyncProperty(scenario, async ({ max, way, parents, steps }) => {
+        open({ max, acquireTimeoutMs: 0 });
+        // Each is below an earlier one, or a root.
+        const units: WorkUnit[] = [];
+        for (const parent of parents) units.push({ parent: units[parent % (units.length + 1)] });
+        const among = <T>(all: readonly T[], chosen: number): T | undefined => all[chosen % all.length];
+        const held: Fake[] = [];
+        const codes: unknown[] = [];
+        const signals: AbortController[] = [];
+        const acquire = (request: AcquireOptions) => {
+          const abort = new AbortController();
+          signals.push(abort);
+          pool.acquire({ ...request, signal: abort.signal }).then(
+            (client) => held.push(client),
+            ({ code }: { code: string }) => codes.push(code),
+          );
+        };
+        const alone = { parent: among(units, max) };
+        const unit = way === 'anonymous' ? undefined : way === 'alone' ? alone : units[0];
+        const free = await pool.acquire({ unit: units[0], heldFor: () => unit });
+        free.isReadyForQuery = way !== 'busy';
+        // Then it is one like all others, and each time another one goes on.
+        if (way === 'releases') held.push(free);
+        const release = (client: Fake | undefined) => {
+          if (!client) return;
+          held.splice(held.indexOf(client), 1);
+          client.release();
+        };
+        /** Time, in which the one holder goes on. */
+        const pass = async (ms: number) => {
+          for (let left = ms; left > 0; left -= 900) {
+            await clock.pass(Math.min(left, 900));
+            if (way === 'sends') await free.query('SELECT 1', []);
+            if (way === 'releases') release(held[0]);
+          }
+        };
+        for (const step of steps) {
+          const asks = among(units, step.which);
+          const holds = among(units, step.other);
+          if (step.do === 'hold') acquire({ unit: asks, heldFor: () => holds });
+          else if (step.do === 'ask') acquire({ unit: asks, heldFor: () => undefined });
+          else if (step.do === 'abort') among(signals, step.which)?.abort();
+          else if (step.do === 'release') release(among(held, step.which));
+          else if (step.do === 'query') await among(held, step.which)?.query('SELECT 1', []);
+          else await pass(100 * (step.which + 1) * (step.other % 3 === 0 ? 5 : 1));
+          await settled();
+        }
+        await pass(5_000);
+        expect(codes).not.toContain('POOL_SELF_DEADLOCK');
+        expect(pool.snapshot().counters.selfDeadlocks).toBe(0);
+        await fake.close();
+      }),
+      { numRuns: Number(process.env.POOL_DEADLOCK_RUNS ?? 500) },
+    );
+  }, 120_000);
+});
