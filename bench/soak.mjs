@@ -142,5 +142,5 @@ console.log(
 );
 await proxy.close();
 await server.dispose();
-const bad = strangers + idleInTransaction[0].n + left[0].n + report.cut + Math.max(0, most - 15);
+const bad = strangers + idleInTransaction[0].n + left[0].n + report.destroyed + Math.max(0, most - 15);
 process.exitCode = bad === 0 ? 0 : 1;

@@ -5,7 +5,8 @@ import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { RESET_TIMEOUT_MS } from '../pool/pool.options.js';
 import { TypeOrmLogger } from './logging/database.logger.js';
 import type { DatabaseLoggers } from './logging/database.logger.js';
-import { describeHolders, duration } from '../pool/reporting/describe.js';
+import { describeHolders } from '../pool/reporting/describe.js';
+import { duration } from '../text/duration.js';
 import { DataSourcePool } from './pools/data-source.pool.js';
 import { describeStart } from './startup/describe-start.js';
 import { ManagedDriver } from './managed-driver.js';
@@ -355,7 +356,7 @@ export class ManagedDataSource extends DataSource {
     const pools = [...this.openedPools(), ...this.direct];
     if (timeoutMs > 0) this.tellWait(pools, timeoutMs);
     const reports = await Promise.all(pools.map((pool) => pool.drain({ timeoutMs })));
-    const cut = reports.reduce((sum, report) => sum + report.cut, 0);
+    const cut = reports.reduce((sum, report) => sum + report.destroyed, 0);
     if (cut > 0 && !this.starting)
       this.loggers.module.warn(
         `${cut} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed: ${pools.flatMap(({ log }) => log.cut).join('; ')}`,

@@ -2,10 +2,10 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { FakeClient } from '../../test/support/fake-client.js';
 import type { FakeServer } from '../../test/support/fake-client.js';
-import { FakePool, watch } from '../../test/support/fake-pool.js';
-import type { Fake } from '../../test/support/fake-pool.js';
+import { FakePool, observe } from '../../test/support/fake-pool.js';
+import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
 import type { VirtualClock } from '../../test/support/virtual-clock.js';
-import { settled } from '../../test/support/virtual-clock.js';
+import { flushPromises } from '../../test/support/virtual-clock.js';
 import { ConnectionPool } from './connection-pool.js';
 import type { PoolOptions } from './pool.options.js';
 
@@ -38,7 +38,7 @@ function told(ask: (callback: (...args: unknown[]) => void) => unknown): Promise
 async function queuedFor(callback: () => void, ask: () => void): Promise<unknown[][]> {
   const nextTick = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
   ask();
-  await settled();
+  await flushPromises();
   const calls = nextTick.mock.calls.filter(([called]) => called === callback).map(([, ...args]) => args);
   nextTick.mockRestore();
   return calls;
@@ -59,7 +59,7 @@ describe('connect', () => {
       open();
       if (idle > 0) (await pool.acquire()).release();
       const { args, returned } = await told((callback) => pool.connect(callback));
-      const client = server.clients[0] as Fake;
+      const client = server.clients[0] as LeasedFakeClient;
       expect([args, returned]).toEqual([[undefined, client, client.release], undefined]);
       (args[2] as () => void)();
       expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0 });
@@ -80,7 +80,7 @@ describe('connect', () => {
     const [args] = await queuedFor(callback, () => pool.connect(callback));
     expect(args).toEqual([undefined, server.clients[0], expect.any(Function)]);
     server.connectError = new Error('refused');
-    (server.clients[0] as Fake).release(true);
+    (server.clients[0] as LeasedFakeClient).release(true);
     const [failed] = await queuedFor(callback, () => pool.connect(callback));
     expect(failed?.[0]).toBe(server.connectError);
   });
@@ -88,8 +88,8 @@ describe('connect', () => {
   it('has its caller in the stack of its errors, as acquire has', async () => {
     open({ max: 1, acquireTimeoutMs: 500 });
     await pool.acquire();
-    const asked = [watch(pool.connect()), watch(pool.acquire())];
-    await clock.pass(500);
+    const asked = [observe(pool.connect()), observe(pool.acquire())];
+    await clock.advance(500);
     const [plain, own] = asked.map(({ error }) => error?.stack);
     expect(plain).toMatch(
       /^Error: timeout exceeded when trying to connect\n {4}at .*connection-pool\.spec\.ts/,
@@ -109,7 +109,7 @@ describe('the events', () => {
     await pool.acquire();
     const error = new Error('of mine');
     client.release(error);
-    await settled();
+    await flushPromises();
     expect(seen).toEqual([
       ['connect', client],
       ['acquire', client],
@@ -141,7 +141,7 @@ describe('end', () => {
     client.release();
     await new Promise((resolve) => setImmediate(resolve));
     expect(callback.mock.calls).toEqual([[]]);
-    expect(client.closed).toBe(true);
+    expect(client.isClosed).toBe(true);
     const late = await told((again) => pool.end(again));
     expect(late).toEqual({ args: [new Error('Called end on pool more than once')], returned: undefined });
   });
@@ -169,12 +169,12 @@ describe('drain', () => {
     const client = await pool.acquire();
     const drained = jest.fn();
     void pool.drain().then(drained);
-    await clock.pass(9_999);
-    expect(client.cancels).toBe(0);
-    await clock.pass(1);
-    expect(client.cancels).toBe(1);
-    await clock.pass(500);
-    expect(drained).toHaveBeenCalledWith({ returned: 0, cut: 1, rejected: 0 });
+    await clock.advance(9_999);
+    expect(client.cancelCount).toBe(0);
+    await clock.advance(1);
+    expect(client.cancelCount).toBe(1);
+    await clock.advance(500);
+    expect(drained).toHaveBeenCalledWith({ released: 0, destroyed: 1, rejected: 0 });
   });
 });
 
@@ -183,19 +183,19 @@ describe('what can be asked', () => {
     open({ size: 2, maxOverflow: 0, maxLifetimeMs: 60_000 });
     const counts = () => [pool.totalCount, pool.idleCount, pool.waitingCount, pool.expiredCount];
     expect(counts()).toEqual([0, 0, 0, 0]);
-    server.slow = true;
-    const asked = [1, 2, 3].map(() => watch(pool.acquire()));
+    server.isConnectManual = true;
+    const asked = [1, 2, 3].map(() => observe(pool.acquire()));
     // Two of the three have a connection on its way.
     expect(counts()).toEqual([2, 0, 1, 0]);
-    for (const client of server.clients) client.answer();
-    await settled();
+    for (const client of server.clients) client.completeConnect();
+    await flushPromises();
     expect(counts()).toEqual([2, 0, 1, 0]);
     asked[0]?.client?.release();
-    await settled();
+    await flushPromises();
     expect(counts()).toEqual([2, 0, 0, 0]);
     asked[1]?.client?.release();
     expect(counts()).toEqual([2, 1, 0, 0]);
-    await clock.pass(60_000);
+    await clock.advance(60_000);
     expect(counts()).toEqual([1, 0, 0, 1]);
   });
 
@@ -211,9 +211,9 @@ describe('what can be asked', () => {
 
   it('does not count a dial that nobody waits for any more', async () => {
     open();
-    server.slow = true;
+    server.isConnectManual = true;
     const abort = new AbortController();
-    watch(pool.acquire({ signal: abort.signal }));
+    observe(pool.acquire({ signal: abort.signal }));
     abort.abort();
     expect([pool.waitingCount, pool.totalCount]).toEqual([0, 1]);
   });

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
-import { FakePool, watch } from '../../test/support/fake-pool.js';
-import type { Fake } from '../../test/support/fake-pool.js';
+import { FakePool, observe } from '../../test/support/fake-pool.js';
+import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
 import type { VirtualClock } from '../../test/support/virtual-clock.js';
-import { settled } from '../../test/support/virtual-clock.js';
+import { flushPromises } from '../../test/support/virtual-clock.js';
 import type { ConnectionPool } from './connection-pool.js';
 import type { PoolOptions } from './pool.options.js';
 
@@ -20,10 +20,10 @@ function open(options: PoolOptions<FakeClient> = {}): void {
 afterEach(() => fake.close());
 
 /** A clean-up that ends when the test says so. */
-function cleaning(client: Fake): { done(rolledBack: boolean): void; fail(): void } {
+function cleaning(client: LeasedFakeClient): { done(rolledBack: boolean): void; fail(): void } {
   let done!: (rolledBack: boolean) => void;
   let fail!: () => void;
-  client.cleaning = new Promise((resolve, reject) => {
+  client.resetResult = new Promise((resolve, reject) => {
     done = (rolledBack) => resolve({ rolledBack, cleared: !rolledBack });
     fail = () => reject(new Error('not clean'));
   });
@@ -33,36 +33,36 @@ function cleaning(client: Fake): { done(rolledBack: boolean): void; fail(): void
 describe('between two states', () => {
   it('a connection that is being cleaned or asked counts as on its way for maxWaiting', async () => {
     open({ size: 2, maxOverflow: 0, maxWaiting: 0 });
-    const [cleaned, asked] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
+    await clock.advance(1_000);
+    server.isValidationManual = true;
     const { done } = cleaning(cleaned);
     cleaned.release();
-    const waiting = [watch(pool.acquire()), watch(pool.acquire())];
+    const waiting = [observe(pool.acquire()), observe(pool.acquire())];
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_QUEUE_FULL' });
     done(false);
-    asked.answerCheck();
-    await settled();
+    asked.completeValidation();
+    await flushPromises();
     expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
     expect(pool.snapshot()).toMatchObject({ leased: 2, resetting: 0, validating: 0 });
   });
 
   it('a connection goes to the next one when its waiter gives up while it is asked or cleaned', async () => {
     open({ size: 2, maxOverflow: 0 });
-    const [cleaned, asked] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
+    await clock.advance(1_000);
+    server.isValidationManual = true;
     const { done } = cleaning(cleaned);
     cleaned.release();
     const abort = new AbortController();
-    const givenUp = [1, 2].map(() => watch(pool.acquire({ signal: abort.signal })));
-    const next = [watch(pool.acquire()), watch(pool.acquire())];
+    const givenUp = [1, 2].map(() => observe(pool.acquire({ signal: abort.signal })));
+    const next = [observe(pool.acquire()), observe(pool.acquire())];
     abort.abort();
     done(false);
-    asked.answerCheck();
-    await settled();
+    asked.completeValidation();
+    await flushPromises();
     expect(givenUp.map(({ error }) => error?.code)).toEqual([
       'POOL_ACQUIRE_CANCELLED',
       'POOL_ACQUIRE_CANCELLED',
@@ -73,63 +73,67 @@ describe('between two states', () => {
 
   it('a waiter has an idle connection that needs no question, although a suspect one was used after it', async () => {
     open({ size: 3, maxOverflow: 0 });
-    const [lost, suspect] = (await fake.acquireAll(2)) as [Fake, Fake];
-    lost.lose();
+    const [lost, suspect] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
+    lost.disconnect();
     lost.release();
     const fresh = await pool.acquire();
     fresh.release();
     suspect.release();
-    server.slowChecks = true;
-    const waiting = watch(pool.acquire());
-    await settled();
-    expect([suspect.checks, waiting.client]).toEqual([1, fresh]);
-    suspect.answerCheck();
-    await settled();
+    server.isValidationManual = true;
+    const waiting = observe(pool.acquire());
+    await flushPromises();
+    expect([suspect.validations, waiting.client]).toEqual([1, fresh]);
+    suspect.completeValidation();
+    await flushPromises();
     expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 1, validating: 0 });
   });
 
   it('an older connection that comes back after an outage is asked before the waiter gets it', async () => {
     open({ size: 2, maxOverflow: 0 });
-    const [lost, other] = (await fake.acquireAll(2)) as [Fake, Fake];
-    lost.lose();
-    server.slowChecks = true;
-    const waiting = watch(pool.acquire());
+    const [lost, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
+    lost.disconnect();
+    server.isValidationManual = true;
+    const waiting = observe(pool.acquire());
     other.release();
-    await settled();
-    expect([other.checks, waiting.client]).toEqual([1, undefined]);
-    other.answerCheck();
-    await settled();
+    await flushPromises();
+    expect([other.validations, waiting.client]).toEqual([1, undefined]);
+    other.completeValidation();
+    await flushPromises();
     expect(waiting.client).toBe(other);
     lost.release();
   });
 
   it('one that was refused by its check leaves the other idle ones where they are', async () => {
     open({ size: 2 });
-    const [first, second] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const [first, second] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     first.release();
     second.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
-    const waiting = watch(pool.acquire());
-    await settled();
+    await clock.advance(1_000);
+    server.isValidationManual = true;
+    const waiting = observe(pool.acquire());
+    await flushPromises();
     second.isUsable = false;
-    second.answerCheck(new Error('read ECONNRESET'));
-    await settled();
-    first.answerCheck();
-    await settled();
+    second.completeValidation(new Error('read ECONNRESET'));
+    await flushPromises();
+    first.completeValidation();
+    await flushPromises();
     expect(waiting.client).toBe(first);
   });
 
   it('one that was silent leads to others that are dead, and each is closed once', async () => {
     open({ size: 3, maxOverflow: 0 });
-    const [dead, idle, silent] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    const [dead, idle, silent] = (await fake.acquireAll(3)) as [
+      LeasedFakeClient,
+      LeasedFakeClient,
+      LeasedFakeClient,
+    ];
     for (const client of [idle, dead, silent]) client.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
-    const waiting = watch(pool.acquire());
+    await clock.advance(1_000);
+    server.isValidationManual = true;
+    const waiting = observe(pool.acquire());
     dead.isUsable = false;
-    silent.answerCheck(new Error('no answer'));
-    await settled();
+    silent.completeValidation(new Error('no answer'));
+    await flushPromises();
     expect(waiting.client).toBe(server.clients[3]);
     expect(pool.snapshot()).toMatchObject({
       total: 1,
@@ -139,40 +143,44 @@ describe('between two states', () => {
 
   it('an answer that comes after the end changes nothing', async () => {
     open({ size: 3, maxOverflow: 0 });
-    const [checked, cleaned, failing] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    const [checked, cleaned, failing] = (await fake.acquireAll(3)) as [
+      LeasedFakeClient,
+      LeasedFakeClient,
+      LeasedFakeClient,
+    ];
     checked.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
-    watch(pool.acquire());
+    await clock.advance(1_000);
+    server.isValidationManual = true;
+    observe(pool.acquire());
     const late = cleaning(cleaned);
     const lateFailure = cleaning(failing);
     cleaned.release();
     failing.release();
     const drained = pool.drain({ timeoutMs: 0 });
-    await clock.pass(0);
+    await clock.advance(0);
     await drained;
     late.done(true);
     lateFailure.fail();
-    checked.answerCheck();
-    await settled();
+    checked.completeValidation();
+    await flushPromises();
     expect(pool.snapshot()).toMatchObject({ resetting: 0, validating: 0, idle: 0, total: 0 });
-    expect(fake.codes()).not.toContain('CONNECTION_RESET_FAILED');
+    expect(fake.warningCodes()).not.toContain('CONNECTION_RESET_FAILED');
   });
 
   it('an answer in the moment in which its connection is lost changes nothing either', async () => {
     open({ size: 2, maxOverflow: 0 });
-    const [asked, cleaned] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const [asked, cleaned] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
+    await clock.advance(1_000);
+    server.isValidationManual = true;
     const { done } = cleaning(cleaned);
     cleaned.release();
-    const waiting = [watch(pool.acquire()), watch(pool.acquire())];
-    asked.answerCheck();
-    asked.lose();
+    const waiting = [observe(pool.acquire()), observe(pool.acquire())];
+    asked.completeValidation();
+    asked.disconnect();
     done(false);
-    cleaned.lose();
-    await settled();
+    cleaned.disconnect();
+    await flushPromises();
     expect(waiting.map(({ client }) => client)).toEqual(server.clients.slice(2));
     expect(pool.snapshot()).toMatchObject({ total: 2, leased: 2, idle: 0, validating: 0, resetting: 0 });
   });
@@ -182,13 +190,13 @@ describe('between two states', () => {
     open({ onConnect: () => new Promise<void>((resolve) => (prepared = resolve)) });
     const connected = jest.fn();
     pool.on('connect', connected);
-    const asked = watch(pool.acquire());
-    await settled();
+    const asked = observe(pool.acquire());
+    await flushPromises();
     const drained = pool.drain({ timeoutMs: 0 });
-    await clock.pass(0);
+    await clock.advance(0);
     await drained;
     prepared();
-    await settled();
+    await flushPromises();
     expect([asked.error?.code, connected.mock.calls]).toEqual(['POOL_CLOSED', []]);
     expect(pool.snapshot()).toMatchObject({ total: 0, connecting: 0, counters: { created: 0 } });
   });
@@ -200,47 +208,47 @@ describe('between two states', () => {
     const ended = pool.end();
     client.release();
     await ended;
-    expect(client.closed).toBe(true);
+    expect(client.isClosed).toBe(true);
   });
 
   it('an error of a connection that is being opened, or is closed already, is no outage', async () => {
     open();
-    server.slow = true;
-    const asked = watch(pool.acquire());
+    server.isConnectManual = true;
+    const asked = observe(pool.acquire());
     server.clients[0]?.emit('error', new Error('while it is opened'));
     expect(pool.snapshot()).toMatchObject({ connecting: 1, generation: 0 });
-    server.clients[0]?.answer();
-    await settled();
+    server.clients[0]?.completeConnect();
+    await flushPromises();
     asked.client?.release(true);
     server.clients[0]?.emit('error', new Error('after its end'));
     expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { outages: 0 } });
-    expect(fake.codes()).toEqual([]);
-    const failing = watch(pool.acquire());
-    server.clients[1]?.answer(new Error('refused'));
-    await settled();
+    expect(fake.warningCodes()).toEqual([]);
+    const failing = observe(pool.acquire());
+    server.clients[1]?.completeConnect(new Error('refused'));
+    await flushPromises();
     server.clients[1]?.emit('error', new Error('after its dial has failed'));
     expect(failing.error?.code).toBe('POOL_CONNECT_FAILED');
     expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { outages: 0 } });
-    expect(fake.codes()).toEqual(['CONNECT_FAILED']);
+    expect(fake.warningCodes()).toEqual(['CONNECT_FAILED']);
   });
 
   it('a connection that is lost while it is asked or cleaned is nobody’s: no event, no word but of the outage', async () => {
     open({ size: 2, maxOverflow: 0 });
     const failed = jest.fn();
     pool.on('error', failed);
-    const [cleaned, asked] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
-    await clock.pass(1_000);
-    server.slowChecks = true;
+    await clock.advance(1_000);
+    server.isValidationManual = true;
     cleaning(cleaned);
     cleaned.release();
-    const waiting = [watch(pool.acquire()), watch(pool.acquire())];
+    const waiting = [observe(pool.acquire()), observe(pool.acquire())];
     expect(pool.snapshot()).toMatchObject({ validating: 1, resetting: 1 });
-    cleaned.lose();
-    asked.lose();
-    await settled();
+    cleaned.disconnect();
+    asked.disconnect();
+    await flushPromises();
     expect(failed).not.toHaveBeenCalled();
-    expect(fake.codes()).toEqual(['OUTAGE']);
+    expect(fake.warningCodes()).toEqual(['OUTAGE']);
     expect(waiting.every(({ client }) => client)).toBe(true);
   });
 
@@ -263,9 +271,9 @@ describe('the end of connections', () => {
     const removed = jest.fn();
     const ended = jest.fn();
     pool.on('remove', removed);
-    const [first, second] = (await fake.acquireAll(2)) as [Fake, Fake];
-    server.slow = true;
-    const asked = watch(pool.acquire());
+    const [first, second] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
+    server.isConnectManual = true;
+    const asked = observe(pool.acquire());
     const close = () => {
       let closed!: () => void;
       const closing = new Promise<void>((resolve) => (closed = resolve));
@@ -276,16 +284,16 @@ describe('the end of connections', () => {
     jest.spyOn(second, 'close').mockReturnValue(two.closing);
     first.release();
     second.release();
-    await settled();
+    await flushPromises();
     asked.client?.release();
     void pool.end().then(ended);
-    await settled();
+    await flushPromises();
     expect([pool.totalCount, pool.ended, removed.mock.calls]).toEqual([0, false, []]);
     one.closed();
-    await settled();
+    await flushPromises();
     expect([pool.ended, removed.mock.calls]).toEqual([false, [[first]]]);
     two.closed();
-    await settled();
+    await flushPromises();
     expect([pool.ended, removed.mock.calls]).toEqual([true, [[first], [second]]]);
     expect(ended).toHaveBeenCalledTimes(1);
     expect(server.clients[2]?.destroyedBy).toMatchObject({ code: 'POOL_CLOSED' });
@@ -296,16 +304,16 @@ describe('the end of connections', () => {
 
   it('leaves one alone that is lent, when an older one is still being opened for nobody', async () => {
     open({ size: 2, maxOverflow: 0 });
-    server.slow = true;
+    server.isConnectManual = true;
     const abort = new AbortController();
-    const lent = watch(pool.acquire());
-    watch(pool.acquire({ signal: abort.signal }));
-    server.clients[1]?.answer();
-    await settled();
+    const lent = observe(pool.acquire());
+    observe(pool.acquire({ signal: abort.signal }));
+    server.clients[1]?.completeConnect();
+    await flushPromises();
     abort.abort();
     const ended = pool.end();
-    await settled();
-    expect(server.clients.map(({ closed }) => closed)).toEqual([true, false]);
+    await flushPromises();
+    expect(server.clients.map(({ isClosed }) => isClosed)).toEqual([true, false]);
     expect(lent.client).toBe(server.clients[1]);
     lent.client?.release();
     await ended;
@@ -313,7 +321,11 @@ describe('the end of connections', () => {
 
   it('of one that was lent leaves the idle ones where they are', async () => {
     open({ size: 3, maxOverflow: 0 });
-    const [first, second, third] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    const [first, second, third] = (await fake.acquireAll(3)) as [
+      LeasedFakeClient,
+      LeasedFakeClient,
+      LeasedFakeClient,
+    ];
     first.release();
     second.release();
     third.release(true);
@@ -327,7 +339,7 @@ describe('the end of connections', () => {
     jest.spyOn(client, 'close').mockRejectedValue(new Error('no goodbye'));
     client.release();
     await pool.end();
-    expect(client.closed).toBe(true);
+    expect(client.isClosed).toBe(true);
   });
 });
 
@@ -339,30 +351,30 @@ describe('what is counted', () => {
       const { done } = cleaning(client);
       client.release();
       done(rolledBack);
-      await settled();
-      client.cleaning = undefined;
+      await flushPromises();
+      client.resetResult = undefined;
     }
     expect(pool.snapshot().counters).toMatchObject({ rollbacks: 1, resets: 1 });
-    expect(fake.codes()).toEqual(['TRANSACTION_LEFT_OPEN']);
+    expect(fake.warningCodes()).toEqual(['TRANSACTION_LEFT_OPEN']);
   });
 
   it('a clean-up that failed for another reason does not make the pool ask for a primary', async () => {
     open({ size: 2 });
-    const [dirty, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const [dirty, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     other.release();
     const check = jest.spyOn(other, 'validate');
     const { fail } = cleaning(dirty);
     dirty.release();
     fail();
-    await clock.pass(1_000);
+    await clock.advance(1_000);
     await pool.acquire();
     expect(check).toHaveBeenCalledWith(2_000, false);
   });
 
   it('minIdle counts those that are promised to waiters as gone', async () => {
     open({ size: 3, maxOverflow: 0, minIdle: 1 });
-    server.slow = true;
-    watch(pool.acquire());
+    server.isConnectManual = true;
+    observe(pool.acquire());
     expect(server.clients).toHaveLength(2);
   });
 });
@@ -386,35 +398,35 @@ describe('the process', () => {
 
   it('is held by those who wait and by a drain, and by no dial, no housekeeping and no leak detection', async () => {
     open({ size: 2, maxOverflow: 1, minIdle: 1, leakThresholdMs: 1_000, overflowIdleMs: 1_000 });
-    server.slow = true;
-    server.clients[0]?.answer();
+    server.isConnectManual = true;
+    server.clients[0]?.completeConnect();
     const client = await pool.acquire();
-    expect(clock.timers).toBeGreaterThan(1);
-    expect(clock.holding).toBe(0);
-    server.clients[1]?.answer(new Error('refused'));
-    await settled();
-    expect(clock.holding).toBe(0);
-    const asked = watch(pool.acquire());
-    expect(clock.holding).toBe(1);
-    await clock.pass(10);
-    for (const dialled of server.clients) dialled.answer();
-    await settled();
-    expect([asked.client !== undefined, clock.holding]).toEqual([true, 0]);
+    expect(clock.timerCount).toBeGreaterThan(1);
+    expect(clock.keepAliveCount).toBe(0);
+    server.clients[1]?.completeConnect(new Error('refused'));
+    await flushPromises();
+    expect(clock.keepAliveCount).toBe(0);
+    const asked = observe(pool.acquire());
+    expect(clock.keepAliveCount).toBe(1);
+    await clock.advance(10);
+    for (const dialled of server.clients) dialled.completeConnect();
+    await flushPromises();
+    expect([asked.client !== undefined, clock.keepAliveCount]).toEqual([true, 0]);
     const drained = pool.drain({ timeoutMs: 5_000 });
-    expect(clock.holding).toBe(1);
+    expect(clock.keepAliveCount).toBe(1);
     client.release();
     asked.client?.release();
     await drained;
-    expect(clock.timers).toBe(0);
+    expect(clock.timerCount).toBe(0);
   });
 
   it('drains no longer than until the last waiter has given up', async () => {
     open({ acquireTimeoutMs: 1_000, connectTimeoutMs: 0 });
-    server.slow = true;
-    const asked = watch(pool.acquire());
+    server.isConnectManual = true;
+    const asked = observe(pool.acquire());
     const drained = jest.fn();
     void pool.drain({ timeoutMs: 60_000 }).then(drained);
-    await clock.pass(1_000);
+    await clock.advance(1_000);
     expect(asked.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
     expect(drained).toHaveBeenCalled();
   });

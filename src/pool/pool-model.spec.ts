@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { FakeClient } from '../../test/support/fake-client.js';
 import { FakePool } from '../../test/support/fake-pool.js';
-import type { Fake } from '../../test/support/fake-pool.js';
-import { settled } from '../../test/support/virtual-clock.js';
+import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
+import { flushPromises } from '../../test/support/virtual-clock.js';
 import type { PoolOptions } from './pool.options.js';
 import type { WorkUnit } from './waiters/waiter-queue.js';
 
@@ -123,7 +123,7 @@ class Model {
   readonly fake: FakePool;
   readonly asked: Asked[] = [];
   readonly waiting = new Set<Asked>();
-  readonly held: Fake[] = [];
+  readonly held: LeasedFakeClient[] = [];
   readonly cleaning: { client: FakeClient; done: (ok: boolean) => void }[] = [];
   readonly units: WorkUnit[] = [{}, {}];
   /** Which unit keeps a connection on purpose, and since when. */
@@ -135,18 +135,18 @@ class Model {
   ending = false;
 
   constructor(options: PoolOptions<FakeClient> & { size: number; maxOverflow: number }) {
-    const retryConnect = ({ message }: Error) => {
+    const shouldRetryConnect = ({ message }: Error) => {
       if (message !== 'too much said') return false;
       this.reconnects += 1;
       return true;
     };
-    this.fake = new FakePool({ ...options, retryConnect });
+    this.fake = new FakePool({ ...options, shouldRetryConnect });
     for (const parent of [...this.units]) this.units.push({ parent });
-    this.fake.server.slow = true;
-    this.fake.server.slowChecks = true;
+    this.fake.server.isConnectManual = true;
+    this.fake.server.isValidationManual = true;
     this.max = options.size + options.maxOverflow;
     this.acquireTimeoutMs = options.acquireTimeoutMs;
-    this.fake.pool.on('release', (error: Error | undefined, client: Fake) => {
+    this.fake.pool.on('release', (error: Error | undefined, client: LeasedFakeClient) => {
       if ((error as { code?: string } | undefined)?.code !== 'POOL_LEASE_RECLAIMED') return;
       this.held.splice(this.held.indexOf(client), 1);
     });
@@ -163,16 +163,16 @@ class Model {
         const client = among(this.held, step.which);
         if (!client) break;
         this.held.splice(this.held.indexOf(client), 1);
-        client.cleaning = undefined;
+        client.resetResult = undefined;
         if (step.how === 'dirty' || step.how === 'stuck') {
-          client.cleaning = new Promise((resolve, reject) => {
+          client.resetResult = new Promise((resolve, reject) => {
             const done = (ok: boolean) =>
               ok ? resolve({ rolledBack: true, cleared: true }) : reject(new Error('not clean'));
             this.cleaning.push({ client, done });
           });
         }
         // Not looked at when the connection is closed instead of cleaned.
-        client.cleaning?.catch(() => undefined);
+        client.resetResult?.catch(() => undefined);
         client.release(step.how === 'error');
         break;
       }
@@ -191,15 +191,15 @@ class Model {
         break;
       case 'dialled':
         among(
-          server.clients.filter((client) => !client.opened && !client.closed),
+          server.clients.filter((client) => !client.isOpen && !client.isClosed),
           step.which,
-        )?.answer(step.how === 'well' ? undefined : failures[step.how]());
+        )?.completeConnect(step.how === 'well' ? undefined : failures[step.how]());
         break;
       case 'checked':
-        among(server.open, step.which)?.answerCheck(step.ok ? undefined : new Error('dead'));
+        among(server.open, step.which)?.completeValidation(step.ok ? undefined : new Error('dead'));
         break;
       case 'lose':
-        among(server.open, step.which)?.lose();
+        among(server.open, step.which)?.disconnect();
         break;
       case 'diesSilently': {
         const client = among(server.open, step.which);
@@ -207,7 +207,7 @@ class Model {
         break;
       }
       case 'pass':
-        await clock.pass(step.ms);
+        await clock.advance(step.ms);
         break;
       case 'sleep':
         clock.skewMs += step.ms;
@@ -218,7 +218,7 @@ class Model {
         void pool.end();
         break;
     }
-    await settled();
+    await flushPromises();
     this.check();
   }
 
@@ -258,7 +258,7 @@ class Model {
           // No barging: whoever is served has nobody before him who waits.
           for (const other of this.waiting) expect(other.number).toBeGreaterThan(asked.number);
           expect(this.held).not.toContain(client);
-          expect(client.isUsable || client.closeReason !== undefined || client.closed).toBe(true);
+          expect(client.isUsable || client.closeReason !== undefined || client.isClosed).toBe(true);
           this.held.push(client);
           this.holders.set(client, { holder: this.units[holder], since: this.fake.clock.now() });
         },
@@ -323,7 +323,7 @@ class Model {
     if (this.ending) expect([onTheirWay, now.idle]).toEqual([now.waiting, 0]);
     else if (now.waiting > onTheirWay && now.total < this.max) {
       expect(counters.connectFailures).toBeGreaterThan(0);
-      expect(clock.nextHolding).toBeLessThanOrEqual(1_000);
+      expect(clock.msToNextKeepAlive).toBeLessThanOrEqual(1_000);
     }
     // What is idle while somebody waits is not good enough, and what is asked may be enough.
     if (now.waiting > 0 && now.idle > 0) expect(now.validating).toBeGreaterThanOrEqual(now.waiting);
@@ -339,16 +339,16 @@ class Model {
     const { pool, server, clock } = this.fake;
     for (let round = 0; round < 400 && (this.waiting.size > 0 || this.held.length > 0); round += 1) {
       for (const { done } of this.cleaning.splice(0)) done(true);
-      for (const client of server.clients) client.answer();
-      for (const client of server.open) client.answerCheck();
-      await settled();
+      for (const client of server.clients) client.completeConnect();
+      for (const client of server.open) client.completeValidation();
+      await flushPromises();
       this.held.pop()?.release();
-      await clock.pass(20);
+      await clock.advance(20);
     }
     expect({ waiting: this.waiting.size, held: this.held.length }).toEqual({ waiting: 0, held: 0 });
     expect(this.asked.every(({ settledTimes }) => settledTimes === 1)).toBe(true);
     for (const { done } of this.cleaning.splice(0)) done(true);
-    await settled();
+    await flushPromises();
     await this.fake.close();
     expect(pool.ended).toBe(true);
   }

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { FakePool, watch } from '../../test/support/fake-pool.js';
-import type { Fake } from '../../test/support/fake-pool.js';
-import { settled } from '../../test/support/virtual-clock.js';
+import { FakePool, observe } from '../../test/support/fake-pool.js';
+import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
+import { flushPromises } from '../../test/support/virtual-clock.js';
 
 let fake: FakePool;
 const open = (options: ConstructorParameters<typeof FakePool>[0] = {}) => (fake = new FakePool(options));
@@ -16,28 +16,28 @@ describe('a drain, while its borrowers go on', () => {
     const { pool, clock } = open({ max: 1 });
     const first = await pool.acquire();
     const drained = pool.drain({ timeoutMs: 10_000 });
-    await clock.pass(1_000);
+    await clock.advance(1_000);
     first.release();
-    const second = watch(pool.acquire());
-    await clock.pass(8_000);
-    expect([second.client, first.cancels, pool.snapshot().state]).toEqual([first, 0, 'draining']);
+    const second = observe(pool.acquire());
+    await clock.advance(8_000);
+    expect([second.client, first.cancelCount, pool.snapshot().state]).toEqual([first, 0, 'draining']);
     second.client?.release();
-    expect(await drained).toEqual({ returned: 2, cut: 0, rejected: 0 });
+    expect(await drained).toEqual({ released: 2, destroyed: 0, rejected: 0 });
   });
 
   it('does not reject one who waits again in one go, and ends at its time all the same', async () => {
     const { pool, server, clock } = open({ max: 1 });
     const first = await pool.acquire();
     const drained = pool.drain({ timeoutMs: 10_000 });
-    await clock.pass(4_000);
-    server.slow = true;
+    await clock.advance(4_000);
+    server.isConnectManual = true;
     first.release(true);
-    const second = watch(pool.acquire());
-    await clock.pass(5_999);
+    const second = observe(pool.acquire());
+    await clock.advance(5_999);
     expect([second.error, pool.snapshot().state]).toEqual([undefined, 'draining']);
-    await clock.pass(1);
+    await clock.advance(1);
     expect(second.error).toMatchObject({ code: 'POOL_CLOSED' });
-    expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 1 });
+    expect(await drained).toEqual({ released: 1, destroyed: 0, rejected: 1 });
   });
 });
 
@@ -53,8 +53,8 @@ describe('a deadline that is no number', () => {
       await expect(pool.acquire({ deadlineMs })).rejects.toMatchObject(refusal);
       const client = await pool.acquire();
       await expect(pool.acquire({ deadlineMs })).rejects.toMatchObject(refusal);
-      const late = watch(pool.acquire({ deadlineMs: 200 }));
-      await clock.pass(200);
+      const late = observe(pool.acquire({ deadlineMs: 200 }));
+      await clock.advance(200);
       expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
       expect(pool.snapshot().waiting).toBe(0);
       client.release();
@@ -64,8 +64,8 @@ describe('a deadline that is no number', () => {
   it('may be negative, as what is left of a budget is, or undefined', async () => {
     const { pool, clock } = open({ max: 1 });
     const client = await pool.acquire({ deadlineMs: undefined });
-    const late = watch(pool.acquire({ deadlineMs: -5 }));
-    await clock.pass(0);
+    const late = observe(pool.acquire({ deadlineMs: -5 }));
+    await clock.advance(0);
     expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
     client.release();
   });
@@ -74,17 +74,17 @@ describe('a deadline that is no number', () => {
 describe('a connection that is used after it was given back', () => {
   it.each(['T', 'E'] as const)('and is in a transaction (%s) is lent to nobody', async (status) => {
     const { pool, server, warnings } = open({ max: 2 });
-    const [late, other] = (await fake.acquireAll(2)) as [Fake, Fake];
+    const [late, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     other.release();
     late.release();
     late.transactionStatus = status;
     late.lastSql = 'BEGIN';
     expect(await pool.acquire()).toBe(other);
-    await settled();
-    expect([late.closed, server.clients.length]).toEqual([true, 2]);
+    await flushPromises();
+    expect([late.isClosed, server.clients.length]).toEqual([true, 2]);
     expect(pool.snapshot().counters.destroyed.reset).toBe(1);
     expect(warnings).toMatchObject([{ code: 'USED_AFTER_RELEASE', level: 'warn' }]);
-    expect(warnings[0]?.message).toMatch(/used it after giving it back, last SQL BEGIN\.$/);
+    expect(warnings[0]?.message).toMatch(/used it after the release, last SQL BEGIN\.$/);
     other.release();
   });
 
@@ -95,12 +95,12 @@ describe('a connection that is used after it was given back', () => {
     ['has its session changed', 'discard', 'had its session changed', { isSessionChanged: true }],
   ] as const)('and %s is lent to nobody, with reset %s', async (_, reset, found, state) => {
     const { pool, server, warnings } = open({ max: 1, reset });
-    const client = (await pool.acquire()) as Fake;
+    const client = (await pool.acquire()) as LeasedFakeClient;
     client.release();
     Object.assign(client, state, { lastSql: 'SET a = 1' });
     const next = await pool.acquire();
-    await settled();
-    expect([client.closed, server.clients.length]).toEqual([true, 2]);
+    await flushPromises();
+    expect([client.isClosed, server.clients.length]).toEqual([true, 2]);
     expect(client.destroyedBy).toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
     expect(pool.snapshot().counters.destroyed.reset).toBe(1);
     expect(warnings).toMatchObject([{ code: 'USED_AFTER_RELEASE', level: 'warn' }]);
@@ -124,18 +124,18 @@ describe('a connection that is used after it was given back', () => {
 
   it('is found before it is asked whether it is alive', async () => {
     const { pool, clock, warnings } = open({ max: 1, min: 1, keepaliveMs: 30_000 });
-    const client = (await pool.acquire()) as Fake;
+    const client = (await pool.acquire()) as LeasedFakeClient;
     client.release();
     client.isReadyForQuery = false;
-    await clock.pass(30_000);
-    expect([client.checks, client.closed]).toEqual([0, true]);
+    await clock.advance(30_000);
+    expect([client.validations, client.isClosed]).toEqual([0, true]);
     expect(warnings).toMatchObject([{ code: 'USED_AFTER_RELEASE' }]);
   });
 
   it('is not one that was never lent and runs what a connect listener has sent: it is lent', async () => {
     const { pool, server, warnings } = open({ max: 1, minIdle: 1 });
-    await settled();
-    const client = server.clients[0] as Fake;
+    await flushPromises();
+    const client = server.clients[0] as LeasedFakeClient;
     expect(pool.snapshot().idle).toBe(1);
     Object.assign(client, { isReadyForQuery: false, isSessionChanged: true, transactionStatus: 'T' });
     expect(await pool.acquire()).toBe(client);
@@ -150,8 +150,8 @@ describe('listeners and hooks', () => {
     const { pool } = open({ max: 2 });
     const ended: Promise<unknown>[] = [];
     pool.once('connect', () => void ended.push(pool.end()));
-    const asked = [watch(pool.acquire()), watch(pool.acquire())];
-    await settled();
+    const asked = [observe(pool.acquire()), observe(pool.acquire())];
+    await flushPromises();
     expect(pool.snapshot()).toMatchObject({ state: 'ending', leased: 2, connecting: 0 });
     for (const { client } of asked) client?.release();
     await Promise.all(ended);
@@ -162,11 +162,11 @@ describe('listeners and hooks', () => {
     const { pool, clock, server } = open({ max: 2 });
     const drained: Promise<unknown>[] = [];
     pool.on('connect', () => void drained.push(pool.drain({ timeoutMs: 0 })));
-    server.slow = true;
-    const asked = [watch(pool.acquire()), watch(pool.acquire())];
-    server.clients[0]?.answer();
-    await settled();
-    await clock.pass(1_000);
+    server.isConnectManual = true;
+    const asked = [observe(pool.acquire()), observe(pool.acquire())];
+    server.clients[0]?.completeConnect();
+    await flushPromises();
+    await clock.advance(1_000);
     await Promise.all(drained);
     expect(drained).toHaveLength(1);
     asked[0]?.client?.release();
@@ -182,7 +182,7 @@ describe('listeners and hooks', () => {
 
   it('may lose the connection that has just been opened: nobody gets it', async () => {
     const { pool, server } = open({ max: 1 });
-    pool.once('connect', (client: Fake) => client.lose());
+    pool.once('connect', (client: LeasedFakeClient) => client.disconnect());
     const client = await pool.acquire();
     expect([client.isUsable, server.clients.length]).toEqual([true, 2]);
     client.release();
@@ -204,7 +204,7 @@ describe('listeners and hooks', () => {
       },
     });
     (await pool.acquire()).release(true);
-    await settled();
+    await flushPromises();
     nextTick.mockRestore();
     expect(thrown.map(String)).toEqual(Array(3).fill('Error: from log'));
     expect(pool.snapshot()).toMatchObject({ total: 0, leased: 0, waiting: 0 });
@@ -214,17 +214,21 @@ describe('listeners and hooks', () => {
 describe('a connection that keeps silent when it is asked', () => {
   it('does not take with it those that were in use since it was', async () => {
     const { pool, server, clock } = open({ size: 3, maxOverflow: 0, keepaliveMs: 10_000 });
-    const [silent, later, last] = (await fake.acquireAll(3)) as [Fake, Fake, Fake];
+    const [silent, later, last] = (await fake.acquireAll(3)) as [
+      LeasedFakeClient,
+      LeasedFakeClient,
+      LeasedFakeClient,
+    ];
     silent.release();
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     later.release();
-    server.slowChecks = true;
-    await clock.pass(5_000);
-    expect([silent.checks, later.checks]).toEqual([1, 0]);
+    server.isValidationManual = true;
+    await clock.advance(5_000);
+    expect([silent.validations, later.validations]).toEqual([1, 0]);
     last.release();
-    silent.answerCheck(new Error('The connection did not answer.'));
-    await settled();
-    expect([silent.closed, later.closed, last.closed]).toEqual([true, false, false]);
+    silent.completeValidation(new Error('The connection did not answer.'));
+    await flushPromises();
+    expect([silent.isClosed, later.isClosed, last.isClosed]).toEqual([true, false, false]);
     expect(pool.idleCount).toBe(2);
   });
 });
@@ -232,25 +236,25 @@ describe('a connection that keeps silent when it is asked', () => {
 describe('dials that fail together', () => {
   it('are one failure: the next dial follows after the shortest pause', async () => {
     const { pool, server, clock } = open({ size: 5, maxOverflow: 10, acquireTimeoutMs: 5_000 });
-    server.slow = true;
-    const first = Array.from({ length: 15 }, () => watch(pool.acquire()));
+    server.isConnectManual = true;
+    const first = Array.from({ length: 15 }, () => observe(pool.acquire()));
     for (const client of [...server.clients]) {
-      await clock.pass(1);
-      client.answer(new Error('refused'));
+      await clock.advance(1);
+      client.completeConnect(new Error('refused'));
     }
-    await settled();
+    await flushPromises();
     expect(first.every(({ error }) => error?.code === 'POOL_CONNECT_FAILED')).toBe(true);
-    const later = watch(pool.acquire());
-    await clock.pass(10);
+    const later = observe(pool.acquire());
+    await clock.advance(10);
     expect(server.clients.length).toBe(16);
-    server.clients[15]?.answer(new Error('refused'));
-    await settled();
-    const last = watch(pool.acquire());
-    await clock.pass(19);
+    server.clients[15]?.completeConnect(new Error('refused'));
+    await flushPromises();
+    const last = observe(pool.acquire());
+    await clock.advance(19);
     expect([later.error?.code, server.clients.length]).toEqual(['POOL_CONNECT_FAILED', 16]);
-    await clock.pass(1);
-    server.clients[16]?.answer();
-    await settled();
+    await clock.advance(1);
+    server.clients[16]?.completeConnect();
+    await flushPromises();
     expect(last.client).toBe(server.clients[16]);
     last.client?.release();
   });

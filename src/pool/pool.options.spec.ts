@@ -134,15 +134,15 @@ describe('the limits of a pool', () => {
     expect(
       refused({ size: -1, maxOverflow: Number.NaN, min: 1.5, validationTimeoutMs: 0, reset: 'hard' }),
     ).toEqual([
-      'size is -1; at least 0 is allowed',
-      'maxOverflow is NaN; at least 0 is allowed',
-      'reset is hard; one of smart, rollback, discard, none is allowed',
-      'min is 1.5; a whole number is wanted',
-      'validationTimeoutMs is 0; at least 1 is allowed',
+      'size is -1; it must be at least 0',
+      'maxOverflow is NaN; it must be at least 0',
+      'reset is hard; it must be one of smart, rollback, discard, none',
+      'min is 1.5; it must be a whole number',
+      'validationTimeoutMs is 0; it must be at least 1',
     ]);
     expect(refused({ resetTimeoutMs: 0, connectionTimeoutMillis: 'soon' })).toEqual([
-      'connectionTimeoutMillis is soon; at least 0 is allowed',
-      'resetTimeoutMs is 0; at least 1 is allowed',
+      'connectionTimeoutMillis is soon; it must be at least 0',
+      'resetTimeoutMs is 0; it must be at least 1',
     ]);
     expect(refused({ size: 0, maxOverflow: 0 })).toEqual([
       'size and maxOverflow are both 0; no connection could be opened',

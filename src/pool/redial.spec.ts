@@ -1,6 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import type { FakeClient } from '../../test/support/fake-client.js';
-import { FakePool, watch } from '../../test/support/fake-pool.js';
+import { FakePool, observe } from '../../test/support/fake-pool.js';
 import type { PoolOptions } from './pool.options.js';
 
 describe('a dial that has taught how to dial', () => {
@@ -11,7 +11,7 @@ describe('a dial that has taught how to dial', () => {
     const fake = new FakePool({
       ...options,
       connectOptions: () => ({ application_name: word }),
-      retryConnect: (error) => {
+      shouldRetryConnect: (error) => {
         asked.push(error);
         if (learns) {
           word = 'enough';
@@ -32,14 +32,14 @@ describe('a dial that has taught how to dial', () => {
     ).toEqual(['too much', 'enough']);
     expect(asked).toHaveLength(1);
     expect(fake.pool.snapshot().counters.connectFailures).toBe(0);
-    expect(fake.codes()).toEqual([]);
+    expect(fake.warningCodes()).toEqual([]);
     client.release();
     await fake.close();
   });
 
   it('is repeated for the connections that are opened ahead, too', async () => {
     const { fake } = refusing(true, { minIdle: 2 });
-    await fake.clock.pass(0);
+    await fake.clock.advance(0);
     expect(fake.pool.idleCount).toBe(2);
     expect(fake.pool.snapshot().counters.connectFailures).toBe(0);
     await fake.close();
@@ -54,19 +54,19 @@ describe('a dial that has taught how to dial', () => {
 
   it('is not repeated when who waited is gone, or the pool', async () => {
     const { fake } = refusing(true);
-    fake.server.slow = true;
+    fake.server.isConnectManual = true;
     const controller = new AbortController();
-    const waiting = watch(fake.pool.acquire({ signal: controller.signal }));
+    const waiting = observe(fake.pool.acquire({ signal: controller.signal }));
     controller.abort();
-    fake.server.clients[0]!.answer(new Error('too much'));
-    await fake.clock.pass(0);
+    fake.server.clients[0]!.completeConnect(new Error('too much'));
+    await fake.clock.advance(0);
     expect(waiting.error?.code).toBe('POOL_ACQUIRE_CANCELLED');
     expect(fake.server.clients).toHaveLength(1);
     await fake.close();
   });
 });
 
-it.each(['retryConnect', 'explain'] as const)(
+it.each(['shouldRetryConnect', 'explain'] as const)(
   'fails who waits for a dial also when %s throws, and lets that surface on its own',
   async (hook) => {
     const thrown = new Set<string>();
@@ -97,9 +97,9 @@ it.each(['retryConnect', 'explain'] as const)(
 it('tells of a session that nobody can put back, by its borrower', async () => {
   const fake = new FakePool();
   const client = await fake.pool.acquire({ borrower: 'GET /tenants' });
-  client.cleaning = Promise.resolve({ rolledBack: false, cleared: false, left: "SET app.tenant = 'x'" });
+  client.resetResult = Promise.resolve({ rolledBack: false, cleared: false, left: "SET app.tenant = 'x'" });
   client.release();
-  await fake.clock.pass(0);
+  await fake.clock.advance(0);
   expect(fake.warnings).toEqual([
     expect.objectContaining({
       code: 'SESSION_STATE_LEFT',

@@ -115,7 +115,7 @@ describe('self-deadlocks on a real server', () => {
       const failed = outcomes.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
       expect(failed.map(({ reason }) => (reason as Error).message)).toEqual([
         expect.stringMatching(
-          /^Self-deadlock: every connection has an explicit holder .*; (POST \/orders\/\d) asks for a second while it holds one \(\1 for/,
+          /^Self-deadlock: every connection has an explicit holder .*; (POST \/orders\/\d) acquires a second connection while it holds one \(\1 for/,
         ),
       ]);
       expect(tookMs).toBeGreaterThan(1_000);

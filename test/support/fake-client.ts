@@ -5,16 +5,16 @@ import type { PooledConnection } from '../../src/pool/index.js';
 export class FakeServer {
   readonly clients: FakeClient[] = [];
   /** Whether dials are answered when the test says so (`client.answer()`), instead of at once. */
-  slow = false;
+  isConnectManual = false;
   /** What the next dials fail with. */
   connectError: Error | undefined;
   /** What the next checks fail with. */
-  checkError: Error | undefined;
+  validationError: Error | undefined;
   /** Whether checks are answered when the test says so. */
-  slowChecks = false;
+  isValidationManual = false;
 
   get open(): FakeClient[] {
-    return this.clients.filter((client) => client.opened && !client.closed);
+    return this.clients.filter((client) => client.isOpen && !client.isClosed);
   }
 
   /** The class to give to the pool. */
@@ -32,22 +32,22 @@ export class FakeServer {
 /** A connection without a server: its test says what it answers, and when. */
 export class FakeClient extends EventEmitter implements PooledConnection {
   declare release: (error?: Error | boolean) => void;
-  opened = false;
-  closed = false;
+  isOpen = false;
+  isClosed = false;
   isReadyForQuery = true;
   isUsable = true;
   transactionStatus: 'I' | 'T' | 'E' | null = 'I';
   lastSql: string | undefined;
   statementCount: number | undefined = 0;
   closeReason: Error | undefined;
-  checks = 0;
-  cancels = 0;
+  validations = 0;
+  cancelCount = 0;
   destroyedBy: Error | undefined;
   refs: ('ref' | 'unref')[] = [];
   /** What `restore` gives; by default the session is clean. */
-  cleaning: Promise<{ rolledBack: boolean; cleared: boolean; left?: string }> | undefined;
-  #dialled: ((error?: Error | null) => void) | undefined;
-  #checked: { resolve(): void; reject(error: Error): void } | undefined;
+  resetResult: Promise<{ rolledBack: boolean; cleared: boolean; left?: string }> | undefined;
+  #connectCallback: ((error?: Error | null) => void) | undefined;
+  #validation: { resolve(): void; reject(error: Error): void } | undefined;
 
   constructor(
     readonly server: FakeServer,
@@ -58,16 +58,16 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   }
 
   connect(callback: (error?: Error | null) => void): void {
-    this.#dialled = callback;
-    if (!this.server.slow) queueMicrotask(() => this.answer(this.server.connectError));
+    this.#connectCallback = callback;
+    if (!this.server.isConnectManual) queueMicrotask(() => this.completeConnect(this.server.connectError));
   }
 
   /** The dial's end. */
-  answer(error?: Error): void {
-    const dialled = this.#dialled;
-    this.#dialled = undefined;
+  completeConnect(error?: Error): void {
+    const dialled = this.#connectCallback;
+    this.#connectCallback = undefined;
     if (!dialled) return;
-    if (!error) this.opened = true;
+    if (!error) this.isOpen = true;
     dialled(error ?? null);
   }
 
@@ -85,26 +85,26 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   }
 
   reset(_mode: string, _timeoutMs: number): Promise<{ rolledBack: boolean; cleared: boolean }> | undefined {
-    return this.cleaning;
+    return this.resetResult;
   }
 
   validate(_timeoutMs: number, _primary: boolean): Promise<void> {
-    this.checks += 1;
-    if (!this.server.slowChecks)
-      return this.server.checkError ? Promise.reject(this.server.checkError) : Promise.resolve();
+    this.validations += 1;
+    if (!this.server.isValidationManual)
+      return this.server.validationError ? Promise.reject(this.server.validationError) : Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.#checked = { resolve, reject };
+      this.#validation = { resolve, reject };
     });
   }
 
   /** The end of a slow check. */
-  answerCheck(error?: Error): void {
-    if (error) this.#checked?.reject(error);
-    else this.#checked?.resolve();
+  completeValidation(error?: Error): void {
+    if (error) this.#validation?.reject(error);
+    else this.#validation?.resolve();
   }
 
   cancelRunning(): Promise<void> {
-    this.cancels += 1;
+    this.cancelCount += 1;
     return Promise.resolve();
   }
 
@@ -115,10 +115,10 @@ export class FakeClient extends EventEmitter implements PooledConnection {
 
   destroy(reason?: Error): void {
     this.destroyedBy ??= reason;
-    this.closed = true;
+    this.isClosed = true;
     this.isUsable = false;
-    this.answer(reason ?? new Error('Connection terminated'));
-    this.answerCheck(new Error('Connection terminated'));
+    this.completeConnect(reason ?? new Error('Connection terminated'));
+    this.completeValidation(new Error('Connection terminated'));
   }
 
   terminate(reason: Error): Promise<void> {
@@ -127,10 +127,10 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   }
 
   /** The server goes away. */
-  lose(error = new Error('Connection terminated unexpectedly')): void {
+  disconnect(error = new Error('Connection terminated unexpectedly')): void {
     this.isUsable = false;
     this.closeReason = error;
-    this.closed = true;
+    this.isClosed = true;
     this.emit('error', error);
   }
 

@@ -10,17 +10,17 @@ export class VirtualClock implements Clock {
   now = (): number => this.#now;
   wall = (): number => this.#now + this.skewMs;
 
-  get timers(): number {
+  get timerCount(): number {
     return this.#timers.size;
   }
 
   /** Those for which a process would stay alive. */
-  get holding(): number {
+  get keepAliveCount(): number {
     return [...this.#timers].filter(({ holdsProcess }) => holdsProcess).length;
   }
 
   /** Milliseconds until the first of those rings. */
-  get nextHolding(): number {
+  get msToNextKeepAlive(): number {
     const dues = [...this.#timers].filter(({ holdsProcess }) => holdsProcess).map(({ due }) => due);
     return Math.min(...dues) - this.#now;
   }
@@ -37,9 +37,9 @@ export class VirtualClock implements Clock {
   }
 
   /** Lets `ms` pass; what a timer starts by promises is done before the next timer rings. */
-  async pass(ms: number): Promise<void> {
+  async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
-    await settled();
+    await flushPromises();
     for (let rings = 0; ; rings += 1) {
       if (rings > 10_000) throw new Error('Timers ring on and on.');
       let next: { due: number; ring: () => void; holdsProcess: boolean } | undefined;
@@ -49,14 +49,14 @@ export class VirtualClock implements Clock {
       this.#timers.delete(next);
       this.#now = Math.max(this.#now, next.due);
       next.ring();
-      await settled();
+      await flushPromises();
     }
     this.#now = until;
-    await settled();
+    await flushPromises();
   }
 }
 
 /** Until every promise that can go on has gone on. */
-export async function settled(): Promise<void> {
+export async function flushPromises(): Promise<void> {
   for (let turn = 0; turn < 25; turn += 1) await Promise.resolve();
 }

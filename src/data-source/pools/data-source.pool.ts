@@ -34,10 +34,10 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       idleTimeoutMillis: settings.pool.idleTimeoutMs,
       connectOptions: () => plan.connectOptions(),
       explain: (cause) => {
-        const { target, reason, hint: hint } = explain(cause, settings);
-        return { message: `${target}: ${reason}`, hint };
+        const { target, reason, hint } = explain(cause, settings);
+        return { meaning: `${target}: ${reason}`, hint };
       },
-      retryConnect: (error) => {
+      shouldRetryConnect: (error) => {
         const { mode } = plan;
         const again = plan.onConnectFailed(error);
         if (!again) this.connectFailed(error);

@@ -19,10 +19,8 @@ import {
 import type { EchoSettings } from '../../database.options.js';
 import { diagnose } from '../../diagnosis/diagnose.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
-import { captureCallSite } from '../../pool/leases/lease.js';
-import type { Caller } from '../../pool/leases/lease.js';
-import { framesOf } from '../../text/call-site.js';
-import type { CallSite } from '../../text/call-site.js';
+import { callSite, framesOf } from '../../text/call-site.js';
+import type { CallSite, Caller } from '../../text/call-site.js';
 import { statementText } from '../logging/database.logger.js';
 import type { DatabaseLoggers } from '../logging/database.logger.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
@@ -184,7 +182,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     // At once, and not only when the rollback is through: from here on the runner refuses its caller.
     this.isReleased = true;
     // Costs more than the release itself: only where connections are watched for leaks.
-    if (this.context.tracing) this.releasedAt = captureCallSite(callers.release, false);
+    if (this.context.tracing) this.releasedAt = callSite(callers.release, 0);
     // Its cursor would keep the connection busy with nobody to read.
     for (const stream of this.streams) stream.destroy();
     this.context.borrower?.released(this);

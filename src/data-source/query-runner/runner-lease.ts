@@ -1,8 +1,8 @@
 import type { Connection } from '../../connection/connection.js';
 import { PoolAcquireCancelledError } from '../../database.errors.js';
-import type { Caller } from '../../pool/leases/lease.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
+import type { Caller } from '../../text/call-site.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 import type { WorkUnit } from '../unit-of-work.context.js';
 
@@ -43,7 +43,7 @@ class WaitSignal implements CancelSignal {
     return new Promise((_, reject) => {
       this.#listener = () =>
         reject(
-          new PoolAcquireCancelledError('The wait for a connection was given up', { cause: this.reason }),
+          new PoolAcquireCancelledError('The wait for a connection was cancelled', { cause: this.reason }),
         );
     });
   }

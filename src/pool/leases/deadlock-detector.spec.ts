@@ -3,10 +3,10 @@ import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import type { FakeClient } from '../../../test/support/fake-client.js';
-import { FakePool, watch } from '../../../test/support/fake-pool.js';
-import type { Fake, Watched } from '../../../test/support/fake-pool.js';
+import { FakePool, observe } from '../../../test/support/fake-pool.js';
+import type { LeasedFakeClient, AcquireOutcome } from '../../../test/support/fake-pool.js';
 import type { VirtualClock } from '../../../test/support/virtual-clock.js';
-import { settled } from '../../../test/support/virtual-clock.js';
+import { flushPromises } from '../../../test/support/virtual-clock.js';
 import type { ConnectionPool } from '../connection-pool.js';
 import type { PoolOptions } from '../pool.options.js';
 import type { AcquireOptions, WorkUnit } from '../waiters/waiter-queue.js';
@@ -29,8 +29,8 @@ afterEach(async () => {
 const hold = (unit: WorkUnit, request: AcquireOptions = {}) =>
   pool.acquire({ unit, heldFor: () => unit, ...request });
 const ask = (unit: WorkUnit | undefined, request: AcquireOptions = {}) =>
-  watch(pool.acquire({ unit, ...request }));
-const codeOf = ({ client, error }: Watched) => (client ? 'served' : error?.code);
+  observe(pool.acquire({ unit, ...request }));
+const codeOf = ({ client, error }: AcquireOutcome) => (client ? 'served' : error?.code);
 
 describe('a self-deadlock', () => {
   it('fails the newest waiter once it has stood for a second, and names both places', async () => {
@@ -40,19 +40,19 @@ describe('a self-deadlock', () => {
     const second = await hold(two, { borrower: 'GET /two' });
     const patient = ask(one, { borrower: 'GET /one again' });
     const newest = ask(two, { borrower: 'GET /two again' });
-    await clock.pass(999);
+    await clock.advance(999);
     expect([patient.error, newest.error]).toEqual([undefined, undefined]);
-    await clock.pass(251);
+    await clock.advance(251);
     expect(newest.error).toMatchObject({
       code: 'POOL_SELF_DEADLOCK',
       message: expect.stringMatching(
-        /explicit holder .*GET \/two again asks for a second while it holds one \(GET \/two for/,
+        /explicit holder .*GET \/two again acquires a second connection while it holds one \(GET \/two for/,
       ),
       stack: expect.stringContaining('The connection that it holds was acquired'),
     });
-    expect(fake.codes()).toEqual(['SELF_DEADLOCK']);
+    expect(fake.warningCodes()).toEqual(['SELF_DEADLOCK']);
     second.release();
-    await settled();
+    await flushPromises();
     expect(patient.client).toBe(second);
     expect(pool.snapshot().counters).toMatchObject({ nestedAcquires: 2, selfDeadlocks: 1 });
     first.release();
@@ -64,10 +64,10 @@ describe('a self-deadlock', () => {
     const unit = {};
     await hold(unit);
     const asked = ask(unit);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
     // Nothing rings on when no waiter is left.
-    expect(clock.timers).toBe(0);
+    expect(clock.timerCount).toBe(0);
   });
 
   it('fails one waiter each second, the newest first, until a holder goes on', async () => {
@@ -76,7 +76,7 @@ describe('a self-deadlock', () => {
     const client = await hold(unit);
     const asked = [1, 2, 3].map(() => ask(unit));
     const failedAfter = async (ms: number) => {
-      await clock.pass(ms);
+      await clock.advance(ms);
       return asked.map(codeOf);
     };
     const code = 'POOL_SELF_DEADLOCK';
@@ -93,8 +93,8 @@ describe('a self-deadlock', () => {
     const transaction = { parent: request };
     await hold(request);
     const asked = ask({ parent: transaction }, { borrower: 'a savepoint' });
-    await clock.pass(1_250);
-    expect(asked.error?.message).toContain('a savepoint asks for a second');
+    await clock.advance(1_250);
+    expect(asked.error?.message).toContain('a savepoint acquires a second');
     expect(pool.snapshot().counters.nestedAcquires).toBe(1);
   });
 
@@ -105,7 +105,7 @@ describe('a self-deadlock', () => {
     await hold(request, { borrower: 'the request' });
     await hold(transaction, { borrower: 'its transaction' });
     const asked = ask(transaction);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(asked.error?.message).toContain('while it holds one (its transaction for');
   });
 
@@ -115,7 +115,7 @@ describe('a self-deadlock', () => {
     await hold(unit, { borrower: 'the first' });
     await hold(unit, { borrower: 'the second' });
     const asked = ask(unit);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(asked.error?.message).toContain('while it holds one (the first for');
   });
 
@@ -126,7 +126,7 @@ describe('a self-deadlock', () => {
     let unit = holder;
     for (let depth = 0; depth < 20; depth += 1) unit = { parent: unit };
     const asked = ask(unit);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
@@ -136,7 +136,7 @@ describe('a self-deadlock', () => {
     await hold(unit);
     const asked = ask(unit);
     const strangers = [ask({}), ask(undefined)];
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect([asked, ...strangers].map(codeOf)).toEqual(['POOL_SELF_DEADLOCK', undefined, undefined]);
   });
 
@@ -147,15 +147,15 @@ describe('a self-deadlock', () => {
     const stranger = await pool.acquire();
     const asked = [1, 2].map(() => ask(two, { heldFor: () => two }));
     const again = ask(one);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect([...asked, again].map(codeOf)).toEqual([undefined, undefined, undefined]);
     stranger.release();
-    await clock.pass(999);
+    await clock.advance(999);
     expect([...asked, again].map(codeOf)).toEqual(['served', undefined, undefined]);
-    await clock.pass(251);
+    await clock.advance(251);
     expect([...asked, again].map(codeOf)).toEqual(['served', undefined, 'POOL_SELF_DEADLOCK']);
     first.release();
-    await settled();
+    await flushPromises();
     expect(asked[1]?.client).toBe(first);
   });
 
@@ -169,7 +169,7 @@ describe('a self-deadlock', () => {
       passing.abort();
       passing = new AbortController();
       ask({}, { signal: passing.signal });
-      await clock.pass(10);
+      await clock.advance(10);
     }
     passing.abort();
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
@@ -181,10 +181,10 @@ describe('a self-deadlock', () => {
     const client = await hold(unit);
     const asked = ask(unit);
     const drained = pool.drain({ timeoutMs: 10_000 });
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
     client.release();
-    expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 0 });
+    expect(await drained).toEqual({ released: 1, destroyed: 0, rejected: 0 });
   });
 
   it('is not looked for in a pool that ends, which rejects such waiters', async () => {
@@ -192,11 +192,11 @@ describe('a self-deadlock', () => {
     const unit = {};
     const client = await hold(unit);
     const asked = ask(unit);
-    await clock.pass(600);
+    await clock.advance(600);
     const ended = pool.end();
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBe('POOL_CLOSED');
-    expect(clock.timers).toBe(0);
+    expect(clock.timerCount).toBe(0);
     client.release();
     await ended;
   });
@@ -219,7 +219,7 @@ describe('no self-deadlock', () => {
       await new Promise<void>((resolve) => clock.after(2_000, resolve, true));
       client.release();
     });
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     await Promise.all(calls);
     expect(pool.snapshot().counters).toMatchObject({ acquired: 40, nestedAcquires: 0, selfDeadlocks: 0 });
   });
@@ -232,7 +232,7 @@ describe('no self-deadlock', () => {
       await new Promise<void>((resolve) => clock.after(3_000, resolve, true));
       client.release();
     });
-    await clock.pass(20_000);
+    await clock.advance(20_000);
     await Promise.all(calls);
     expect(pool.snapshot().counters).toMatchObject({ acquired: 6, nestedAcquires: 0, selfDeadlocks: 0 });
   });
@@ -250,7 +250,7 @@ describe('no self-deadlock', () => {
     await pool.acquire(request(unit));
     await hold(unit);
     const asked = ask(unit);
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     expect(codeOf(asked)).toBeUndefined();
   });
 
@@ -260,10 +260,10 @@ describe('no self-deadlock', () => {
     const [first] = await Promise.all([hold(one), hold(two)]);
     const nested = ask(two);
     const others = [{}, {}, {}].map((unit) => ask(unit));
-    await clock.pass(20_000);
+    await clock.advance(20_000);
     expect([nested, ...others].map(codeOf)).toEqual([undefined, undefined, undefined, undefined]);
     first.release();
-    await settled();
+    await flushPromises();
     expect(nested.client).toBe(first);
   });
 
@@ -271,11 +271,11 @@ describe('no self-deadlock', () => {
     const { unit, client } = await entangled();
     client.isReadyForQuery = false;
     const asked = ask(unit);
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     client.isReadyForQuery = true;
-    await clock.pass(999);
+    await clock.advance(999);
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(251);
+    await clock.advance(251);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
@@ -283,11 +283,11 @@ describe('no self-deadlock', () => {
     const { unit, client } = await entangled();
     const asked = ask(unit);
     for (let round = 0; round < 10; round += 1) {
-      await clock.pass(990);
+      await clock.advance(990);
       await client.query('SELECT 1', []);
     }
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
@@ -295,7 +295,7 @@ describe('no self-deadlock', () => {
     const { unit, client } = await entangled();
     client.statementCount = undefined;
     const asked = ask(unit);
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     expect(codeOf(asked)).toBeUndefined();
   });
 
@@ -307,7 +307,7 @@ describe('no self-deadlock', () => {
     await pool.acquire({ unit, heldFor: () => transaction });
     const asked = [ask(one), ask(two)];
     for (let round = 0; round < 10; round += 1) {
-      await clock.pass(990);
+      await clock.advance(990);
       transaction = transaction === one ? two : one;
     }
     expect(asked.map(codeOf)).toEqual([undefined, undefined]);
@@ -317,11 +317,11 @@ describe('no self-deadlock', () => {
     const { unit } = await entangled();
     for (let round = 0; round < 10; round += 1) {
       const asked = ask(unit, { deadlineMs: 990 });
-      await clock.pass(500);
+      await clock.advance(500);
       const next = ask(unit, { deadlineMs: 990 });
-      await clock.pass(490);
+      await clock.advance(490);
       expect([codeOf(asked), codeOf(next)]).toEqual(['POOL_ACQUIRE_TIMEOUT', undefined]);
-      await clock.pass(500);
+      await clock.advance(500);
     }
     expect(pool.snapshot().counters.selfDeadlocks).toBe(0);
   });
@@ -330,15 +330,15 @@ describe('no self-deadlock', () => {
     const { unit, client } = await entangled();
     const abort = new AbortController();
     const asked = ask(unit, { signal: abort.signal });
-    await clock.pass(900);
+    await clock.advance(900);
     abort.abort();
-    await settled();
-    expect([codeOf(asked), clock.timers]).toEqual(['POOL_ACQUIRE_CANCELLED', 0]);
+    await flushPromises();
+    expect([codeOf(asked), clock.timerCount]).toEqual(['POOL_ACQUIRE_CANCELLED', 0]);
     const again = ask(unit);
-    await clock.pass(999);
+    await clock.advance(999);
     expect(codeOf(again)).toBeUndefined();
     client.release();
-    await settled();
+    await flushPromises();
     expect(codeOf(again)).toBe('served');
   });
 
@@ -347,10 +347,10 @@ describe('no self-deadlock', () => {
     const unit = {};
     const nested = Array.from({ length: 8 }, () => ask(unit, { heldFor: () => unit }));
     for (let round = 0; round < nested.length; round += 1) {
-      await clock.pass(990);
+      await clock.advance(990);
       nested.find(({ client: held }) => held && pool.leaseOf(held))?.client?.release();
     }
-    await settled();
+    await flushPromises();
     expect(nested.map(codeOf)).toEqual(nested.map(() => 'served'));
   });
 
@@ -360,16 +360,16 @@ describe('no self-deadlock', () => {
     await hold(unit);
     const other = await hold({});
     const asked = ask(unit);
-    await clock.pass(900);
+    await clock.advance(900);
     let cleaned!: () => void;
-    other.cleaning = new Promise((resolve) => {
+    other.resetResult = new Promise((resolve) => {
       cleaned = () => resolve({ rolledBack: true, cleared: false });
     });
     other.release();
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBeUndefined();
     cleaned();
-    await settled();
+    await flushPromises();
     expect(codeOf(asked)).toBe('served');
   });
 
@@ -377,26 +377,26 @@ describe('no self-deadlock', () => {
     open({ size: 2, maxOverflow: 0 });
     const unit = {};
     await hold(unit);
-    fake.server.slow = true;
+    fake.server.isConnectManual = true;
     const asked = ask(unit);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBeUndefined();
-    fake.server.clients[1]?.answer();
-    await settled();
+    fake.server.clients[1]?.completeConnect();
+    await flushPromises();
     expect(codeOf(asked)).toBe('served');
   });
 
   it('is seen in time in which the event loop was blocked, and nothing could go on', async () => {
     const { unit } = await entangled();
     const asked = ask(unit);
-    await clock.pass(300);
+    await clock.advance(300);
     clock.block(5_000);
-    await clock.pass(0);
+    await clock.advance(0);
     expect(codeOf(asked)).toBeUndefined();
     clock.block(5_000);
-    await clock.pass(0);
+    await clock.advance(0);
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(500);
+    await clock.advance(500);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
@@ -405,9 +405,9 @@ describe('no self-deadlock', () => {
     const { after } = clock;
     clock.after = (ms, ring, holdsProcess) => after(ms - 0.9, ring, holdsProcess);
     const asked = ask(unit);
-    await clock.pass(1_249);
+    await clock.advance(1_249);
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(1);
+    await clock.advance(1);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
@@ -418,7 +418,7 @@ describe('no self-deadlock', () => {
     two!.parent = one;
     await hold({});
     const asked = ask(one);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBeUndefined();
   });
 
@@ -440,7 +440,7 @@ describe('no self-deadlock', () => {
       }
     });
     const asked = ask(unit);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     jest.restoreAllMocks();
     expect(codeOf(asked)).toBeUndefined();
     expect(new Set(later)).toEqual(new Set([thrown]));
@@ -454,28 +454,28 @@ describe('the looks for a self-deadlock', () => {
     const heldFor = jest.fn(() => undefined);
     const unit = {};
     const first = await pool.acquire({ unit, heldFor });
-    await clock.pass(5_000);
-    fake.server.slow = true;
+    await clock.advance(5_000);
+    fake.server.isConnectManual = true;
     const second = ask(unit, { heldFor });
     heldFor.mockClear();
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(heldFor).not.toHaveBeenCalled();
-    fake.server.clients[1]?.answer();
-    await settled();
+    fake.server.clients[1]?.completeConnect();
+    await flushPromises();
     const anonymous = ask(undefined);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(heldFor).not.toHaveBeenCalled();
     const asked = ask(unit);
     heldFor.mockClear();
-    await clock.pass(1_000);
+    await clock.advance(1_000);
     // Each ends at the first connection whose borrower is no explicit holder.
     expect(heldFor).toHaveBeenCalledTimes(4);
     heldFor.mockClear();
     first.release();
     second.client?.release();
-    await settled();
+    await flushPromises();
     expect([anonymous, asked].map(codeOf)).toEqual(['served', 'served']);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(heldFor).not.toHaveBeenCalled();
   });
 
@@ -483,37 +483,37 @@ describe('the looks for a self-deadlock', () => {
     open({ max: 1, acquireTimeoutMs: 0 });
     const unit = {};
     const client = await hold(unit);
-    expect(clock.holding).toBe(0);
+    expect(clock.keepAliveCount).toBe(0);
     const abort = new AbortController();
     ask(unit, { signal: abort.signal });
-    await settled();
-    expect(clock.holding).toBe(1);
+    await flushPromises();
+    expect(clock.keepAliveCount).toBe(1);
     abort.abort();
-    await settled();
-    expect(clock.holding).toBe(0);
+    await flushPromises();
+    expect(clock.keepAliveCount).toBe(0);
     const asked = ask(unit);
     client.release();
-    await settled();
-    expect([codeOf(asked), clock.holding]).toEqual(['served', 0]);
+    await flushPromises();
+    expect([codeOf(asked), clock.keepAliveCount]).toEqual(['served', 0]);
   });
 
   it('are as many whether connections come and go or not', async () => {
     open({ max: 1 });
     const heldFor = jest.fn(() => undefined);
     const asked = Array.from({ length: 2_000 }, () => ask({}, { heldFor }));
-    await settled();
+    await flushPromises();
     heldFor.mockClear();
     let served = 0;
     for (let ms = 0; ms < 1_000; ms += 1) {
       asked[served]?.client?.release();
       served += 1;
-      await clock.pass(1);
+      await clock.advance(1);
     }
     expect(served).toBe(1_000);
     expect(heldFor.mock.calls.length).toBeLessThanOrEqual(4);
     for (const one of asked.slice(served)) {
       one.client?.release();
-      await settled();
+      await flushPromises();
     }
   });
 
@@ -536,14 +536,14 @@ describe('the looks for a self-deadlock', () => {
         },
         () => (outcomes.failed += 1),
       );
-    await settled();
+    await flushPromises();
     reads = 0;
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(outcomes).toEqual({ served: 0, failed: 1 });
     // Five looks and the search for the newest; the last of each chain ends it.
     expect(reads).toBeLessThanOrEqual(12);
     client.release();
-    while (outcomes.served < 99_999) await settled();
+    while (outcomes.served < 99_999) await flushPromises();
     expect(outcomes).toEqual({ served: 99_999, failed: 1 });
   });
 
@@ -564,15 +564,15 @@ describe('the looks for a self-deadlock', () => {
     const client = await hold(unit);
     const asked = Array.from({ length: 1_000 }, () => ask({ parent: root }));
     const nested = ask(unit);
-    await settled();
+    await flushPromises();
     reads = 0;
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(nested)).toBe('POOL_SELF_DEADLOCK');
     // Six passes: eight reads for each of a thousand waiters, and one for each of the thousand ancestors.
     expect(reads).toBeLessThanOrEqual(6 * (1_000 + 8 * 1_000));
     client.release();
     for (const one of asked) {
-      await settled();
+      await flushPromises();
       one.client?.release();
     }
   });
@@ -584,10 +584,10 @@ describe('the looks for a self-deadlock', () => {
       const client = await hold(unit);
       const abort = new AbortController();
       ask(unit, { signal: abort.signal });
-      await clock.pass(600);
+      await clock.advance(600);
       abort.abort();
       client.release();
-      await settled();
+      await flushPromises();
       (await pool.acquire()).release();
       return new WeakRef(unit);
     };
@@ -626,7 +626,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
         const units: WorkUnit[] = [];
         for (const parent of parents) units.push({ parent: units[parent % (units.length + 1)] });
         const among = <T>(all: readonly T[], chosen: number): T | undefined => all[chosen % all.length];
-        const held: Fake[] = [];
+        const held: LeasedFakeClient[] = [];
         const codes: unknown[] = [];
         const signals: AbortController[] = [];
         const acquire = (request: AcquireOptions) => {
@@ -643,7 +643,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
         free.isReadyForQuery = way !== 'busy';
         // Then it is one like all others, and each time another one goes on.
         if (way === 'releases') held.push(free);
-        const release = (client: Fake | undefined) => {
+        const release = (client: LeasedFakeClient | undefined) => {
           if (!client) return;
           held.splice(held.indexOf(client), 1);
           client.release();
@@ -651,7 +651,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
         /** Time, in which the one holder goes on. */
         const pass = async (ms: number) => {
           for (let left = ms; left > 0; left -= 900) {
-            await clock.pass(Math.min(left, 900));
+            await clock.advance(Math.min(left, 900));
             if (way === 'sends') await free.query('SELECT 1', []);
             if (way === 'releases') release(held[0]);
           }
@@ -665,7 +665,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
           else if (step.do === 'release') release(among(held, step.which));
           else if (step.do === 'query') await among(held, step.which)?.query('SELECT 1', []);
           else await pass(100 * (step.which + 1) * (step.other % 3 === 0 ? 5 : 1));
-          await settled();
+          await flushPromises();
         }
         await pass(5_000);
         expect(codes).not.toContain('POOL_SELF_DEADLOCK');

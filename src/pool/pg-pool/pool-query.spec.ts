@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { FakeClient } from '../../../test/support/fake-client.js';
 import { FakePool } from '../../../test/support/fake-pool.js';
-import { settled } from '../../../test/support/virtual-clock.js';
+import { flushPromises } from '../../../test/support/virtual-clock.js';
 
 type Query = (text: unknown, values?: unknown, callback?: unknown) => Promise<unknown> | undefined;
 type Answer = (error: Error | null, result?: unknown) => void;
@@ -82,10 +82,10 @@ describe('pool.query', () => {
     const ticks = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
     const done = () => undefined;
     void query('SELECT 1', done);
-    await settled();
+    await flushPromises();
     answers((answered) => answered(new Error('refused')));
     void query('SELECT 2', done);
-    await settled();
+    await flushPromises();
     const calls = ticks.mock.calls.filter(([called]) => called === done);
     ticks.mockRestore();
     expect(calls).toEqual([
@@ -119,8 +119,8 @@ describe('pool.query', () => {
   it('fails when its connection is lost and the statement is never answered, and gives the connection back', async () => {
     answers(() => undefined);
     const asked = query('SELECT pg_sleep(60)');
-    await settled();
-    fake.server.clients[0]?.lose(new Error('Connection terminated unexpectedly'));
+    await flushPromises();
+    fake.server.clients[0]?.disconnect(new Error('Connection terminated unexpectedly'));
     await expect(asked).rejects.toThrow('Connection terminated unexpectedly');
     expect(fake.pool.snapshot()).toMatchObject({
       leased: 0,
@@ -142,7 +142,7 @@ describe('pool.query', () => {
     let answer!: Answer;
     answers((done) => (answer = done));
     const asked = query('SELECT 1');
-    await settled();
+    await flushPromises();
     expect(fake.pool.leases()).toMatchObject([{ borrower: 'pool.query' }]);
     answer(null);
     await asked;
@@ -164,10 +164,10 @@ describe('pool.query', () => {
     }
     answers(() => undefined);
     usersService().catch(() => undefined);
-    await settled();
+    await flushPromises();
     expect(fake.pool.leases()[0]?.stack).toMatch(/^ {4}at .*pool-query\.spec\.ts/);
     const late = usersService().catch((error: Error) => error.stack);
-    await fake.clock.pass(500);
+    await fake.clock.advance(500);
     expect(await late).toMatch(
       /^Error: timeout exceeded when trying to connect\n {4}at .*pool-query\.spec\.ts/,
     );
