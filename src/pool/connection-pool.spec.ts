@@ -21,31 +21,31 @@ function open(options: PoolOptions<FakeClient> = {}): void {
 
 afterEach(() => fake.close());
 
-interface Told {
+interface CallbackCall {
   args: unknown[];
-  /** What the call gave back; a callback that comes before it is told synchronously. */
+  /** The return value of the method; `'not returned'` when the callback was called synchronously. */
   returned: unknown;
 }
 
-function told(ask: (callback: (...args: unknown[]) => void) => unknown): Promise<Told> {
+function callbackCall(call: (callback: (...args: unknown[]) => void) => unknown): Promise<CallbackCall> {
   return new Promise((resolve) => {
-    let returned: unknown = 'nothing yet';
-    returned = ask((...args) => resolve({ args, returned }));
+    let returned: unknown = 'not returned';
+    returned = call((...args) => resolve({ args, returned }));
   });
 }
 
-/** The calls that stand in the process's queue for `callback`: what it throws there is nobody's rejection. */
-async function queuedFor(callback: () => void, ask: () => void): Promise<unknown[][]> {
+/** The calls of `callback` that `act` queues with `process.nextTick`, where an error is not an unhandled rejection. */
+async function queuedCalls(callback: () => void, act: () => void): Promise<unknown[][]> {
   const nextTick = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
-  ask();
+  act();
   await flushPromises();
   const calls = nextTick.mock.calls.filter(([called]) => called === callback).map(([, ...args]) => args);
   nextTick.mockRestore();
   return calls;
 }
 
-describe('connect', () => {
-  it('lends by promise', async () => {
+describe('connect()', () => {
+  it('leases a client by promise', async () => {
     open();
     const client = await pool.connect();
     expect(client).toBe(server.clients[0]);
@@ -54,11 +54,11 @@ describe('connect', () => {
   });
 
   it.each([0, 1])(
-    'lends by callback with the client and its release, not synchronously, %i being idle',
+    'leases a client by callback, with its release, asynchronously, while %i connections are idle',
     async (idle) => {
       open();
       if (idle > 0) (await pool.acquire()).release();
-      const { args, returned } = await told((callback) => pool.connect(callback));
+      const { args, returned } = await callbackCall((callback) => pool.connect(callback));
       const client = server.clients[0] as LeasedFakeClient;
       expect([args, returned]).toEqual([[undefined, client, client.release], undefined]);
       (args[2] as () => void)();
@@ -66,26 +66,26 @@ describe('connect', () => {
     },
   );
 
-  it('tells a callback of its failure, with a release that does nothing', async () => {
+  it('passes an error to the callback, with a release that does nothing', async () => {
     open();
     server.connectError = new Error('refused');
-    const { args, returned } = await told((callback) => pool.connect(callback));
+    const { args, returned } = await callbackCall((callback) => pool.connect(callback));
     expect([args, returned]).toEqual([[server.connectError, undefined, expect.any(Function)], undefined]);
     expect((args[2] as () => unknown)()).toBeUndefined();
   });
 
-  it('lets what a callback throws surface on its own', async () => {
+  it('calls the callback where its errors are uncaught exceptions', async () => {
     open();
     const callback = () => undefined;
-    const [args] = await queuedFor(callback, () => pool.connect(callback));
+    const [args] = await queuedCalls(callback, () => pool.connect(callback));
     expect(args).toEqual([undefined, server.clients[0], expect.any(Function)]);
     server.connectError = new Error('refused');
     (server.clients[0] as LeasedFakeClient).release(true);
-    const [failed] = await queuedFor(callback, () => pool.connect(callback));
+    const [failed] = await queuedCalls(callback, () => pool.connect(callback));
     expect(failed?.[0]).toBe(server.connectError);
   });
 
-  it('has its caller in the stack of its errors, as acquire has', async () => {
+  it('shows its caller in the stack of its errors, as acquire() does', async () => {
     open({ max: 1, acquireTimeoutMs: 500 });
     await pool.acquire();
     const asked = [observe(pool.connect()), observe(pool.acquire())];
@@ -98,8 +98,8 @@ describe('connect', () => {
   });
 });
 
-describe('the events', () => {
-  it('are those of pg.Pool, in their order and with their arguments', async () => {
+describe('The events', () => {
+  it('are those of pg.Pool, in the same order and with the same arguments', async () => {
     open();
     const seen: unknown[][] = [];
     for (const event of ['connect', 'acquire', 'release', 'remove', 'error'])
@@ -120,7 +120,7 @@ describe('the events', () => {
     ]);
   });
 
-  it('tell of no connection that could not be opened', async () => {
+  it('are not emitted for a connection that could not be opened', async () => {
     open();
     const heard = jest.fn();
     for (const event of ['connect', 'acquire', 'release', 'remove', 'error']) pool.on(event, heard);
@@ -130,8 +130,8 @@ describe('the events', () => {
   });
 });
 
-describe('end', () => {
-  it('calls back when all is closed, and tells a second callback that it comes too late', async () => {
+describe('end()', () => {
+  it('calls back when every connection is closed, and passes an error to a second callback', async () => {
     open();
     const client = await pool.acquire();
     const callback = jest.fn();
@@ -142,18 +142,18 @@ describe('end', () => {
     await new Promise((resolve) => setImmediate(resolve));
     expect(callback.mock.calls).toEqual([[]]);
     expect(client.isClosed).toBe(true);
-    const late = await told((again) => pool.end(again));
+    const late = await callbackCall((again) => pool.end(again));
     expect(late).toEqual({ args: [new Error('Called end on pool more than once')], returned: undefined });
   });
 
-  it('lets what a callback throws surface on its own', async () => {
+  it('calls the callback where its errors are uncaught exceptions', async () => {
     open();
     const callback = () => undefined;
-    expect(await queuedFor(callback, () => pool.end(callback))).toEqual([[]]);
-    expect(await queuedFor(callback, () => pool.end(callback))).toEqual([[expect.any(Error)]]);
+    expect(await queuedCalls(callback, () => pool.end(callback))).toEqual([[]]);
+    expect(await queuedCalls(callback, () => pool.end(callback))).toEqual([[expect.any(Error)]]);
   });
 
-  it('is refused the second time even while the first is under way', async () => {
+  it('rejects a second call even while the first one is running', async () => {
     open();
     const client = await pool.acquire();
     const ended = pool.end();
@@ -163,8 +163,8 @@ describe('end', () => {
   });
 });
 
-describe('drain', () => {
-  it('has ten seconds when nobody says how many', async () => {
+describe('drain()', () => {
+  it('has a default timeout of ten seconds', async () => {
     open();
     const client = await pool.acquire();
     const drained = jest.fn();
@@ -178,14 +178,14 @@ describe('drain', () => {
   });
 });
 
-describe('what can be asked', () => {
-  it('is how many there are, are idle, wait, and are past their lifetime', async () => {
+describe('The figures of the pool', () => {
+  it('count all, idle and expired connections and the waiters without a connect', async () => {
     open({ size: 2, maxOverflow: 0, maxLifetimeMs: 60_000 });
     const counts = () => [pool.totalCount, pool.idleCount, pool.waitingCount, pool.expiredCount];
     expect(counts()).toEqual([0, 0, 0, 0]);
     server.isConnectManual = true;
     const asked = [1, 2, 3].map(() => observe(pool.acquire()));
-    // Two of the three have a connection on its way.
+    // A connect is running for two of the three.
     expect(counts()).toEqual([2, 0, 1, 0]);
     for (const client of server.clients) client.completeConnect();
     await flushPromises();
@@ -203,13 +203,13 @@ describe('what can be asked', () => {
     [{ size: 2, maxOverflow: 1 }, 3],
     [{ poolSize: 4 }, 4],
     [{ max: 6 }, 6],
-  ])('is, as of a pg.Pool, what options.max says, listed where it was given: %j', (options, max) => {
+  ])('include options.max as in pg.Pool, enumerable only when it was given: %j', (options, max) => {
     open(options);
     expect(pool.options.max).toBe(max);
     expect(Object.keys(pool.options).includes('max')).toBe('max' in options);
   });
 
-  it('does not count a dial that nobody waits for any more', async () => {
+  it('do not count a connect without a waiter as a waiter', async () => {
     open();
     server.isConnectManual = true;
     const abort = new AbortController();
@@ -218,7 +218,7 @@ describe('what can be asked', () => {
     expect([pool.waitingCount, pool.totalCount]).toEqual([0, 1]);
   });
 
-  it('is who has what, the longest first, in a list that is the asker’s own', async () => {
+  it('list the leases, the longest first, in a new array', async () => {
     open();
     const first = await pool.acquire({ borrower: 'first' });
     const second = await pool.acquire({ borrower: 'second' });
@@ -232,7 +232,7 @@ describe('what can be asked', () => {
     expect(pool.leaseOf(second)?.borrower).toBe('second');
   });
 
-  it('is told in figures by JSON and in a sentence by inspect', async () => {
+  it('are the snapshot in JSON and one sentence in inspect', async () => {
     open({ size: 2, maxOverflow: 1, password: 's3cret' });
     await pool.acquire({ borrower: 'GET /users' });
     expect(JSON.parse(JSON.stringify({ pool }))).toEqual({
@@ -242,13 +242,13 @@ describe('what can be asked', () => {
   });
 });
 
-describe('the class of its clients', () => {
+describe('The class of the clients', () => {
   it.each([
     [{}, 10_000],
     [{ connectTimeoutMs: 2_000 }, 2_000],
     [{ connectionTimeoutMillis: 3_000 }, 3_000],
     [{ connectTimeoutMs: 0 }, 0],
-  ])('is told with %j how long a dial may take, and sets no timer of its own for it', async (options, ms) => {
+  ])('gets the connect timeout with %j, and sets no timer of its own for it', async (options, ms) => {
     open({ application_name: 'app', ...options });
     (await pool.acquire()).release();
     expect(server.clients[0]?.options).toMatchObject({
@@ -258,7 +258,7 @@ describe('the class of its clients', () => {
     });
   });
 
-  it('is an option, which goes before the second argument', async () => {
+  it('is taken from the option Client before the second argument', async () => {
     class Mine extends FakeClient {
       constructor() {
         super(server, {});

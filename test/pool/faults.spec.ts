@@ -234,7 +234,7 @@ describe('faults', () => {
     const drained = pool.drain({ timeoutMs: 100 });
     await failed;
     client.release();
-    expect(await drained).toMatchObject({ returned: 1, cut: 0 });
+    expect(await drained).toMatchObject({ released: 1, destroyed: 0 });
     expect(await server.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'drained'")).toEqual([]);
   });
 
@@ -244,7 +244,7 @@ describe('faults', () => {
     const client = await pool.connect();
     proxy.freeze();
     client.query('SELECT 1').catch(() => undefined);
-    expect(await pool.drain({ timeoutMs: 50 })).toMatchObject({ cut: 1 });
+    expect(await pool.drain({ timeoutMs: 50 })).toMatchObject({ destroyed: 1 });
     expect(pool.ended).toBe(true);
   });
 

@@ -12,12 +12,11 @@ let clock: VirtualClock;
 let server: FakeServer;
 let pool: ConnectionPool<FakeClient>;
 
-function open(options: PoolOptions<FakeClient> = {}): void {
+function open(options: PoolOptions<FakeClient> = {}): FakePool {
   fake = new FakePool(options);
   ({ clock, server, pool } = fake);
+  return fake;
 }
-
-afterEach(() => fake.close());
 
 /** A clean-up that ends when the test says so. */
 function cleaning(client: LeasedFakeClient): { done(rolledBack: boolean): void; fail(): void } {
@@ -30,8 +29,13 @@ function cleaning(client: LeasedFakeClient): { done(rolledBack: boolean): void; 
   return { done, fail };
 }
 
-describe('between two states', () => {
-  it('a connection that is being cleaned or asked counts as on its way for maxWaiting', async () => {
+afterEach(async () => {
+  jest.restoreAllMocks();
+  await fake.close();
+});
+
+describe('A connection that is connecting, validating or resetting', () => {
+  it('counts as pending for maxWaiting', async () => {
     open({ size: 2, maxOverflow: 0, maxWaiting: 0 });
     const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
@@ -48,7 +52,7 @@ describe('between two states', () => {
     expect(pool.snapshot()).toMatchObject({ leased: 2, resetting: 0, validating: 0 });
   });
 
-  it('a connection goes to the next one when its waiter gives up while it is asked or cleaned', async () => {
+  it('serves the next waiter when its waiter is cancelled', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
@@ -71,7 +75,7 @@ describe('between two states', () => {
     expect(server.clients).toHaveLength(2);
   });
 
-  it('a waiter has an idle connection that needs no question, although a suspect one was used after it', async () => {
+  it('does not keep a fresh idle connection from a waiter, although it was used later', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [lost, suspect] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     lost.disconnect();
@@ -88,7 +92,7 @@ describe('between two states', () => {
     expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 1, validating: 0 });
   });
 
-  it('an older connection that comes back after an outage is asked before the waiter gets it', async () => {
+  it('is validated before a waiter gets it when it is older than the outage', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [lost, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     lost.disconnect();
@@ -103,7 +107,7 @@ describe('between two states', () => {
     lost.release();
   });
 
-  it('one that was refused by its check leaves the other idle ones where they are', async () => {
+  it('leaves the other idle connections alone when its validation was refused', async () => {
     open({ size: 2 });
     const [first, second] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     first.release();
@@ -120,7 +124,7 @@ describe('between two states', () => {
     expect(waiting.client).toBe(first);
   });
 
-  it('one that was silent leads to others that are dead, and each is closed once', async () => {
+  it('takes dead idle connections with it when it does not answer, and each is closed once', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [dead, idle, silent] = (await fake.acquireAll(3)) as [
       LeasedFakeClient,
@@ -141,7 +145,7 @@ describe('between two states', () => {
     });
   });
 
-  it('an answer that comes after the end changes nothing', async () => {
+  it('changes nothing when its answer comes after the pool has closed', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [checked, cleaned, failing] = (await fake.acquireAll(3)) as [
       LeasedFakeClient,
@@ -167,7 +171,7 @@ describe('between two states', () => {
     expect(fake.warningCodes()).not.toContain('CONNECTION_RESET_FAILED');
   });
 
-  it('an answer in the moment in which its connection is lost changes nothing either', async () => {
+  it('changes nothing when its answer comes as it is lost', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [asked, cleaned] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
@@ -185,7 +189,7 @@ describe('between two states', () => {
     expect(pool.snapshot()).toMatchObject({ total: 2, leased: 2, idle: 0, validating: 0, resetting: 0 });
   });
 
-  it('a hook after the dial that ends after the pool has made no connection', async () => {
+  it('is not counted as created when its hook ends after the pool has closed', async () => {
     let prepared!: () => void;
     open({ onConnect: () => new Promise<void>((resolve) => (prepared = resolve)) });
     const connected = jest.fn();
@@ -201,7 +205,7 @@ describe('between two states', () => {
     expect(pool.snapshot()).toMatchObject({ total: 0, connecting: 0, counters: { created: 0 } });
   });
 
-  it('a connection that comes back at the end is closed and not cleaned first', async () => {
+  it('is closed without a reset when it is released to a closing pool', async () => {
     open();
     const client = await pool.acquire();
     cleaning(client);
@@ -211,7 +215,7 @@ describe('between two states', () => {
     expect(client.isClosed).toBe(true);
   });
 
-  it('an error of a connection that is being opened, or is closed already, is no outage', async () => {
+  it('causes no outage by an error event while it connects or after it was closed', async () => {
     open();
     server.isConnectManual = true;
     const asked = observe(pool.acquire());
@@ -232,7 +236,7 @@ describe('between two states', () => {
     expect(fake.warningCodes()).toEqual(['CONNECT_FAILED']);
   });
 
-  it('a connection that is lost while it is asked or cleaned is nobody’s: no event, no word but of the outage', async () => {
+  it('emits no event when it is lost while it validates or resets, and reports only the outage', async () => {
     open({ size: 2, maxOverflow: 0 });
     const failed = jest.fn();
     pool.on('error', failed);
@@ -252,7 +256,7 @@ describe('between two states', () => {
     expect(waiting.every(({ client }) => client)).toBe(true);
   });
 
-  it('an error of a lent connection is remembered although it would take statements still', async () => {
+  it('is closed at its release after an error event, although it still accepts statements', async () => {
     open();
     const client = await pool.acquire();
     client.emit('error', new Error('half dead'));
@@ -265,86 +269,8 @@ describe('between two states', () => {
   });
 });
 
-describe('the end of connections', () => {
-  it('is waited for: the pool has ended when the last of them is closed, and tells of each but of unopened ones', async () => {
-    open();
-    const removed = jest.fn();
-    const ended = jest.fn();
-    pool.on('remove', removed);
-    const [first, second] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
-    server.isConnectManual = true;
-    const asked = observe(pool.acquire());
-    const close = () => {
-      let closed!: () => void;
-      const closing = new Promise<void>((resolve) => (closed = resolve));
-      return { closing, closed };
-    };
-    const [one, two] = [close(), close()];
-    jest.spyOn(first, 'close').mockReturnValue(one.closing);
-    jest.spyOn(second, 'close').mockReturnValue(two.closing);
-    first.release();
-    second.release();
-    await flushPromises();
-    asked.client?.release();
-    void pool.end().then(ended);
-    await flushPromises();
-    expect([pool.totalCount, pool.ended, removed.mock.calls]).toEqual([0, false, []]);
-    one.closed();
-    await flushPromises();
-    expect([pool.ended, removed.mock.calls]).toEqual([false, [[first]]]);
-    two.closed();
-    await flushPromises();
-    expect([pool.ended, removed.mock.calls]).toEqual([true, [[first], [second]]]);
-    expect(ended).toHaveBeenCalledTimes(1);
-    expect(server.clients[2]?.destroyedBy).toMatchObject({ code: 'POOL_CLOSED' });
-    expect(pool.snapshot()).toMatchObject({ connecting: 0, total: 0 });
-    first.destroy();
-    second.destroy();
-  });
-
-  it('leaves one alone that is lent, when an older one is still being opened for nobody', async () => {
-    open({ size: 2, maxOverflow: 0 });
-    server.isConnectManual = true;
-    const abort = new AbortController();
-    const lent = observe(pool.acquire());
-    observe(pool.acquire({ signal: abort.signal }));
-    server.clients[1]?.completeConnect();
-    await flushPromises();
-    abort.abort();
-    const ended = pool.end();
-    await flushPromises();
-    expect(server.clients.map(({ isClosed }) => isClosed)).toEqual([true, false]);
-    expect(lent.client).toBe(server.clients[1]);
-    lent.client?.release();
-    await ended;
-  });
-
-  it('of one that was lent leaves the idle ones where they are', async () => {
-    open({ size: 3, maxOverflow: 0 });
-    const [first, second, third] = (await fake.acquireAll(3)) as [
-      LeasedFakeClient,
-      LeasedFakeClient,
-      LeasedFakeClient,
-    ];
-    first.release();
-    second.release();
-    third.release(true);
-    expect(pool.idleCount).toBe(2);
-    expect(await fake.acquireAll(2)).toEqual([second, first]);
-  });
-
-  it('is by force when a goodbye fails', async () => {
-    open();
-    const client = await pool.acquire();
-    jest.spyOn(client, 'close').mockRejectedValue(new Error('no goodbye'));
-    client.release();
-    await pool.end();
-    expect(client.isClosed).toBe(true);
-  });
-});
-
-describe('what is counted', () => {
-  it('rollbacks and clean-ups, each for itself, and warns of the first alone', async () => {
+describe('The counters', () => {
+  it('count rollbacks and resets separately, and only a rollback is warned of', async () => {
     open();
     for (const rolledBack of [true, false]) {
       const client = await pool.acquire();
@@ -358,7 +284,7 @@ describe('what is counted', () => {
     expect(fake.warningCodes()).toEqual(['TRANSACTION_LEFT_OPEN']);
   });
 
-  it('a clean-up that failed for another reason does not make the pool ask for a primary', async () => {
+  it('do not make validation ask for a primary after a reset that failed for another reason', async () => {
     open({ size: 2 });
     const [dirty, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     other.release();
@@ -371,63 +297,10 @@ describe('what is counted', () => {
     expect(check).toHaveBeenCalledWith(2_000, false);
   });
 
-  it('minIdle counts those that are promised to waiters as gone', async () => {
+  it('leave connections that are promised to waiters out of minIdle', async () => {
     open({ size: 3, maxOverflow: 0, minIdle: 1 });
     server.isConnectManual = true;
     observe(pool.acquire());
     expect(server.clients).toHaveLength(2);
-  });
-});
-
-describe('the process', () => {
-  it('is not told to end or to live on by connections when allowExitOnIdle is off', async () => {
-    open();
-    const client = await pool.acquire();
-    client.release();
-    await pool.acquire();
-    expect(client.refs).toEqual([]);
-  });
-
-  it('may end with clients that know neither ref nor unref', async () => {
-    open({ allowExitOnIdle: true });
-    const client = await pool.acquire();
-    Object.assign(client, { ref: undefined, unref: undefined });
-    client.release();
-    expect(await pool.acquire()).toBe(client);
-  });
-
-  it('is held by those who wait and by a drain, and by no dial, no housekeeping and no leak detection', async () => {
-    open({ size: 2, maxOverflow: 1, minIdle: 1, leakThresholdMs: 1_000, overflowIdleMs: 1_000 });
-    server.isConnectManual = true;
-    server.clients[0]?.completeConnect();
-    const client = await pool.acquire();
-    expect(clock.timerCount).toBeGreaterThan(1);
-    expect(clock.keepAliveCount).toBe(0);
-    server.clients[1]?.completeConnect(new Error('refused'));
-    await flushPromises();
-    expect(clock.keepAliveCount).toBe(0);
-    const asked = observe(pool.acquire());
-    expect(clock.keepAliveCount).toBe(1);
-    await clock.advance(10);
-    for (const dialled of server.clients) dialled.completeConnect();
-    await flushPromises();
-    expect([asked.client !== undefined, clock.keepAliveCount]).toEqual([true, 0]);
-    const drained = pool.drain({ timeoutMs: 5_000 });
-    expect(clock.keepAliveCount).toBe(1);
-    client.release();
-    asked.client?.release();
-    await drained;
-    expect(clock.timerCount).toBe(0);
-  });
-
-  it('drains no longer than until the last waiter has given up', async () => {
-    open({ acquireTimeoutMs: 1_000, connectTimeoutMs: 0 });
-    server.isConnectManual = true;
-    const asked = observe(pool.acquire());
-    const drained = jest.fn();
-    void pool.drain({ timeoutMs: 60_000 }).then(drained);
-    await clock.advance(1_000);
-    expect(asked.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
-    expect(drained).toHaveBeenCalled();
   });
 });
