@@ -1,4 +1,4 @@
-// Our pool beside pg-pool, interleaved in one run; the connections are fakes, so that only the pools are measured.
+// Our pool beside pg-pool, interleaved in one run. The connections are fakes, so that only the pools are measured.
 //   npm run bench
 import { EventEmitter } from 'node:events';
 import { performance } from 'node:perf_hooks';
@@ -12,14 +12,15 @@ const percentile = (values, part) =>
   sorted(values)[Math.min(values.length - 1, Math.floor(values.length * part))];
 const median = (values) => percentile(values, 0.5);
 
-/** A connection that takes `connectMs` to open and is always clean. */
+/** A connection that takes `connectMs` to open and never needs a reset. */
 function clientClass(connectMs) {
   return class FakeClient extends EventEmitter {
+    // The private fields that pg-pool reads.
     _queryable = true;
     _ending = false;
-    usable = true;
-    quiet = true;
-    transaction = 'I';
+    isUsable = true;
+    isReadyForQuery = true;
+    transactionStatus = 'I';
     connect(callback) {
       if (connectMs === 0) process.nextTick(callback, null);
       else setTimeout(() => callback(null), connectMs);
@@ -27,10 +28,10 @@ function clientClass(connectMs) {
     end(callback) {
       process.nextTick(() => callback?.());
     }
-    restore() {
+    reset() {
       return undefined;
     }
-    async check() {}
+    async validate() {}
     async close() {}
     destroy() {}
     async cancelRunning() {}
@@ -81,8 +82,8 @@ async function burst(pool, count, useMs) {
 }
 
 /**
- * `count` acquires at once on a pool of 15. `open` connections are there and in use, and come back after `useMs` like the
- * others. Which pool goes first changes from round to round.
+ * `count` acquires at once on a pool of 15. `open` connections are open and in use, and are released after `useMs` like the
+ * others. The order of the pools changes from round to round.
  */
 async function bursts({ count = 50, connectMs = 300, open, useMs }) {
   const Client = clientClass(connectMs);
@@ -104,7 +105,7 @@ async function bursts({ count = 50, connectMs = 300, open, useMs }) {
     return `${part} ours ${ours.toFixed(0)} ms, pg-pool ${theirs.toFixed(0)} ms, ratio ${(theirs / ours).toFixed(2)}`;
   };
   console.log(
-    `burst of ${count}, dial ${connectMs} ms, ${open} of 15 open and in use, back after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
+    `burst of ${count}, connect ${connectMs} ms, ${open} of 15 open and in use, released after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
   );
 }
 
@@ -114,6 +115,6 @@ await bursts({ open: 1, useMs: 20 });
 await bursts({ open: 1, useMs: 2 });
 await bursts({ open: 5, useMs: 20 });
 await bursts({ open: 5, useMs: 2 });
-// Dials that take longer than what they are for; and a burst that is small enough for each to have a dial of its own.
+// Connects that take longer than the use of a connection; then a burst that is small enough for one connect per acquire.
 await bursts({ connectMs: 1_000, open: 5, useMs: 20 });
 await bursts({ connectMs: 1_000, open: 5, useMs: 20, count: 10 });

@@ -1,23 +1,23 @@
 import { EventEmitter } from 'node:events';
 import type { PooledConnection } from '../../src/pool/index.js';
 
-/** What a test decides for the clients of one pool. */
+/** The server of the fake clients of one pool; a test sets how it answers. */
 export class FakeServer {
   readonly clients: FakeClient[] = [];
-  /** Whether dials are answered when the test says so (`client.answer()`), instead of at once. */
+  /** Whether a connect ends only when the test calls `client.completeConnect()`; otherwise it ends at once. */
   isConnectManual = false;
-  /** What the next dials fail with. */
+  /** The error of the next connects. */
   connectError: Error | undefined;
-  /** What the next checks fail with. */
+  /** The error of the next validations. */
   validationError: Error | undefined;
-  /** Whether checks are answered when the test says so. */
+  /** Whether a validation ends only when the test calls `client.completeValidation()`. */
   isValidationManual = false;
 
   get open(): FakeClient[] {
     return this.clients.filter((client) => client.isOpen && !client.isClosed);
   }
 
-  /** The class to give to the pool. */
+  /** The `Client` class for the pool. */
   get Client(): new () => FakeClient {
     // eslint-disable-next-line @typescript-eslint/no-this-alias
     const server = this;
@@ -29,7 +29,7 @@ export class FakeServer {
   }
 }
 
-/** A connection without a server: its test says what it answers, and when. */
+/** A connection without a server; the test decides what it answers, and when. */
 export class FakeClient extends EventEmitter implements PooledConnection {
   declare release: (error?: Error | boolean) => void;
   isOpen = false;
@@ -44,7 +44,7 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   cancelCount = 0;
   destroyedBy: Error | undefined;
   refs: ('ref' | 'unref')[] = [];
-  /** What `restore` gives; by default the session is clean. */
+  /** The result of `reset()`; by default the session needs no reset. */
   resetResult: Promise<{ rolledBack: boolean; cleared: boolean; left?: string }> | undefined;
   #connectCallback: ((error?: Error | null) => void) | undefined;
   #validation: { resolve(): void; reject(error: Error): void } | undefined;
@@ -62,13 +62,13 @@ export class FakeClient extends EventEmitter implements PooledConnection {
     if (!this.server.isConnectManual) queueMicrotask(() => this.completeConnect(this.server.connectError));
   }
 
-  /** The dial's end. */
+  /** Ends the connect. */
   completeConnect(error?: Error): void {
-    const dialled = this.#connectCallback;
+    const callback = this.#connectCallback;
     this.#connectCallback = undefined;
-    if (!dialled) return;
+    if (!callback) return;
     if (!error) this.isOpen = true;
-    dialled(error ?? null);
+    callback(error ?? null);
   }
 
   query(text: unknown, values: unknown, callback?: (error: Error | null, result?: unknown) => void): unknown {
@@ -97,7 +97,7 @@ export class FakeClient extends EventEmitter implements PooledConnection {
     });
   }
 
-  /** The end of a slow check. */
+  /** Ends a manual validation. */
   completeValidation(error?: Error): void {
     if (error) this.#validation?.reject(error);
     else this.#validation?.resolve();
@@ -126,7 +126,7 @@ export class FakeClient extends EventEmitter implements PooledConnection {
     return Promise.resolve();
   }
 
-  /** The server goes away. */
+  /** Ends the socket from the side of the server. */
   disconnect(error = new Error('Connection terminated unexpectedly')): void {
     this.isUsable = false;
     this.closeReason = error;

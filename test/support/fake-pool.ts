@@ -7,22 +7,22 @@ import { VirtualClock } from './virtual-clock.js';
 
 export type LeasedFakeClient = LeasedClient<FakeClient>;
 
-/** What an acquire has come to so far. */
+/** The outcome of an acquire so far. */
 export interface AcquireOutcome {
   client?: LeasedFakeClient;
   error?: Error & { code?: string };
 }
 
 export function observe(acquired: Promise<LeasedFakeClient>): AcquireOutcome {
-  const seen: AcquireOutcome = {};
+  const outcome: AcquireOutcome = {};
   acquired.then(
-    (client) => (seen.client = client),
-    (error: Error) => (seen.error = error),
+    (client) => (outcome.client = client),
+    (error: Error) => (outcome.error = error),
   );
-  return seen;
+  return outcome;
 }
 
-/** A pool whose connections, time and warnings are the test's. */
+/** A pool with fake connections, a virtual clock, and recorded warnings. */
 export class FakePool {
   readonly clock = new VirtualClock();
   readonly server = new FakeServer();
@@ -49,7 +49,7 @@ export class FakePool {
     return this.warnings.map(({ code }) => code);
   }
 
-  /** Closes the pool and looks that nothing is left: no connection, no timer, no count that does not add up. */
+  /** Closes the pool and checks that no connection and no timer is left, and that the counters add up. */
   async close(): Promise<void> {
     const drained = this.pool.drain({ timeoutMs: 0 });
     await this.clock.advance(60_000);

@@ -32,8 +32,8 @@ const ask = (unit: WorkUnit | undefined, request: AcquireOptions = {}) =>
   observe(pool.acquire({ unit, ...request }));
 const codeOf = ({ client, error }: AcquireOutcome) => (client ? 'served' : error?.code);
 
-describe('a self-deadlock', () => {
-  it('fails the newest waiter once it has stood for a second, and names both places', async () => {
+describe('A self-deadlock', () => {
+  it('rejects the newest waiter after one second, and shows both acquires', async () => {
     open({ size: 2, maxOverflow: 0, leakThresholdMs: 60_000 });
     const [one, two] = [{}, {}];
     const first = await hold(one, { borrower: 'GET /one' });
@@ -59,7 +59,7 @@ describe('a self-deadlock', () => {
     second.release();
   });
 
-  it('is that of one transaction too, which asks a pool of one for a second connection', async () => {
+  it('is found when one transaction waits for a second connection of a pool of one', async () => {
     open({ max: 1 });
     const unit = {};
     await hold(unit);
@@ -70,7 +70,7 @@ describe('a self-deadlock', () => {
     expect(clock.timerCount).toBe(0);
   });
 
-  it('fails one waiter each second, the newest first, until a holder goes on', async () => {
+  it('rejects one waiter per second, the newest first, until a holder goes on', async () => {
     open({ max: 1 });
     const unit = {};
     const client = await hold(unit);
@@ -87,7 +87,7 @@ describe('a self-deadlock', () => {
     expect(await failedAfter(10_000)).toEqual(['served', code, code]);
   });
 
-  it('is seen through descendants: what a part of the transaction waits for, the transaction waits for', async () => {
+  it('is found through descendants: a transaction waits when a part of it waits', async () => {
     open({ max: 1 });
     const request = {};
     const transaction = { parent: request };
@@ -98,7 +98,7 @@ describe('a self-deadlock', () => {
     expect(pool.snapshot().counters.nestedAcquires).toBe(1);
   });
 
-  it('names the nearest of the connections that the waiter holds', async () => {
+  it('names the nearest connection that the waiter holds', async () => {
     open({ size: 2, maxOverflow: 0 });
     const request = {};
     const transaction = { parent: request };
@@ -109,7 +109,7 @@ describe('a self-deadlock', () => {
     expect(asked.error?.message).toContain('while it holds one (its transaction for');
   });
 
-  it('names the connection held longest, where a unit keeps two', async () => {
+  it('names the connection held longest when a unit holds two', async () => {
     open({ size: 2, maxOverflow: 0 });
     const unit = {};
     await hold(unit, { borrower: 'the first' });
@@ -119,7 +119,7 @@ describe('a self-deadlock', () => {
     expect(asked.error?.message).toContain('while it holds one (the first for');
   });
 
-  it('is seen however far up the holder is', async () => {
+  it('is found for a distant ancestor as the holder', async () => {
     open({ max: 1 });
     const holder: WorkUnit = {};
     await hold(holder);
@@ -130,7 +130,7 @@ describe('a self-deadlock', () => {
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('does not fail a stranger, however new', async () => {
+  it('does not reject a waiter of another unit, even the newest', async () => {
     open({ max: 1 });
     const unit = {};
     await hold(unit);
@@ -140,7 +140,7 @@ describe('a self-deadlock', () => {
     expect([asked, ...strangers].map(codeOf)).toEqual(['POOL_SELF_DEADLOCK', undefined, undefined]);
   });
 
-  it('is seen when it comes about by a connection that is given to a waiter', async () => {
+  it('is found when it begins with a connection that a waiter gets', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [one, two] = [{}, {}];
     const first = await hold(one);
@@ -159,7 +159,7 @@ describe('a self-deadlock', () => {
     expect(asked[1]?.client).toBe(first);
   });
 
-  it('is not put off by waiters that arrive and leave all the time', async () => {
+  it('is not postponed by waiters that come and go', async () => {
     open({ max: 1 });
     const unit = {};
     await hold(unit);
@@ -175,7 +175,7 @@ describe('a self-deadlock', () => {
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is broken in a pool that is draining, which would else wait for it until its time is over', async () => {
+  it('is resolved in a draining pool, which would otherwise wait until its timeout', async () => {
     open({ max: 1 });
     const unit = {};
     const client = await hold(unit);
@@ -187,7 +187,7 @@ describe('a self-deadlock', () => {
     expect(await drained).toEqual({ released: 1, destroyed: 0, rejected: 0 });
   });
 
-  it('is not looked for in a pool that ends, which rejects such waiters', async () => {
+  it('is not searched for in a closing pool, which rejects these waiters', async () => {
     open({ max: 1 });
     const unit = {};
     const client = await hold(unit);
@@ -202,7 +202,7 @@ describe('a self-deadlock', () => {
   });
 });
 
-describe('no self-deadlock', () => {
+describe('No self-deadlock', () => {
   /** A pool of one, whose only connection has an explicit holder with a waiter of its own. */
   const entangled = async () => {
     open({ max: 1 });
@@ -211,7 +211,7 @@ describe('no self-deadlock', () => {
     return { unit, client };
   };
 
-  it('is a `Promise.all` of more calls than there are connections', async () => {
+  it('is found in a `Promise.all` of more calls than there are connections', async () => {
     open({ size: 5, maxOverflow: 10 });
     const request = {};
     const calls = Array.from({ length: 40 }, async () => {
@@ -224,7 +224,7 @@ describe('no self-deadlock', () => {
     expect(pool.snapshot().counters).toMatchObject({ acquired: 40, nestedAcquires: 0, selfDeadlocks: 0 });
   });
 
-  it('is a `Promise.all` of more transactions than there are connections, each a child of one request', async () => {
+  it('is found in a `Promise.all` of more transactions than there are connections, each a child of one request', async () => {
     open({ size: 2, maxOverflow: 0 });
     const request = {};
     const calls = Array.from({ length: 6 }, async () => {
@@ -238,13 +238,13 @@ describe('no self-deadlock', () => {
   });
 
   const holders: [string, (unit: WorkUnit) => AcquireOptions][] = [
-    ['says nothing', () => ({})],
-    ['names a unit, but keeps its connection for nothing', (unit) => ({ unit })],
-    ['is out for a statement only at this moment', (unit) => ({ unit, heldFor: () => undefined })],
+    ['names nothing', () => ({})],
+    ['names a unit, but is no explicit holder', (unit) => ({ unit })],
+    ['holds a connection for one statement only', (unit) => ({ unit, heldFor: () => undefined })],
     ['keeps it for a unit that waits for nothing', () => ({ heldFor: () => ({}) })],
     ['keeps it for a child of the unit that waits', (unit) => ({ heldFor: () => ({ parent: unit }) })],
   ];
-  it.each(holders)('is where one of the borrowers %s', async (_who, request) => {
+  it.each(holders)('is found when one of the borrowers %s', async (_who, request) => {
     open({ size: 2, maxOverflow: 0 });
     const unit = {};
     await pool.acquire(request(unit));
@@ -254,7 +254,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBeUndefined();
   });
 
-  it('is where a holder awaits something else while other units wait', async () => {
+  it('is found when a holder awaits something else while other units wait', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [one, two] = [{}, {}];
     const [first] = await Promise.all([hold(one), hold(two)]);
@@ -267,7 +267,7 @@ describe('no self-deadlock', () => {
     expect(nested.client).toBe(first);
   });
 
-  it('is where one of the connections runs something; from then on a second has to pass', async () => {
+  it('is found when a connection runs a statement, until one second after its end', async () => {
     const { unit, client } = await entangled();
     client.isReadyForQuery = false;
     const asked = ask(unit);
@@ -279,7 +279,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is where a holder sends a statement now and then, however short', async () => {
+  it('is found when a holder sends a statement now and then', async () => {
     const { unit, client } = await entangled();
     const asked = ask(unit);
     for (let round = 0; round < 10; round += 1) {
@@ -291,7 +291,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is told of a client that cannot say whether it has sent anything', async () => {
+  it('is found with a client that does not count its statements', async () => {
     const { unit, client } = await entangled();
     client.statementCount = undefined;
     const asked = ask(unit);
@@ -299,7 +299,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBeUndefined();
   });
 
-  it('is where a transaction has become another one meanwhile', async () => {
+  it('is found when one transaction has ended and another has begun', async () => {
     open({ max: 1 });
     const unit = {};
     const [one, two] = [{ parent: unit }, { parent: unit }];
@@ -313,7 +313,7 @@ describe('no self-deadlock', () => {
     expect(asked.map(codeOf)).toEqual([undefined, undefined]);
   });
 
-  it('is where each wait is given up within a second', async () => {
+  it('is found when each wait ends within a second', async () => {
     const { unit } = await entangled();
     for (let round = 0; round < 10; round += 1) {
       const asked = ask(unit, { deadlineMs: 990 });
@@ -326,7 +326,7 @@ describe('no self-deadlock', () => {
     expect(pool.snapshot().counters.selfDeadlocks).toBe(0);
   });
 
-  it('is left once the waiter has given up', async () => {
+  it('is found after the waiter was cancelled', async () => {
     const { unit, client } = await entangled();
     const abort = new AbortController();
     const asked = ask(unit, { signal: abort.signal });
@@ -342,7 +342,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(again)).toBe('served');
   });
 
-  it('is where a holder gives its connection back between two looks and gets it again', async () => {
+  it('is found when a holder releases its connection between two checks and acquires it again', async () => {
     open({ max: 1 });
     const unit = {};
     const nested = Array.from({ length: 8 }, () => ask(unit, { heldFor: () => unit }));
@@ -354,7 +354,7 @@ describe('no self-deadlock', () => {
     expect(nested.map(codeOf)).toEqual(nested.map(() => 'served'));
   });
 
-  it('is where one of the connections is being cleaned', async () => {
+  it('is found while a connection is being reset', async () => {
     open({ size: 2, maxOverflow: 0, resetTimeoutMs: 60_000 });
     const unit = {};
     await hold(unit);
@@ -373,7 +373,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBe('served');
   });
 
-  it('is where a connection is still to be opened', async () => {
+  it('is found while another connection can be opened', async () => {
     open({ size: 2, maxOverflow: 0 });
     const unit = {};
     await hold(unit);
@@ -386,7 +386,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBe('served');
   });
 
-  it('is seen in time in which the event loop was blocked, and nothing could go on', async () => {
+  it('is found during a blocked event loop, in which nothing could go on', async () => {
     const { unit } = await entangled();
     const asked = ask(unit);
     await clock.advance(300);
@@ -400,7 +400,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is seen before a whole second is over, though timers ring a little early', async () => {
+  it('is found before a whole second is over, even when timers fire early', async () => {
     const { unit } = await entangled();
     const { after } = clock;
     clock.after = (ms, ring, holdsProcess) => after(ms - 0.9, ring, holdsProcess);
@@ -411,7 +411,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is seen in units that lead back into themselves', async () => {
+  it('is found in units whose parents form a cycle', async () => {
     open({ max: 1 });
     const [one, two]: { parent?: WorkUnit }[] = [{}, {}] as never;
     one!.parent = two;
@@ -422,7 +422,7 @@ describe('no self-deadlock', () => {
     expect(codeOf(asked)).toBeUndefined();
   });
 
-  it('is seen by a hook that throws, and its error is not lost', async () => {
+  it('is found when heldFor throws, and its error is rethrown', async () => {
     open({ max: 1 });
     const thrown = new Error('no holder');
     const unit = {};
@@ -448,8 +448,8 @@ describe('no self-deadlock', () => {
   });
 });
 
-describe('the looks for a self-deadlock', () => {
-  it('take place only while a unit of work waits and all places are leased', async () => {
+describe('The checks for a self-deadlock', () => {
+  it('run only while a unit of work waits and every connection is leased', async () => {
     open({ size: 2, maxOverflow: 0, acquireTimeoutMs: 0 });
     const heldFor = jest.fn(() => undefined);
     const unit = {};
@@ -479,7 +479,7 @@ describe('the looks for a self-deadlock', () => {
     expect(heldFor).not.toHaveBeenCalled();
   });
 
-  it('hold the process only while somebody waits', async () => {
+  it('keep the process alive only while an acquire waits', async () => {
     open({ max: 1, acquireTimeoutMs: 0 });
     const unit = {};
     const client = await hold(unit);
@@ -497,7 +497,7 @@ describe('the looks for a self-deadlock', () => {
     expect([codeOf(asked), clock.keepAliveCount]).toEqual(['served', 0]);
   });
 
-  it('are as many whether connections come and go or not', async () => {
+  it('are equally frequent whether connections come and go or not', async () => {
     open({ max: 1 });
     const heldFor = jest.fn(() => undefined);
     const asked = Array.from({ length: 2_000 }, () => ask({}, { heldFor }));
@@ -517,7 +517,7 @@ describe('the looks for a self-deadlock', () => {
     }
   });
 
-  it('stand 100 000 waiters of one unit, and look at the unit once', async () => {
+  it('visit a unit once for 100 000 waiters', async () => {
     open({ max: 1 });
     let reads = 0;
     const unit = {
@@ -547,7 +547,7 @@ describe('the looks for a self-deadlock', () => {
     expect(outcomes).toEqual({ served: 99_999, failed: 1 });
   });
 
-  it('visit far ancestors once, however many waiters share them', async () => {
+  it('visit distant ancestors once, however many waiters share them', async () => {
     open({ max: 1 });
     let reads = 0;
     let root: WorkUnit = {};
@@ -577,7 +577,7 @@ describe('the looks for a self-deadlock', () => {
     }
   });
 
-  it('forget units that neither hold nor wait', async () => {
+  it('keep no reference to units that neither hold nor wait', async () => {
     open({ max: 1 });
     const left = async (): Promise<WeakRef<object>> => {
       const unit = {};
@@ -603,7 +603,7 @@ describe('the looks for a self-deadlock', () => {
 /** How one holder goes on by itself. */
 const WAYS = ['anonymous', 'busy', 'sends', 'alone', 'releases'] as const;
 
-describe('whatever the units, holders and waiters, as long as one holder goes on by itself', () => {
+describe('With any units, holders and waiters, as long as one holder goes on by itself', () => {
   const scenario = fc.record({
     max: fc.integer({ min: 1, max: 3 }),
     way: fc.constantFrom(...WAYS),
@@ -618,7 +618,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
     ),
   });
 
-  it('none of the waiters fails', async () => {
+  it('no waiter is rejected', async () => {
     await fc.assert(
       fc.asyncProperty(scenario, async ({ max, way, parents, steps }) => {
         open({ max, acquireTimeoutMs: 0 });

@@ -49,7 +49,7 @@ describe('pool.query', () => {
     expect(sent.mock.calls[1]?.[0]).toBe(submittable);
   });
 
-  it('calls back in place of a promise, the callback being the last of what is given', async () => {
+  it('calls back instead of returning a promise when the last argument is a function', async () => {
     const rows = (text: string, values?: unknown) => ({ rows: [{ text, values }] });
     expect(await told((done) => query('SELECT 1', done))).toEqual({
       args: [undefined, rows('SELECT 1'), 'later'],
@@ -64,7 +64,7 @@ describe('pool.query', () => {
     });
   });
 
-  it('tells a callback of the error of a statement, and of a pool that has ended', async () => {
+  it('passes the error of a statement, or of a closed pool, to the callback', async () => {
     answers((done) => done(new Error('no such table')));
     expect((await told((done) => query('SELECT nothing', done))).args).toEqual([
       expect.objectContaining({ message: 'no such table' }),
@@ -78,7 +78,7 @@ describe('pool.query', () => {
     await expect(query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_CLOSED' });
   });
 
-  it('lets what a callback throws surface on its own, and not as a rejection that nobody handles', async () => {
+  it('calls the callback where its errors are uncaught exceptions, not unhandled rejections', async () => {
     const ticks = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
     const done = () => undefined;
     void query('SELECT 1', done);
@@ -94,7 +94,7 @@ describe('pool.query', () => {
     ]);
   });
 
-  it('refuses a function as its first parameter, and takes no connection for it', async () => {
+  it('refuses a function as its first parameter, and acquires no connection for it', async () => {
     const { acquired } = fake.pool.snapshot().counters;
     const { args } = await told((done) => query(done));
     expect(args).toEqual([
@@ -106,7 +106,7 @@ describe('pool.query', () => {
     expect(fake.pool.snapshot().counters.acquired).toBe(acquired);
   });
 
-  it('keeps the connection after an error of its statement, or after one that was never sent', async () => {
+  it('keeps the connection after an error of its statement, sent or not', async () => {
     answers((done) => done(new Error('no such table')));
     await expect(query('SELECT nothing')).rejects.toThrow('no such table');
     sent.mockImplementation(() => {
@@ -116,7 +116,7 @@ describe('pool.query', () => {
     expect(fake.pool.snapshot()).toMatchObject({ leased: 0, idle: 1, counters: { created: 1 } });
   });
 
-  it('fails when its connection is lost and the statement is never answered, and gives the connection back', async () => {
+  it('rejects when its connection is lost before the statement is answered, and releases the connection', async () => {
     answers(() => undefined);
     const asked = query('SELECT pg_sleep(60)');
     await flushPromises();
@@ -129,7 +129,7 @@ describe('pool.query', () => {
     });
   });
 
-  it('leaves no listener on the connection, whatever became of the statement', async () => {
+  it('leaves no listener on the connection, after success and failure', async () => {
     const listeners = () => fake.server.clients[0]?.listenerCount('error');
     const before = listeners();
     await query('SELECT 1');
@@ -138,7 +138,7 @@ describe('pool.query', () => {
     expect(listeners()).toBe(before);
   });
 
-  it('is a borrower by its own name while the statement runs', async () => {
+  it('is the borrower pool.query while its statement runs', async () => {
     let answer!: Answer;
     answers((done) => (answer = done));
     const asked = query('SELECT 1');
@@ -149,7 +149,7 @@ describe('pool.query', () => {
     expect(fake.pool.leases()).toEqual([]);
   });
 
-  it('has its caller in the stack of an error of its statement', async () => {
+  it('shows its caller in the stack of an error of its statement', async () => {
     answers((done) => setImmediate(done, new Error('no such table')));
     async function usersService() {
       await query('SELECT nothing');
@@ -158,7 +158,7 @@ describe('pool.query', () => {
     expect(stack).toMatch(/^Error: no such table\n[^]* {4}at .*usersService .*pool-query\.spec\.ts/);
   });
 
-  it('has its caller in the stack of an error of the pool, and of a lease that leaks', async () => {
+  it('shows its caller in the stack of an error of the pool, and of a leaked lease', async () => {
     async function usersService() {
       await query('SELECT 1');
     }
