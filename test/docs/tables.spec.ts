@@ -15,7 +15,7 @@ import * as errors from '../../src/database.errors.js';
 import { FAILURES } from '../../src/diagnosis/failures.js';
 import type { Failure, Sign } from '../../src/diagnosis/failures.js';
 import { STATEMENT_FAILURES } from '../../src/diagnosis/statement-failures.js';
-import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
+import { blocksOf, codesIn, tableOf } from './markdown.js';
 
 const CONFIGURATION = 'docs/configuration.md';
 const TROUBLESHOOTING = 'docs/troubleshooting.md';
@@ -30,12 +30,6 @@ describe('the table of variables', () => {
     allowed: parser.allowed.replace(/^a (duration|whole number) /, '').replace(/,? as 30, .*$/, ''),
     description,
   }));
-
-  it('in the README is that of the code', () => {
-    expect(tableOf('README.md', 'variable', 'default', 'allowed', 'option')).toEqual(
-      variables.map(({ name, path, defaultText, allowed }) => [name, defaultText, allowed, path]),
-    );
-  });
 
   it('in docs/configuration.md is that of the code', () => {
     expect(tableOf(CONFIGURATION, 'variable', 'option', 'default', 'allowed', 'what it is')).toEqual(
@@ -80,9 +74,9 @@ describe('the table of options in code', () => {
 });
 
 describe('the table of profiles', () => {
-  it.each(['README.md', CONFIGURATION])('in %s is that of the code', (page) => {
+  it('is that of the code', () => {
     const keys = ['size', 'maxOverflow', 'acquireTimeoutMs', 'maxLifetimeMs', 'leakThresholdMs'] as const;
-    const rows = tableOf(page, 'profile', ...keys.map((key) => code(`pool.${key}`)));
+    const rows = tableOf(CONFIGURATION, 'profile', ...keys.map((key) => code(`pool.${key}`)));
     const read = rows.map(([profile, size, overflow, ...durations]) => [
       profile,
       Number(size),
@@ -144,8 +138,8 @@ it('the table of refused options is that of the code', () => {
   );
 });
 
-it('an error of the settings reads as the README shows it', () => {
-  const shown = blocksOf('README.md', 'text').find(({ text }) => text.startsWith('The database settings'));
+it('an error of the settings reads as docs/configuration.md shows it', () => {
+  const shown = blocksOf(CONFIGURATION, 'text').find(({ text }) => text.startsWith('The database settings'));
   const env = { DB_URL: 'postgres://me@localhost/app', DB_POOL_SIZE: '0', DB_POOL_TIMEOUT: '30 parsecs' };
   expect(() => readEnvironment(env)).toThrow(shown!.text);
 });
@@ -230,10 +224,4 @@ describe('the tables of errors', () => {
       .flatMap((line) => [...line.matchAll(/'([A-Z]+_[A-Z_]+)'/g)].map(([, name]) => name!));
     expect([...new Set(rows.flatMap(([, codes]) => codes))].sort()).toEqual([...new Set(given)].sort());
   });
-});
-
-it('the README counts the symptoms that the troubleshooting page explains', () => {
-  const prose = proseOf(TROUBLESHOOTING);
-  for (const [symptom] of tableOf('README.md', 'symptom', 'first look'))
-    for (const shown of codesIn(symptom!)) expect(prose).toContain(shown);
 });
