@@ -29,12 +29,6 @@ describe('the table of variables', () => {
     description,
   }));
 
-  it('in the README is that of the code', () => {
-    expect(tableOf('README.md', 'variable', 'default', 'allowed', 'option')).toEqual(
-      variables.map(({ name, path, defaultText, allowed }) => [name, defaultText, allowed, path]),
-    );
-  });
-
   it('in docs/configuration.md is that of the code', () => {
     expect(tableOf(CONFIGURATION, 'variable', 'option', 'default', 'allowed', 'what it is')).toEqual(
       variables.map(({ name, path, defaultText, allowed, description }) => [
@@ -78,9 +72,9 @@ describe('the table of options in code', () => {
 });
 
 describe('the table of profiles', () => {
-  it.each(['README.md', CONFIGURATION])('in %s is that of the code', (page) => {
+  it('is that of the code', () => {
     const keys = ['size', 'maxOverflow', 'acquireTimeoutMs', 'maxLifetimeMs', 'leakThresholdMs'] as const;
-    const rows = tableOf(page, 'profile', ...keys.map((key) => code(`pool.${key}`)));
+    const rows = tableOf(CONFIGURATION, 'profile', ...keys.map((key) => code(`pool.${key}`)));
     const read = rows.map(([profile, size, overflow, ...durations]) => [
       profile,
       Number(size),
@@ -142,8 +136,8 @@ it('the table of refused options is that of the code', () => {
   );
 });
 
-it('an error of the settings reads as the README shows it', () => {
-  const shown = blocksOf('README.md', 'text').find(({ text }) => text.startsWith('The database settings'));
+it('an error of the settings reads as docs/configuration.md shows it', () => {
+  const shown = blocksOf(CONFIGURATION, 'text').find(({ text }) => text.startsWith('The database settings'));
   const env = { DB_URL: 'postgres://me@localhost/app', DB_POOL_SIZE: '0', DB_POOL_TIMEOUT: '30 parsecs' };
   expect(() => readEnvironment(env)).toThrow(shown!.text);
 });
@@ -206,10 +200,4 @@ describe('the tables of errors', () => {
       .flatMap((line) => [...line.matchAll(/'([A-Z]+_[A-Z_]+)'/g)].map(([, name]) => name!));
     expect([...new Set(rows.flatMap(([, codes]) => codes))].sort()).toEqual([...new Set(given)].sort());
   });
-});
-
-it('the README counts the symptoms that the troubleshooting page explains', () => {
-  const prose = proseOf(TROUBLESHOOTING);
-  for (const [symptom] of tableOf('README.md', 'symptom', 'first look'))
-    for (const shown of codesIn(symptom!)) expect(prose).toContain(shown);
 });

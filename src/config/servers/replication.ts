@@ -1,4 +1,9 @@
-import type { PasswordSource, ResolvedReplication, SecretText, DirectServer } from '../../database.options.js';
+import type {
+  PasswordSource,
+  ResolvedReplication,
+  SecretText,
+  DirectServer,
+} from '../../database.options.js';
 import { ownSettings } from './direct-server.js';
 import { replicationServers } from '../options/check-options.js';
 import type { CheckedReplicationServer, CheckedSettings } from '../options/check-options.js';

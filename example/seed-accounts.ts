@@ -1,8 +1,8 @@
 import type { DataSource } from 'typeorm';
 import { User } from './users/user.entity.js';
 
-/** Two accounts for the lines to try, the first with at least 25.00: made unless an earlier run has left them. */
-export async function accountsToTry(dataSource: DataSource): Promise<[User, User]> {
+/** Returns two accounts, the first with at least 25.00. Creates them unless an earlier run has left them. */
+export async function seedAccounts(dataSource: DataSource): Promise<[User, User]> {
   const users = dataSource.getRepository(User);
   const [rich, other] = await users.find({ order: { balance: 'DESC', id: 'ASC' }, take: 2 });
   if (rich && other && rich.balance >= 2500) return [rich, other];
