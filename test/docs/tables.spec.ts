@@ -12,7 +12,7 @@ import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
 import { VARIABLES } from '../../src/config/settings/variables.js';
 import * as errors from '../../src/database.errors.js';
-import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
+import { blocksOf, codesIn, tableOf } from './markdown.js';
 import { TABLES_OF_CODES } from './tables-of-codes.js';
 
 const CONFIGURATION = 'docs/configuration.md';
