@@ -11,7 +11,6 @@ import { TABLES_OF_CODES } from './tables-of-codes.js';
 
 const CONFIGURATION = 'docs/configuration.md';
 const TROUBLESHOOTING = 'docs/troubleshooting.md';
-const code = (text: string) => `\`${text}\``;
 
 describe('parameters of the URL', () => {
   const reading = (name: string, value: string) =>
