@@ -6,7 +6,8 @@ import { nearMiss } from '../../src/config/problems/near-miss.js';
 import { neonHost } from '../../src/config/url/neon.js';
 import { readPem } from '../../src/config/tls/pem.js';
 import { shapeOf } from '../../src/config/problems/value-shape.js';
-import { hostName, parseDatabaseUrl } from '../../src/config/url/database-url.js';
+import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
+import { hostName } from '../../src/config/url/host-name.js';
 import { isDisconnect } from '../../src/connection/wire/disconnect.js';
 import { startupOptions } from '../../src/connection/session/session-settings.js';
 import {
