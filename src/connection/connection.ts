@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { Client } from 'pg';
 import type { QueryResult, QueryResultRow } from 'pg';
-import { ConnectionResetError } from '../database.errors.js';
+import { ConnectionResetError } from '../errors/connection.errors.js';
 import { bounded } from './bounded.js';
 import { sendCancel } from './wire/cancel.js';
 import { after } from './deadline.js';

@@ -1,4 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { describe, expect, it } from '@jest/globals';
 import { EXIT } from '../../src/cli/exit-codes.js';
 import { EXTRA_REPLACED, REPLACED } from '../../src/config/settings/keys.js';
@@ -11,7 +12,9 @@ import { spaced } from '../../src/config/environment/shape.js';
 import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url/url.js';
 import { VARIABLES } from '../../src/config/settings/variables.js';
-import * as errors from '../../src/database.errors.js';
+import * as configErrors from '../../src/errors/config.errors.js';
+import * as connectionErrors from '../../src/errors/connection.errors.js';
+import * as poolErrors from '../../src/errors/pool.errors.js';
 import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
 import { TABLES_OF_CODES } from './tables-of-codes.js';
 
@@ -181,6 +184,7 @@ describe('the tables of errors', () => {
 
   it('hold every class but those that are only parents', () => {
     const parents = ['DatabaseError', 'ConnectionError', 'PoolError'];
+    const errors = { ...configErrors, ...connectionErrors, ...poolErrors };
     const classes = Object.entries(errors)
       .filter(
         ([name, value]) => typeof value === 'function' && /Error$/.test(name) && !parents.includes(name),
@@ -212,4 +216,13 @@ it('the README counts the symptoms that the troubleshooting page explains', () =
   const prose = proseOf(TROUBLESHOOTING);
   for (const [symptom] of tableOf('README.md', 'symptom', 'first look'))
     for (const shown of codesIn(symptom!)) expect(prose).toContain(shown);
+});
+
+it('the table of layers in CONTRIBUTING.md is that of the rules', () => {
+  const { layers } = createRequire(import.meta.url)('../../scripts/layers.cjs') as {
+    layers: readonly { level: number; paths: readonly string[]; content: string }[];
+  };
+  expect(tableOf('CONTRIBUTING.md', 'layer', 'paths', 'content')).toEqual(
+    layers.map(({ level, paths, content }) => [String(level), paths.map(code).join(', '), content]),
+  );
 });

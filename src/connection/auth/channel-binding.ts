@@ -1,4 +1,4 @@
-import { ConnectionError } from '../../database.errors.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
 
 /** What tells of the login, message by message. */
 export interface LoginMessages {

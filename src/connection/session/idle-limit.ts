@@ -1,4 +1,5 @@
-import { ConnectionError, shortSql } from '../../database.errors.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
+import { shortSql } from '../../text/masking.js';
 
 /**
  * The error that the server gives in such a case, so that one handler is enough for both.

@@ -1,5 +1,5 @@
 import { escapeLiteral } from 'pg';
-import { ConnectionResetError } from '../../database.errors.js';
+import { ConnectionResetError } from '../../errors/connection.errors.js';
 import { bounded } from '../bounded.js';
 import { internalsOf, isReadyForQuery, transactionStatusOf } from '../wire/pg-internals.js';
 import type { SubmittedQuery } from '../wire/pg-internals.js';

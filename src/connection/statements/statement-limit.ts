@@ -1,5 +1,5 @@
 import { Query } from 'pg';
-import { QueryTimeoutError } from '../../database.errors.js';
+import { QueryTimeoutError } from '../../errors/connection.errors.js';
 import { after } from '../deadline.js';
 import { internalsOf, isReadyForQuery } from '../wire/pg-internals.js';
 

@@ -1,5 +1,5 @@
-import { ConnectTimeoutError, PasswordError } from '../../database.errors.js';
-import type { ConnectionError } from '../../database.errors.js';
+import { ConnectTimeoutError, PasswordError } from '../../errors/connection.errors.js';
+import type { ConnectionError } from '../../errors/connection.errors.js';
 import { waitsForPassword } from '../auth/password.js';
 import { internalsOf } from './pg-internals.js';
 

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { ConnectionError } from '../../database.errors.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
 
 /** How a server may begin to answer: the first byte, by what it was sent. */
 const FIRST_BYTES = {
