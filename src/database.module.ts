@@ -1,7 +1,7 @@
 import { Module } from '@nestjs/common';
 import type { DynamicModule, FactoryProvider, Provider } from '@nestjs/common';
 import { processEnvironment, readEnvironment } from './config/environment/environment.js';
-import { REPLACED } from './config/settings/keys.js';
+import { REPLACED } from './config/options/known-options.js';
 import { DatabaseConfigError } from './errors/config.errors.js';
 import { plainCause } from './errors/plain-cause.js';
 import { redact } from './text/masking.js';

@@ -4,7 +4,7 @@ import { HealthIndicatorService } from '@nestjs/terminus';
 import type { HealthIndicatorResult } from '@nestjs/terminus';
 import type { DataSource } from 'typeorm';
 import { LONGEST_TIMER } from '../config/settings/bounds.js';
-import { shapeOf, spaced } from '../config/environment/shape.js';
+import { shapeOf, spaced } from '../config/problems/value-shape.js';
 import { poolStats } from '../data-source/pools/pool-stats.js';
 import { probe } from '../data-source/pools/probe.js';
 import { DatabaseConfigError } from '../errors/config.errors.js';

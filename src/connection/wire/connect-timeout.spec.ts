@@ -15,7 +15,9 @@ describe('a dial that took too long', () => {
     });
     expect(connectTimeoutError(client(false), 70)).toMatchObject({
       code: 'HANDSHAKE_TIMEOUT',
-      message: expect.stringContaining('db:5433 accepted the connection but did not complete the login within 70 ms'),
+      message: expect.stringContaining(
+        'db:5433 accepted the connection but did not complete the login within 70 ms',
+      ),
     });
     expect(connectTimeoutError(client(), 70)).toMatchObject({ code: 'CONNECT_TIMEOUT' });
   });
