@@ -17,7 +17,8 @@ import {
 } from '../../src/connection/session/statement-effects.js';
 import { isSingleRepeatableStatement } from '../../src/connection/statements/repeatable-statement.js';
 import { statementText } from '../../src/data-source/logging/database.logger.js';
-import { plainCause, redact, shortSql } from '../../src/database.errors.js';
+import { plainCause } from '../../src/errors/plain-cause.js';
+import { redact, shortSql } from '../../src/text/masking.js';
 import { diagnose } from '../../src/diagnosis/diagnose.js';
 
 const LENGTH = 100_000;

@@ -10,12 +10,9 @@ import type { Submittable } from 'pg';
 import type { Connection } from '../../connection/connection.js';
 import { isInterrupt } from '../../connection/wire/disconnect.js';
 import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
-import {
-  DatabaseError,
-  noteHttpErrors,
-  PoolClosedError,
-  PoolLeaseReclaimedError,
-} from '../../database.errors.js';
+import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.errors.js';
+import { noteHttpErrors } from '../../errors/http-errors.js';
+import { DatabaseError } from '../../errors/database.error.js';
 import type { EchoSettings } from '../../database.options.js';
 import { diagnose } from '../../diagnosis/diagnose.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
