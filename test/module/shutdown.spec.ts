@@ -8,6 +8,7 @@ import { DatabaseModule } from 'nestjs-database';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
 describe('SIGTERM', () => {
   let database: TestDatabase;
@@ -27,10 +28,10 @@ describe('SIGTERM', () => {
     );
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    while (!output.includes('listening on ')) {
+    await until(() => {
       if (child.exitCode !== null) throw new Error(output);
-      await new Promise(setImmediate);
-    }
+      return output.includes('listening on ');
+    });
     url = /listening on (\S+)/.exec(output)![1]!;
   };
   const ended = () => once(child, 'exit') as Promise<[code: number | null, signal: string | null]>;
@@ -67,7 +68,7 @@ describe('SIGTERM', () => {
     await start();
     const agent = new Agent({ keepAlive: true, maxSockets: 20 });
     const answers = Array.from({ length: 20 }, () => request('/second', agent));
-    while ((await running('SELECT pg_sleep(1)')) < 20);
+    await until(async () => (await running('SELECT pg_sleep(1)')) >= 20);
     const since = performance.now();
     child.kill('SIGTERM');
     const [code, signal] = await ended();
@@ -82,7 +83,7 @@ describe('SIGTERM', () => {
   it('cancels a query that never ends after DB_SHUTDOWN_TIMEOUT, and says so', async () => {
     await start({ DB_SHUTDOWN_TIMEOUT: '500ms' });
     const answer = request('/forever');
-    while ((await running('SELECT pg_sleep(600)')) < 1);
+    await until(async () => (await running('SELECT pg_sleep(600)')) >= 1);
     child.kill('SIGTERM');
     const [, signal] = await ended();
     expect(signal).toBe('SIGTERM');
@@ -93,7 +94,7 @@ describe('SIGTERM', () => {
   it('a second time does no harm', async () => {
     await start();
     const answer = request('/second');
-    while ((await running('SELECT pg_sleep(1)')) < 1);
+    await until(async () => (await running('SELECT pg_sleep(1)')) >= 1);
     child.kill('SIGTERM');
     child.kill('SIGTERM');
     await ended();
@@ -114,7 +115,7 @@ describe('SIGTERM', () => {
     output = '';
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    while (!output.includes('Trying again')) await new Promise(setImmediate);
+    await until(() => output.includes('Trying again'));
     child.kill('SIGTERM');
     expect(await ended()).toEqual([null, 'SIGTERM']);
   });

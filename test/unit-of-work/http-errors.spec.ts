@@ -22,6 +22,7 @@ import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { freePort } from '../support/ports.js';
+import { until } from '../support/until.js';
 
 /** Answers with a status of its own. */
 function filterOf(status: number, ...types: (abstract new (...args: never[]) => unknown)[]): ExceptionFilter {
@@ -214,7 +215,7 @@ describe.each([
           `SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30), %' AND pid <> pg_backend_pid()`,
         )
       ).length;
-    while ((await killed()) === 0);
+    await until(async () => (await killed()) !== 0);
     expect((await slow).status).toBe(503);
     for (const path of ['/wrong', '/serialization', '/raised', '/elsewhere']) {
       const { status, body } = await http.fetch(path);
@@ -263,13 +264,13 @@ describe.each([
     for (const path of ['/one', '/repository']) {
       const request = httpRequest(http.url + path).on('error', () => undefined);
       request.end();
-      while (pool().snapshot().waiting === 0) await new Promise(setImmediate);
+      await until(() => pool().snapshot().waiting > 0);
       request.destroy();
-      while (pool().snapshot().waiting > 0) await new Promise(setImmediate);
+      await until(() => pool().snapshot().waiting === 0);
     }
     held.release();
     const gone = () => http.logger.lines.filter(({ message }) => message.includes('has no client any more'));
-    while (gone().length < 2) await new Promise(setImmediate);
+    await until(() => gone().length >= 2);
     expect(gone().map(({ level }) => level)).toEqual(['debug', 'debug']);
     expect(http.logger.lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
   });

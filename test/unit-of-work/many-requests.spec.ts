@@ -14,6 +14,7 @@ import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
+import { until } from '../support/until.js';
 
 const KINDS = ['read', 'write', 'forgotten', 'failing', 'session', 'further', 'data-source', 'slow'];
 
@@ -137,7 +138,7 @@ describe.each(adapters)(
       strangers.push(...(await serve(7000)));
       expect(strangers).toEqual([]);
       const monitor = http.app.get(DatabaseMonitor);
-      while (monitor.poolStats().checkedOut > 0) await new Promise(setImmediate);
+      await until(() => monitor.poolStats().checkedOut === 0);
       expect(monitor.poolStats().waiting).toBe(0);
       expect(
         await database.sql(

@@ -11,6 +11,7 @@ import { startHttpApp } from '../../support/http-app.js';
 import type { HttpApp } from '../../support/http-app.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
+import { until } from '../../support/until.js';
 
 const CLIENTS = 12;
 const ROUNDS = 10;
@@ -160,16 +161,16 @@ describe('statements that the server terminated', () => {
   /** Runs `work`, and terminates its backend once it has run there for so long. */
   const terminated = async (text: string, work: Promise<unknown>, after = '0 s') => {
     const outcome = codeOf(work);
-    for (;;) {
+    const { pid } = await until(async () => {
       const [row] = await server.sql<{ pid: number }>(
         `SELECT pid FROM pg_stat_activity WHERE application_name = 'terminated' AND state = 'active' AND query = $1
           AND clock_timestamp() - query_start >= $2::interval`,
         [text, after],
       );
-      if (!row) continue;
-      await server.sql('SELECT pg_terminate_backend($1)', [row.pid], 'postgres');
-      return outcome;
-    }
+      return row;
+    });
+    await server.sql('SELECT pg_terminate_backend($1)', [pid], 'postgres');
+    return outcome;
   };
 
   it.each([
@@ -263,9 +264,10 @@ describe('statements that the server terminated', () => {
     await http.close();
     await start();
     const crashed = codeOf(dataSource().query(text));
-    while (
-      (await server.sql(`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = $1`, [text]))
-        .length === 0
+    await until(
+      async () =>
+        (await server.sql(`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = $1`, [text]))
+          .length > 0,
     );
     await server.stop('immediate');
     // The server's word of an immediate stop is a warning; the socket ends, and the outcome is unknown.

@@ -13,6 +13,7 @@ import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { describeWithPgBouncer } from '../../support/describe-with-pgbouncer.js';
 import { startPgBouncer } from '../../support/pgbouncer.js';
+import { until } from '../../support/until.js';
 
 const entities = ['books', 'authors', 'shelves', 'loans'].map(
   (name) =>
@@ -150,7 +151,7 @@ describe('instances that change the schema at once', () => {
     const before = told().length;
     Working.work = async (runner) => {
       waiting = second!.runMigrations();
-      while (told().length === before) await new Promise(setImmediate);
+      await until(() => told().length !== before);
       await runner.query('CREATE INDEX CONCURRENTLY shelf_id ON shelf (id)');
     };
     expect(await first!.runMigrations()).toHaveLength(1);
