@@ -171,7 +171,7 @@ describe.each([
   });
 
   it('is answered with 504 after the time limit of its statement, without SQL and values', async () => {
-    await start({ timeouts: { statementMs: 1000 } });
+    await start({ timeouts: { statementMs: 300 } });
     const { status, body } = await http.fetch('/slow');
     expect(status).toBe(504);
     expect(body).toEqual({
@@ -229,7 +229,7 @@ describe.each([
   });
 
   it('is answered with 500 with httpErrors: false', async () => {
-    await start({ httpErrors: false, timeouts: { statementMs: 1000 } });
+    await start({ httpErrors: false, pool: { maxWaiting: 0 }, timeouts: { statementMs: 300 } });
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([500, 500]);
     expect((await http.fetch('/slow')).status).toBe(500);
     expect(loud()).toHaveLength(3);
@@ -245,15 +245,16 @@ describe.each([
     ['for every error', filterOf(420)],
     ['for the class of the error', filterOf(420, PoolError)],
   ])('is answered by a global filter of the app %s', async (_, filter) => {
-    await start({}, (app) => app.useGlobalFilters(filter));
+    const options = { pool: { maxWaiting: 0 } };
+    await start(options, (app) => app.useGlobalFilters(filter));
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([420, 420]);
     await http.close();
-    await start({}, undefined, [{ provide: APP_FILTER, useValue: filter }]);
+    await start(options, undefined, [{ provide: APP_FILTER, useValue: filter }]);
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([420, 420]);
   });
 
   it('is answered as ever beside a global filter of the app for other errors', async () => {
-    await start({}, (app) => app.useGlobalFilters(filterOf(420, QueryFailedError)));
+    await start({ pool: { maxWaiting: 0 } }, (app) => app.useGlobalFilters(filterOf(420, QueryFailedError)));
     expect((await whileFull('/one')).map(({ status }) => status)).toEqual([503]);
     expect((await http.fetch('/wrong')).status).toBe(420);
   });

@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Body, Controller, Get, Post } from '@nestjs/common';
 import { DatabaseModule, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
@@ -100,8 +99,11 @@ describe('statements that the server terminated', () => {
   afterEach(() => http.close());
   afterAll(() => server.dispose());
 
-  /** Reads and single writes by `CLIENTS` clients while `disturb` runs; each failure and each acknowledged key. */
-  const load = async (disturb: () => Promise<unknown>) => {
+  /**
+   * Reads and single writes by `CLIENTS` clients while `disturb` runs: each failure and each acknowledged key. `served`
+   * waits until so many further writes have been acknowledged, or until a request has failed.
+   */
+  const load = async (disturb: (served: (writes: number) => Promise<unknown>) => Promise<unknown>) => {
     const failures: unknown[] = [];
     const acknowledged: string[] = [];
     let on = true;
@@ -122,7 +124,10 @@ describe('statements that the server terminated', () => {
         else if (turn % 3 === 2) acknowledged.push(key);
       }
     });
-    await disturb();
+    await disturb((writes) => {
+      const goal = acknowledged.length + writes;
+      return until(() => acknowledged.length >= goal || failures.length > 0);
+    });
     on = false;
     await Promise.all(clients);
     const rows = await server.sql<{ key: string }>('SELECT key FROM writes');
@@ -131,9 +136,9 @@ describe('statements that the server terminated', () => {
 
   it('fail no request under a load of reads and single writes, each of which is there once', async () => {
     await start();
-    const { failures, acknowledged, written } = await load(async () => {
+    const { failures, acknowledged, written } = await load(async (served) => {
       for (let round = 0; round < ROUNDS; round++) {
-        await pause(1_000);
+        await served(11);
         await terminateAll();
       }
     });
@@ -145,12 +150,12 @@ describe('statements that the server terminated', () => {
 
   it('fail no request under a fast restart of the server, and each acknowledged write is there once', async () => {
     await start();
-    const { failures, acknowledged, written } = await load(async () => {
+    const { failures, acknowledged, written } = await load(async (served) => {
       for (let round = 0; round < 3; round++) {
-        await pause(500);
+        await served(7);
         await server.stop('fast');
         await server.start();
-        await pause(500);
+        await served(7);
       }
     });
     expect(failures).toEqual([]);

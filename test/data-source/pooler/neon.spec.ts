@@ -126,7 +126,7 @@ describe('on Neon', () => {
 
   describe('a compute that sleeps', () => {
     it('may take its time at the start', async () => {
-      proxy.wakes(1500);
+      proxy.wakes(700);
       const dataSource = await start();
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
       expect(logger.text).not.toContain('Trying again');
