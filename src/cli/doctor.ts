@@ -7,13 +7,13 @@ import type { ConnectStage, TlsFacts } from '../connection/wire/connect-stages.j
 import { connectionsLeft, mayOpen } from '../data-source/startup/budget.js';
 import { connectionOptions } from '../data-source/pools/data-source.pool.js';
 import { budgetOf, describePooler, settingsInForce } from '../data-source/startup/describe-start.js';
-import { explain } from '../data-source/logging/explain.js';
+import { connectFailure } from '../data-source/logging/connect-failure.js';
 import { PoolerDetector } from '../data-source/pooler/pooler-detector.js';
 import { askServer } from '../data-source/startup/server-facts.js';
 import type { ServerFacts } from '../data-source/startup/server-facts.js';
 import { ConnectionError, DatabaseConfigError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
-import { EXIT, exitCodeOf } from './exit-codes.js';
+import { EXIT, EXIT_CODE_OF } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
 import type { Check, CheckName } from './report.js';
 
@@ -97,9 +97,9 @@ class Examination {
   }
 
   failBy(name: CheckName, error: unknown, settings: ResolvedDatabaseOptions): ExitCode {
-    const { code, reason, hint } = explain(error, settings);
-    this.fail(name, reason, { code, hint });
-    return exitCodeOf(code);
+    const { code, category, summary, hint } = connectFailure(error, settings);
+    this.fail(name, summary, { code, hint });
+    return EXIT_CODE_OF[category];
   }
 
   #lap(): number {

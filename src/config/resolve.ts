@@ -9,7 +9,7 @@ import type {
   SettingOrigin,
 } from '../database.options.js';
 import { maskedCopy, maskedStartupOptions, printedAs } from '../text/masking.js';
-import { checkCombinations } from './combinations.js';
+import { checkCombinations } from './options/check-combinations.js';
 import {
   applicationName,
   environmentProfile,
@@ -17,19 +17,19 @@ import {
   processEnvironment,
 } from './environment/environment.js';
 import type { Environment } from './environment/environment.js';
-import { checkOptions } from './options-check.js';
-import type { CheckedSettings } from './options-check.js';
-import { Origins, originsIn } from './environment/origins.js';
-import type { EnvironmentOrigins } from './environment/origins.js';
-import { resolveDirect } from './direct.js';
+import { checkOptions } from './options/check-options.js';
+import type { CheckedSettings } from './options/check-options.js';
+import { Origins, originsIn } from './options/origins.js';
+import type { EnvironmentOrigins } from './options/origins.js';
+import { resolveDirect } from './servers/direct-server.js';
 import { RotatingPassword } from './secrets/rotating-password.js';
-import { Problems } from './problems.js';
-import { DEFAULTS, PROFILES } from './settings/profiles.js';
-import { namedAsMaster, resolveReplication, withMaster } from './replication.js';
+import { Problems } from './problems/problems.js';
+import { DEFAULTS, PROFILES } from './settings/defaults.js';
+import { namedAsMaster, resolveReplication, withMaster } from './servers/replication.js';
 import { SETTINGS } from './settings/schema.js';
-import { applicationNameIn, resolveServer } from './url/server.js';
-import type { Server } from './url/server.js';
-import { kindOf } from './environment/shape.js';
+import { applicationNameIn, resolveServer } from './servers/resolve-server.js';
+import type { Server } from './servers/resolve-server.js';
+import { kindOf } from './problems/value-shape.js';
 import { resolveSsl } from './tls/ssl.js';
 
 /** What the options are resolved for. */

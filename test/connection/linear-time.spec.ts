@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { readEnvironment } from '../../src/config/environment/environment.js';
 import { isLocalHost, isThisMachine } from '../../src/config/url/local-host.js';
-import { loginMethods } from '../../src/config/settings/login-methods.js';
-import { nearMiss } from '../../src/config/near-miss.js';
+import { loginMethods } from '../../src/config/url/require-auth.js';
+import { nearMiss } from '../../src/config/problems/near-miss.js';
 import { neonHost } from '../../src/config/url/neon.js';
 import { readPem } from '../../src/config/tls/pem.js';
-import { shapeOf } from '../../src/config/environment/shape.js';
-import { hostName, parseDatabaseUrl } from '../../src/config/url/url.js';
+import { shapeOf } from '../../src/config/problems/value-shape.js';
+import { hostName, parseDatabaseUrl } from '../../src/config/url/database-url.js';
 import { isDisconnect } from '../../src/connection/wire/disconnect.js';
 import { startupOptions } from '../../src/connection/session/session-settings.js';
 import {

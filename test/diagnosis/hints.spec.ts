@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { SETTINGS } from '../../src/config/settings/schema.js';
 import { VARIABLES } from '../../src/config/settings/variables.js';
-import { FAILURES } from '../../src/diagnosis/failures.js';
-import { STATEMENT_FAILURES } from '../../src/diagnosis/statement-failures.js';
+import { CONNECTION_RULES } from '../../src/diagnosis/connection-rules.js';
+import { STATEMENT_RULES } from '../../src/diagnosis/statement-rules.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
@@ -16,7 +16,7 @@ const OTHERS: readonly string[] = [
 
 describe('every setting that a hint names exists:', () => {
   let database: TestDatabase;
-  const hints = [...FAILURES, ...STATEMENT_FAILURES].map(({ hint }) => hint);
+  const hints = [...CONNECTION_RULES, ...STATEMENT_RULES].map(({ hint }) => hint);
   const named = (pattern: RegExp) => [...new Set(hints.flatMap((hint) => hint.match(pattern) ?? []))];
 
   beforeAll(async () => {

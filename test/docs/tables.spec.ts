@@ -1,21 +1,19 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { EXIT } from '../../src/cli/exit-codes.js';
-import { EXTRA_REPLACED, REPLACED } from '../../src/config/settings/keys.js';
-import { milliseconds } from '../../src/config/settings/parsers.js';
-import { DEFAULTS, PROFILES } from '../../src/config/settings/profiles.js';
+import { EXTRA_REPLACED, REPLACED } from '../../src/config/options/known-options.js';
+import { milliseconds } from '../../src/config/settings/setting-types.js';
+import { DEFAULTS, PROFILES } from '../../src/config/settings/defaults.js';
 import { SETTINGS } from '../../src/config/settings/schema.js';
 import { TIME_LIMITS } from '../../src/config/settings/time-limits.js';
 import { readEnvironment } from '../../src/config/environment/environment.js';
-import { spaced } from '../../src/config/environment/shape.js';
+import { spaced } from '../../src/config/problems/value-shape.js';
 import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
-import { parseDatabaseUrl } from '../../src/config/url/url.js';
+import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
 import { VARIABLES } from '../../src/config/settings/variables.js';
 import * as errors from '../../src/database.errors.js';
-import { FAILURES } from '../../src/diagnosis/failures.js';
-import type { Failure, Sign } from '../../src/diagnosis/failures.js';
-import { STATEMENT_FAILURES } from '../../src/diagnosis/statement-failures.js';
 import { blocksOf, codesIn, tableOf } from './markdown.js';
+import { TABLES_OF_CODES } from './tables-of-codes.js';
 
 const CONFIGURATION = 'docs/configuration.md';
 const TROUBLESHOOTING = 'docs/troubleshooting.md';
@@ -144,38 +142,19 @@ it('an error of the settings reads as docs/configuration.md shows it', () => {
   expect(() => readEnvironment(env)).toThrow(shown!.text);
 });
 
-describe('the table of codes', () => {
-  const rows = tableOf(TROUBLESHOOTING, 'code', 'seen as', 'meaning', 'what helps', 'tried again at start');
-  const shown = (sign: Sign) => {
-    if (typeof sign === 'string') return code(sign);
-    const { example, codes = [] } = sign;
-    return codes.length > 0 ? `"${example}" (${codes.map(code).join(', ')})` : `"${example}"`;
-  };
+describe('the tables of codes', () => {
+  it.each(TABLES_OF_CODES)(
+    '| $header | are those of the code; otherwise run `npm run docs:codes`',
+    ({ header, rows }) => {
+      expect(tableOf(TROUBLESHOOTING, ...header)).toEqual(rows);
+    },
+  );
 
-  const written = (failures: readonly Failure[]) =>
-    failures.map(({ code: name, signs, meaning, hint, transient }) => [
-      code(name),
-      signs.map(shown).join(', '),
-      meaning,
-      hint,
-      transient ? 'yes' : 'no',
-    ]);
-
-  it('is that of the code', () => {
-    expect(rows).toEqual(written(FAILURES));
-  });
-
-  it('of statements is that of the code', () => {
-    expect(tableOf(TROUBLESHOOTING, 'code', 'SQLSTATE', 'meaning', 'what helps', 'passes by itself')).toEqual(
-      written(STATEMENT_FAILURES),
-    );
-  });
-
-  it('holds every code that the symptoms above it name', () => {
-    const known = rows.map(([cell]) => codesIn(cell!)[0]);
+  it('hold every code that the symptoms above them name', () => {
+    const known = TABLES_OF_CODES[0]!.rows.map(([cell]) => codesIn(cell!)[0]);
     for (const table of [
-      ['code', 'message of Node', 'what helps'],
-      ['code', 'what helps'],
+      ['code', 'message of Node', 'hint'],
+      ['code', 'hint'],
     ])
       for (const [cell] of tableOf(TROUBLESHOOTING, ...table)) expect(known).toContain(codesIn(cell!)[0]);
   });
@@ -206,17 +185,14 @@ describe('the tables of errors', () => {
   });
 
   it('hold every code that the sources give an error', () => {
-    // What these give codes to is no error of ours: meanings of failures, and warnings.
+    // The codes in these files, and in `diagnosis`, are those of diagnoses and warnings.
     const others = [
-      'diagnosis/failures.ts',
-      'diagnosis/statement-failures.ts',
-      'diagnosis/diagnose.ts',
       'data-source/pools/pool-stats.ts',
       'data-source/pools/probe.ts',
       'pool/reporting/pool-warning.ts',
     ];
     const files = (readdirSync('src', { recursive: true }) as string[]).filter(
-      (file) => /(?<!\.spec)\.ts$/.test(file) && !others.includes(file),
+      (file) => /(?<!\.spec)\.ts$/.test(file) && !file.startsWith('diagnosis/') && !others.includes(file),
     );
     const lines = files.flatMap((file) => readFileSync(`src/${file}`, 'utf8').split('\n'));
     const given = lines

@@ -11,7 +11,7 @@ import { DatabaseConfigError } from '../../database.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../../database.options.js';
 import { applicationName, databaseConfig, environmentProfile, readEnvironment } from './environment.js';
 import type { Environment } from './environment.js';
-import { originsIn } from './origins.js';
+import { originsIn } from '../options/origins.js';
 import { resolveDatabaseOptions } from '../resolve.js';
 import { RELATIVES, VARIABLES } from '../settings/variables.js';
 

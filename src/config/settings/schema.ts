@@ -3,7 +3,7 @@ import type { PasswordFunction, SecretText, SslSettings } from '../../database.o
 import { BOUNDS, within } from './bounds.js';
 import type { Bounds } from './bounds.js';
 import { Secret } from '../secrets/secret.js';
-import { kindOf, shapeOf, spaced } from '../environment/shape.js';
+import { kindOf, shapeOf, spaced } from '../problems/value-shape.js';
 import { SSL_MODES } from '../tls/ssl.js';
 
 export const PROFILE_NAMES = ['production', 'development', 'serverless'] as const;

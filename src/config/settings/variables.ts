@@ -12,8 +12,8 @@ import {
   url,
   urlFile,
   wholeNumber,
-} from './parsers.js';
-import type { Parser } from './parsers.js';
+} from './setting-types.js';
+import type { Parser } from './setting-types.js';
 import { POOLER_MODES, PROFILE_NAMES, STARTUP_MODES } from './schema.js';
 import { SSL_MODES } from '../tls/ssl.js';
 

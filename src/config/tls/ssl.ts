@@ -3,7 +3,7 @@ import { checkServerIdentity } from 'node:tls';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { ResolvedSsl, SslMode, SslNegotiation, SslSettings } from '../../database.options.js';
 import { isLocalHost, isSocket, isThisMachine } from '../url/local-host.js';
-import type { Problems } from '../problems.js';
+import type { Problems } from '../problems/problems.js';
 import { readSslFiles } from './ssl-files.js';
 import type { SslFiles, SslFileSources } from './ssl-files.js';
 

@@ -6,7 +6,7 @@ import type {
   TimeoutSettings,
 } from '../../database.options.js';
 import { BOUNDS, within } from '../settings/bounds.js';
-import { loginMethods } from '../settings/login-methods.js';
+import { loginMethods } from './require-auth.js';
 import { Secret } from '../secrets/secret.js';
 import { TIME_LIMITS } from '../settings/time-limits.js';
 import { judgeUnsupported } from './unsupported-parameters.js';

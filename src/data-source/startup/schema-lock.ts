@@ -7,7 +7,7 @@ import { DatabaseConnectionError } from '../../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { connectionOptions } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { explain } from '../logging/explain.js';
+import { connectFailure } from '../logging/connect-failure.js';
 import { directSettings } from '../pooler/direct-connection.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 
@@ -143,8 +143,8 @@ async function connect(
     } catch (error) {
       connection.destroy();
       if (plan.onConnectFailed(error)) continue;
-      const { code, hint, transient, target, reason } = explain(error, settings);
-      const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${reason}. ${hint}`;
+      const { code, hint, transient, target, summary } = connectFailure(error, settings);
+      const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${summary}. ${hint}`;
       if (!transient || attempt >= retries)
         throw new DatabaseConnectionError(message, {
           code,

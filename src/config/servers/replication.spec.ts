@@ -1,9 +1,9 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import { DatabaseConfigError } from '../database.errors.js';
-import type { DatabaseModuleOptions } from '../database.options.js';
-import { readEnvironment } from './environment/environment.js';
-import { resolveDatabaseOptions } from './resolve.js';
+import { DatabaseConfigError } from '../../database.errors.js';
+import type { DatabaseModuleOptions } from '../../database.options.js';
+import { readEnvironment } from '../environment/environment.js';
+import { resolveDatabaseOptions } from '../resolve.js';
 
 const PRIMARY = 'postgres://app:hunter2@primary.internal:6432/shop';
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { BOUNDS } from './bounds.js';
-import { duration, milliseconds, wholeNumber } from './parsers.js';
+import { duration, milliseconds, wholeNumber } from './setting-types.js';
 
 describe('a duration', () => {
   it('is the same in every unit', () => {

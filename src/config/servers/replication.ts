@@ -1,15 +1,15 @@
-import type { PasswordSource, ResolvedReplication, SecretText, DirectServer } from '../database.options.js';
-import { ownSettings } from './direct.js';
-import { replicationServers } from './options-check.js';
-import type { CheckedReplicationServer, CheckedSettings } from './options-check.js';
-import { Origins } from './environment/origins.js';
-import { RotatingPassword } from './secrets/rotating-password.js';
-import { Problems } from './problems.js';
-import { Secret } from './secrets/secret.js';
-import { resolveServer } from './url/server.js';
-import type { Server } from './url/server.js';
-import { resolveSsl } from './tls/ssl.js';
-import { parseDatabaseUrl } from './url/url.js';
+import type { PasswordSource, ResolvedReplication, SecretText, DirectServer } from '../../database.options.js';
+import { ownSettings } from './direct-server.js';
+import { replicationServers } from '../options/check-options.js';
+import type { CheckedReplicationServer, CheckedSettings } from '../options/check-options.js';
+import { Origins } from '../options/origins.js';
+import { RotatingPassword } from '../secrets/rotating-password.js';
+import { Problems } from '../problems/problems.js';
+import { Secret } from '../secrets/secret.js';
+import { resolveServer } from './resolve-server.js';
+import type { Server } from './resolve-server.js';
+import { resolveSsl } from '../tls/ssl.js';
+import { parseDatabaseUrl } from '../url/database-url.js';
 
 /** What both the top level and `replication.master` may say of the primary. */
 const PARTS = ['url', 'host', 'port', 'username', 'password', 'database'] as const;

@@ -1,7 +1,7 @@
-import type { ResolvedDatabaseOptions, SettingOrigin } from '../database.options.js';
-import type { Problems } from './problems.js';
-import { spaced } from './environment/shape.js';
-import { TIME_LIMITS } from './settings/time-limits.js';
+import type { ResolvedDatabaseOptions, SettingOrigin } from '../../database.options.js';
+import type { Problems } from '../problems/problems.js';
+import { spaced } from '../problems/value-shape.js';
+import { TIME_LIMITS } from '../settings/time-limits.js';
 
 /** Settings that PostgreSQL knows by other names than ours. */
 const OWN_GUCS: ReadonlyMap<string, string> = new Map([

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import type { DatabaseModuleOptions, SecretText } from '../database.options.js';
-import { resolveDatabaseOptions } from './resolve.js';
+import type { DatabaseModuleOptions, SecretText } from '../../database.options.js';
+import { resolveDatabaseOptions } from '../resolve.js';
 
 const resolve = (options: DatabaseModuleOptions) => resolveDatabaseOptions(options, { env: {} });
 const POOLED = 'postgres://app:s3cret@ep-cool-1-pooler.eu-central-1.aws.neon.tech/orders';

@@ -1,14 +1,14 @@
-import type { DirectServer, PasswordSource, SecretText, TimeoutSettings } from '../database.options.js';
-import { neonHost } from './url/neon.js';
-import type { CheckedSettings } from './options-check.js';
-import { Origins } from './environment/origins.js';
-import { Problems } from './problems.js';
-import { Secret } from './secrets/secret.js';
-import { applicationNameIn, resolveServer } from './url/server.js';
-import type { Server } from './url/server.js';
-import { resolveSsl } from './tls/ssl.js';
-import { parseDatabaseUrl } from './url/url.js';
-import type { ParsedUrl } from './url/url.js';
+import type { DirectServer, PasswordSource, SecretText, TimeoutSettings } from '../../database.options.js';
+import { neonHost } from '../url/neon.js';
+import type { CheckedSettings } from '../options/check-options.js';
+import { Origins } from '../options/origins.js';
+import { Problems } from '../problems/problems.js';
+import { Secret } from '../secrets/secret.js';
+import { applicationNameIn, resolveServer } from './resolve-server.js';
+import type { Server } from './resolve-server.js';
+import { resolveSsl } from '../tls/ssl.js';
+import { parseDatabaseUrl } from '../url/database-url.js';
+import type { ParsedUrl } from '../url/database-url.js';
 
 /** The way past the pooler: `directUrl`, else that of a pooled host of Neon; undefined where there is none of its own. */
 export function resolveDirect(

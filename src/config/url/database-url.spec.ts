@@ -2,7 +2,7 @@ import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
 import { Secret } from '../secrets/secret.js';
-import { parseDatabaseUrl } from './url.js';
+import { parseDatabaseUrl } from './database-url.js';
 
 const parts = (text: string) => {
   const { host, port, username, password, database, problems } = parseDatabaseUrl(text);

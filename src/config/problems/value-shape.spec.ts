@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { kindOf, shapeOf, spaced } from './shape.js';
+import { kindOf, shapeOf, spaced } from './value-shape.js';
 
 describe('the shape of a value', () => {
   it.each([

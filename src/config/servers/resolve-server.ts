@@ -1,13 +1,13 @@
 import { userInfo } from 'node:os';
 import type { PasswordFunction, SecretText, ServerAddress } from '../../database.options.js';
-import type { CheckedSettings } from '../options-check.js';
-import type { Origins } from '../environment/origins.js';
-import type { Problems } from '../problems.js';
-import { DEFAULTS } from '../settings/profiles.js';
+import type { CheckedSettings } from '../options/check-options.js';
+import type { Origins } from '../options/origins.js';
+import type { Problems } from '../problems/problems.js';
+import { DEFAULTS } from '../settings/defaults.js';
 import { SETTINGS } from '../settings/schema.js';
 import { Secret } from '../secrets/secret.js';
-import { hostName, parseDatabaseUrl } from './url.js';
-import type { ParsedUrl } from './url.js';
+import { hostName, parseDatabaseUrl } from '../url/database-url.js';
+import type { ParsedUrl } from '../url/database-url.js';
 
 /** Where to connect and as whom, from the URL, the single options, or both where they don't contradict. */
 export interface Server<Password = SecretText | PasswordFunction> {

@@ -5,8 +5,8 @@ import { readPem } from '../tls/pem.js';
 import type { PemKind } from '../tls/pem.js';
 import { passwordOfFile, readSecretFile } from '../environment/secret-files.js';
 import { Secret } from '../secrets/secret.js';
-import { shapeOf } from '../environment/shape.js';
-import { hostName, parseDatabaseUrl } from '../url/url.js';
+import { shapeOf } from '../problems/value-shape.js';
+import { hostName, parseDatabaseUrl } from '../url/database-url.js';
 
 /** What reads one variable's text, and what it allows in words. */
 export interface Parser {

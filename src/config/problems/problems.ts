@@ -1,5 +1,5 @@
-import { DatabaseConfigError } from '../database.errors.js';
-import type { ConfigProblem } from '../database.errors.js';
+import { DatabaseConfigError } from '../../database.errors.js';
+import type { ConfigProblem } from '../../database.errors.js';
 
 /** Gathers what is wrong and what is suspicious, so that all of it is told at once. */
 export class Problems {

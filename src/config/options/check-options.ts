@@ -1,13 +1,13 @@
 import type { z } from 'zod';
-import type { DatabaseModuleOptions, SslSettings } from '../database.options.js';
-import { EXTRA_REPLACED, knownKeys, REPLACED, TLS_KEYS, TLS_REFUSED } from './settings/keys.js';
-import { nearMiss } from './near-miss.js';
-import type { Origins } from './environment/origins.js';
-import type { Problems } from './problems.js';
-import { REPLICATION_SERVER_KEYS, SETTINGS } from './settings/schema.js';
-import type { SettingName } from './settings/schema.js';
-import { shapeOf } from './environment/shape.js';
-import { SSL_MODES } from './tls/ssl.js';
+import type { DatabaseModuleOptions, SslSettings } from '../../database.options.js';
+import { EXTRA_REPLACED, knownKeys, REPLACED, TLS_KEYS, TLS_REFUSED } from './known-options.js';
+import { nearMiss } from '../problems/near-miss.js';
+import type { Origins } from './origins.js';
+import type { Problems } from '../problems/problems.js';
+import { REPLICATION_SERVER_KEYS, SETTINGS } from '../settings/schema.js';
+import type { SettingName } from '../settings/schema.js';
+import { shapeOf } from '../problems/value-shape.js';
+import { SSL_MODES } from '../tls/ssl.js';
 
 type Output<K extends SettingName> = z.output<(typeof SETTINGS)[K]>;
 /** What was given and is right; what is wrong has become a problem and is absent. */
