@@ -1,8 +1,9 @@
 import { isIPv6 } from 'node:net';
-import { domainToASCII } from 'node:url';
 import { Secret } from '../secrets/secret.js';
 import type { SecretText } from '../../database.options.js';
-import { BOUNDS, within } from '../settings/bounds.js';
+import { isWithin } from '../settings/setting-types.js';
+import { SETTINGS } from '../settings/settings.js';
+import { hostName } from './host-name.js';
 import { readParameters } from './url-parameters.js';
 import type { UrlParameters } from './url-parameters.js';
 
@@ -150,22 +151,11 @@ const safeDecode = (text: string) => {
   return 'value' in part ? (part.value ?? '') : '';
 };
 
-/** A socket's folder or a host's name as DNS and TLS know it; undefined when it can be neither. */
-export function hostName(text: string): string | undefined {
-  if (text.startsWith('/')) return text;
-  if (isIPv6(text)) return text;
-  // The underscore is no letter of DNS, but compose services and Windows machines have it in their names.
-  if (/^[A-Za-z0-9._-]+$/.test(text)) return text;
-  // Longer than DNS allows; punycode would take its length squared.
-  if (text.length > 253) return undefined;
-  return /^[\p{L}\p{M}\p{N}._-]+$/u.test(text) ? domainToASCII(text) || undefined : undefined;
-}
-
 /** The digits are never shown: where the host is forgotten they are the password. */
 function portOf(text: string | undefined): Part<number | undefined> {
   if (text === undefined || text === '') return { value: undefined };
   const port = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (within(port, BOUNDS.port)) return { value: port };
+  if (isWithin(port, SETTINGS.port.type.bounds)) return { value: port };
   const wrong = 'the port is not a whole number from 1 to 65535';
   return { problem: /^\d+$/.test(text) ? wrong : `${wrong}; ${ENCODE}` };
 }

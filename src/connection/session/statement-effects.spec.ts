@@ -1,24 +1,25 @@
+import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from '@jest/globals';
 import {
   isTraceparent,
-  tagDropsStatements,
-  tagLeavesState,
-  tagUndoesSetup,
-  textLeavesState,
-  textRenamesOnly,
-  textSetsTimeLimit,
-} from './session-state.js';
+  tagDropsPreparedStatements,
+  tagChangesSession,
+  tagResetsSettings,
+  textChangesSession,
+  onlySetsApplicationName,
+  mentionsStatementTimeout,
+} from './statement-effects.js';
 
 describe('the command tag', () => {
   it.each(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD'])('%s leaves state behind', (tag) => {
-    expect(tagLeavesState(tag, undefined)).toBe(true);
-    expect(tagLeavesState(tag, '/* whatever */ text')).toBe(true);
+    expect(tagChangesSession(tag, undefined)).toBe(true);
+    expect(tagChangesSession(tag, '/* whatever */ text')).toBe(true);
   });
 
   it.each(['SELECT 1', 'INSERT 0 1', 'BEGIN', 'COMMIT', 'ROLLBACK', 'RESET', 'DISCARD ALL', 'UNLISTEN'])(
     '%s leaves none',
     (tag) => {
-      expect(tagLeavesState(tag, undefined)).toBe(false);
+      expect(tagChangesSession(tag, undefined)).toBe(false);
     },
   );
 
@@ -30,7 +31,7 @@ describe('the command tag', () => {
     "SET LOCAL app.tenant = 'a;b'; -- one",
     '/* one */ SET/**/LOCAL a.b = 1',
   ])('SET leaves none when all there is ends with the transaction: %s', (text) => {
-    expect(tagLeavesState('SET', text)).toBe(false);
+    expect(tagChangesSession('SET', text)).toBe(false);
   });
 
   it.each([
@@ -42,27 +43,24 @@ describe('the command tag', () => {
     "SET LOCAL a.b = 'x';;",
     String.raw`SET LOCAL a.b = '\', '; SET c.d = '2'`,
   ])('SET leaves some in any other shape: %s', (text) => {
-    expect(tagLeavesState('SET', text)).toBe(true);
+    expect(tagChangesSession('SET', text)).toBe(true);
   });
 
   it('a cursor outlives its transaction only WITH HOLD', () => {
-    expect(tagLeavesState('DECLARE CURSOR', 'DECLARE c CURSOR FOR SELECT 1')).toBe(false);
-    expect(tagLeavesState('DECLARE CURSOR', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1')).toBe(true);
-    expect(tagLeavesState('DECLARE CURSOR', undefined)).toBe(true);
+    expect(tagChangesSession('DECLARE CURSOR', 'DECLARE c CURSOR FOR SELECT 1')).toBe(false);
+    expect(tagChangesSession('DECLARE CURSOR', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1')).toBe(true);
+    expect(tagChangesSession('DECLARE CURSOR', undefined)).toBe(true);
   });
 
   it('tells when what was set after the dial is gone', () => {
     const tags = ['RESET', 'DISCARD ALL', 'DISCARD PLANS', 'SET'];
-    expect(tags.map(tagUndoesSetup)).toEqual([true, true, false, false]);
+    expect(tags.map(tagResetsSettings)).toEqual([true, true, false, false]);
   });
 
   it('tells when the server has forgotten its prepared statements', () => {
-    expect(['DISCARD ALL', 'DEALLOCATE ALL', 'DEALLOCATE', 'SELECT 1'].map(tagDropsStatements)).toEqual([
-      true,
-      true,
-      false,
-      false,
-    ]);
+    expect(
+      ['DISCARD ALL', 'DEALLOCATE ALL', 'DEALLOCATE', 'SELECT 1'].map(tagDropsPreparedStatements),
+    ).toEqual([true, true, false, false]);
   });
 });
 
@@ -88,7 +86,7 @@ describe('the text', () => {
     "UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'",
     'update pg_catalog."pg_settings" set setting = $1 where name = $2',
   ])('says that state is left: %s', (text) => {
-    expect(textLeavesState(text)).toBe(true);
+    expect(textChangesSession(text)).toBe(true);
   });
 
   it.each([
@@ -109,7 +107,7 @@ describe('the text', () => {
     'SELECT setting FROM pg_settings WHERE name = $1',
     "SELECT set_config('a.b', 'x', true) FROM pg_settings",
   ])('says that none is: %s', (text) => {
-    expect(textLeavesState(text)).toBe(false);
+    expect(textChangesSession(text)).toBe(false);
   });
 
   it.each([
@@ -124,7 +122,7 @@ describe('the text', () => {
     ['SET application_name = DEFAULT', false],
     [`SET application_name = '${"'".repeat(50_000)}`, false],
   ])('says whether the name is all that is set: %.60s', (text, expected) => {
-    expect(textRenamesOnly(text)).toBe(expected);
+    expect(onlySetsApplicationName(text)).toBe(expected);
   });
 
   it('knows a trace context by its shape', () => {
@@ -133,7 +131,22 @@ describe('the text', () => {
   });
 
   it('tells when the borrower sets a time limit of its own', () => {
-    expect(textSetsTimeLimit("SET LOCAL statement_timeout = '1h'")).toBe(true);
-    expect(textSetsTimeLimit('SELECT 1')).toBe(false);
+    expect(mentionsStatementTimeout("SET LOCAL statement_timeout = '1h'")).toBe(true);
+    expect(mentionsStatementTimeout('SELECT 1')).toBe(false);
+  });
+});
+
+describe('a script of many statements', () => {
+  const inserts = 'INSERT INTO notes (id, text) VALUES (1, $$a note$$);\n'.repeat(50_000);
+
+  it('is read in time that grows with its length alone: the event loop waits for it', () => {
+    // A pattern that reads on to the end from each INTO would block the process for minutes; it is ended and fails.
+    const read = { leavesState: textChangesSession, inserts };
+    expect(runInNewContext('leavesState(inserts)', read, { timeout: 10_000 })).toBe(false);
+  });
+
+  it('is seen to leave state by its last statement too, and a word before what is made is not one', () => {
+    expect(textChangesSession(`${inserts}CREATE TEMP TABLE t (id int)`)).toBe(true);
+    expect(textChangesSession('SELECT temp FROM readings; CREATE TABLE u (id int)')).toBe(false);
   });
 });

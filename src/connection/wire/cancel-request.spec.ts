@@ -8,7 +8,7 @@ import { TLSSocket } from 'node:tls';
 import { afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { createAuthority } from '../../../test/support/certificates.js';
 import type { CertificateAuthority, IssuedCertificate } from '../../../test/support/certificates.js';
-import { sendCancel } from './cancel.js';
+import { sendCancelRequest } from './cancel-request.js';
 
 /** CancelRequest of process 7 with the key 8. */
 const CANCEL = '00000010' + '04d2162e' + '00000007' + '00000008';
@@ -63,7 +63,7 @@ describe('a cancel', () => {
   it('goes to the server with the key of the connection, and is over when the server hangs up', async () => {
     const heard: string[] = [];
     const client = await listen((socket) => hear(socket, heard, () => socket.end()));
-    expect(await sendCancel(client, 60_000)).toBe(true);
+    expect(await sendCancelRequest(client, 60_000)).toBe(true);
     expect(heard).toEqual([CANCEL]);
   });
 
@@ -75,7 +75,7 @@ describe('a cancel', () => {
         (socket) => hear(socket, heard, () => socket.end()),
         join(folder, '.s.PGSQL.5432'),
       );
-      await sendCancel({ ...client, host: folder }, 60_000);
+      await sendCancelRequest({ ...client, host: folder }, 60_000);
       expect(heard).toEqual([CANCEL]);
     } finally {
       rmSync(folder, { recursive: true });
@@ -91,7 +91,7 @@ describe('a cancel', () => {
         encrypt(socket, encrypted);
       }),
     );
-    expect(await sendCancel({ ...client, ssl: { ca } }, 60_000)).toBe(true);
+    expect(await sendCancelRequest({ ...client, ssl: { ca } }, 60_000)).toBe(true);
     expect([plain, encrypted]).toEqual([[SSL_REQUEST], [CANCEL]]);
   });
 
@@ -105,7 +105,7 @@ describe('a cancel', () => {
       const connection = { stream: { remoteAddress: '127.0.0.1' } };
       const ssl = { ca, ...(servername && { servername }) };
       const dialled = { ...client, host: 'db.invalid', connection, ssl, sslNegotiation: 'direct' };
-      await sendCancel(dialled, 60_000);
+      await sendCancelRequest(dialled, 60_000);
       expect(heard).toEqual([CANCEL]);
       server!.close();
     }
@@ -126,12 +126,12 @@ describe('a cancel', () => {
       });
     };
     const connection = { stream: { remoteAddress: '127.0.0.2' } };
-    await sendCancel({ ...client, host: 'db.invalid', connection }, 60_000, own);
+    await sendCancelRequest({ ...client, host: 'db.invalid', connection }, 60_000, own);
     expect([heard, dialled]).toEqual([[CANCEL], ['db.invalid']]);
     const none = () => {
       throw new Error('no way');
     };
-    await sendCancel(client, 60_000, none);
+    await sendCancelRequest(client, 60_000, none);
     expect(heard).toHaveLength(1);
   });
 
@@ -139,14 +139,14 @@ describe('a cancel', () => {
     const heard: string[] = [];
     const client = await listen((socket) => hear(socket, heard, () => socket.end()));
     const connection = { stream: { remoteAddress: '127.0.0.2' } };
-    await sendCancel({ ...client, connection }, 60_000, { once: 'used' });
+    await sendCancelRequest({ ...client, connection }, 60_000, { once: 'used' });
     expect(heard).toEqual([CANCEL]);
   });
 
   it('begins with TLS when the connection has', async () => {
     const heard: string[] = [];
     const client = await listen((socket) => encrypt(socket, heard, { ALPNProtocols: ['postgresql'] }));
-    await sendCancel({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
+    await sendCancelRequest({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
     expect(heard).toEqual([CANCEL]);
   });
 
@@ -159,7 +159,7 @@ describe('a cancel', () => {
           socket.write(answer);
         });
       });
-      await sendCancel({ ...client, ssl: { ca } }, 60_000);
+      await sendCancelRequest({ ...client, ssl: { ca } }, 60_000);
       expect(heard).toEqual([SSL_REQUEST]);
     });
 
@@ -172,7 +172,7 @@ describe('a cancel', () => {
           encrypt(socket, heard, other);
         }),
       );
-      expect(await sendCancel({ ...client, ssl: { ca } }, 60_000)).toBe(true);
+      expect(await sendCancelRequest({ ...client, ssl: { ca } }, 60_000)).toBe(true);
       expect(heard).toEqual([]);
     });
 
@@ -184,21 +184,21 @@ describe('a cancel', () => {
           socket.on('data', (bytes) => heard.push(bytes.toString('hex')));
         }),
       );
-      expect(await sendCancel({ ...client, ssl: { ca } }, 60_000)).toBe(true);
+      expect(await sendCancelRequest({ ...client, ssl: { ca } }, 60_000)).toBe(true);
       expect(heard).toEqual([]);
     });
 
     it('where what speaks TLS does not confirm that it is PostgreSQL', async () => {
       const heard: string[] = [];
       const client = await listen((socket) => encrypt(socket, heard));
-      await sendCancel({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
+      await sendCancelRequest({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
       expect(heard).toEqual([]);
     });
 
     it('where nobody listens', async () => {
       const client = await listen(() => undefined);
       server!.close();
-      expect(await sendCancel(client, 60_000)).toBe(true);
+      expect(await sendCancelRequest(client, 60_000)).toBe(true);
     });
   });
 
@@ -207,13 +207,13 @@ describe('a cancel', () => {
     const client = await listen((socket) => {
       hungUp = once(socket.resume(), 'end');
     });
-    expect(await sendCancel(client, 20)).toBe(false);
+    expect(await sendCancelRequest(client, 20)).toBe(false);
     await hungUp;
   });
 
   it('may still arrive when the socket has failed behind it', async () => {
     const client = await listen((socket) => socket.once('data', () => socket.resetAndDestroy()));
-    expect(await sendCancel(client, 60_000)).toBe(false);
+    expect(await sendCancelRequest(client, 60_000)).toBe(false);
   });
 
   it('is over where the stream of the caller cannot connect', async () => {
@@ -223,7 +223,7 @@ describe('a cancel', () => {
         throw new Error('no way');
       },
     });
-    expect(await sendCancel(client, 60_000, () => socket)).toBe(true);
+    expect(await sendCancelRequest(client, 60_000, () => socket)).toBe(true);
     expect(socket.destroyed).toBe(true);
   });
 
@@ -234,7 +234,7 @@ describe('a cancel', () => {
       socket.end();
     });
     for (const key of [{ processID: null }, { processID: 0 }, { secretKey: null }, { secretKey: undefined }])
-      await sendCancel({ ...client, ...key }, 60_000);
+      await sendCancelRequest({ ...client, ...key }, 60_000);
     expect(dialled).toBe(0);
   });
 });

@@ -1,18 +1,4 @@
-/** Statements that the server runs in one transaction of their own; each can be sent again when that one has failed. */
-const REPEATABLE: ReadonlySet<string> = new Set([
-  'select',
-  'insert',
-  'update',
-  'delete',
-  'merge',
-  'values',
-  'table',
-  'with',
-]);
-
-/** Words after which INTO names the target of the statement, and not a table that SELECT makes. */
-const WITH_TARGET: ReadonlySet<string> = new Set(['insert', 'merge']);
-
+/** `quoted` is a string literal, a dollar-quoted string or a quoted identifier; `symbol` is any other single character. */
 export type SqlToken = 'word' | 'quoted' | 'symbol';
 
 const QUOTE = 0x27;
@@ -25,7 +11,7 @@ const STAR = 0x2a;
 const NEWLINE = 0x0a;
 const RETURN = 0x0d;
 
-/** The blanks of PostgreSQL's lexer: tab, newline, vertical tab, form feed, return, space. */
+/** The white space of PostgreSQL's lexer: tab, newline, vertical tab, form feed, carriage return, space. */
 function isBlank(code: number): boolean {
   return code === 0x20 || (code >= 0x09 && code <= RETURN);
 }
@@ -34,34 +20,41 @@ function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }
 
-/** Every character beyond ASCII is a letter for PostgreSQL. */
+/** PostgreSQL takes every character beyond ASCII for a letter. */
 function beginsWord(code: number): boolean {
   return (code >= 0x61 && code <= 0x7a) || (code >= 0x41 && code <= 0x5a) || code === 0x5f || code >= 0x80;
 }
 
 /**
- * Reads SQL token by token, as PostgreSQL's lexer does: literals, quoted identifiers, dollar quotes and nested comments
- * are one piece each. One pass: the time grows with the length of the text alone.
+ * Reads SQL token by token as PostgreSQL's lexer does: a literal, a quoted identifier, a dollar-quoted string and a nested
+ * comment are one piece each. One pass, in time that is linear in the length of the text.
  * See https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+ * @example
+ * const scanner = new SqlScanner(text);
+ * for (let token = scanner.next(); token; token = scanner.next()) visit(token, scanner.start, scanner.end);
  */
 export class SqlScanner {
-  /** Where the current token begins, and where the one after it is looked for. */
+  readonly text: string;
+  /** Where the current token begins. */
   start = 0;
+  /** Where the current token ends, and the search for the next one begins. */
   end = 0;
   /**
-   * Whether the server may read the text in another way: it ends inside a literal or a comment, or a backslash stands
-   * before a quote, which `standard_conforming_strings = off` and the continuation of an `E''` literal escape.
+   * Whether the server may read the text in another way. Either it ends inside a literal or a comment, or a backslash
+   * precedes a quote: it escapes the quote with `standard_conforming_strings = off`, and in the continuation of an `E''`.
    */
-  doubtful = false;
+  isAmbiguous = false;
 
-  constructor(readonly text: string) {}
+  constructor(text: string) {
+    this.text = text;
+  }
 
-  /** The current token, in lower case. */
+  /** The current token in lower case. */
   get word(): string {
     return this.text.slice(this.start, this.end).toLowerCase();
   }
 
-  /** The kind of the next token; undefined at the end. Comments and blanks are none. */
+  /** Goes to the next token, past white space and comments. Undefined at the end of the text. */
   next(): SqlToken | undefined {
     const { text } = this;
     const at = this.#skipBlanks();
@@ -76,7 +69,7 @@ export class SqlScanner {
     return 'symbol';
   }
 
-  /** Skips blanks and comments. */
+  /** Skips white space and comments. */
   #skipBlanks(): number {
     const { text } = this;
     let at = this.end;
@@ -104,7 +97,7 @@ export class SqlScanner {
         depth += 1;
       }
     }
-    this.doubtful = true;
+    this.isAmbiguous = true;
     return text.length;
   }
 
@@ -114,22 +107,22 @@ export class SqlScanner {
     for (let code = text.charCodeAt(at); beginsWord(code) || isDigit(code) || code === DOLLAR;)
       code = text.charCodeAt((at += 1));
     // E'…' is one token, in which a backslash escapes the quote.
-    const escapes = at === from + 1 && (first | 0x20) === 0x65 && text.charCodeAt(at) === QUOTE;
-    if (escapes) return this.#quoted(at + 1, QUOTE, true);
+    const hasEscapes = at === from + 1 && (first | 0x20) === 0x65 && text.charCodeAt(at) === QUOTE;
+    if (hasEscapes) return this.#quoted(at + 1, QUOTE, true);
     this.end = at;
     return 'word';
   }
 
-  /** Up to the closing quote; a doubled one is part of the text. */
-  #quoted(from: number, quote: number, escapes: boolean): SqlToken {
+  /** Ends at the closing quote; a doubled quote is part of the text. */
+  #quoted(from: number, quote: number, hasEscapes: boolean): SqlToken {
     const { text } = this;
     let at = from;
     for (; at < text.length; at += 1) {
       const code = text.charCodeAt(at);
-      if (escapes && code === BACKSLASH) at += 1;
+      if (hasEscapes && code === BACKSLASH) at += 1;
       else if (code === quote) {
-        if (!escapes && quote === QUOTE && at > from && text.charCodeAt(at - 1) === BACKSLASH)
-          this.doubtful = true;
+        if (!hasEscapes && quote === QUOTE && at > from && text.charCodeAt(at - 1) === BACKSLASH)
+          this.isAmbiguous = true;
         if (text.charCodeAt(at + 1) !== quote) {
           this.end = at + 1;
           return 'quoted';
@@ -137,12 +130,12 @@ export class SqlScanner {
         at += 1;
       }
     }
-    this.doubtful = true;
+    this.isAmbiguous = true;
     this.end = text.length;
     return 'quoted';
   }
 
-  /** `$tag$ … $tag$`, or the sign alone, before the number of a parameter too. */
+  /** `$tag$ … $tag$`; or the sign alone, as before the number of a parameter. */
   #dollar(from: number): SqlToken {
     const { text } = this;
     let at = from + 1;
@@ -155,7 +148,7 @@ export class SqlScanner {
     }
     const tag = text.slice(from, at + 1);
     const closing = text.indexOf(tag, at + 1);
-    if (closing < 0) this.doubtful = true;
+    if (closing < 0) this.isAmbiguous = true;
     this.end = closing < 0 ? text.length : closing + tag.length;
     return 'quoted';
   }
@@ -167,40 +160,4 @@ function lineEnd(text: string, from: number): number {
     if (code === NEWLINE || code === RETURN) return at;
   }
   return text.length;
-}
-
-/**
- * Whether a text is exactly one statement, and that one a query or DML: SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES,
- * TABLE or WITH. Such a statement, sent outside a transaction, has had no effect when the server ends its session before
- * CommandComplete. Not SELECT … INTO, which makes a table, and no utility statement: CALL and DO may commit inside. In
- * doubt it is none.
- */
-export function isSingleRepeatableStatement(text: string): boolean {
-  const scanner = new SqlScanner(text);
-  let token = scanner.next();
-  while (token === 'symbol' && text[scanner.start] === '(') token = scanner.next();
-  if (token !== 'word' || !REPEATABLE.has(scanner.word)) return false;
-  let previous = scanner.word;
-  let selects = previous === 'select';
-  let depth = 0;
-  let ended = false;
-  for (token = scanner.next(); token; token = scanner.next()) {
-    if (token === 'symbol' && text[scanner.start] === ';') {
-      ended = true;
-      continue;
-    }
-    // A second statement.
-    if (ended) return false;
-    if (token === 'symbol') {
-      const symbol = text[scanner.start];
-      if (symbol === '(') depth += 1;
-      else if (symbol === ')') depth -= 1;
-    }
-    const word = token === 'word' ? scanner.word : '';
-    if (word === 'select' && depth <= 0) selects = true;
-    // In the list of a SELECT, INSERT and MERGE are names: `SELECT 1 AS insert INTO t`.
-    if (word === 'into' && ((selects && depth <= 0) || !WITH_TARGET.has(previous))) return false;
-    previous = word;
-  }
-  return !scanner.doubtful;
 }

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { describe, expect, it } from '@jest/globals';
-import { assertDirect, beginTls } from './tls-start.js';
+import { assertDirectTls, verifyTlsStart, verifyFirstByte } from './handshake-checks.js';
 
 type Upgrade = (host: string | undefined, report: (error: Error) => void) => void;
 
@@ -22,7 +22,7 @@ function begin(settings: Settings, told: (error: Error) => void = () => undefine
     },
     ...settings,
   });
-  beginTls(wire, (error) => {
+  verifyTlsStart(wire, (error) => {
     refused.push(error);
     told(error);
   });
@@ -63,7 +63,7 @@ describe('where TLS begins', () => {
     const { refused, answered } = begin({ ssl: {}, stream }, (error) => heard.push(error.message));
     answered('SR');
     expect(heard).toEqual([
-      'Plain text came behind the promise of TLS; somebody in between may have sent it.',
+      'The server sent plain text after it had accepted TLS; something in between may have inserted it.',
       'pg has read it',
     ]);
     expect(refused[0]).toMatchObject({ code: 'TLS_TAMPERED', hint: expect.stringContaining('between') });
@@ -132,19 +132,56 @@ describe('where TLS begins', () => {
 describe('TLS that is to begin at once', () => {
   const refused = expect.objectContaining({
     code: 'TLS_DIRECT_REFUSED',
-    message: 'This version of pg cannot begin TLS directly.',
+    message: 'This version of pg cannot start TLS directly.',
     hint: expect.stringContaining('pg 8.23'),
   }) as unknown as Error;
   const wire = (sslNegotiation?: string) => ({ stream: {}, on: () => undefined, sslNegotiation });
 
   it('is refused by a version of pg that would ask in plain text first', () => {
-    expect(() => assertDirect('direct', wire())).toThrow(refused);
-    expect(() => assertDirect('direct', wire('postgres'))).toThrow(refused);
+    expect(() => assertDirectTls('direct', wire())).toThrow(refused);
+    expect(() => assertDirectTls('direct', wire('postgres'))).toThrow(refused);
   });
 
   it('is taken by one that can, and nothing else is demanded', () => {
-    assertDirect('direct', wire('direct'));
-    assertDirect('postgres', wire());
-    assertDirect(undefined, wire('postgres'));
+    assertDirectTls('direct', wire('direct'));
+    assertDirectTls('postgres', wire());
+    assertDirectTls(undefined, wire('postgres'));
+  });
+});
+
+function greeted(sent: Parameters<typeof verifyFirstByte>[1], ...answers: string[]): unknown[] {
+  const stream = new EventEmitter();
+  const heard: unknown[] = [];
+  stream.on('data', (bytes: Buffer) => heard.push(bytes.toString('latin1')));
+  verifyFirstByte(stream as never, sent, (error) => heard.push(error));
+  for (const answer of answers) stream.emit('data', Buffer.from(answer, 'latin1'));
+  return heard;
+}
+
+describe('what a server answers first', () => {
+  it.each([
+    ['startup', ['R', 'E', 'N', 'v']],
+    ['ssl', ['S', 'N', 'E']],
+  ] as const)('to %s is one of %j', (sent, firsts) => {
+    for (const first of firsts) expect(greeted(sent, `${first}...`)).toEqual([`${first}...`]);
+  });
+
+  it.each([
+    ['startup', ['HTTP/1.1 400 Bad Request', 'S', 'SSH-2.0', '\x16']],
+    ['ssl', ['HTTP/1.1 400 Bad Request', 'R', '\x15', '\x4a\x00\x00\x00\x0a8.4.0']],
+  ] as const)('to %s is not what other servers say, which pg is not to read', (sent, others) => {
+    for (const other of others)
+      expect(greeted(sent, other)).toEqual([
+        expect.objectContaining({
+          code: 'NOT_POSTGRESQL',
+          message: 'The server at this address is not PostgreSQL.',
+          hint: 'Correct host and port.',
+        }),
+        other,
+      ]);
+  });
+
+  it('is looked at once: what follows may begin with anything', () => {
+    expect(greeted('startup', 'R', 'T', 'Z')).toEqual(['R', 'T', 'Z']);
   });
 });

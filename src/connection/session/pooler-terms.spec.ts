@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import { Query } from 'pg';
-import { unnamed } from './session-terms.js';
+import { withoutStatementName } from './pooler-terms.js';
 
 describe('a statement whose name is taken off', () => {
   it('keeps all the rest, and the caller’s object as it was', () => {
     const given = { name: 'mine', text: 'SELECT $1', values: [1], rowMode: 'array' };
     const callback = () => undefined;
-    const [sent, then] = unnamed([given, callback]) as [typeof given, unknown];
+    const [sent, then] = withoutStatementName([given, callback]) as [typeof given, unknown];
     const { name, text, values, rowMode } = sent;
     expect({ name, text, values, rowMode }).toEqual({ ...given, name: undefined });
     expect(then).toBe(callback);
@@ -22,13 +22,13 @@ describe('a statement whose name is taken off', () => {
         return this.parts.join('$1');
       }
     }
-    const [sent] = unnamed([new Template(['SELECT ', '::int'])]) as [Template];
+    const [sent] = withoutStatementName([new Template(['SELECT ', '::int'])]) as [Template];
     expect(sent.text).toBe('SELECT $1::int');
     expect(sent.name).toBeUndefined();
   });
 
   it('may be changed on its way, by a tool that traces statements', () => {
-    const [sent] = unnamed([{ name: 'mine', text: 'SELECT 1' }]) as [{ name?: string }];
+    const [sent] = withoutStatementName([{ name: 'mine', text: 'SELECT 1' }]) as [{ name?: string }];
     expect(Object.keys({ ...sent })).toEqual(['name']);
     sent.name = 'theirs';
     expect(sent.name).toBe('theirs');
@@ -36,13 +36,13 @@ describe('a statement whose name is taken off', () => {
 
   it('may be a Query of pg, which has to stay the same object', () => {
     const query = new Query({ name: 'mine', text: 'SELECT 1' });
-    const [sent] = unnamed([query]);
+    const [sent] = withoutStatementName([query]);
     expect(sent).toBe(query);
     expect((query as unknown as { name?: string }).name).toBeUndefined();
   });
 
   it('is the same request where there is no name', () => {
     for (const request of [['SELECT 1', [1]], [{ text: 'SELECT 1' }], [null], [undefined], []])
-      expect(unnamed(request)).toBe(request);
+      expect(withoutStatementName(request)).toBe(request);
   });
 });
