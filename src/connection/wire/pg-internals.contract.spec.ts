@@ -65,8 +65,8 @@ describe(`pg ${version} has what it does not document and PgInternals uses:`, ()
     await Promise.all(queries);
   });
 
-  it('client._sentQueryQueue from pg 8.22 on, which holds the queries that were sent ahead', async () => {
-    if (minor < 22) return;
+  it('client._sentQueryQueue from pg 8.23 on, which holds the queries that were sent ahead', async () => {
+    if (minor < 23) return;
     rely('client._sentQueryQueue', Array.isArray(client._sentQueryQueue));
   });
 
