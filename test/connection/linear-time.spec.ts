@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { readEnvironment } from '../../src/config/environment/environment.js';
 import { isLocalHost, isThisMachine } from '../../src/config/url/local-host.js';
-import { loginMethods } from '../../src/config/url/require-auth.js';
+import { parseRequireAuth } from '../../src/config/url/require-auth.js';
 import { nearMiss } from '../../src/config/problems/near-miss.js';
 import { neonHost } from '../../src/config/url/neon.js';
 import { readPem } from '../../src/config/tls/pem.js';
@@ -137,7 +137,7 @@ const READERS: Record<string, (text: string) => unknown> = {
   'the host of a URL': (text) => parseDatabaseUrl(`postgres://u:p@${text}/db`),
   'the parameters of a URL': (text) => parseDatabaseUrl(`postgres://u:p@h/db?a=${text}`),
   'a host': (text) => [hostName(text), neonHost(text), isLocalHost(text), isThisMachine(text)],
-  'the methods of a login': (text) => loginMethods(text, []),
+  'the methods of a login': (text) => parseRequireAuth(text, []),
   'PEM text': (text) => readPem(`-----BEGIN ${text}`, 'key'),
   'the name of an option': (text) => nearMiss(text, ['size', 'maxOverflow']),
   'what a value looks like': shapeOf,
