@@ -13,7 +13,7 @@ import { spaced } from '../src/config/problems/value-shape.js';
 
 /** Documents and the tables in them, by the name in their markers: `<!-- settings: variables -->`. */
 export const TABLES: Readonly<Record<string, Readonly<Record<string, () => string>>>> = {
-  'README.md': { essential: essentialTable, profiles: profileTable },
+  'README.md': { essential: essentialTable },
   'docs/configuration.md': {
     variables: variableTable,
     'in code only': codeTable,

@@ -3,7 +3,7 @@ import { parseArgs } from 'node:util';
 import { readEnvironment, processEnvironment } from '../config/environment/environment.js';
 import { resolveDatabaseOptions } from '../config/resolve.js';
 import { fileProblem } from '../config/environment/text-file.js';
-import { redact } from '../database.errors.js';
+import { redact } from '../text/masking.js';
 import { examine } from './doctor.js';
 import { EXIT } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { isSocket } from '../config/url/local-host.js';
-import { bounded } from '../connection/bounded.js';
+import { withTimeout } from '../connection/deadline.js';
 import { Connection } from '../connection/connection.js';
 import { watchConnect } from '../connection/wire/connect-stages.js';
 import type { ConnectStage, TlsFacts } from '../connection/wire/connect-stages.js';
@@ -11,7 +11,8 @@ import { connectFailure } from '../data-source/logging/connect-failure.js';
 import { PoolerDetector } from '../data-source/pooler/pooler-detector.js';
 import { askServer } from '../data-source/startup/server-facts.js';
 import type { ServerFacts } from '../data-source/startup/server-facts.js';
-import { ConnectionError, DatabaseConfigError } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
+import { ConnectionError } from '../errors/connection.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { EXIT, EXIT_CODE_OF } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
@@ -228,7 +229,7 @@ async function question(
 /** Within the limit of the dial: a statement may be allowed to take for ever, and the network may freeze after the login. */
 function answered<T>(asked: Promise<T>, { timeouts: { connectMs } }: ResolvedDatabaseOptions): Promise<T> {
   const late = () => new ConnectionError(`no answer within ${connectMs} ms`, { code: 'CONNECTION_SILENT' });
-  return bounded(asked, connectMs, late);
+  return withTimeout(asked, connectMs, late);
 }
 
 function describeFacts(

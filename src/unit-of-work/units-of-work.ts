@@ -15,7 +15,7 @@ import { Observable } from 'rxjs';
 import type { DataSource } from 'typeorm';
 import { ManagedDataSource } from '../data-source/managed-data-source.js';
 import { runInUnit, trackTransactions } from '../data-source/unit-of-work.context.js';
-import { DatabaseError } from '../database.errors.js';
+import { DatabaseError } from '../errors/database.error.js';
 import { ForeignUnitOfWork } from './foreign-unit-of-work.js';
 import type { RequestUnit } from './foreign-unit-of-work.js';
 import { isHttp, messageOf, nameOf, responseOf } from './http/http-request.js';

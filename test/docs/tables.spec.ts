@@ -1,12 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { describe, expect, it } from '@jest/globals';
 import { EXIT } from '../../src/cli/exit-codes.js';
 import { POSTGRES_LIMITS } from '../../src/config/settings/settings.js';
 import { readEnvironment } from '../../src/config/environment/environment.js';
 import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
-import * as errors from '../../src/database.errors.js';
-import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
+import * as configErrors from '../../src/errors/config.errors.js';
+import * as connectionErrors from '../../src/errors/connection.errors.js';
+import * as poolErrors from '../../src/errors/pool.errors.js';
+import { blocksOf, codesIn, tableOf } from './markdown.js';
 import { TABLES_OF_CODES } from './tables-of-codes.js';
 
 const CONFIGURATION = 'docs/configuration.md';
@@ -51,8 +54,8 @@ describe('A parameter of the URL', () => {
   });
 });
 
-it('an error of the settings reads as the README shows it', () => {
-  const shown = blocksOf('README.md', 'text').find(({ text }) => text.startsWith('The database settings'));
+it('an error of the settings reads as docs/configuration.md shows it', () => {
+  const shown = blocksOf(CONFIGURATION, 'text').find(({ text }) => text.startsWith('The database settings'));
   const env = { DB_URL: 'postgres://me@localhost/app', DB_POOL_SIZE: '0', DB_POOL_TIMEOUT: '30 parsecs' };
   expect(() => readEnvironment(env)).toThrow(shown!.text);
 });
@@ -90,6 +93,7 @@ describe('the tables of errors', () => {
 
   it('hold every class but those that are only parents', () => {
     const parents = ['DatabaseError', 'ConnectionError', 'PoolError'];
+    const errors = { ...configErrors, ...connectionErrors, ...poolErrors };
     const classes = Object.entries(errors)
       .filter(
         ([name, value]) => typeof value === 'function' && /Error$/.test(name) && !parents.includes(name),
@@ -117,8 +121,15 @@ describe('the tables of errors', () => {
   });
 });
 
-it('the README counts the symptoms that the troubleshooting page explains', () => {
-  const prose = proseOf(TROUBLESHOOTING);
-  for (const [symptom] of tableOf('README.md', 'symptom', 'first look'))
-    for (const shown of codesIn(symptom!)) expect(prose).toContain(shown);
+it('the table of layers in CONTRIBUTING.md is that of the rules', () => {
+  const { layers } = createRequire(import.meta.url)('../../scripts/layers.cjs') as {
+    layers: readonly { level: number; paths: readonly string[]; content: string }[];
+  };
+  expect(tableOf('CONTRIBUTING.md', 'layer', 'paths', 'content')).toEqual(
+    layers.map(({ level, paths, content }) => [
+      String(level),
+      paths.map((path) => `\`${path}\``).join(', '),
+      content,
+    ]),
+  );
 });

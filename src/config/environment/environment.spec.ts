@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConfigModule } from '@nestjs/config';
 import type { ConfigType } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
-import { DatabaseConfigError } from '../../database.errors.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../../database.options.js';
 import { databaseConfig, readEnvironment } from './environment.js';
 import type { Environment } from './environment.js';

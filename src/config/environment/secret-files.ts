@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { PasswordError } from '../../database.errors.js';
+import { PasswordError } from '../../errors/connection.errors.js';
 import type { PasswordFunction } from '../../database.options.js';
 import { fileProblem, readTextFile, shownPath } from './text-file.js';
 import { parseDatabaseUrl } from '../url/database-url.js';

@@ -1,4 +1,5 @@
-import { PasswordError, plainCause } from '../../database.errors.js';
+import { PasswordError } from '../../errors/connection.errors.js';
+import { plainCause } from '../../errors/plain-cause.js';
 import type { IssuedPassword, PasswordFunction, PasswordSource } from '../../database.options.js';
 import { kindOf } from '../problems/value-shape.js';
 

@@ -1,6 +1,7 @@
+import { errorParagraph } from '../../errors/error-paragraph.js';
 import { QueryFailedError } from 'typeorm';
-import { paragraphOf, shortSql } from '../../database.errors.js';
-import { callSite, standAt, withoutStack } from '../../text/call-site.js';
+import { shortSql } from '../../text/masking.js';
+import { callSite, setStackFrom, withoutStack } from '../../text/call-site.js';
 
 /** What the server says about a failure beside its message. */
 const SAID = ['detail', 'where', 'table', 'column', 'constraint'] as const;
@@ -18,7 +19,7 @@ export function failedQuery(
   showParameters: boolean,
 ): QueryFailedError {
   const error = withoutStack(() => new QueryFailedError(query, parameters, driverError as Error));
-  standAt(error, callSite(failedQuery));
+  setStackFrom(error, callSite(failedQuery));
   Object.defineProperty(error, 'driverError', { enumerable: false });
   if (!showParameters) Object.defineProperty(error, 'parameters', { enumerable: false });
   Object.defineProperty(error, Symbol.for('nodejs.util.inspect.custom'), { value: inspectFailedQuery });
@@ -36,5 +37,5 @@ function inspectFailedQuery(
     if (this[key] !== undefined) shown[key] = key === 'query' ? shortSql(this.query) : this[key];
   if (Object.keys(this).includes('parameters') && this.parameters) shown.parameters = this.parameters;
   const bare = Object.create(null, { stack: { get: () => this.stack } }) as Error;
-  return paragraphOf(bare, shown, options, inspect);
+  return errorParagraph(bare, shown, options, inspect);
 }

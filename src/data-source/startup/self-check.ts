@@ -93,9 +93,7 @@ export function describeMissing(
     .filter(({ keptBy }) => keptBy === undefined)
     .map(({ name, wanted, found }) => {
       const limit = optionOf(name);
-      const setting = limit
-        ? `${limit} (${(SETTINGS[limit] as Setting).variable})`
-        : `session.${name}`;
+      const setting = limit ? `${limit} (${(SETTINGS[limit] as Setting).variable})` : `session.${name}`;
       // What a setting of an app holds is its own business.
       const is = limit ? `; the server has ${found ?? 'none'}` : '';
       const hint = isSessionShared
