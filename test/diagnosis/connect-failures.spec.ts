@@ -110,7 +110,7 @@ describe('a start says why it failed, where, and what helps:', () => {
     const answer = execFileSync('unshare', [
       ...namespace,
       process.execPath,
-      'test/diagnosis/dial-nowhere.mjs',
+      'test/diagnosis/connect-nowhere.mjs',
     ]);
     expect(JSON.parse(answer.toString())).toMatchObject({ code: 'HOST_UNREACHABLE', cause: 'ENETUNREACH' });
   });
