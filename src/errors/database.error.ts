@@ -1,4 +1,4 @@
-import { callSite, standAt } from '../text/call-site.js';
+import { callSite, setStackFrom } from '../text/call-site.js';
 import { errorParagraph } from './error-paragraph.js';
 import type { Inspect } from './error-paragraph.js';
 
@@ -59,7 +59,7 @@ export class DatabaseError extends Error {
     Error.stackTraceLimit = limit;
     this.name = new.target.name;
     // With a limit of 0 the caller sets a stack itself.
-    if (limit > 0) standAt(this, callSite(new.target));
+    if (limit > 0) setStackFrom(this, callSite(new.target));
     this.code = options.code;
     // Only where known: an error is printed with all its enumerable properties.
     if (options.hint !== undefined) this.hint = options.hint;

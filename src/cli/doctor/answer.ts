@@ -1,4 +1,4 @@
-import { bounded } from '../../connection/bounded.js';
+import { withTimeout } from '../../connection/deadline.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { ConnectionError } from '../../errors/connection.errors.js';
 
@@ -8,7 +8,7 @@ import { ConnectionError } from '../../errors/connection.errors.js';
  */
 export function answerOf<T>(answer: Promise<T>, { timeouts }: ResolvedDatabaseOptions): Promise<T> {
   const { connectMs } = timeouts;
-  return bounded(
+  return withTimeout(
     answer,
     connectMs,
     () => new ConnectionError(`no answer within ${connectMs} ms`, { code: 'CONNECTION_SILENT' }),

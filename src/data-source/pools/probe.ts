@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { bounded } from '../../connection/bounded.js';
+import { withTimeout } from '../../connection/deadline.js';
 import { Connection } from '../../connection/connection.js';
 import { DatabaseError } from '../../errors/database.error.js';
 import { PoolAcquireTimeoutError } from '../../errors/pool.errors.js';
@@ -137,7 +137,7 @@ function left(deadline: number): number {
 
 /** When the deadline wins, the promise's own failure comes later and belongs to nobody. */
 function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  return bounded(promise, left(deadline), late);
+  return withTimeout(promise, left(deadline), late);
 }
 
 function late(cause?: unknown): Error {

@@ -1,7 +1,7 @@
-import { QueryFailedError } from 'typeorm';
 import { errorParagraph } from '../../errors/error-paragraph.js';
+import { QueryFailedError } from 'typeorm';
 import { shortSql } from '../../text/masking.js';
-import { callSite, standAt, withoutStack } from '../../text/call-site.js';
+import { callSite, setStackFrom, withoutStack } from '../../text/call-site.js';
 
 /** What the server says about a failure beside its message. */
 const SAID = ['detail', 'where', 'table', 'column', 'constraint'] as const;
@@ -19,7 +19,7 @@ export function failedQuery(
   showParameters: boolean,
 ): QueryFailedError {
   const error = withoutStack(() => new QueryFailedError(query, parameters, driverError as Error));
-  standAt(error, callSite(failedQuery));
+  setStackFrom(error, callSite(failedQuery));
   Object.defineProperty(error, 'driverError', { enumerable: false });
   if (!showParameters) Object.defineProperty(error, 'parameters', { enumerable: false });
   Object.defineProperty(error, Symbol.for('nodejs.util.inspect.custom'), { value: inspectFailedQuery });

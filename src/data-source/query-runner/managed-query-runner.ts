@@ -9,16 +9,16 @@ import { QueryResult } from 'typeorm/query-runner/QueryResult.js';
 import type { Submittable } from 'pg';
 import type { Connection } from '../../connection/connection.js';
 import { isInterrupt } from '../../connection/wire/disconnect.js';
-import { isSingleRepeatableStatement } from '../../connection/statements/sql-text.js';
-import { DatabaseError } from '../../errors/database.error.js';
-import { noteHttpErrors } from '../../errors/http-errors.js';
+import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
 import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.errors.js';
+import { noteHttpErrors } from '../../errors/http-errors.js';
+import { DatabaseError } from '../../errors/database.error.js';
 import type { EchoSettings } from '../../database.options.js';
 import { diagnose } from '../../diagnosis/diagnose.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { captureCallSite } from '../../pool/leases/lease.js';
 import type { Caller } from '../../pool/leases/lease.js';
-import { framesOf } from '../../text/call-site.js';
+import { callSiteFrames } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
 import { statementText } from '../logging/database.logger.js';
 import type { DatabaseLoggers } from '../logging/database.logger.js';
@@ -817,7 +817,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const error = new QueryRunnerAlreadyReleasedError();
     const by = this.borrowerName ? ` (of ${this.borrowerName})` : '';
     const where = this.releasedAt
-      ? `It was released\n${framesOf(this.releasedAt) ?? ''}`
+      ? `It was released\n${callSiteFrames(this.releasedAt) ?? ''}`
       : 'With leak detection on (DB_LEAK_THRESHOLD) this error says where.';
     error.message = `Query runner already released${by}. Cannot run queries anymore. ${where}`;
     return error;

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Connection } from '../../connection/connection.js';
-import { OWN_SESSION } from '../../connection/session/session-terms.js';
+import { NO_POOLER } from '../../connection/session/pooler-terms.js';
 import { DatabaseConnectionError } from '../../errors/connection.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { connectionOptions } from '../pools/data-source.pool.js';
@@ -130,11 +130,11 @@ async function connect(
 ): Promise<Connection> {
   const { retries, initialDelayMs, maxDelayMs } = settings.connectRetry;
   for (let attempt = 0; ;) {
-    const { namedStatements, isSessionShared } = plan;
+    const { allowsNamedStatements, isSessionShared } = plan;
     const connection = new Connection({
       ...connectionOptions(settings),
       ...plan.connectOptions(),
-      terms: { ...OWN_SESSION, namedStatements, isSessionShared },
+      poolerTerms: { ...NO_POOLER, allowsNamedStatements, isSessionShared },
     });
     connection.on('error', () => undefined);
     try {

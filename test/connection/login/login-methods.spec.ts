@@ -139,7 +139,7 @@ describe('require_auth', () => {
     ['scram-sha-256', 'password', /asks for a login by password/],
     ['!password', 'password', /asks for a login by password/],
     ['md5', 'scram-sha-256', /asks for a login by scram-sha-256/],
-    ['scram-sha-256', 'trust', /lets us in without a login/],
+    ['scram-sha-256', 'trust', /requires no login/],
     ['gss', 'scram-sha-256', /asks for a login by scram-sha-256/],
   ])(
     '%s refuses a server that asks by %s, before it hears the password',
