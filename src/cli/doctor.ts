@@ -4,13 +4,13 @@ import { bounded } from '../connection/bounded.js';
 import { Connection } from '../connection/connection.js';
 import { watchConnect } from '../connection/wire/connect-stages.js';
 import type { ConnectStage, TlsFacts } from '../connection/wire/connect-stages.js';
-import { connectionsLeft, mayOpen } from '../data-source/startup/budget.js';
+import { availableConnections, maxConnectionsOf } from '../data-source/startup/budget.js';
 import { connectionOptions } from '../data-source/pools/data-source.pool.js';
 import { budgetOf, describePooler, settingsInForce } from '../data-source/startup/describe-start.js';
-import { explain } from '../data-source/logging/explain.js';
+import { describeConnectFailure } from '../data-source/logging/connect-failure.js';
 import { PoolerDetector } from '../data-source/pooler/pooler-detector.js';
-import { askServer } from '../data-source/startup/server-facts.js';
-import type { ServerFacts } from '../data-source/startup/server-facts.js';
+import { queryServerInfo } from '../data-source/startup/server-info.js';
+import type { ServerInfo } from '../data-source/startup/server-info.js';
 import { ConnectionError, DatabaseConfigError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { EXIT, exitCodeOf } from './exit-codes.js';
@@ -97,7 +97,7 @@ class Examination {
   }
 
   failBy(name: CheckName, error: unknown, settings: ResolvedDatabaseOptions): ExitCode {
-    const { code, reason, hint } = explain(error, settings);
+    const { code, reason, hint } = describeConnectFailure(error, settings);
     this.fail(name, reason, { code, hint });
     return exitCodeOf(code);
   }
@@ -147,13 +147,13 @@ async function dial(
     });
     try {
       await connection.connect();
-      await answered(plan.setUp(connection), settings);
+      await answered(plan.applySessionSettings(connection), settings);
       connection.finishSetup();
       examination.pass('login', { summary: `as "${settings.server.username}"` });
       return connection;
     } catch (error) {
       connection.destroy();
-      if (!plan.onConnectFailed(error)) return examination.failBy(stages[0]!, error, settings);
+      if (!plan.observeRefusal(error)) return examination.failBy(stages[0]!, error, settings);
     }
   }
 }
@@ -194,15 +194,17 @@ async function question(
 ): Promise<void> {
   examination.next = 'server';
   const unknown: string[] = [];
-  const asked = askServer(connection, settings, (reason) => unknown.push(reason));
+  const asked = queryServerInfo(connection, settings, (reason) => unknown.push(reason));
   const facts = await answered(asked, settings);
-  plan.onStarted(facts);
+  plan.observeServer(facts);
   examination.pass('server', describeFacts(facts, settings, plan, unknown));
 
   examination.next = 'settings in force';
   const { checks, warnings } = settingsInForce(settings, facts, plan);
-  const kept = checks.map(({ name, found, keptBy }) =>
-    keptBy === 'server' ? `${name} ${found}` : `${name} ${keptBy ? 'by the client' : 'not in force'}`,
+  const kept = checks.map(({ name, actual, enforcedBy }) =>
+    enforcedBy === 'server'
+      ? `${name} ${actual}`
+      : `${name} ${enforcedBy ? 'by the client' : 'not in force'}`,
   );
   examination.pass('settings in force', {
     summary: kept.join(', ') || 'none to be checked',
@@ -232,14 +234,14 @@ function answered<T>(asked: Promise<T>, { timeouts: { connectMs } }: ResolvedDat
 }
 
 function describeFacts(
-  facts: ServerFacts,
+  facts: ServerInfo,
   settings: ResolvedDatabaseOptions,
   plan: PoolerDetector,
   unknown: readonly string[],
 ): Found {
   const { budget, version, standby } = facts;
-  const wanted = mayOpen(settings);
-  const left = budget && connectionsLeft(budget);
+  const wanted = maxConnectionsOf(settings);
+  const left = budget && availableConnections(budget);
   const room = budget
     ? `, max_connections ${budget.maxConnections}: ${budget.others} in use by others, ${left} left; this app may open ${wanted}`
     : '';

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
-import { managed } from '../data-source/managed-data-source.js';
+import { requireManagedDataSource } from '../data-source/managed-data-source.js';
 import { leakWarnings, poolStats } from '../data-source/pools/pool-stats.js';
 import type { LeakWarning, PoolStats } from '../data-source/pools/pool-stats.js';
 import { probe } from '../data-source/pools/probe.js';
@@ -55,12 +55,12 @@ export class DatabaseMonitor {
    * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that this module did not make
    */
   poolStats(name?: string): PoolStats {
-    return poolStats(managed(this.#dataSource(name))) as PoolStats;
+    return poolStats(requireManagedDataSource(this.#dataSource(name))) as PoolStats;
   }
 
   /** Warnings when more than 80 % of `pool.size` are in use, and when overflow has been for a minute. */
   connectionLeaks(name?: string): LeakWarning[] {
-    return leakWarnings(managed(this.#dataSource(name)));
+    return leakWarnings(requireManagedDataSource(this.#dataSource(name)));
   }
 
   /** The settings in force, with the origin of each. No secret in it. */
@@ -79,7 +79,7 @@ export class DatabaseMonitor {
       typeorm,
       startupOptions,
       ...shown
-    } = managed(this.#dataSource(name)).settings;
+    } = requireManagedDataSource(this.#dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,

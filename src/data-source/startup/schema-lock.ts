@@ -7,7 +7,7 @@ import { DatabaseConnectionError } from '../../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { connectionOptions } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { explain } from '../logging/explain.js';
+import { describeConnectFailure } from '../logging/connect-failure.js';
 import { directSettings } from '../pooler/direct-connection.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 
@@ -53,7 +53,7 @@ const current = new AsyncLocalStorage<Holding>();
 export interface SchemaLockOptions {
   readonly settings: ResolvedDatabaseOptions;
   /** What the start has learned of a pooler in between. */
-  readonly plan: PoolerDetector;
+  readonly pooler: PoolerDetector;
   readonly logger: DatabaseLogger;
   /** `current_database()`: other names lead to the same one by way of a pooler. */
   readonly database: string;
@@ -90,7 +90,7 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   const { logger, database, check } = options;
   const { direct } = options.settings;
   const settings = direct ? directSettings(options.settings, direct) : options.settings;
-  const plan = direct ? new PoolerDetector(settings) : options.plan;
+  const plan = direct ? new PoolerDetector(settings) : options.pooler;
   const connection = await connect(settings, plan, options);
   const close = () => connection.close().catch(() => connection.destroy());
   const kind = plan.isSessionShared ? OF_TRANSACTION : OF_SESSION;
@@ -142,8 +142,8 @@ async function connect(
       return connection;
     } catch (error) {
       connection.destroy();
-      if (plan.onConnectFailed(error)) continue;
-      const { code, hint, transient, target, reason } = explain(error, settings);
+      if (plan.observeRefusal(error)) continue;
+      const { code, hint, transient, target, reason } = describeConnectFailure(error, settings);
       const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${reason}. ${hint}`;
       if (!transient || attempt >= retries)
         throw new DatabaseConnectionError(message, {

@@ -5,7 +5,7 @@ import type { Diagnosis } from '../../diagnosis/diagnose.js';
 import { oneLine, redact } from '../../text/masking.js';
 
 /** A failure to connect, told by host and database; no secret in it. */
-export interface Explanation extends Diagnosis {
+export interface ConnectFailure extends Diagnosis {
   /** `database "orders" at db.internal:5432 as "app"` */
   readonly target: string;
   /** What happened, with the words of the server or the socket. */
@@ -13,7 +13,7 @@ export interface Explanation extends Diagnosis {
 }
 
 /** Why a connection could not be opened, and what helps. */
-export function explain(error: unknown, { server }: ResolvedDatabaseOptions): Explanation {
+export function describeConnectFailure(error: unknown, { server }: ResolvedDatabaseOptions): ConnectFailure {
   const diagnosis = diagnose(error, { localHost: isLocalHost(server.host), connecting: true });
   const { message } = error as { message?: unknown };
   // OpenSSL ends its messages with a new line.

@@ -4,9 +4,9 @@ import type { Connection } from '../../connection/connection.js';
 import type { DrainReport } from '../../pool/drain.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
-import { DataSourcePool } from './data-source.pool.js';
+import { DataSourcePool } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { explain } from '../logging/explain.js';
+import { describeConnectFailure } from '../logging/connect-failure.js';
 
 /** A replica that could not be reached is left alone for this long. */
 const RETRY_AFTER_MS = 3_000;
@@ -67,9 +67,9 @@ export class ReplicaPool extends DataSourcePool {
     return super.drain(options);
   }
 
-  protected override connectFailed(error: Error): void {
+  protected override onConnectFailed(error: Error): void {
     // It serves with the connections that it has.
-    const { code, target, reason } = explain(error, this.#settings);
+    const { code, target, reason } = describeConnectFailure(error, this.#settings);
     if (code === 'TOO_MANY_CONNECTIONS' && this.totalCount > 0) return;
     this.#retryAt = performance.now() + RETRY_AFTER_MS;
     if (this.#outage.aborted) return;
@@ -99,16 +99,6 @@ export class ReplicaPool extends DataSourcePool {
       this.#retrying = undefined;
     }
   }
-}
-
-/** A replica at random, as TypeORM chooses; undefined when all are away. */
-export function availableReplica(replicas: readonly ReplicaPool[]): ReplicaPool | undefined {
-  const first = Math.floor(Math.random() * replicas.length);
-  for (let offset = 0; offset < replicas.length; offset++) {
-    const replica = replicas[(first + offset) % replicas.length]!;
-    if (replica.isAvailable()) return replica;
-  }
-  return undefined;
 }
 
 /** Whether the wait ended because the replica cannot be reached, and not because the caller gave up. */

@@ -3,9 +3,9 @@ import { DatabaseConfigError, DatabaseConnectionError, PoolError } from '../../d
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
-import { explain } from '../logging/explain.js';
-import { askServer } from './server-facts.js';
-import type { ServerFacts } from './server-facts.js';
+import { describeConnectFailure } from '../logging/connect-failure.js';
+import { queryServerInfo } from './server-info.js';
+import type { ServerInfo } from './server-info.js';
 
 /**
  * Connects and asks, and does so again while the failure is one that passes.
@@ -18,7 +18,7 @@ export async function connectWithRetry(
   logger: DatabaseLogger,
   retries: number,
   signal: AbortSignal,
-): Promise<ServerFacts> {
+): Promise<ServerInfo> {
   if (options.missingServer)
     throw new DatabaseConfigError([options.missingServer], { dataSource: options.name });
   const { initialDelayMs, maxDelayMs } = options.connectRetry;
@@ -43,10 +43,10 @@ async function ask(
   pool: DataSourcePool,
   options: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
-): Promise<ServerFacts> {
+): Promise<ServerInfo> {
   const connection = await pool.acquire({ borrower: 'start', failFast: true });
   try {
-    const facts = await askServer(connection, options, (reason) => logger.debug(reason));
+    const facts = await queryServerInfo(connection, options, (reason) => logger.debug(reason));
     connection.release();
     return facts;
   } catch (error) {
@@ -60,7 +60,7 @@ function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
   // and what `@nestjs/typeorm` hands to `toRetry`.
   let cause = error;
   while (cause instanceof PoolError && cause.cause !== undefined) cause = cause.cause;
-  const { code, hint, transient, target, reason } = explain(cause, options);
+  const { code, hint, transient, target, reason } = describeConnectFailure(cause, options);
   return {
     cause,
     transient,
