@@ -1,6 +1,6 @@
 import type { LeaseInfo, PoolSnapshot } from './database.snapshot.js';
 import { redact, shortSql } from './text/masking.js';
-import { callSite, standAt, userFramesOf } from './text/call-site.js';
+import { callSite, setStackFrom, userFramesOf } from './text/call-site.js';
 
 export { maskedSql, redact, shortSql } from './text/masking.js';
 
@@ -63,7 +63,7 @@ export class DatabaseError extends Error {
     Error.stackTraceLimit = limit;
     this.name = new.target.name;
     // Without a limit the stack is that of another place, which the maker of the error knows.
-    if (limit > 0) standAt(this, callSite(new.target));
+    if (limit > 0) setStackFrom(this, callSite(new.target));
     this.code = options.code;
     // Only what is known, since all of it is printed with the error.
     if (options.hint !== undefined) this.hint = options.hint;

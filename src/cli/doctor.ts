@@ -1,19 +1,19 @@
 import { isIP } from 'node:net';
 import { isSocket } from '../config/url/local-host.js';
-import { bounded } from '../connection/bounded.js';
+import { withTimeout } from '../connection/deadline.js';
 import { Connection } from '../connection/connection.js';
 import { watchConnect } from '../connection/wire/connect-stages.js';
 import type { ConnectStage, TlsFacts } from '../connection/wire/connect-stages.js';
 import { availableConnections, maxConnectionsOf } from '../data-source/startup/budget.js';
 import { connectionOptions } from '../data-source/pools/data-source.pool.js';
 import { budgetOf, describePooler, settingsInForce } from '../data-source/startup/describe-start.js';
-import { describeConnectFailure } from '../data-source/logging/connect-failure.js';
+import { connectFailure } from '../data-source/logging/connect-failure.js';
 import { PoolerDetector } from '../data-source/pooler/pooler-detector.js';
 import { queryServerInfo } from '../data-source/startup/server-info.js';
 import type { ServerInfo } from '../data-source/startup/server-info.js';
 import { ConnectionError, DatabaseConfigError } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
-import { EXIT, exitCodeOf } from './exit-codes.js';
+import { EXIT, EXIT_CODE_OF } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
 import type { Check, CheckName } from './report.js';
 
@@ -97,9 +97,9 @@ class Examination {
   }
 
   failBy(name: CheckName, error: unknown, settings: ResolvedDatabaseOptions): ExitCode {
-    const { code, reason, hint } = describeConnectFailure(error, settings);
-    this.fail(name, reason, { code, hint });
-    return exitCodeOf(code);
+    const { code, category, summary, hint } = connectFailure(error, settings);
+    this.fail(name, summary, { code, hint });
+    return EXIT_CODE_OF[category];
   }
 
   #lap(): number {
@@ -230,7 +230,7 @@ async function question(
 /** Within the limit of the dial: a statement may be allowed to take for ever, and the network may freeze after the login. */
 function answered<T>(asked: Promise<T>, { timeouts: { connectMs } }: ResolvedDatabaseOptions): Promise<T> {
   const late = () => new ConnectionError(`no answer within ${connectMs} ms`, { code: 'CONNECTION_SILENT' });
-  return bounded(asked, connectMs, late);
+  return withTimeout(asked, connectMs, late);
 }
 
 function describeFacts(

@@ -186,7 +186,7 @@ describe('the server', () => {
       expect.stringMatching(/allowed are true, false and \{ mode: … \}, one of disable, require/),
     ]);
     expect(problemsOf({ url: URL, dataSourceFactory: () => undefined })).toEqual([
-      expect.stringMatching(/^dataSourceFactory: is not supported; this module makes the data source/),
+      expect.stringMatching(/^dataSourceFactory: is not supported; this module creates the data source/),
     ]);
   });
 
@@ -258,7 +258,7 @@ describe('the server', () => {
   });
 
   it('a URL in the host is refused without being shown', () => {
-    expect(problemsOf({ host: URL })).toEqual([expect.stringMatching(/^host: .*a URL belongs into url/)]);
+    expect(problemsOf({ host: URL })).toEqual([expect.stringMatching(/^host: .*give a URL as url/)]);
   });
 });
 
@@ -310,7 +310,7 @@ describe('bad options', () => {
       /^ssl\.rejectUnauthorised: is not a setting; did you mean ssl\.rejectUnauthorized/,
     ],
     [{ ssl: { rejectUnauthorized: 'false' } }, /^ssl\.rejectUnauthorized: "false" is not true or false/],
-    [{ ssl: { host: 'x', mode: 'require' } }, /^ssl\.host: is not a matter of TLS/],
+    [{ ssl: { host: 'x', mode: 'require' } }, /^ssl\.host: is not an option of TLS/],
     [{ ssl: { mode: 'prefer' } }, /^ssl\.mode: "prefer" is not one of/],
     [{ ssl: 'require' }, /^ssl: "require" is not a group/],
     [{ ssl: { ca: '/nowhere/ca.pem' } }, /^ssl\.ca: the file \/nowhere\/ca\.pem does not exist/],

@@ -5,7 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
-import { cutSocket, isQueryable, isReadyForQuery, transactionStatusOf } from './wire/pg-internals.js';
+import { PgInternals } from './wire/pg-internals.js';
 import { PgClientAdapter } from './pg-client-adapter.js';
 
 /** Shaped like a `pg.Client`, as far as its documentation goes. */
@@ -155,7 +155,8 @@ describe('the care for a client of another class', () => {
 
 describe('what pg does not document', () => {
   it('is taken at its documented word where it is missing', () => {
-    expect([isReadyForQuery({}), isQueryable({}), transactionStatusOf({}), cutSocket({})]).toEqual([
+    const pg = new PgInternals({});
+    expect([pg.isReadyForQuery, pg.isQueryable, pg.transactionStatus, pg.closeSocket()]).toEqual([
       true,
       true,
       null,
@@ -170,7 +171,7 @@ describe('what pg does not document', () => {
     [{ readyForQuery: true, _activeQuery: null, _queryQueue: [], _sentQueryQueue: [{}] }, false],
     [{ readyForQuery: true, _activeQuery: null, _queryQueue: [], _sentQueryQueue: [] }, true],
   ])('says when a connection is quiet: %j', (client, quiet) => {
-    expect(isReadyForQuery(client)).toBe(quiet);
+    expect(new PgInternals(client).isReadyForQuery).toBe(quiet);
   });
 
   it.each([
@@ -179,6 +180,6 @@ describe('what pg does not document', () => {
     [{ _queryable: true, _ending: false, _ended: true }, false],
     [{ _queryable: true, _ending: false, _ended: false }, true],
   ])('says when a statement can be sent: %j', (client, queryable) => {
-    expect(isQueryable(client)).toBe(queryable);
+    expect(new PgInternals(client).isQueryable).toBe(queryable);
   });
 });

@@ -1,6 +1,6 @@
 import pg from 'pg';
 import type { DataSourceOptions, EntitySchema, LoggerOptions, MixedList } from 'typeorm';
-import { DEFAULTS } from '../config/settings/profiles.js';
+import { DEFAULTS } from '../config/settings/defaults.js';
 import type { ConfigProblem } from '../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { TypeOrmLogger } from './logging/database.logger.js';

@@ -1,9 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import { PoolAcquireTimeoutError, PoolConnectError } from '../database.errors.js';
-import { diagnose } from './diagnose.js';
-import { FAILURES } from './failures.js';
-import type { Failure, Sign } from './failures.js';
-import { STATEMENT_FAILURES } from './statement-failures.js';
+import { CONNECTION_RULES } from './connection-rules.js';
+import { diagnose, findRule } from './diagnose.js';
+import type { Sign } from './failure-rule.js';
+import { STATEMENT_RULES } from './statement-rules.js';
 
 /** As `pg` gives the server's answer to a statement. */
 const answered = (code: string, message = 'something') =>
@@ -132,34 +132,49 @@ describe('diagnose', () => {
     },
   );
 
-  const signsOf = (failures: readonly Failure[]) =>
-    failures.flatMap((failure) => failure.signs.map((sign) => ({ failure, sign })));
-  const tables = [
-    { failures: FAILURES, errorOf: withCode },
-    { failures: STATEMENT_FAILURES, errorOf: answered },
-  ];
-
-  it('finds every row of its tables by each of its signs', () => {
-    const shown = (sign: Sign, errorOf: typeof withCode) => {
+  it('finds every rule by each of its signs', () => {
+    const errorsOf = (sign: Sign, errorOf: typeof withCode) => {
       if (typeof sign === 'string') return [errorOf(sign)];
-      const { codes = [], example } = sign;
+      const { example, codes = [] } = sign;
       return codes.length > 0 ? codes.map((code) => errorOf(code, example)) : [new Error(example)];
     };
-    for (const { failures, errorOf } of tables)
-      for (const { failure, sign } of signsOf(failures))
-        for (const error of shown(sign, errorOf))
-          expect({ sign, ...diagnose(error) }).toMatchObject({
-            sign,
-            code: failure.code,
-            meaning: failure.meaning,
-          });
+    for (const [rules, errorOf] of [
+      [CONNECTION_RULES, withCode],
+      [STATEMENT_RULES, answered],
+    ] as const)
+      for (const rule of rules)
+        for (const sign of rule.signs)
+          for (const error of errorsOf(sign, errorOf)) expect(findRule(error)).toBe(rule);
   });
 
-  it('knows each code by one row of each table', () => {
-    for (const { failures } of tables) {
-      const codes = signsOf(failures).flatMap(({ sign }) => (typeof sign === 'string' ? [sign] : []));
-      expect(codes).toEqual([...new Set(codes)]);
-    }
+  it.each([
+    [
+      'server login has been failing, cached error: password authentication failed for user "a"',
+      '08P01',
+      'POOLER_SERVER_UNREACHABLE',
+    ],
+    ['server login failed: FATAL the database system is shutting down', '08P01', 'POOLER_SERVER_UNREACHABLE'],
+    ['Control plane request failed: endpoint is disabled', 'XX000', 'NEON_ENDPOINT_DISABLED'],
+    ['Control plane request failed: project not found', 'XX000', 'NEON_ENDPOINT_NOT_FOUND'],
+    ['Control plane request failed: rate limit', 'XX000', 'NEON_TOO_MANY_ATTEMPTS'],
+    ['You have exceeded the rate limit', 'XX000', 'NEON_QUOTA_EXCEEDED'],
+  ])('prefers the first rule where the message fits several: "%s" (%s) is %s', (message, code, expected) => {
+    expect(diagnose(withCode(code, message)).code).toBe(expected);
+  });
+
+  it.each([
+    ['ECONNREFUSED', 'network'],
+    ['CERT_HAS_EXPIRED', 'tls'],
+    ['CHANNEL_BINDING_MISSING', 'tls'],
+    ['28P01', 'login'],
+    ['42501', 'login'],
+    ['53300', 'server'],
+    ['CONNECTION_SILENT', 'server'],
+    ['POOL_ACQUIRE_TIMEOUT', 'pool'],
+    ['23505', 'statement'],
+    ['ZZ999', 'unknown'],
+  ])('puts %s into the category %s', (code, category) => {
+    expect(diagnose(withCode(code)).category).toBe(category);
   });
 
   it('looks through causes and the errors of several addresses', () => {

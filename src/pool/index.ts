@@ -1,7 +1,7 @@
 export { Connection } from '../connection/connection.js';
 export type { ConnectionOptions } from '../connection/connection.js';
 export { isDisconnect } from '../connection/wire/disconnect.js';
-export type { ResetMode } from '../connection/session/reset.js';
+export type { ResetMode } from '../database.options.js';
 export type { SessionSettings } from '../connection/session/session-settings.js';
 export {
   ConnectTimeoutError,

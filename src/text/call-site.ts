@@ -35,7 +35,7 @@ function capture(below: Function, depth: number): CallSite {
  * The frames of a captured stack, from the first of the user's code to the last of it. Where none is the user's, all of them:
  * they say at least which part of a framework has called.
  */
-export function framesOf(site: CallSite | undefined): string | undefined {
+export function callSiteFrames(site: CallSite | undefined): string | undefined {
   if (site?.stack === undefined) return undefined;
   // The first line names no error here.
   const frames = site.stack.split('\n').slice(1);
@@ -74,11 +74,11 @@ function parentFolderOf(frame = ''): string {
  * Lets an error's stack begin where its caller stood. The text is made when it is read: ten thousand waiters that are
  * given up at once would else block the process for half a second.
  */
-export function standAt(error: Error, site: CallSite, more = ''): void {
+export function setStackFrom(error: Error, site: CallSite, more = ''): void {
   Object.defineProperty(error, 'stack', {
     configurable: true,
     get: () => {
-      const frames = framesOf(site)?.split('\n').slice(0, SHOWN).join('\n') ?? '';
+      const frames = callSiteFrames(site)?.split('\n').slice(0, SHOWN).join('\n') ?? '';
       return `${error.name}: ${error.message}\n${frames}${more}`;
     },
     set(stack: string) {
@@ -87,7 +87,7 @@ export function standAt(error: Error, site: CallSite, more = ''): void {
   });
 }
 
-/** Makes an error without capturing its stack, for a place that `standAt` tells. */
+/** Makes an error without capturing its stack, for a place that {@link setStackFrom} sets. */
 export function withoutStack<E>(make: () => E): E {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
@@ -96,4 +96,13 @@ export function withoutStack<E>(make: () => E): E {
   } finally {
     Error.stackTraceLimit = limit;
   }
+}
+/**
+ * An error of the server is made where its answer is read; this leads its stack to who awaits the answer, as `pg` does for the
+ * statements of which it makes the promise itself.
+ */
+export function rethrowFromCaller(error: Error): never {
+  // A client of another class may throw anything.
+  if (error instanceof Error) Error.captureStackTrace(error, rethrowFromCaller);
+  throw error;
 }

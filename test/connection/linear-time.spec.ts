@@ -1,20 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
 import { readEnvironment } from '../../src/config/environment/environment.js';
 import { isLocalHost, isThisMachine } from '../../src/config/url/local-host.js';
-import { loginMethods } from '../../src/config/settings/login-methods.js';
-import { nearMiss } from '../../src/config/near-miss.js';
+import { loginMethods } from '../../src/config/url/require-auth.js';
+import { nearMiss } from '../../src/config/problems/near-miss.js';
 import { neonHost } from '../../src/config/url/neon.js';
 import { readPem } from '../../src/config/tls/pem.js';
-import { shapeOf } from '../../src/config/environment/shape.js';
-import { hostName, parseDatabaseUrl } from '../../src/config/url/url.js';
+import { shapeOf } from '../../src/config/problems/value-shape.js';
+import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
+import { hostName } from '../../src/config/url/host-name.js';
 import { isDisconnect } from '../../src/connection/wire/disconnect.js';
 import { startupOptions } from '../../src/connection/session/session-settings.js';
 import {
-  tagLeavesState,
-  textLeavesState,
-  textSetsTimeLimit,
-} from '../../src/connection/session/session-state.js';
-import { isSingleRepeatableStatement } from '../../src/connection/statements/sql-text.js';
+  tagChangesSession,
+  textChangesSession,
+  mentionsStatementTimeout,
+} from '../../src/connection/session/statement-effects.js';
+import { isSingleRepeatableStatement } from '../../src/connection/statements/repeatable-statement.js';
 import { statementText } from '../../src/data-source/logging/database.logger.js';
 import { plainCause, redact, shortSql } from '../../src/database.errors.js';
 import { diagnose } from '../../src/diagnosis/diagnose.js';
@@ -77,10 +78,10 @@ const ENDS: [string, string][] = [
 ];
 
 const READERS: Record<string, (text: string) => unknown> = {
-  'the text of a statement': textLeavesState,
-  'the text behind the tag SET': (text) => tagLeavesState('SET', text),
-  'the text behind the tag DECLARE CURSOR': (text) => tagLeavesState('DECLARE CURSOR', text),
-  'a time limit in a statement': textSetsTimeLimit,
+  'the text of a statement': textChangesSession,
+  'the text behind the tag SET': (text) => tagChangesSession('SET', text),
+  'the text behind the tag DECLARE CURSOR': (text) => tagChangesSession('DECLARE CURSOR', text),
+  'a time limit in a statement': mentionsStatementTimeout,
   'a statement that is to be sent again': isSingleRepeatableStatement,
   'a statement for a message': (text) => shortSql(text, LENGTH),
   'a statement for the log': (text) =>

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SETTINGS } from '../../src/config/settings/schema.js';
+import { SETTING_ROWS } from '../../src/config/settings/settings.js';
 import { VARIABLES } from '../../src/config/settings/variables.js';
-import { FAILURES } from '../../src/diagnosis/failures.js';
-import { STATEMENT_FAILURES } from '../../src/diagnosis/statement-failures.js';
+import { CONNECTION_RULES } from '../../src/diagnosis/connection-rules.js';
+import { STATEMENT_RULES } from '../../src/diagnosis/statement-rules.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
@@ -16,7 +16,7 @@ const OTHERS: readonly string[] = [
 
 describe('every setting that a hint names exists:', () => {
   let database: TestDatabase;
-  const hints = [...FAILURES, ...STATEMENT_FAILURES].map(({ hint }) => hint);
+  const hints = [...CONNECTION_RULES, ...STATEMENT_RULES].map(({ hint }) => hint);
   const named = (pattern: RegExp) => [...new Set(hints.flatMap((hint) => hint.match(pattern) ?? []))];
 
   beforeAll(async () => {
@@ -37,9 +37,7 @@ describe('every setting that a hint names exists:', () => {
       (name) => !['pg_hba.conf', 'hba.conf', 'expiresAt'].includes(name),
     );
     expect(options).toContain('pool.keepaliveMs');
-    const known = Object.entries(SETTINGS).flatMap(([name, schema]) =>
-      'shape' in schema ? Object.keys(schema.shape).map((key) => `${name}.${key}`) : [name],
-    );
+    const known: string[] = SETTING_ROWS.map(({ path }) => path);
     // Of Node's `tls.connect`, and passed on.
     known.push('ssl.crl');
     expect(options.filter((name) => !known.includes(name))).toEqual([]);

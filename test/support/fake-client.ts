@@ -45,7 +45,7 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   destroyedBy: Error | undefined;
   refs: ('ref' | 'unref')[] = [];
   /** What `restore` gives; by default the session is clean. */
-  cleaning: Promise<{ rolledBack: boolean; cleared: boolean; left?: string }> | undefined;
+  cleaning: Promise<{ rolledBack: boolean; cleared: boolean; leftBehind?: string }> | undefined;
   #dialled: ((error?: Error | null) => void) | undefined;
   #checked: { resolve(): void; reject(error: Error): void } | undefined;
 

@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -9,11 +9,12 @@ import type { ConfigType } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
 import { DatabaseConfigError } from '../../database.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../../database.options.js';
-import { applicationName, databaseConfig, environmentProfile, readEnvironment } from './environment.js';
+import { defaultApplicationName, defaultProfile } from './environment-defaults.js';
+import { databaseConfig, readEnvironment } from './environment.js';
 import type { Environment } from './environment.js';
-import { originsIn } from './origins.js';
+import { originsIn } from '../options/origins.js';
 import { resolveDatabaseOptions } from '../resolve.js';
-import { RELATIVES, VARIABLES } from '../settings/variables.js';
+import { FOREIGN_NAMES, VARIABLES } from '../settings/variables.js';
 
 const problemsOf = (env: Environment, options?: { requireUrl: boolean }): string[] => {
   try {
@@ -203,8 +204,8 @@ describe('readEnvironment', () => {
       'db_pass: is not read; did you mean DB_PASSWORD?',
     ]);
     const known = VARIABLES.map(({ name }) => name);
-    expect([...RELATIVES.values()].filter((name) => !known.includes(name))).toEqual([]);
-    expect([...RELATIVES.keys()].filter((name) => known.includes(name))).toEqual([]);
+    expect([...FOREIGN_NAMES.values()].filter((name) => !known.includes(name))).toEqual([]);
+    expect([...FOREIGN_NAMES.keys()].filter((name) => known.includes(name))).toEqual([]);
   });
 
   it.each(['__proto__', 'constructor', 'toString'])('takes %s for no value of any variable', (text) => {
@@ -234,7 +235,9 @@ describe('readEnvironment', () => {
 
     it('and names them where they are wrong', () => {
       expect(problemsOf({ DB_HOST: 'postgres://me:hunter2@db', DB_PORT: '0' })).toEqual([
-        expect.stringMatching(/^DB_HOST: a text of 24 characters is not the name of a host/),
+        expect.stringMatching(
+          /^DB_HOST: a text of 24 characters is not a host name or the directory of a socket/,
+        ),
         'DB_PORT: "0" is not a whole number from 1 to 65535',
       ]);
     });
@@ -387,22 +390,6 @@ describe('databaseConfig', () => {
 });
 
 describe('.env.example', () => {
-  it('is what the table of variables says', () => {
-    const entries = VARIABLES.map(({ name, description, defaultText, parser, example }) =>
-      [
-        `# ${description}`,
-        `# Allowed: ${parser.allowed}. Default: ${defaultText}.`,
-        `${name === 'DB_URL' ? '' : '#'}${name}=${example}`,
-      ].join('\n'),
-    );
-    expect(readFileSync('.env.example', 'utf8')).toBe(
-      [
-        '# Every variable that nestjs-database reads. Copy this file to .env; empty is not set.',
-        ...entries,
-      ].join('\n\n') + '\n',
-    );
-  });
-
   it('shows values that are allowed', () => {
     const files = ['DB_URL_FILE', 'DB_PASSWORD_FILE', 'DB_SSL_CA', 'DB_SSL_CERT', 'DB_SSL_KEY'];
     const shown = VARIABLES.filter(({ name }) => !files.includes(name));
@@ -418,7 +405,7 @@ describe('the profile where none is set', () => {
     ['staging', 'production'],
     [undefined, 'production'],
   ])('for NODE_ENV %p is %s', (stage, profile) => {
-    expect(environmentProfile({ NODE_ENV: stage })).toBe(profile);
+    expect(defaultProfile({ NODE_ENV: stage })).toBe(profile);
   });
 });
 
@@ -447,10 +434,10 @@ describe('the application name where none is set', () => {
     ['long', 'ä'.repeat(31)],
     ['broken', 'nestjs-database'],
   ])('in %s is %s', (path, name) => {
-    expect(applicationName({}, join(folder, path))).toBe(name);
+    expect(defaultApplicationName({}, join(folder, path))).toBe(name);
   });
 
   it("is npm's where there is no package.json", () => {
-    expect(applicationName({ npm_package_name: '@acme/jobs' }, folder)).toBe('jobs');
+    expect(defaultApplicationName({ npm_package_name: '@acme/jobs' }, folder)).toBe('jobs');
   });
 });

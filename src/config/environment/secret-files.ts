@@ -2,8 +2,8 @@ import { readFile } from 'node:fs/promises';
 import { PasswordError } from '../../database.errors.js';
 import type { PasswordFunction } from '../../database.options.js';
 import { fileProblem, readTextFile, shownPath } from './text-file.js';
-import { parseDatabaseUrl } from '../url/url.js';
-import type { ParsedUrl } from '../url/url.js';
+import { parseDatabaseUrl } from '../url/database-url.js';
+import type { ParsedUrl } from '../url/database-url.js';
 
 /** Editors and `echo` end a file with a line end, which is not part of the secret. */
 const withoutLineEnd = (text: string) => text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');

@@ -1,6 +1,6 @@
 import { PasswordError, plainCause } from '../../database.errors.js';
 import type { IssuedPassword, PasswordFunction, PasswordSource } from '../../database.options.js';
-import { kindOf } from '../environment/shape.js';
+import { kindOf } from '../problems/value-shape.js';
 
 /**
  * A password that a function gives: asked for at each dial, by one call for all dials at a time, and kept until it expires.

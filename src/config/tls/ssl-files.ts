@@ -4,7 +4,7 @@ import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { SecretText, SslSettings } from '../../database.options.js';
 import { readPem } from './pem.js';
 import type { PemKind } from './pem.js';
-import type { Problems } from '../problems.js';
+import type { Problems } from '../problems/problems.js';
 import { Secret } from '../secrets/secret.js';
 import type { UrlParameters } from '../url/url-parameters.js';
 

@@ -4,10 +4,10 @@ import { beforeAll, describe, expect, it } from '@jest/globals';
 import { createAuthority } from '../../../test/support/certificates.js';
 import type { IssuedCertificate } from '../../../test/support/certificates.js';
 import type { SslSettings } from '../../database.options.js';
-import { Problems } from '../problems.js';
+import { Problems } from '../problems/problems.js';
 import { Secret } from '../secrets/secret.js';
 import { resolveSsl } from './ssl.js';
-import { parseDatabaseUrl } from '../url/url.js';
+import { parseDatabaseUrl } from '../url/database-url.js';
 
 const PUBLIC = 'db.example.com';
 

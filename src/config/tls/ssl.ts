@@ -3,11 +3,11 @@ import { checkServerIdentity } from 'node:tls';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { ResolvedSsl, SslMode, SslNegotiation, SslSettings } from '../../database.options.js';
 import { isLocalHost, isSocket, isThisMachine } from '../url/local-host.js';
-import type { Problems } from '../problems.js';
+import type { Problems } from '../problems/problems.js';
+import { SSL_MODES } from '../settings/settings.js';
 import { readSslFiles } from './ssl-files.js';
 import type { SslFiles, SslFileSources } from './ssl-files.js';
 
-export const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const satisfies SslMode[];
 const MODES = SSL_MODES.join(', ');
 /** What is encrypted but trusts anybody; a URL may ask for it, the code has to confirm it. */
 const UNVERIFIED = 'no-verify';

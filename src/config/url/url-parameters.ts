@@ -5,10 +5,10 @@ import type {
   SslNegotiation,
   TimeoutSettings,
 } from '../../database.options.js';
-import { BOUNDS, within } from '../settings/bounds.js';
-import { loginMethods } from '../settings/login-methods.js';
+import { isWithin } from '../settings/setting-types.js';
+import { POSTGRES_LIMITS, SETTINGS } from '../settings/settings.js';
+import { loginMethods } from './require-auth.js';
 import { Secret } from '../secrets/secret.js';
-import { TIME_LIMITS } from '../settings/time-limits.js';
 import { judgeUnsupported } from './unsupported-parameters.js';
 
 /** Whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS). */
@@ -70,7 +70,10 @@ export function readParameters(query: string, problems: string[], warnings: stri
 
   const host = text('host');
   const port = text('port');
-  if (port !== undefined && !within(/^\d+$/.test(port) ? Number(port) : Number.NaN, BOUNDS.port))
+  if (
+    port !== undefined &&
+    !isWithin(/^\d+$/.test(port) ? Number(port) : Number.NaN, SETTINGS.port.type.bounds)
+  )
     problems.push('the parameter port is not a whole number from 1 to 65535');
   const oneOf = <T extends string>(name: string, values: readonly T[]): T | undefined => {
     const value = text(name);
@@ -137,14 +140,14 @@ function timeouts(text: (name: string) => string | undefined, problems: string[]
   const connect = text('connect_timeout');
   if (connect !== undefined) {
     const ms = /^\d+$/.test(connect) ? Number(connect) * 1_000 : Number.NaN;
-    if (within(ms, BOUNDS.timeouts.connectMs)) found.connectMs = ms;
+    if (isWithin(ms, SETTINGS['timeouts.connectMs'].type.bounds)) found.connectMs = ms;
     else problems.push('connect_timeout is not a whole number of seconds from 1 to 120');
   }
-  for (const [name, key] of Object.entries(TIME_LIMITS)) {
+  for (const [name, key] of POSTGRES_LIMITS) {
     const given = text(name);
     if (given === undefined) continue;
     const ms = /^\d+$/.test(given) ? Number(given) : Number.NaN;
-    if (within(ms, BOUNDS.timeouts[key])) found[key] = ms;
+    if (isWithin(ms, SETTINGS[`timeouts.${key}`].type.bounds)) found[key] = ms;
     else problems.push(`${name} is not a whole number of milliseconds from 0 to 86400000`);
   }
   return found;

@@ -4,23 +4,23 @@ import { diagnose } from '../../diagnosis/diagnose.js';
 import type { Diagnosis } from '../../diagnosis/diagnose.js';
 import { oneLine, redact } from '../../text/masking.js';
 
-/** A failure to connect, told by host and database; no secret in it. */
+/** Why a connection could not be opened. Holds no secret. */
 export interface ConnectFailure extends Diagnosis {
   /** `database "orders" at db.internal:5432 as "app"` */
   readonly target: string;
-  /** What happened, with the words of the server or the socket. */
-  readonly reason: string;
+  /** The meaning, with the message of the server or the socket in parentheses. */
+  readonly summary: string;
 }
 
-/** Why a connection could not be opened, and what helps. */
-export function describeConnectFailure(error: unknown, { server }: ResolvedDatabaseOptions): ConnectFailure {
+/** Describes why a connection to the server of `settings` could not be opened. */
+export function connectFailure(error: unknown, { server }: ResolvedDatabaseOptions): ConnectFailure {
   const diagnosis = diagnose(error, { localHost: isLocalHost(server.host), connecting: true });
   const { message } = error as { message?: unknown };
-  // OpenSSL ends its messages with a new line.
+  // Trimmed: messages of OpenSSL end in a line break.
   const detail = typeof message === 'string' && message ? ` (${oneLine(redact(message.trim()))})` : '';
   return {
     ...diagnosis,
     target: `database "${server.database}" at ${server.host}:${server.port} as "${server.username}"`,
-    reason: `${diagnosis.meaning}${detail}`,
+    summary: `${diagnosis.meaning}${detail}`,
   };
 }

@@ -33,7 +33,7 @@ describe('the plan for a pooler', () => {
   it('after a refusal sends none of them and keeps the limits', () => {
     const refused = plan({ session: { jit: false } });
     expect(refused.observeRefusal(refusal('statement_timeout'))).toBe(true);
-    expect(Object.keys(refused.connectOptions())).toEqual(['terms']);
+    expect(Object.keys(refused.connectOptions())).toEqual(['poolerTerms']);
     expect(refused).toMatchObject({
       mode: 'transaction',
       isSessionShared: true,

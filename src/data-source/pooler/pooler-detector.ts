@@ -1,7 +1,7 @@
 import type { Connection, ConnectionOptions } from '../../connection/connection.js';
 import { statementGraceMs } from '../../connection/statements/statement-limit.js';
 import { neonHost } from '../../config/url/neon.js';
-import type { SessionTerms } from '../../connection/session/session-terms.js';
+import type { PoolerTerms } from '../../connection/session/pooler-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 import { wantedSettings } from '../startup/self-check.js';
 import type { PoolerConstraints } from '../startup/self-check.js';
@@ -17,7 +17,7 @@ const PACKETS = ['all', 'without ours', 'bare'] as const;
  * the limits. One for each data source's pool; a refused dial and the start teach it, and connections that are open
  * already follow, since they ask it each time.
  */
-export class PoolerDetector implements SessionTerms, PoolerConstraints {
+export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   readonly settings = {
     statement: 'timeouts.statementMs (DB_STATEMENT_TIMEOUT)',
     idleInTransaction: 'timeouts.idleInTransactionMs (DB_IDLE_IN_TRANSACTION_TIMEOUT)',
@@ -51,7 +51,7 @@ export class PoolerDetector implements SessionTerms, PoolerConstraints {
     return this.mode === 'transaction' || this.mode === 'statement';
   }
 
-  get namedStatements(): boolean {
+  get allowsNamedStatements(): boolean {
     return !this.isSessionShared || this.#neon;
   }
 
@@ -80,11 +80,11 @@ export class PoolerDetector implements SessionTerms, PoolerConstraints {
     | 'session'
     | 'options'
     | 'statementLimitMs'
-    | 'terms'
+    | 'poolerTerms'
   > {
     const { timeouts, session, startupOptions } = this.#settings;
     return {
-      terms: this,
+      poolerTerms: this,
       ...(this.#packet === 'all' && {
         // A limit of 0 is not sent: what the role has stays in force.
         statement_timeout: timeouts.statementMs,

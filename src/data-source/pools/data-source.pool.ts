@@ -4,7 +4,7 @@ import { maskedCopy, printedAs } from '../../text/masking.js';
 import { ConnectionPool } from '../../pool/connection-pool.js';
 import type { PoolOptions } from '../../pool/pool.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { describeConnectFailure } from '../logging/connect-failure.js';
+import { connectFailure } from '../logging/connect-failure.js';
 import { PoolLog } from '../logging/pool-log.js';
 import type { ConnectFailureReports } from '../logging/pool-log.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
@@ -34,8 +34,8 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       idleTimeoutMillis: settings.pool.idleTimeoutMs,
       connectOptions: () => plan.connectOptions(),
       explain: (cause) => {
-        const { target, reason, hint: hint } = describeConnectFailure(cause, settings);
-        return { message: `${target}: ${reason}`, hint };
+        const { target, summary, hint } = connectFailure(cause, settings);
+        return { message: `${target}: ${summary}`, hint };
       },
       retryConnect: (error) => {
         const { mode } = plan;

@@ -1,4 +1,4 @@
-import { EXTRA_REPLACED } from '../../config/settings/keys.js';
+import { EXTRA_REPLACED } from '../../config/options/known-options.js';
 import { DatabaseConfigError } from '../../database.errors.js';
 import type { ConfigProblem } from '../../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { bounded } from '../../connection/bounded.js';
+import { withTimeout } from '../../connection/deadline.js';
 import { Connection } from '../../connection/connection.js';
 import { DatabaseError, PoolAcquireTimeoutError } from '../../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
@@ -136,7 +136,7 @@ function left(deadline: number): number {
 
 /** When the deadline wins, the promise's own failure comes later and belongs to nobody. */
 function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  return bounded(promise, left(deadline), late);
+  return withTimeout(promise, left(deadline), late);
 }
 
 function late(cause?: unknown): Error {

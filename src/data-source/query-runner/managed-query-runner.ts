@@ -3,7 +3,7 @@ import type { ObjectLiteral, ReplicationMode } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { captureCallSite } from '../../pool/leases/lease.js';
-import { framesOf } from '../../text/call-site.js';
+import { callSiteFrames } from '../../text/call-site.js';
 import type { Caller, CallSite } from '../../text/call-site.js';
 import { currentScope } from '../execution-scope.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
@@ -142,7 +142,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const error = new QueryRunnerAlreadyReleasedError();
     const by = this.borrower ? ` (of ${this.borrower.name})` : '';
     const where = this.releasedAt
-      ? `It was released\n${framesOf(this.releasedAt) ?? ''}`
+      ? `It was released\n${callSiteFrames(this.releasedAt) ?? ''}`
       : 'With leak detection on (DB_LEAK_THRESHOLD) this error says where.';
     error.message = `Query runner already released${by}. Cannot run queries anymore. ${where}`;
     return error;

@@ -1,6 +1,6 @@
 import { QueryFailedError } from 'typeorm';
 import { paragraphOf, shortSql } from '../../database.errors.js';
-import { callSite, standAt, withoutStack } from '../../text/call-site.js';
+import { callSite, setStackFrom, withoutStack } from '../../text/call-site.js';
 
 /** What the server says about a failure beside its message. */
 const SAID = ['detail', 'where', 'table', 'column', 'constraint'] as const;
@@ -18,7 +18,7 @@ export function createQueryFailedError(
   showParameters: boolean,
 ): QueryFailedError {
   const error = withoutStack(() => new QueryFailedError(query, parameters, driverError as Error));
-  standAt(error, callSite(createQueryFailedError));
+  setStackFrom(error, callSite(createQueryFailedError));
   Object.defineProperty(error, 'driverError', { enumerable: false });
   if (!showParameters) Object.defineProperty(error, 'parameters', { enumerable: false });
   Object.defineProperty(error, Symbol.for('nodejs.util.inspect.custom'), { value: inspectFailedQuery });

@@ -2,7 +2,7 @@ import { QueryFailedError } from 'typeorm';
 import type { DataSource, QueryRunner } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
 import { isInterrupt } from '../../connection/wire/disconnect.js';
-import { isSingleRepeatableStatement } from '../../connection/statements/sql-text.js';
+import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
 import { noteHttpErrors } from '../../database.errors.js';
 import type { EchoSettings } from '../../database.options.js';
 import { diagnose } from '../../diagnosis/diagnose.js';

@@ -1,4 +1,4 @@
-import { isSingleRepeatableStatement } from '../../connection/statements/sql-text.js';
+import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
 import { DatabaseError } from '../../database.errors.js';
 import { currentScope, innermostScope, isWithin } from '../execution-scope.js';
 import type { ExecutionScope } from '../execution-scope.js';

@@ -6,7 +6,7 @@ import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
 import { DataSourcePool } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { describeConnectFailure } from '../logging/connect-failure.js';
+import { connectFailure } from '../logging/connect-failure.js';
 
 /** A replica that could not be reached is left alone for this long. */
 const RETRY_AFTER_MS = 3_000;
@@ -69,12 +69,12 @@ export class ReplicaPool extends DataSourcePool {
 
   protected override onConnectFailed(error: Error): void {
     // It serves with the connections that it has.
-    const { code, target, reason } = describeConnectFailure(error, this.#settings);
+    const { code, target, summary } = connectFailure(error, this.#settings);
     if (code === 'TOO_MANY_CONNECTIONS' && this.totalCount > 0) return;
     this.#retryAt = performance.now() + RETRY_AFTER_MS;
     if (this.#outage.aborted) return;
     this.#logger.warn(
-      `Replica ${target} cannot be reached: ${reason}. Until it is back, the other servers of \`replication\` serve its reads.`,
+      `Replica ${target} cannot be reached: ${summary}. Until it is back, the other servers of \`replication\` serve its reads.`,
     );
     this.#outage.abort(error);
   }

@@ -3,7 +3,7 @@ import { DatabaseConfigError, DatabaseConnectionError, PoolError } from '../../d
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
-import { describeConnectFailure } from '../logging/connect-failure.js';
+import { connectFailure } from '../logging/connect-failure.js';
 import { queryServerInfo } from './server-info.js';
 import type { ServerInfo } from './server-info.js';
 
@@ -60,11 +60,11 @@ function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
   // and what `@nestjs/typeorm` hands to `toRetry`.
   let cause = error;
   while (cause instanceof PoolError && cause.cause !== undefined) cause = cause.cause;
-  const { code, hint, transient, target, reason } = describeConnectFailure(cause, options);
+  const { code, hint, transient, target, summary } = connectFailure(cause, options);
   return {
     cause,
     transient,
-    error: new DatabaseConnectionError(`Cannot connect to ${target}: ${reason}. ${hint}`, {
+    error: new DatabaseConnectionError(`Cannot connect to ${target}: ${summary}. ${hint}`, {
       code,
       hint: hint,
       cause,

@@ -2,12 +2,12 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Connection } from '../../connection/connection.js';
-import { OWN_SESSION } from '../../connection/session/session-terms.js';
+import { NO_POOLER } from '../../connection/session/pooler-terms.js';
 import { DatabaseConnectionError } from '../../database.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { connectionOptions } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { describeConnectFailure } from '../logging/connect-failure.js';
+import { connectFailure } from '../logging/connect-failure.js';
 import { directSettings } from '../pooler/direct-connection.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 
@@ -130,11 +130,11 @@ async function connect(
 ): Promise<Connection> {
   const { retries, initialDelayMs, maxDelayMs } = settings.connectRetry;
   for (let attempt = 0; ;) {
-    const { namedStatements, isSessionShared } = plan;
+    const { allowsNamedStatements, isSessionShared } = plan;
     const connection = new Connection({
       ...connectionOptions(settings),
       ...plan.connectOptions(),
-      terms: { ...OWN_SESSION, namedStatements, isSessionShared },
+      poolerTerms: { ...NO_POOLER, allowsNamedStatements, isSessionShared },
     });
     connection.on('error', () => undefined);
     try {
@@ -143,8 +143,8 @@ async function connect(
     } catch (error) {
       connection.destroy();
       if (plan.observeRefusal(error)) continue;
-      const { code, hint, transient, target, reason } = describeConnectFailure(error, settings);
-      const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${reason}. ${hint}`;
+      const { code, hint, transient, target, summary } = connectFailure(error, settings);
+      const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${summary}. ${hint}`;
       if (!transient || attempt >= retries)
         throw new DatabaseConnectionError(message, {
           code,

@@ -1,5 +1,5 @@
-import { TIME_LIMITS } from '../../config/settings/time-limits.js';
-import { VARIABLES } from '../../config/settings/variables.js';
+import { POSTGRES_LIMITS, SETTINGS } from '../../config/settings/settings.js';
+import type { Setting } from '../../config/settings/settings.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 
 /** What the server says of its settings. */
@@ -35,15 +35,17 @@ export interface PoolerConstraints {
 }
 
 /** The option that sets a limit of PostgreSQL's; undefined for every other setting. */
-const optionOf = (name: string) =>
-  Object.hasOwn(TIME_LIMITS, name) ? `timeouts.${TIME_LIMITS[name as keyof typeof TIME_LIMITS]}` : undefined;
+function optionOf(name: string): keyof typeof SETTINGS | undefined {
+  const key = POSTGRES_LIMITS.get(name);
+  return key && `timeouts.${key}`;
+}
 
 /** The settings of PostgreSQL that are to be in force on every connection, limits in milliseconds. */
 export function wantedSettings({
   timeouts,
   session,
 }: Pick<ResolvedDatabaseOptions, 'timeouts' | 'session'>): Record<string, string> {
-  const limits = Object.entries(TIME_LIMITS)
+  const limits = [...POSTGRES_LIMITS]
     .filter(([, key]) => timeouts[key] > 0)
     .map(([name, key]) => [name, String(timeouts[key])] as const);
   return { ...Object.fromEntries(limits), ...session };
@@ -91,9 +93,7 @@ export function describeUnenforced(
     .filter(({ enforcedBy }) => enforcedBy === undefined)
     .map(({ name, wanted, actual }) => {
       const limit = optionOf(name);
-      const setting = limit
-        ? `${limit} (${VARIABLES.find(({ path }) => path === limit)?.name})`
-        : `session.${name}`;
+      const setting = limit ? `${limit} (${(SETTINGS[limit] as Setting).variable})` : `session.${name}`;
       // What a setting of an app holds is its own business.
       const is = limit ? `; the server has ${actual ?? 'none'}` : '';
       const hint = isSessionShared

@@ -1,6 +1,6 @@
 import type { TLSSocket } from 'node:tls';
 import type { Connection } from '../../connection/connection.js';
-import { internalsOf } from '../../connection/wire/pg-internals.js';
+import { PgInternals } from '../../connection/wire/pg-internals.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { BUDGET_QUERY } from './budget.js';
 import type { ConnectionBudget } from './budget.js';
@@ -46,12 +46,12 @@ export async function queryServerInfo(
   missing: (reason: string) => void,
 ): Promise<ServerInfo> {
   const row = await rowOf(connection, options, missing);
-  const { processID, connection: wire } = internalsOf(connection);
+  const pg = new PgInternals(connection);
   return {
     ...row,
     version: /^[\d.]+/.exec(row.version)?.[0] ?? row.version,
-    tls: (wire?.stream as Partial<TLSSocket> | undefined)?.getProtocol?.() ?? undefined,
-    announcedPid: processID,
+    tls: (pg.stream as Partial<TLSSocket> | undefined)?.getProtocol?.() ?? undefined,
+    announcedPid: pg.processId,
   };
 }
 

@@ -1,5 +1,5 @@
-import { connectTimeoutError } from '../../connection/wire/connect-timeout.js';
-import { diagnose } from '../../diagnosis/diagnose.js';
+import { connectTimeoutError } from '../../connection/wire/connect-stages.js';
+import { findRule } from '../../diagnosis/diagnose.js';
 import type { Clock } from '../support/clock.js';
 import type { LeasedClient, PooledConnection, PoolableClient } from './pooled-connection.js';
 import type { PoolOptions } from '../pool.options.js';
@@ -48,11 +48,9 @@ async function open<C extends PoolableClient>(
   });
 }
 
-/** Failures of a server that is about to serve: PostgreSQL that starts up, a compute of Neon that is woken by the dial. */
-const WAKING = ['SERVER_STARTING', 'NEON_UNAVAILABLE', 'NEON_TOO_MANY_ATTEMPTS'];
-
+/** Whether the server is about to accept connections. */
 export function isWaking(error: Error): boolean {
-  return WAKING.includes(diagnose(error).code);
+  return findRule(error).isWaking === true;
 }
 
 const FIRST_PAUSE_MS = 10;

@@ -191,13 +191,13 @@ export class ConnectionSet<C extends PoolableClient> {
     entry.state = 'resetting';
     this.resetting += 1;
     cleaning.then(
-      ({ rolledBack, cleared, left }) => {
+      ({ rolledBack, cleared, leftBehind }) => {
         if (rolledBack) {
           this.#counters.rollbacks += 1;
           this.#reporter.leftOpen(lease);
         }
         if (cleared) this.#counters.resets += 1;
-        if (left !== undefined) this.#reporter.stateLeft(lease, left);
+        if (leftBehind !== undefined) this.#reporter.stateLeft(lease, leftBehind);
         if (entry.state !== 'resetting') return;
         this.resetting -= 1;
         this.#makeIdle(entry);

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { framesOf } from '../../text/call-site.js';
+import { callSiteFrames } from '../../text/call-site.js';
 import { captureCallSite } from './lease.js';
 import type { Caller } from './lease.js';
 
@@ -20,15 +20,15 @@ describe('the place of a borrower', () => {
     const after = Error.stackTraceLimit;
     Error.stackTraceLimit = before;
     expect(after).toBe(limit);
-    return framesOf(site)?.split('\n') ?? [];
+    return callSiteFrames(site)?.split('\n') ?? [];
   };
 
   it('is the frames of its callers alone, without a first line, which names no error', () => {
     const lines = framesAt(false, 10).map((frame) => /^ {4}at .*lease\.spec\.ts:(\d+)/.exec(frame)?.[1]);
     // That of `nested`, which calls itself and `borrow` in one line.
     expect([lines[0], lines[0]]).toEqual([expect.any(String), lines[1]]);
-    expect(framesOf(undefined)).toBeUndefined();
-    expect(framesOf({})).toBeUndefined();
+    expect(callSiteFrames(undefined)).toBeUndefined();
+    expect(callSiteFrames({})).toBeUndefined();
   });
 
   it('is nothing, and no first line of an error, in a process that keeps no frames', () => {

@@ -1,6 +1,6 @@
 import { shortSql } from '../../database.errors.js';
 import type { LeaseInfo } from '../../database.snapshot.js';
-import { framesOf } from '../../text/call-site.js';
+import { callSiteFrames } from '../../text/call-site.js';
 import type { Caller } from '../../text/call-site.js';
 import type { Linked } from '../support/linked-list.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
@@ -80,7 +80,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   }
 
   get stack(): string | undefined {
-    return framesOf(this.#site);
+    return callSiteFrames(this.#site);
   }
 
   info(): LeaseInfo {

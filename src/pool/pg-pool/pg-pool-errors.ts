@@ -5,7 +5,7 @@ import {
   PoolConnectError,
   PoolError,
 } from '../../database.errors.js';
-import { standAt } from '../../text/call-site.js';
+import { setStackFrom } from '../../text/call-site.js';
 
 /** Turns an error of the pool into the one that the caller gets; `site` is where the caller stands. */
 export type Restate = (error: Error, site: { stack?: string }) => Error;
@@ -22,7 +22,7 @@ export class PgPoolErrors {
     const restated = this.#restated(error);
     // A hook may throw anything.
     if (typeof restated !== 'object' || restated === null) return restated;
-    if (restated !== error) standAt(restated, site);
+    if (restated !== error) setStackFrom(restated, site);
     return restated;
   };
 

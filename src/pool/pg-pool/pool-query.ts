@@ -1,4 +1,4 @@
-import { leadToCaller } from '../../connection/statements/caller-stack.js';
+import { rethrowFromCaller } from '../../text/call-site.js';
 import type { LeasedClient, PoolableClient } from '../connections/pooled-connection.js';
 
 type Done = (error: Error | null | undefined, result?: unknown) => void;
@@ -42,7 +42,7 @@ async function run<C extends PoolableClient>(
       (client.query as QueryCall).call(client, text, values, (error, answer) =>
         error ? reject(error) : resolve(answer),
       );
-    }).catch(leadToCaller);
+    }).catch(rethrowFromCaller);
   } finally {
     client.removeListener('error', lost);
     client.release();

@@ -1,7 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import * as errors from '../../database.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
-import { standAt, withoutStack } from '../../text/call-site.js';
+import { setStackFrom, withoutStack } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
 import { describeLease, describePool, duration } from './describe.js';
 import { emitProcessWarning } from './pool-warning.js';
@@ -184,7 +184,7 @@ export class PoolReporter {
     const hint =
       'Use the connection that the transaction or the pinned runner already holds, or raise size or maxOverflow.';
     const error = this.#error(errors.PoolSelfDeadlockError, message, site, { hint });
-    if (held.stack) standAt(error, site, `\nThe connection that it holds was acquired\n${held.stack}`);
+    if (held.stack) setStackFrom(error, site, `\nThe connection that it holds was acquired\n${held.stack}`);
     this.#warn('SELF_DEADLOCK', 'warn', message, { lease: held, error });
     return error;
   }
@@ -204,7 +204,7 @@ export class PoolReporter {
     const make = () => new Type(message, { ...options, snapshot, holders });
     if (!site) return make();
     const error = withoutStack(make);
-    standAt(error, site);
+    setStackFrom(error, site);
     return error;
   }
 

@@ -1,5 +1,5 @@
 import { AsyncResource } from 'node:async_hooks';
-import { LONGEST_TIMER_MS, after, at } from '../../connection/deadline.js';
+import { LONGEST_TIMER_MS, startDeadline, startTimer } from '../../connection/deadline.js';
 
 /** Where the pool has its time from; tests bring their own. */
 export interface Clock {
@@ -17,12 +17,12 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  after,
+  after: startDeadline,
 };
 
 /** The same time for what waits for no answer: its timers ring at once, not only when sockets have been read. */
 export function immediateClock(clock: Clock): Clock {
-  return clock === systemClock ? { ...clock, after: at } : clock;
+  return clock === systemClock ? { ...clock, after: startTimer } : clock;
 }
 
 /**

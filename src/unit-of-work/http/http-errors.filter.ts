@@ -8,7 +8,7 @@ import type { DataSource } from 'typeorm';
 import { ManagedDataSource } from '../../data-source/managed-data-source.js';
 import { suppressedNote, LogThrottle } from '../../data-source/logging/log-throttle.js';
 import { httpErrorsOf, shortSql } from '../../database.errors.js';
-import { httpAnswerOf, mayBeOfGoneClient } from './http-answer.js';
+import { httpAnswerOf, mayFollowDisconnect } from './http-answer.js';
 import type { HttpAnswer } from './http-answer.js';
 import { messageOf, nameOf, responseOf } from './http-request.js';
 import type { HttpRequest } from './http-request.js';
@@ -16,7 +16,7 @@ import type { HttpRequest } from './http-request.js';
 /** Selects, by `instanceof`, the errors that the filter has an answer to: Nest treats all others as if it were not there. */
 abstract class AnsweredError {
   static [Symbol.hasInstance](error: unknown): boolean {
-    return httpAnswerOf(error) !== undefined || mayBeOfGoneClient(error);
+    return httpAnswerOf(error) !== undefined || mayFollowDisconnect(error);
   }
 }
 
