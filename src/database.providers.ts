@@ -14,7 +14,7 @@ import { resolveDatabaseOptions } from './config/resolve.js';
 import type { DatabaseLoggers } from './data-source/logging/database.logger.js';
 import { ManagedDataSource } from './data-source/managed-data-source.js';
 import type { EntityTarget } from './data-source/typeorm-options.js';
-import { DatabaseConfigError } from './database.errors.js';
+import { DatabaseConfigError } from './errors/config.errors.js';
 import { MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
 import type { DatabaseModuleOptions } from './database.options.js';
 import {

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { DatabaseError } from '../database.errors.js';
+import { DatabaseError } from '../errors/database.error.js';
 import { describeHolders, duration } from '../pool/reporting/describe.js';
 import type { DatabaseLogger } from './logging/database.logger.js';
 import type { ManagedDriver } from './managed-driver.js';

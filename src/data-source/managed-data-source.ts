@@ -1,6 +1,7 @@
 import { DataSource, TypeORMError } from 'typeorm';
 import type { DataSourceOptions, EntityManager, Migration, QueryRunner, ReplicationMode } from 'typeorm';
-import { DatabaseConfigError, DatabaseError } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
+import { DatabaseError } from '../errors/database.error.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { DataSourceLifecycle } from './data-source-lifecycle.js';
 import { TypeOrmLogger } from './logging/database.logger.js';

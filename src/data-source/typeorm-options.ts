@@ -1,7 +1,7 @@
 import pg from 'pg';
 import type { DataSourceOptions, EntitySchema, LoggerOptions, MixedList } from 'typeorm';
 import { DEFAULTS } from '../config/settings/defaults.js';
-import type { ConfigProblem } from '../database.errors.js';
+import type { ConfigProblem } from '../errors/config.errors.js';
 import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { TypeOrmLogger } from './logging/database.logger.js';
 import type { DatabaseLoggers } from './logging/database.logger.js';

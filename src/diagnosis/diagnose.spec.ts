@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { PoolAcquireTimeoutError, PoolConnectError } from '../database.errors.js';
+import { PoolAcquireTimeoutError, PoolConnectError } from '../errors/pool.errors.js';
 import { CONNECTION_RULES } from './connection-rules.js';
 import { diagnose, findRule } from './diagnose.js';
 import type { Sign } from './failure-rule.js';

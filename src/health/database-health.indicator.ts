@@ -7,7 +7,7 @@ import { LONGEST_TIMER_MS } from '../config/settings/setting-types.js';
 import { shapeOf, spaced } from '../config/problems/value-shape.js';
 import { poolStats } from '../data-source/pools/pool-stats.js';
 import { probe } from '../data-source/pools/probe.js';
-import { DatabaseConfigError } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
 /** What to check, and for how long. */

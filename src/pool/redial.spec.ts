@@ -97,7 +97,11 @@ it.each(['retryConnect', 'explain'] as const)(
 it('tells of a session that nobody can put back, by its borrower', async () => {
   const fake = new FakePool();
   const client = await fake.pool.acquire({ borrower: 'GET /tenants' });
-  client.cleaning = Promise.resolve({ rolledBack: false, cleared: false, leftBehind: "SET app.tenant = 'x'" });
+  client.cleaning = Promise.resolve({
+    rolledBack: false,
+    cleared: false,
+    leftBehind: "SET app.tenant = 'x'",
+  });
   client.release();
   await fake.clock.pass(0);
   expect(fake.warnings).toEqual([

@@ -7,7 +7,7 @@ import type { AbstractHttpAdapter } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { trackTransactionScopes } from '../data-source/execution-scope.js';
 import { ManagedDataSource } from '../data-source/managed-data-source.js';
-import { DatabaseError } from '../database.errors.js';
+import { DatabaseError } from '../errors/database.error.js';
 import { isHttp, messageOf, nameOf } from './http/http-request.js';
 import type { HttpRequest } from './http/http-request.js';
 import { ResponseLookup } from './http/response-lookup.js';

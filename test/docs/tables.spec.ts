@@ -1,11 +1,14 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { describe, expect, it } from '@jest/globals';
 import { EXIT } from '../../src/cli/exit-codes.js';
 import { POSTGRES_LIMITS } from '../../src/config/settings/settings.js';
 import { readEnvironment } from '../../src/config/environment/environment.js';
 import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
-import * as errors from '../../src/database.errors.js';
+import * as configErrors from '../../src/errors/config.errors.js';
+import * as connectionErrors from '../../src/errors/connection.errors.js';
+import * as poolErrors from '../../src/errors/pool.errors.js';
 import { blocksOf, codesIn, tableOf } from './markdown.js';
 import { TABLES_OF_CODES } from './tables-of-codes.js';
 
@@ -90,6 +93,7 @@ describe('the tables of errors', () => {
 
   it('hold every class but those that are only parents', () => {
     const parents = ['DatabaseError', 'ConnectionError', 'PoolError'];
+    const errors = { ...configErrors, ...connectionErrors, ...poolErrors };
     const classes = Object.entries(errors)
       .filter(
         ([name, value]) => typeof value === 'function' && /Error$/.test(name) && !parents.includes(name),
@@ -115,4 +119,17 @@ describe('the tables of errors', () => {
       .flatMap((line) => [...line.matchAll(/'([A-Z]+_[A-Z_]+)'/g)].map(([, name]) => name!));
     expect([...new Set(rows.flatMap(([, codes]) => codes))].sort()).toEqual([...new Set(given)].sort());
   });
+});
+
+it('the table of layers in CONTRIBUTING.md is that of the rules', () => {
+  const { layers } = createRequire(import.meta.url)('../../scripts/layers.cjs') as {
+    layers: readonly { level: number; paths: readonly string[]; content: string }[];
+  };
+  expect(tableOf('CONTRIBUTING.md', 'layer', 'paths', 'content')).toEqual(
+    layers.map(({ level, paths, content }) => [
+      String(level),
+      paths.map((path) => `\`${path}\``).join(', '),
+      content,
+    ]),
+  );
 });

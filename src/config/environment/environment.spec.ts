@@ -7,7 +7,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { ConfigModule } from '@nestjs/config';
 import type { ConfigType } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
-import { DatabaseConfigError } from '../../database.errors.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../../database.options.js';
 import { defaultApplicationName, defaultProfile } from './environment-defaults.js';
 import { databaseConfig, readEnvironment } from './environment.js';

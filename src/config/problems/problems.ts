@@ -1,5 +1,5 @@
-import { DatabaseConfigError } from '../../database.errors.js';
-import type { ConfigProblem } from '../../database.errors.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
+import type { ConfigProblem } from '../../errors/config.errors.js';
 
 /** Collects what is wrong and what is suspicious, so that one error reports everything. */
 export class Problems {

@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import { PasswordError } from '../../database.errors.js';
+import { PasswordError } from '../../errors/connection.errors.js';
 import type { PasswordFunction } from '../../database.options.js';
 import { RotatingPassword } from './rotating-password.js';
 

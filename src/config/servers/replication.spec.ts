@@ -1,6 +1,6 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from '@jest/globals';
-import { DatabaseConfigError } from '../../database.errors.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { DatabaseModuleOptions } from '../../database.options.js';
 import { readEnvironment } from '../environment/environment.js';
 import { resolveDatabaseOptions } from '../resolve.js';

@@ -37,7 +37,7 @@ describe('readPem', () => {
 
   it.each([
     ['a file that is not there', () => join(folder, 'gone.pem'), /gone\.pem does not exist/],
-    ['a folder', () => folder, /is a folder/],
+    ['a directory', () => folder, /is a directory/],
     ['a file without PEM', () => join(folder, 'empty.pem'), /empty\.pem does not hold a PEM certificate/],
     ['a key in the place of a certificate', () => key, /PEM, but not a PEM certificate/],
     ['a buffer of something else', () => Buffer.from([1, 2, 3]), /buffer does not hold/],

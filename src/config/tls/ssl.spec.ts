@@ -74,9 +74,9 @@ describe('the mode', () => {
   });
 
   it.each([
-    ['prefer', /sslmode=prefer goes on in plain text.*disable, require, verify-ca, verify-full/],
-    ['allow', /sslmode=allow goes on in plain text.*disable, require, verify-ca, verify-full/],
-    ['no-verify', /trusts anybody.*rejectUnauthorized: false/],
+    ['prefer', /sslmode=prefer falls back to plain text.*disable, require, verify-ca, verify-full/],
+    ['allow', /sslmode=allow falls back to plain text.*disable, require, verify-ca, verify-full/],
+    ['no-verify', /trusts any server.*rejectUnauthorized: false/],
     ['nonsense', /none of disable, require, verify-ca, verify-full/],
   ])('%p in the URL is refused, never weakened silently', (mode, message) => {
     expect(ssl(undefined, `sslmode=${mode}`).problems).toEqual([expect.stringMatching(message)]);
@@ -84,7 +84,7 @@ describe('the mode', () => {
 
   it('is told where it is weaker than what the URL asks for', () => {
     expect(ssl({ mode: 'disable' }, 'sslmode=verify-full', '127.0.0.1').warnings).toEqual([
-      expect.stringMatching(/disable wins over the sslmode in DB_URL/),
+      expect.stringMatching(/disable takes precedence over the sslmode in DB_URL/),
     ]);
   });
 
@@ -207,7 +207,7 @@ describe('parameters of the URL', () => {
       expect.stringMatching(/^DB_URL \(ssl_min_protocol_version\): is none of TLSv1\.2, TLSv1\.3/),
     ]);
     expect(ssl({ minVersion: 'TLSv1.3' }, 'ssl_max_protocol_version=TLSv1.2').problems).toEqual([
-      expect.stringMatching(/^ssl\.maxVersion: is below the least version/),
+      expect.stringMatching(/^ssl\.maxVersion: is below the minimum version/),
     ]);
   });
 
@@ -300,7 +300,7 @@ describe('lists, as tls.connect takes them', () => {
 
   it('are refused where they hold several certificates or keys', () => {
     expect(ssl({ cert: [client.cert, other.cert], key: [client.key] }).problems).toEqual([
-      'ssl.cert: holds 2 of them; give one',
+      'ssl.cert: is a list of 2; give one',
     ]);
   });
 });

@@ -76,7 +76,7 @@ describe('a URL', () => {
     ['postgres://me:pw@a,b/app', /several hosts/],
     ['postgres://me:pw@a:1,b:2/app', /several hosts/],
     ['postgres://me:pw@ho st/app', /white space/],
-    ['postgres://me:pw@h!st/app', /character that no host has/],
+    ['postgres://me:pw@h!st/app', /character that no host name has/],
     ['postgres://me:pw@::1/app', /\[::1\]:5432/],
     ['postgres://me:pw@[::1/app', /cannot be told apart/],
     ['postgres://me:pw@[nonsense]/app', /not an IPv6 address/],
@@ -299,7 +299,7 @@ describe('the parameters of a URL', () => {
     expect(read('require_auth=gss').parameters.requireAuth).toEqual([]);
     for (const wrong of ['scram', '!none,md5', 'md5,'])
       expect(read(`require_auth=${wrong}`).problems).toEqual([
-        expect.stringMatching(/^require_auth is no list/),
+        expect.stringMatching(/^require_auth is not a list/),
       ]);
   });
 

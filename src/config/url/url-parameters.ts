@@ -7,31 +7,31 @@ import type {
 } from '../../database.options.js';
 import { isWithin } from '../settings/setting-types.js';
 import { POSTGRES_LIMITS, SETTINGS } from '../settings/settings.js';
-import { loginMethods } from './require-auth.js';
+import { parseRequireAuth } from './require-auth.js';
 import { Secret } from '../secrets/secret.js';
-import { judgeUnsupported } from './unsupported-parameters.js';
+import { checkUnsupported } from './unsupported-parameters.js';
 
 /** Whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS). */
 export type ChannelBinding = 'disable' | 'prefer' | 'require';
 
-/** What stands behind the `?` of a URL and is understood here. */
+/** The supported parameters after the `?` of a URL. */
 export interface UrlParameters {
   readonly host: string | undefined;
   readonly port: number | undefined;
   readonly user: string | undefined;
   readonly password: SecretText | undefined;
   readonly dbname: string | undefined;
-  /** As it was written; `config/ssl` judges it. */
+  /** As it is written; `resolveSsl` checks it. */
   readonly sslMode: string | undefined;
   readonly sslNegotiation: SslNegotiation | undefined;
   readonly sslCa: string | undefined;
-  /** `sslrootcert=system`: the authorities that Node.js brings along, which is what an absent CA means. */
+  /** Whether `sslrootcert=system` asks for the authorities that Node.js trusts, which are also the default. */
   readonly sslSystemCa: boolean;
   readonly sslCert: string | undefined;
   readonly sslKey: string | undefined;
   readonly sslPassphrase: SecretText | undefined;
   readonly sslCrl: string | undefined;
-  /** As they were written; `config/ssl` judges them. */
+  /** As they are written; `resolveSsl` checks them. */
   readonly sslMinVersion: string | undefined;
   readonly sslMaxVersion: string | undefined;
   readonly channelBinding: ChannelBinding | undefined;
@@ -45,11 +45,11 @@ export interface UrlParameters {
 
 const CHANNEL_BINDINGS: readonly ChannelBinding[] = ['disable', 'prefer', 'require'];
 const NEGOTIATIONS: readonly SslNegotiation[] = ['postgres', 'direct'];
-/** With one host `prefer-standby` takes what there is. */
+/** Kinds that every server has; with one host, `prefer-standby` has no alternative. */
 const ANY_SERVER = ['any', 'prefer-standby'] as const;
 const SERVER_KINDS: readonly ServerKind[] = ['read-write', 'read-only', 'primary', 'standby'];
 
-/** Reads the part behind the `?`. No value goes into a message: any of them may be a secret in the wrong place. */
+/** Reads the part after the `?`. Messages show no value: any of them may be a secret in the wrong place. */
 export function readParameters(query: string, problems: string[], warnings: string[]): UrlParameters {
   const given = new Map<string, string>();
   for (const pair of query.split('&')) {
@@ -102,25 +102,25 @@ export function readParameters(query: string, problems: string[], warnings: stri
     sslMinVersion: text('ssl_min_protocol_version'),
     sslMaxVersion: text('ssl_max_protocol_version'),
     channelBinding: oneOf('channel_binding', CHANNEL_BINDINGS),
-    requireAuth: loginMethods(text('require_auth'), problems),
+    requireAuth: parseRequireAuth(text('require_auth'), problems),
     serverKind: SERVER_KINDS.find((kind) => kind === server),
     applicationName: text('application_name') ?? text('fallback_application_name'),
     startupOptions: text('options'),
     timeouts: timeouts(text, problems),
   };
   given.delete('fallback_application_name');
-  judgeUnsupported(given, problems, warnings);
+  checkUnsupported(given, problems, warnings);
   return found;
 }
 
-/** `ssl=true` is JDBC's and old pg's way to say it, `requiressl=1` old libpq's. */
+/** JDBC and older versions of `pg` write `ssl=true`, old versions of libpq `requiressl=1`. */
 function sslMode(
   mode: string | undefined,
   ssl: string | undefined,
   requireSsl: string | undefined,
   problems: string[],
 ): string | undefined {
-  // Not whichever comes first: somebody has asked for TLS and would get plain text.
+  // Neither takes precedence: one of them demands TLS, and the connection would be in plain text.
   const wanted = ssl === 'true' || ssl === '1' || requireSsl === '1';
   if (mode === 'disable' && wanted)
     problems.push('sslmode is disable, but ssl or requiressl demands TLS; leave out one of them');
@@ -155,7 +155,7 @@ function timeouts(text: (name: string) => string | undefined, problems: string[]
 
 function decode(text: string): string | undefined {
   try {
-    // Not `+` for a blank: libpq and `options=-c%20a=b+c` take it as it is.
+    // `+` stays a plus sign, as in libpq: `options=-c%20a=b+c`.
     return decodeURIComponent(text);
   } catch {
     return undefined;

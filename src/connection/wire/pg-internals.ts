@@ -42,7 +42,7 @@ export interface PgWire extends WireEventSource {
   upgradeToSSL?(host: string | undefined, report: (error: Error) => void): void;
   /** The texts of the named statements that the server has parsed. */
   parsedStatements: Record<string, string>;
-  /** The texts of those for which the server has not answered yet; from `pg` 8.22 on. */
+  /** The texts of those for which the server has not answered yet; from `pg` 8.23 on. */
   submittedNamedStatements?: Record<string, string>;
   connect(port: number | string, host?: string): void;
   requestSsl(): void;

@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events';
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { PoolAcquireTimeoutError } from '../../database.errors.js';
+import { PoolAcquireTimeoutError } from '../../errors/pool.errors.js';
 import type { PoolSnapshot } from '../../database.snapshot.js';
 import type { PoolWarning } from '../../pool/reporting/pool-warning.js';
 import { PoolLog } from './pool-log.js';

@@ -1,5 +1,5 @@
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
-import { PoolError } from '../../database.errors.js';
+import { PoolError } from '../../errors/pool.errors.js';
 import { describeLease, describePool, duration } from '../../pool/reporting/describe.js';
 import type { PoolWarning } from '../../pool/reporting/pool-warning.js';
 import type { DatabaseLogger } from './database.logger.js';

@@ -1,6 +1,6 @@
 import { EXTRA_REPLACED } from '../../config/options/known-options.js';
-import { DatabaseConfigError } from '../../database.errors.js';
-import type { ConfigProblem } from '../../database.errors.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
+import type { ConfigProblem } from '../../errors/config.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { DataSourcePool } from './data-source.pool.js';
 import type { PoolGroup } from './pool-group.js';

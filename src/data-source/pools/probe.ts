@@ -1,7 +1,8 @@
 import type { DataSource } from 'typeorm';
 import { withTimeout } from '../../connection/deadline.js';
 import { Connection } from '../../connection/connection.js';
-import { DatabaseError, PoolAcquireTimeoutError } from '../../database.errors.js';
+import { DatabaseError } from '../../errors/database.error.js';
+import { PoolAcquireTimeoutError } from '../../errors/pool.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { diagnose } from '../../diagnosis/diagnose.js';
 import type { Diagnosis } from '../../diagnosis/diagnose.js';

@@ -1,5 +1,5 @@
 import type { DataSource } from 'typeorm';
-import { DatabaseError } from '../../database.errors.js';
+import { DatabaseError } from '../../errors/database.error.js';
 
 /** The request that a query runner belongs to. */
 export interface RequestBorrower {

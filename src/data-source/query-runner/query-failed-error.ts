@@ -1,5 +1,6 @@
+import { errorParagraph } from '../../errors/error-paragraph.js';
 import { QueryFailedError } from 'typeorm';
-import { paragraphOf, shortSql } from '../../database.errors.js';
+import { shortSql } from '../../text/masking.js';
 import { callSite, setStackFrom, withoutStack } from '../../text/call-site.js';
 
 /** What the server says about a failure beside its message. */
@@ -36,5 +37,5 @@ function inspectFailedQuery(
     if (this[key] !== undefined) shown[key] = key === 'query' ? shortSql(this.query) : this[key];
   if (Object.keys(this).includes('parameters') && this.parameters) shown.parameters = this.parameters;
   const bare = Object.create(null, { stack: { get: () => this.stack } }) as Error;
-  return paragraphOf(bare, shown, options, inspect);
+  return errorParagraph(bare, shown, options, inspect);
 }

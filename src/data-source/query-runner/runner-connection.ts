@@ -1,7 +1,8 @@
 import type { Readable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
-import { noteHttpErrors, PoolClosedError, PoolLeaseReclaimedError } from '../../database.errors.js';
+import { noteHttpErrors } from '../../errors/http-errors.js';
+import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { RESET_TIMEOUT_MS } from '../../pool/pool.options.js';
 import type { Caller } from '../../text/call-site.js';

@@ -1,5 +1,5 @@
 import type { Connection } from '../../connection/connection.js';
-import { PoolAcquireCancelledError } from '../../database.errors.js';
+import { PoolAcquireCancelledError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { Caller } from '../../text/call-site.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';

@@ -3,7 +3,7 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
 import { isInterrupt } from '../../connection/wire/disconnect.js';
 import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
-import { noteHttpErrors } from '../../database.errors.js';
+import { noteHttpErrors } from '../../errors/http-errors.js';
 import type { EchoSettings } from '../../database.options.js';
 import { diagnose } from '../../diagnosis/diagnose.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';

@@ -1,5 +1,5 @@
 import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
-import { DatabaseError } from '../../database.errors.js';
+import { DatabaseError } from '../../errors/database.error.js';
 import { currentScope, innermostScope, isWithin } from '../execution-scope.js';
 import type { ExecutionScope } from '../execution-scope.js';
 import type { RequestBorrower } from './borrower.js';

@@ -1,4 +1,4 @@
-import { PoolAcquireCancelledError, PoolConnectError } from '../../database.errors.js';
+import { PoolAcquireCancelledError, PoolConnectError } from '../../errors/pool.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { Connection } from '../../connection/connection.js';
 import type { DrainReport } from '../../pool/drain.js';

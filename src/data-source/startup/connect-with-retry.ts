@@ -1,5 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { DatabaseConfigError, DatabaseConnectionError, PoolError } from '../../database.errors.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
+import { DatabaseConnectionError } from '../../errors/connection.errors.js';
+import { PoolError } from '../../errors/pool.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { Connection } from '../../connection/connection.js';
 import { NO_POOLER } from '../../connection/session/pooler-terms.js';
-import { DatabaseConnectionError } from '../../database.errors.js';
+import { DatabaseConnectionError } from '../../errors/connection.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { connectionOptions } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';

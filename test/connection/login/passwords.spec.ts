@@ -11,6 +11,7 @@ import { CapturingLogger } from '../../support/capturing-logger.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { TemporaryFolder } from '../../support/temporary-folder.js';
+import { until } from '../../support/until.js';
 
 const HOUR = 3_600_000;
 let server: PostgresServer;
@@ -134,7 +135,7 @@ describe('a password function', () => {
     );
     const dialled = dial(dataSource, 3);
     // Two more: the first connection of the start is one of the three.
-    while ((await waitingForPassword()) < 2);
+    await until(async () => (await waitingForPassword()) >= 2);
     expect(asked).toHaveLength(2);
     asked[1]!(current());
     await dialled;
@@ -204,7 +205,7 @@ describe('a password function', () => {
       code: 'PASSWORD_UNAVAILABLE',
       message: expect.stringContaining('did not answer within 1000 ms'),
     });
-    while ((await waitingForPassword()) > 0);
+    await until(async () => (await waitingForPassword()) === 0);
   });
 
   it.each([

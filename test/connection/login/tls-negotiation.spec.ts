@@ -10,6 +10,7 @@ import type { CertificateAuthority } from '../../support/certificates.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { ManInTheMiddle } from './man-in-the-middle.js';
+import { until } from '../../support/until.js';
 
 let authority: CertificateAuthority;
 let server: PostgresServer;
@@ -80,8 +81,9 @@ describe('TLS that begins at once', () => {
     const [refused] = await Promise.all([
       sleeping.catch((error: unknown) => error),
       (async () => {
-        while (
-          (await server.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")).length === 0
+        await until(
+          async () =>
+            (await server.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")).length > 0,
         );
         await connection.cancelRunning();
       })(),

@@ -13,6 +13,8 @@ import type { CertificateAuthority } from '../../support/certificates.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 
+const HBA = ['hostssl all app all scram-sha-256', 'host all postgres all scram-sha-256'];
+
 describe('TLS', () => {
   let authority: CertificateAuthority;
   let server: PostgresServer;
@@ -27,7 +29,7 @@ describe('TLS', () => {
     const { cert, key } = await authority.issueServer({ hosts: ['127.0.0.1'] });
     server = await startPostgres({
       tls: { cert, key },
-      hba: ['hostssl all app all scram-sha-256', 'host all postgres all scram-sha-256'],
+      hba: HBA,
     });
     folder = await mkdtemp(join(tmpdir(), 'nestjs-database-ca-'));
     caFile = join(folder, 'ca.pem');
@@ -86,20 +88,18 @@ describe('TLS', () => {
   });
 
   describe('channel_binding=require in the URL', () => {
-    const url = (target: PostgresServer) =>
-      `${target.url}?sslmode=verify-full&sslrootcert=${caFile}&channel_binding=require`;
+    const url = () => `${server.url}?sslmode=verify-full&sslrootcert=${caFile}&channel_binding=require`;
 
     it('binds the login to the TLS connection', async () => {
-      expect(await start({ url: url(server) })).toBe(true);
+      expect(await start({ url: url() })).toBe(true);
     });
 
     it.each(['password', 'trust'])(
       'refuses a server that asks by %s, before the password is sent',
       async (method) => {
-        const { cert, key } = await authority.issueServer({ hosts: ['127.0.0.1'] });
-        const other = await startPostgres({ tls: { cert, key }, hba: [`hostssl all app all ${method}`] });
-        await expect(start({ url: url(other) })).rejects.toMatchObject({ code: 'CHANNEL_BINDING_MISSING' });
-        await other.dispose();
+        await server.hba([`hostssl all app all ${method}`]);
+        await expect(start({ url: url() })).rejects.toMatchObject({ code: 'CHANNEL_BINDING_MISSING' });
+        await server.hba(HBA);
       },
     );
   });

@@ -13,6 +13,7 @@ import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { startNeonProxy } from '../../support/neon-proxy.js';
 import type { NeonProxy } from '../../support/neon-proxy.js';
+import { until } from '../../support/until.js';
 
 const POOLED = 'ep-cool-1-pooler.eu-central-1.aws.neon.tech';
 const DIRECT = 'ep-cool-1.eu-central-1.aws.neon.tech';
@@ -76,7 +77,7 @@ describe('on Neon', () => {
   /** As after five minutes without a query: the sockets are closed, and the pool has seen it. */
   const suspended = async (dataSource: DataSource) => {
     proxy.suspend();
-    while ((dataSource as ManagedDataSource).pool!.totalCount > 0) await new Promise(setImmediate);
+    await until(() => (dataSource as ManagedDataSource).pool!.totalCount === 0);
   };
   const fast = { retries: 3, initialDelayMs: 10, maxDelayMs: 10 };
 
@@ -125,7 +126,7 @@ describe('on Neon', () => {
 
   describe('a compute that sleeps', () => {
     it('may take its time at the start', async () => {
-      proxy.wakes(1500);
+      proxy.wakes(700);
       const dataSource = await start();
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
       expect(logger.text).not.toContain('Trying again');

@@ -11,6 +11,7 @@ import { startPgBouncer } from '../../support/pgbouncer.js';
 import type { PgBouncer, PoolMode } from '../../support/pgbouncer.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
+import { until } from '../../support/until.js';
 
 describeWithPgBouncer('behind PgBouncer', () => {
   let server: PostgresServer;
@@ -196,11 +197,11 @@ describeWithPgBouncer('behind PgBouncer', () => {
     it('stops cleanly while a statement runs', async () => {
       const dataSource = await start({ timeouts: { shutdownMs: 200 } });
       const cut = expect(dataSource.query(`SELECT 'still at work', pg_sleep(60)`)).rejects.toThrow();
-      while ((await running('still at work')) === 0);
+      await until(async () => (await running('still at work')) > 0);
       await module!.close();
       module = undefined;
       await cut;
-      while ((await running('still at work')) > 0);
+      await until(async () => (await running('still at work')) === 0);
       expect(dataSource.isInitialized).toBe(false);
     });
   });
@@ -233,7 +234,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       });
       await runner.release();
       // The pooler ends the server's session when it has noticed.
-      while ((await running('INSERT INTO ledger')) > 0);
+      await until(async () => (await running('INSERT INTO ledger')) === 0);
       expect(await dataSource.query('SELECT * FROM ledger')).toEqual([]);
     });
 

@@ -13,6 +13,7 @@ import type { TestDatabase } from '../../support/database.js';
 import { User } from '../../support/entities.js';
 import { startTcpProxy } from '../../support/tcp-proxy.js';
 import type { TcpProxy } from '../../support/tcp-proxy.js';
+import { until } from '../../support/until.js';
 
 describe('a data source', () => {
   let database: TestDatabase;
@@ -134,7 +135,7 @@ describe('a data source', () => {
         url: proxy.through(database.url),
         connectRetry: { retries: 50, initialDelayMs: 20, maxDelayMs: 20 },
       });
-      while (!logger?.text.includes('Trying again')) await new Promise(setImmediate);
+      await until(() => logger?.text.includes('Trying again'));
       await proxy.pass();
       expect((await starting).isInitialized).toBe(true);
     });

@@ -110,7 +110,7 @@ describe('a start says why it failed, where, and what helps:', () => {
     const answer = execFileSync('unshare', [
       ...namespace,
       process.execPath,
-      'test/diagnosis/dial-nowhere.mjs',
+      'test/diagnosis/connect-nowhere.mjs',
     ]);
     expect(JSON.parse(answer.toString())).toMatchObject({ code: 'HOST_UNREACHABLE', cause: 'ENETUNREACH' });
   });
@@ -146,7 +146,7 @@ describe('a start says why it failed, where, and what helps:', () => {
   it.each(['disable', 'require'] as const)('silence during the handshake, with sslmode %s', async (mode) => {
     const port = await listen(createServer());
     await expectFailure('HANDSHAKE_TIMEOUT', { ...at(port), ssl: { mode }, timeouts: { connectMs: 1000 } }, [
-      'took the connection',
+      'accepted the connection',
       'DB_CONNECT_TIMEOUT',
     ]);
   });

@@ -1,39 +1,39 @@
-import type { Diagnosis } from '../diagnosis/diagnose.js';
+import type { Diagnosis } from '../../diagnosis/diagnose.js';
 
-/** The checks, in their order. */
+/** The checks, in the order in which they run. */
 export type CheckName =
   'settings' | 'name resolution' | 'TCP' | 'TLS' | 'login' | 'server' | 'settings in force' | 'round trips';
 
-/** One check, as it came out. */
+/** The result of one check. */
 export interface Check {
   readonly name: CheckName;
   readonly status: 'ok' | 'warning' | 'failed';
-  /** How long it took; milliseconds. */
+  /** Duration in milliseconds. */
   readonly ms: number;
   /** What was found, or what went wrong. */
   readonly summary: string;
-  /** What is not right and does not keep the app from working. */
+  /** Problems that do not keep the app from working. */
   readonly warnings: readonly string[];
-  /** Of a failure. */
+  /** Only of a failed check. */
   readonly diagnosis?: Pick<Diagnosis, 'code' | 'hint'>;
-  /** The same for programs. */
+  /** What was found, for programs. */
   readonly facts?: Readonly<Record<string, unknown>>;
 }
 
-/** Where the report goes. */
+/** The stream that the report is written to. */
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean;
-  /** Whether it shows colours; looks at NO_COLOR too. */
+  /** Whether the terminal shows colours. Node's streams take NO_COLOR into account. */
   hasColors?(): boolean;
 }
 
 const MARKS = { ok: '✔', warning: '!', failed: '✖' } as const;
-/** https://en.wikipedia.org/wiki/ANSI_escape_code#Colors: green, yellow, red. */
+/** Green, yellow and red: https://en.wikipedia.org/wiki/ANSI_escape_code#Colors */
 const COLOURS = { ok: 32, warning: 33, failed: 31 } as const;
 const NAME_WIDTH = 'settings in force'.length;
 
-/** A line for each check, while they run. */
+/** Writes a line for each check as soon as it has ended. */
 export function lineWriter(output: Output): (check: Check) => void {
   const coloured = output.isTTY === true && output.hasColors?.() !== false;
   const paint = (text: string, colour: number) => (coloured ? `\u001B[${colour}m${text}\u001B[39m` : text);
