@@ -1,21 +1,24 @@
-// Our pool beside pg-pool, interleaved in one run. The connections are fakes, so that only the pools are measured.
+// Our pool beside pg-pool, interleaved in one run. The connections are simulated, so that only the pools are measured.
+// Prints the figures, and draws the waits as docs/images/pool-waits.svg.
 //   npm run bench
 import { EventEmitter } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Pool from 'pg-pool';
 import { ConnectionPool } from '../dist/esm/pool/index.js';
+import { waitsPlot } from './waits-plot.mjs';
 
 const sorted = (values) => [...values].sort((a, b) => a - b);
 const percentile = (values, part) =>
   sorted(values)[Math.min(values.length - 1, Math.floor(values.length * part))];
 const median = (values) => percentile(values, 0.5);
 
-/** A connection that takes `connectMs` to open and never needs a reset. */
+/** A connection that takes `connectMs` to open and is always clean. */
 function clientClass(connectMs) {
   return class FakeClient extends EventEmitter {
-    // The private fields that pg-pool reads.
     _queryable = true;
     _ending = false;
     isUsable = true;
@@ -82,8 +85,8 @@ async function burst(pool, count, useMs) {
 }
 
 /**
- * `count` acquires at once on a pool of 15. `open` connections are open and in use, and are released after `useMs` like the
- * others. The order of the pools changes from round to round.
+ * `count` acquires at once on a pool of 15. `open` connections are leased at that time; each lease lasts `useMs`. Which pool
+ * goes first changes from round to round.
  */
 async function bursts({ count = 50, connectMs = 300, open, useMs }) {
   const Client = clientClass(connectMs);
@@ -100,21 +103,31 @@ async function bursts({ count = 50, connectMs = 300, open, useMs }) {
       seen[name].push(await burst(pool, count, useMs));
       await pool.end();
     }
-  const figure = (part) => {
-    const [ours, theirs] = ['ours', 'theirs'].map((name) => median(seen[name].map((result) => result[part])));
-    return `${part} ours ${ours.toFixed(0)} ms, pg-pool ${theirs.toFixed(0)} ms, ratio ${(theirs / ours).toFixed(2)}`;
-  };
+  const part = (name, figure) => median(seen[name].map((result) => result[figure]));
+  const [ours, theirs] = ['ours', 'theirs'].map((name) => ({
+    median: part(name, 'median'),
+    p95: part(name, 'p95'),
+  }));
+  const figures = ['median', 'p95'].map((figure) => {
+    const ratio = (theirs[figure] / ours[figure]).toFixed(2);
+    return `${figure} ours ${ours[figure].toFixed(0)} ms, pg-pool ${theirs[figure].toFixed(0)} ms, ratio ${ratio}`;
+  });
   console.log(
-    `burst of ${count}, connect ${connectMs} ms, ${open} of 15 open and in use, released after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
+    `burst of ${count}, connect ${connectMs} ms, ${open} of 15 open and leased, lease ${useMs} ms: ${figures.join('; ')}`,
   );
+  return { count, connectMs, open, useMs, ours, theirs };
 }
 
 await idleAndFresh();
-await bursts({ open: 0, useMs: 20 });
-await bursts({ open: 1, useMs: 20 });
-await bursts({ open: 1, useMs: 2 });
-await bursts({ open: 5, useMs: 20 });
-await bursts({ open: 5, useMs: 2 });
-// Connects that take longer than the use of a connection; then a burst that is small enough for one connect per acquire.
-await bursts({ connectMs: 1_000, open: 5, useMs: 20 });
-await bursts({ connectMs: 1_000, open: 5, useMs: 20, count: 10 });
+const measured = [
+  await bursts({ open: 0, useMs: 20 }),
+  await bursts({ open: 1, useMs: 20 }),
+  await bursts({ open: 1, useMs: 2 }),
+  await bursts({ open: 5, useMs: 20 }),
+  await bursts({ open: 5, useMs: 2 }),
+  // A connect that takes longer than the lease; and a burst that is small enough for each acquire to have its own connect.
+  await bursts({ connectMs: 1_000, open: 5, useMs: 20 }),
+  await bursts({ connectMs: 1_000, open: 5, useMs: 20, count: 10 }),
+];
+const machine = `Node ${process.versions.node}, ${availableParallelism()} cores.`;
+writeFileSync(new URL('../docs/images/pool-waits.svg', import.meta.url), waitsPlot(measured, machine));

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs, on Debian and Ubuntu, the programs that the tests need and npm does not bring: curl for those of the
-# example and of the README, and PgBouncer for test/pooler. As root, or with sudo.
+# example and of the README, and PgBouncer for test/data-source/pooler. As root, or with sudo.
 set -euo pipefail
 
 missing=()

@@ -1,8 +1,10 @@
 import { Module } from '@nestjs/common';
 import type { DynamicModule, FactoryProvider, Provider } from '@nestjs/common';
 import { processEnvironment, readEnvironment } from './config/environment/environment.js';
-import { REPLACED } from './config/settings/keys.js';
-import { DatabaseConfigError, redact, plainCause } from './database.errors.js';
+import { REPLACED } from './config/options/known-options.js';
+import { DatabaseConfigError } from './errors/config.errors.js';
+import { plainCause } from './errors/plain-cause.js';
+import { redact } from './text/masking.js';
 import { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
 import type { ASYNC_OPTIONS_TYPE, OPTIONS_TYPE } from './database.module-definition.js';
 import type { DatabaseModuleOptions } from './database.options.js';

@@ -1,57 +1,34 @@
-/** How the doctor ends, by the class of the first failure. */
+import type { FailureCategory } from '../diagnosis/failure-rule.js';
+
+/** Exit codes of the command line. Those of the doctor follow from its first failure. */
 export const EXIT = {
-  /** Everything is all right; there may be warnings. */
+  /** Every check passed; there may be warnings. */
   healthy: 0,
-  /** Wrong use of the command, or a failure of the command itself. */
+  /** The command line is wrong, or the command itself failed. */
   usage: 1,
   /** The settings are wrong. */
   settings: 2,
-  /** Name, address, network, or something else on the port. */
+  /** The host name, the address, the network, or another program on the port. */
   network: 3,
+  /** Encryption or certificates. */
   tls: 4,
-  /** User, password, database or admission. */
+  /** User, password, database, or whether the client is admitted. */
   login: 5,
-  /** The server, or the pooler before it, is there and does not serve. */
+  /** The server, or the pooler in front of it, is reached and does not serve. */
   server: 6,
-  /** The file of variables is not there, or cannot be read. */
+  /** The file of variables is missing or cannot be read. */
   file: 7,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];
 
-const NETWORK = [
-  'CONNECTION_REFUSED',
-  'CONNECTION_RESET',
-  'CONNECT_TIMEOUT',
-  'DNS_TEMPORARY_FAILURE',
-  'HANDSHAKE_TIMEOUT',
-  'HOST_NOT_FOUND',
-  'HOST_UNREACHABLE',
-  'NOT_POSTGRESQL',
-  'SOCKET_FORBIDDEN',
-  'TOO_MANY_OPEN_FILES',
-];
-const LOGIN = [
-  'CLIENT_NOT_ALLOWED',
-  'DATABASE_CLOSED',
-  'DATABASE_UNKNOWN',
-  'LOGIN_METHOD_REFUSED',
-  'LOGIN_REFUSED',
-  'NEON_ENDPOINT_DISABLED',
-  'NEON_ENDPOINT_NOT_FOUND',
-  'NEON_ENDPOINT_UNNAMED',
-  'PASSWORD_MISSING',
-  'PASSWORD_UNAVAILABLE',
-  'PASSWORD_WRONG',
-  'PERMISSION_DENIED',
-  'ROLE_UNKNOWN',
-  'SESSION_SETTING_INVALID',
-];
-
-/** The class of a diagnosis' code. */
-export function exitCodeOf(code: string): ExitCode {
-  if (code.startsWith('TLS_') || code.startsWith('CHANNEL_BINDING')) return EXIT.tls;
-  if (NETWORK.includes(code)) return EXIT.network;
-  if (LOGIN.includes(code)) return EXIT.login;
-  return EXIT.server;
-}
+/** The doctor's exit code for a failure of this category. */
+export const EXIT_CODE_OF: Readonly<Record<FailureCategory, ExitCode>> = {
+  network: EXIT.network,
+  tls: EXIT.tls,
+  login: EXIT.login,
+  server: EXIT.server,
+  pool: EXIT.server,
+  statement: EXIT.server,
+  unknown: EXIT.server,
+};

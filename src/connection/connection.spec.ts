@@ -115,9 +115,9 @@ describe('the limit of a statement', () => {
       statementLimitMs: 0,
       idleInTransactionMs: 0,
       isSessionShared: false,
-      namedStatements: true,
+      allowsNamedStatements: true,
     };
-    const connection = await open({ terms });
+    const connection = await open({ poolerTerms: terms });
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([]);
     terms.statementLimitMs = 700;
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([700]);
@@ -378,7 +378,7 @@ describe('the return', () => {
     void connection.query('SELECT 1').catch(() => undefined);
     await expect(connection.reset('smart', 20)).rejects.toMatchObject({
       code: 'CONNECTION_RESET_FAILED',
-      message: 'The connection was not clean within 20 ms of its return.',
+      message: 'The reset of the connection took longer than 20 ms.',
     });
   });
 
@@ -523,11 +523,11 @@ describe('behind a pooler', () => {
     statementLimitMs: 0,
     idleInTransactionMs: 0,
     isSessionShared: false,
-    namedStatements: true,
+    allowsNamedStatements: true,
   };
 
   it('a transaction that pauses for too long is ended from here, in the words of the server', async () => {
-    const connection = await open({ terms: { ...terms, idleInTransactionMs: 20 } });
+    const connection = await open({ poolerTerms: { ...terms, idleInTransactionMs: 20 } });
     server.answer = () => ({ tag: 'BEGIN', status: 'T' });
     await connection.query('BEGIN');
     await new Promise((resolve) => connection.once('end', resolve));
@@ -536,11 +536,11 @@ describe('behind a pooler', () => {
   });
 
   it('a session that is shared is not cleared, and what was left in it is told', async () => {
-    const connection = await open({ terms: { ...terms, isSessionShared: true } });
+    const connection = await open({ poolerTerms: { ...terms, isSessionShared: true } });
     server.answer = () => ({ tag: 'SET' });
     await connection.query("SET app.x = '1'");
     const restored = await connection.reset('smart', 1_000);
-    expect(restored).toMatchObject({ cleared: false, left: "SET app.x = '1'" });
+    expect(restored).toMatchObject({ cleared: false, leftBehind: "SET app.x = '1'" });
     expect(server.statements).toEqual(["SET app.x = '1'"]);
     expect(connection.reset('smart', 1_000)).toBeUndefined();
     server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? 'T' : 'I' });
@@ -556,8 +556,8 @@ describe('behind a pooler', () => {
       return Object.keys((connection as unknown as { connection: PgWire }).connection.parsedStatements);
     };
     expect(await names({})).toEqual(['a']);
-    expect(await names({ terms })).toEqual(['a']);
-    expect(await names({ terms: { ...terms, namedStatements: false } })).toEqual([]);
+    expect(await names({ poolerTerms: terms })).toEqual(['a']);
+    expect(await names({ poolerTerms: { ...terms, allowsNamedStatements: false } })).toEqual([]);
   });
 });
 

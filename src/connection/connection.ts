@@ -1,174 +1,161 @@
 import { inspect } from 'node:util';
 import { Client } from 'pg';
-import type { QueryResult, QueryResultRow } from 'pg';
-import { ConnectionResetError } from '../database.errors.js';
-import { bounded } from './bounded.js';
-import { sendCancel } from './wire/cancel.js';
-import { after } from './deadline.js';
+import type {
+  QueryArrayConfig,
+  QueryArrayResult,
+  QueryConfig,
+  QueryConfigValues,
+  QueryResult,
+  QueryResultRow,
+  Submittable,
+} from 'pg';
+import { ConnectionResetError } from '../errors/connection.errors.js';
+import type { ResetMode } from '../database.options.js';
+import { ServerRequirements } from './auth/server-requirements.js';
+import { clientConfig } from './connection.options.js';
 import type { ConnectionOptions } from './connection.options.js';
-import { serverRequirements } from './auth/server-requirements.js';
-import type { ServerRequirements } from './auth/server-requirements.js';
-import { connectTimeoutError } from './wire/connect-timeout.js';
-import { isFatal, isReadOnlyRefusal } from './wire/disconnect.js';
-import { expectPostgres } from './wire/greeting.js';
-import { IdleLimit, idleInTransaction } from './session/idle-limit.js';
-import {
-  bareQuery,
-  cutSocket,
-  internalsOf,
-  isQueryable,
-  isReadyForQuery,
-  transactionStatusOf,
-} from './wire/pg-internals.js';
-import type { PgWire } from './wire/pg-internals.js';
-import { ReadingStreams } from './statements/reading-streams.js';
-import { QueryQueue } from './statements/query-queue.js';
-import { refuseFrom } from './statements/refusal.js';
-import { refuseStandby, resetSession, whenReadyForQuery } from './session/reset.js';
-import type { ResetMode, ResetResult } from './session/reset.js';
+import { CLOSE_TIMEOUT_MS, startDeadline, withTimeout } from './deadline.js';
+import { IdleInTransactionLimit, idleInTransactionError } from './session/idle-in-transaction-limit.js';
+import { NO_POOLER, withoutStatementName } from './session/pooler-terms.js';
+import type { PoolerTerms } from './session/pooler-terms.js';
+import { refuseStandby, resetSession } from './session/reset.js';
+import type { ResetResult } from './session/reset.js';
 import { SessionChanges } from './session/session-changes.js';
 import { startupOptions } from './session/session-settings.js';
-import { tagDropsStatements, textSetsTimeLimit } from './session/session-state.js';
-import { OWN_SESSION, unnamed } from './session/session-terms.js';
-import type { SessionTerms } from './session/session-terms.js';
-import { statementGraceMs, StatementLimit } from './statements/statement-limit.js';
+import { mentionsStatementTimeout, tagDropsPreparedStatements } from './session/statement-effects.js';
+import { Cancellation, unconfirmedCancelError } from './statements/cancellation.js';
+import { QueryQueue } from './statements/query-queue.js';
+import { ReadingStreams } from './statements/reading-streams.js';
+import { isSubmittable, rejectQuery } from './statements/rejected-query.js';
+import { StatementLimit, statementLimitMs } from './statements/statement-limit.js';
+import { sendCancelRequest } from './wire/cancel-request.js';
+import { connectTimeoutError } from './wire/connect-stages.js';
+import { isFatal, isReadOnlyRefusal } from './wire/disconnect.js';
+import { PgInternals } from './wire/pg-internals.js';
 
 export type { ConnectionOptions };
 
-/** Longest wait for the server's goodbye; `pg`'s `end()` waits for ever on a frozen network. */
-const CLOSE_TIMEOUT_MS = 1_000;
-
 /**
- * One connection to PostgreSQL: a `pg.Client` that bounds its dial and its statements, knows whether it is quiet and
- * whether its session was changed, and can be put back, cancelled and ended without hanging.
+ * One connection to PostgreSQL: a `pg.Client` that limits the time of its connect and of its statements, queues statements
+ * while another one is active, knows whether its session has changed, and can be reset, cancelled and closed within a
+ * given time.
+ * @example
+ * const connection = new Connection({ connectionString: process.env.DB_URL, session: { search_path: 'app' } });
+ * await connection.connect();
+ * const { rows } = await connection.query('SELECT $1::int AS n', [1]);
+ * await connection.close();
  */
 export class Connection extends Client {
+  readonly #pg = new PgInternals(this);
   readonly #connectTimeoutMs: number;
   readonly #stream: unknown;
-  readonly #terms: SessionTerms;
-  readonly #limit: StatementLimit;
-  readonly #idle: IdleLimit;
-  readonly #queue: QueryQueue;
-  #streams: ReadingStreams | undefined;
-  readonly #changes = new SessionChanges(this);
-  #suspectStandby = false;
+  readonly #requirements: ServerRequirements | undefined;
+  readonly #poolerTerms: PoolerTerms;
+  readonly #queue = new QueryQueue();
+  readonly #cancellation = new Cancellation();
+  readonly #streams = new ReadingStreams(this.#pg);
+  readonly #changes = new SessionChanges(this.#pg);
+  readonly #statementLimit: StatementLimit;
+  readonly #idleLimit: IdleInTransactionLimit;
+  #hasConnectStarted = false;
+  /** Why the connect was refused. */
+  #refusedBy: Error | undefined;
   #closeReason: Error | undefined;
+  /** Why the connection was destroyed or terminated: statements are rejected with it, and `pg` does not see them. */
+  #terminatedBy: Error | undefined;
   #lastSql: string | undefined;
-  #commandCompleted = false;
-  #statementsSent = 0;
-  #cancelling: Promise<void> | undefined;
-  /** A cancel was sent that the server has not confirmed: it may still arrive. */
-  #cancelUnconfirmed = false;
-  #refusedWith: Error | undefined;
-  #requirements: ServerRequirements | undefined;
-  #connectCalled = false;
+  #hasCommandCompleted = false;
+  #statementCount = 0;
+  /** A write was refused as read-only: the server may be a standby now. */
+  #suspectsStandby = false;
 
-  static {
-    // Not as a method, which would have to repeat every overload of `pg`; not on the object, where no class that extends
-    // this one could have a `query` of its own.
-    Object.defineProperty(this.prototype, 'query', {
-      value: function (this: Connection, ...request: unknown[]) {
-        if (typeof (request[0] as { submit?: unknown } | null | undefined)?.submit === 'function')
-          this.#streams?.add(request[0]);
-        return this.#queue.send(this.#terms.namedStatements ? request : unnamed(request));
-      },
-      writable: true,
-      configurable: true,
-    });
-  }
-
+  /**
+   * @param options the options, or a connection string
+   * @throws TypeError for a session setting whose name or value cannot be one
+   * @throws ConnectionError `TLS_DIRECT_REFUSED` when this version of `pg` cannot start TLS directly
+   */
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
-    // Before `pg` makes a socket: it throws.
-    const session = startupOptions(given.session ?? {});
-    super({
-      keepAlive: true,
-      keepAliveInitialDelayMillis: 30_000,
-      ...given,
-      // Ours; both at once would report the same deadline in two ways.
-      connectionTimeoutMillis: 0,
-      // `pg` marks the key of the object that it is given, which is the caller's.
-      ...(typeof given.ssl === 'object' ? { ssl: copyOf(given.ssl) } : undefined),
-    });
-    this.#stream = given.stream;
+    // It may throw; `pg` creates a socket, which nothing would destroy then.
+    const sessionOptions = startupOptions(given.session ?? {});
+    super(clientConfig(given));
     this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
-    const parameters = internalsOf(this).connectionParameters ?? {};
-    // `pg` looks into the environment for what is empty.
-    if (given.options === '') parameters.options = '';
-    parameters.options = [parameters.options, session].filter(Boolean).join(' ');
-    this.#terms = given.terms ?? OWN_SESSION;
-    this.#limit = new StatementLimit(
+    this.#stream = given.stream;
+    const terms = (this.#poolerTerms = given.poolerTerms ?? NO_POOLER);
+    this.#pg.appendStartupOptions(sessionOptions, given.options === '');
+    this.#pg.hideSecrets();
+    this.#statementLimit = new StatementLimit(
       this,
-      limitOf(given, parameters),
-      () => this.#terms.statementLimitMs,
-      this.#terms.settings?.statement,
+      this.#pg,
+      statementLimitMs(given, this.#pg.statementTimeoutMs, this.#pg.disableQueryTimeout()),
+      () => terms.statementLimitMs,
+      terms.settings?.statement,
     );
-    this.#idle = new IdleLimit(
-      () => this.#terms.idleInTransactionMs,
-      // The pooler rolls the transaction back when our socket has closed.
-      (ms) => this.destroy(idleInTransaction(ms, this.#lastSql, this.#terms.settings?.idleInTransaction)),
-    );
-    // `pg`'s own limit calls back and leaves the statement running on a connection that looks free.
-    parameters.query_timeout = 0;
-    // `inspect` would walk into the TLS options and the parameters.
-    for (const name of ['ssl', 'connection', 'connectionParameters'])
-      Object.defineProperty(this, name, { enumerable: false });
-    const query = super.query.bind(this) as (...request: unknown[]) => unknown;
-    this.#queue = new QueryQueue(this, (...request: unknown[]) =>
-      this.#changes.send(() => query(...request)),
+    this.#idleLimit = new IdleInTransactionLimit(
+      () => terms.idleInTransactionMs,
+      // The pooler rolls the transaction back when the socket closes.
+      (ms) => this.destroy(idleInTransactionError(ms, this.#lastSql, terms.settings?.idleInTransaction)),
     );
     this.#listen();
-    const { connection: wire, ssl, sslNegotiation } = internalsOf(this);
+    const { wire } = this.#pg;
     if (!wire) return;
-    const refuse = (error: Error) => {
-      // The first one: what comes of the cut socket is not the reason.
-      this.#refusedWith ??= error;
-      cutSocket(this, error);
-    };
-    if (!ssl || sslNegotiation !== 'direct') expectPostgres(wire.stream, ssl ? 'ssl' : 'startup', refuse);
     try {
-      this.#requirements = serverRequirements(this, wire, given, refuse);
+      this.#requirements = new ServerRequirements(this, wire, given, (error) => this.#refuseServer(error));
     } catch (error) {
-      // Nothing else would ever destroy the socket that `pg` has made.
-      cutSocket(this);
+      // `pg` has created a socket, which nothing else would destroy.
+      this.#pg.closeSocket();
       throw error;
     }
   }
 
-  /** `drain` is for when nothing waits; somebody may end the client at it. */
-  override emit(event: string | symbol, ...details: unknown[]): boolean {
-    if (event === 'drain' && this.#queue.advance()) return true;
-    return super.emit(event, ...details);
-  }
+  // Connect
 
-  /** Opens the connection; rejects with a ConnectTimeoutError at the deadline and leaves no socket. */
+  /**
+   * Connects to the server.
+   * @throws ConnectTimeoutError at `connectTimeoutMs`, with the code `CONNECT_TIMEOUT` (the server was not reached) or
+   * `HANDSHAKE_TIMEOUT` (it did not complete the login)
+   * @throws PasswordError when the source of the password fails or does not answer in time
+   * @throws ConnectionError when the server does not meet a requirement: `NOT_POSTGRESQL`, `TLS_TAMPERED`,
+   * `TLS_DIRECT_REFUSED`, `CHANNEL_BINDING_MISSING`, `LOGIN_METHOD_REFUSED`, `SERVER_KIND_REFUSED`
+   * @throws the error of the server or the socket, as `pg` does
+   */
   override connect(): Promise<Client>;
   override connect(callback: ((error: Error) => void) | ((error: null, client: Client) => void)): void;
   override connect(callback?: (error: never, client: never) => void): Promise<Client> | void {
-    const opened = new Promise<Client>((resolve, reject) => {
-      // `pg` says so too, and forgets whom it was to tell of the first dial.
-      if (this.#connectCalled)
-        return reject(new Error('Client has already been connected. You cannot reuse a client.'));
-      this.#connectCalled = true;
+    const connected = this.#connect();
+    if (!callback) return connected;
+    connected.then(
+      () => process.nextTick(callback, null, this as never),
+      (error: unknown) => process.nextTick(callback, error as never),
+    );
+  }
+
+  #connect(): Promise<Client> {
+    // `pg` rejects a second connect too, and then never settles the first.
+    if (this.#hasConnectStarted)
+      return Promise.reject(new Error('Client has already been connected. You cannot reuse a client.'));
+    this.#hasConnectStarted = true;
+    return new Promise<Client>((resolve, reject) => {
       const ms = this.#connectTimeoutMs;
-      const cancel = ms > 0 ? after(ms, () => cutSocket(this, connectTimeoutError(this, ms))) : undefined;
+      const cancelDeadline =
+        ms > 0 ? startDeadline(ms, () => this.#pg.closeSocket(connectTimeoutError(this, ms))) : undefined;
       const settle = (error: Error | null) => {
-        cancel?.();
+        cancelDeadline?.();
         if (error) reject(error);
         else resolve(this);
       };
       super.connect((error: Error | null) => {
-        // The server's welcome may have come in the same packet as what we refuse.
-        const failure = this.#refusedWith ?? error;
+        // A refused server may have completed the login in the same packet: then there is no error.
+        const failure = this.#refusedBy ?? error;
         if (failure) {
-          this.#requirements?.onFailed(failure);
-          // A password that did not come leaves the server waiting.
-          cutSocket(this);
+          this.#requirements?.onConnectFailed(failure);
+          // A failed password source leaves the socket open, and the server waiting.
+          this.#pg.closeSocket();
           return settle(failure);
         }
-        const judged = this.#requirements?.verify();
-        if (!judged) return settle(null);
-        judged.then(
+        const verified = this.#requirements?.verify();
+        if (!verified) return settle(null);
+        verified.then(
           () => settle(null),
           (reason: Error) => {
             void this.close();
@@ -177,158 +164,236 @@ export class Connection extends Client {
         );
       });
     });
-    if (!callback) return opened;
-    opened.then(
-      () => process.nextTick(callback, null, this as never),
-      (error: unknown) => process.nextTick(callback, error as never),
+  }
+
+  /** The first error counts: the closed socket causes others. */
+  #refuseServer(error: Error): void {
+    this.#refusedBy ??= error;
+    this.#pg.closeSocket(error);
+  }
+
+  /** Ends the setup by the connect hooks: the statements that follow are those of a borrower. */
+  finishSetup(): void {
+    this.#changes.finishSetup(this.queuedStatements);
+  }
+
+  // Query
+
+  /**
+   * Sends a statement in any form that `pg.Client.query` takes. While another statement is active, or a cancel is in
+   * flight, it is queued.
+   * @throws the reason of {@link destroy} or {@link terminate}, after either; else the errors of `pg`
+   * @throws QueryTimeoutError when neither the server nor its network answers within the limit of a statement
+   */
+  override query<T extends Submittable>(queryStream: T): T;
+  /* eslint-disable @typescript-eslint/no-explicit-any -- the overloads of pg.Client, as @types/pg declares them */
+  override query<R extends any[] = any[], I = any[]>(
+    queryConfig: QueryArrayConfig<I>,
+    values?: QueryConfigValues<I>,
+  ): Promise<QueryArrayResult<R>>;
+  override query<R extends QueryResultRow = any, I = any>(
+    queryConfig: QueryConfig<I>,
+  ): Promise<QueryResult<R>>;
+  override query<R extends QueryResultRow = any, I = any[]>(
+    queryTextOrConfig: string | QueryConfig<I>,
+    values?: QueryConfigValues<I>,
+  ): Promise<QueryResult<R>>;
+  override query<R extends any[] = any[], I = any[]>(
+    queryConfig: QueryArrayConfig<I>,
+    callback: (err: Error, result: QueryArrayResult<R>) => void,
+  ): void;
+  override query<R extends QueryResultRow = any, I = any[]>(
+    queryTextOrConfig: string | QueryConfig<I>,
+    callback: (err: Error, result: QueryResult<R>) => void,
+  ): void;
+  override query<R extends QueryResultRow = any, I = any[]>(
+    queryText: string,
+    values: QueryConfigValues<I>,
+    callback: (err: Error, result: QueryResult<R>) => void,
+  ): void;
+  /* eslint-enable @typescript-eslint/no-explicit-any */
+  override query(...given: unknown[]): unknown {
+    if (this.#terminatedBy) return rejectQuery(given, this.#terminatedBy, this.#pg.wire);
+    if (isSubmittable(given[0])) this.#streams.add(given[0]);
+    const request = this.#poolerTerms.allowsNamedStatements ? given : withoutStatementName(given);
+    const canSend = this.isReadyForQuery && !this.#cancellation.isInFlight;
+    // `pg` itself rejects a statement on a client that has ended, and queues those of its pipeline mode.
+    if (canSend || this.pipeline || !this.#pg.isQueryable) return this.#send(request);
+    return this.#queue.add(request);
+  }
+
+  #send(request: unknown[]): unknown {
+    // `super.query` is read at each call: a tracing tool may wrap it at any time.
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- applied to this
+    const query = super.query;
+    if (this.#changes.isSetupQueued)
+      return this.#changes.sendQueuedSetup(() => Reflect.apply(query, this, request) as unknown);
+    return Reflect.apply(query, this, request);
+  }
+
+  /** @returns whether there was a queued statement */
+  #sendNextQueued(): boolean {
+    if (this.#queue.length === 0) return false;
+    // The cancel of the last statement would hit the next one.
+    if (this.#cancellation.isInFlight) return true;
+    return this.#queue.sendNext((request) =>
+      this.#terminatedBy ? rejectQuery(request, this.#terminatedBy, this.#pg.wire) : this.#send(request),
     );
   }
 
-  /** Statements that wait for the one that runs. */
+  /** `pg` emits `drain` when its own queue is empty. A listener may end the client: queued statements come first. */
+  override emit(event: string | symbol, ...details: unknown[]): boolean {
+    if (event === 'drain' && this.#sendNextQueued()) return true;
+    return super.emit(event, ...details);
+  }
+
+  /**
+   * Sends a statement of the pool or the module. Tracing tools do not see it: it belongs to no borrower.
+   * @internal
+   */
+  ownQuery<R extends QueryResultRow>(statement: {
+    text: string;
+    values?: unknown[];
+  }): Promise<QueryResult<R>> {
+    if (this.#closeReason || !this.isReadyForQuery || this.#cancellation.isInFlight)
+      return this.query<R>(statement);
+    return this.#pg.queryUntraced(statement) as Promise<QueryResult<R>>;
+  }
+
+  /** The number of statements that wait for the active one. */
   get queuedStatements(): number {
     return this.#queue.length;
   }
 
-  /** The dial and its hooks are over: what is sent from here on is a borrower's. */
-  finishSetup(): void {
-    this.#changes.finishSetup();
+  /** The number of statements sent so far; a text that holds several counts as one. */
+  get statementCount(): number {
+    return this.#statementCount;
   }
 
-  /** Whether a statement can be sent at all. */
-  get isUsable(): boolean {
-    return this.#closeReason === undefined && isQueryable(this);
-  }
-
-  /** Whether nothing is active, queued or sent, and the server is ready. */
-  get isReadyForQuery(): boolean {
-    return isReadyForQuery(this);
-  }
-
-  /** Resolves when it is; rejects when the connection ends first. */
-  whenReadyForQuery(): Promise<void> {
-    return whenReadyForQuery(this);
-  }
-
-  /** A new borrower has it: what was sent before is not his. */
-  onAcquired(): void {
-    this.#lastSql = undefined;
-    // A limit that somebody set for his transaction alone is over; ours stands again.
-    this.#limit.resume();
-  }
-
-  /** Whether the session was seen to change since it was last clean. */
-  get isSessionChanged(): boolean {
-    if (this.#changes.changedBy !== undefined || this.#changes.renamedBy !== undefined) return true;
-    // A pooler reports the settings of whichever session it takes.
-    return this.#changes.settingsChanged && !this.#terms.isSessionShared;
-  }
-
-  /** The text of the last statement sent. */
+  /** The text of the last statement that the present borrower has sent. */
   get lastSql(): string | undefined {
     return this.#lastSql;
   }
 
   /**
-   * Whether the server has sent CommandComplete for the statement that runs or was the last to run; false from when the
-   * next one is sent. Of a text with several statements, for any of them.
+   * Whether the server has sent CommandComplete for the last statement sent. For a text with several statements, whether
+   * it has for one of them.
    */
   get commandCompleted(): boolean {
-    return this.#commandCompleted;
+    return this.#hasCommandCompleted;
   }
 
-  /** Grows with each statement that is sent. */
-  get statementCount(): number {
-    return this.#statementsSent;
+  /** Whether the connection accepts a statement. */
+  get isUsable(): boolean {
+    return this.#closeReason === undefined && this.#pg.isQueryable;
   }
 
-  /** `I`, `T` or `E` as of the last ReadyForQuery; a promise only while {@link isReadyForQuery}. */
-  get transactionStatus(): 'I' | 'T' | 'E' | null {
-    return transactionStatusOf(this);
+  /** Whether the server is ready, and no statement is active, queued or sent. */
+  get isReadyForQuery(): boolean {
+    return this.#queue.length === 0 && this.#pg.isReadyForQuery;
   }
 
-  /** Why the connection is gone, once it is. */
-  get closeReason(): Error | undefined {
-    return this.#closeReason;
+  /** Resolves when {@link isReadyForQuery} is true; rejects when the connection ends first. */
+  whenReadyForQuery(): Promise<void> {
+    return this.#pg.whenReadyForQuery(() => this.isReadyForQuery);
   }
 
   /**
-   * Makes the session fit for the next borrower. `undefined` at once when there is nothing to do; else rejects when it
-   * cannot be done within `timeoutMs`, and then the connection must be destroyed.
+   * `I` outside a transaction, `T` in one, `E` in a failed one, as of the last ReadyForQuery. It counts only while
+   * {@link isReadyForQuery} is true. Null before the connect.
+   */
+  get transactionStatus(): 'I' | 'T' | 'E' | null {
+    return this.#pg.transactionStatus;
+  }
+
+  // Reset
+
+  /** Whether a borrower has changed the session since the last reset. */
+  get isSessionChanged(): boolean {
+    if (this.#changes.changedBy !== undefined || this.#changes.nameSetBy !== undefined) return true;
+    // A pooler reports the settings of whichever session it assigns.
+    return this.#changes.isAnySettingChanged && !this.#poolerTerms.isSessionShared;
+  }
+
+  /** Starts a lease: the statements sent before are not those of the new borrower. */
+  onAcquired(): void {
+    this.#lastSql = undefined;
+    // A limit that the last borrower had set for one transaction is over.
+    this.#statementLimit.resume();
+  }
+
+  /**
+   * Prepares the session for the next borrower, as `mode` says.
+   * @returns undefined when there is nothing to do. Otherwise a promise that rejects when the reset fails or takes longer
+   * than `timeoutMs`; the connection must be destroyed then
    */
   reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> | undefined {
-    if (this.#cancelUnconfirmed) return Promise.reject(cancelAstray());
+    const cancellation = this.#cancellation;
+    if (cancellation.isUnconfirmed) return Promise.reject(unconfirmedCancelError());
     if (mode === 'none')
-      return this.#cancelling && this.#cancelSettled().then(() => ({ rolledBack: false, cleared: false }));
-    const settled =
-      isReadyForQuery(this) && this.transactionStatus === 'I' && !this.#cancelling && !this.#suspectStandby;
-    const renamed = mode === 'smart' && this.#renamedFrom !== undefined;
-    if (
-      settled &&
-      !renamed &&
+      return cancellation.isInFlight
+        ? cancellation.settled().then(() => ({ rolledBack: false, cleared: false }))
+        : undefined;
+    const isIdle = this.isReadyForQuery && this.transactionStatus === 'I' && !cancellation.isInFlight;
+    const isClean =
       !this.#needsDiscard(mode) &&
-      !(this.#terms.isSessionShared && this.isSessionChanged)
-    ) {
-      // Set to what it was.
-      this.#changes.renamedBy = undefined;
-      return undefined;
-    }
-    return this.#reset(mode, timeoutMs);
+      this.#nameToRestore(mode) === undefined &&
+      !(this.#poolerTerms.isSessionShared && this.isSessionChanged);
+    if (!isIdle || !isClean || this.#suspectsStandby) return this.#reset(mode, timeoutMs);
+    // A borrower may have set the name to the value that it had.
+    this.#changes.nameSetBy = undefined;
+    return undefined;
   }
 
   async #reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> {
-    const restored = await resetSession(this, {
+    const result = await resetSession(this.#pg, {
       send: (statement) => this.ownQuery(statement),
-      clear: () => this.#needsDiscard(mode),
-      renamedFrom: () => (mode === 'smart' ? this.#renamedFrom : undefined),
+      whenReadyForQuery: () => this.whenReadyForQuery(),
+      needsDiscard: () => this.#needsDiscard(mode),
+      cleanName: () => this.#nameToRestore(mode),
       setup: this.#changes.setup,
-      suspectStandby: () => this.#suspectStandby,
-      cancelled: () => this.#cancelSettled(),
+      suspectsStandby: () => this.#suspectsStandby,
+      cancelSettled: () => this.#cancellation.settled(),
       timeoutMs,
     });
-    const left = restored.cleared ? undefined : (this.#changes.changedBy ?? this.#changes.renamedBy);
-    this.#changes.changedBy = undefined;
-    this.#changes.renamedBy = undefined;
-    this.#changes.acceptSettings();
-    this.#suspectStandby = false;
-    this.#limit.resume();
-    return this.#terms.isSessionShared && left !== undefined ? { ...restored, left } : restored;
+    const leftBehind = result.cleared ? undefined : (this.#changes.changedBy ?? this.#changes.nameSetBy);
+    this.#changes.onReset();
+    this.#suspectsStandby = false;
+    this.#statementLimit.resume();
+    return this.#poolerTerms.isSessionShared && leftBehind !== undefined ? { ...result, leftBehind } : result;
   }
 
-  /** Behind a pooler never: what was changed is in a session that is somebody else's by now. */
+  /** Never for a session that a pooler shares: another client uses it by now. */
   #needsDiscard(mode: ResetMode): boolean {
-    if (this.#terms.isSessionShared) return false;
-    const { changedBy, settingsChanged } = this.#changes;
-    return mode === 'discard' || (mode === 'smart' && (changedBy !== undefined || settingsChanged));
+    if (this.#poolerTerms.isSessionShared) return false;
+    const { changedBy, isAnySettingChanged } = this.#changes;
+    return mode === 'discard' || (mode === 'smart' && (changedBy !== undefined || isAnySettingChanged));
   }
 
-  /** A pooler keeps the name of each client itself, and gives it to whichever session it takes. */
-  get #renamedFrom(): string | undefined {
-    return this.#terms.isSessionShared ? undefined : this.#changes.renamedFrom;
+  /** A pooler stores the name of each client and applies it to whichever session it assigns. */
+  #nameToRestore(mode: ResetMode): string | undefined {
+    return mode === 'smart' && !this.#poolerTerms.isSessionShared ? this.#changes.cleanName : undefined;
   }
 
-  /** @internal A statement of the pool or the module and of no borrower: tracing tools do not see it. */
-  ownQuery<R extends QueryResultRow>(statement: {
-    text: string;
-    values?: unknown[];
-  }): Promise<QueryResult<R>> {
-    // In its turn, which is rare, or refused.
-    if (this.#closeReason || !isReadyForQuery(this) || this.#cancelling) return this.query<R>(statement);
-    const send = bareQuery() as (this: Client, statement: object) => Promise<QueryResult<R>>;
-    return send.call(this, statement);
-  }
+  // Validate
 
-  /** Resolves when the server answers within `timeoutMs`; with `primary`, only when it is no standby. */
-  validate(timeoutMs: number, primary = false): Promise<void> {
-    const clean = !this.isSessionChanged;
-    const last = this.#lastSql;
+  /**
+   * Verifies that the server answers.
+   * @param isPrimary whether the server must also be no standby
+   * @throws ConnectionResetError `CONNECTION_SILENT` when it does not answer within `timeoutMs`
+   * @throws ConnectionResetError `CONNECTION_STANDBY` when it is a standby
+   */
+  validate(timeoutMs: number, isPrimary = false): Promise<void> {
+    const wasClean = !this.isSessionChanged;
+    const lastSql = this.#lastSql;
     const send = (statement: { text: string }) => this.ownQuery(statement);
-    const asked: Promise<unknown> = primary ? refuseStandby(send) : send({ text: 'SELECT 1' });
+    const asked: Promise<unknown> = isPrimary ? refuseStandby(send) : send({ text: 'SELECT 1' });
     const answered = asked.then(() => {
-      // The question is no borrower's, and with its answer the server reports what it has changed by itself.
-      this.#lastSql = last;
-      if (clean) this.#changes.acceptSettings();
+      // The validation belongs to no borrower. With the answer, the server may report settings that it has changed itself.
+      this.#lastSql = lastSql;
+      if (wasClean) this.#changes.acceptReportedSettings();
     });
-    return bounded(
+    return withTimeout(
       answered,
       timeoutMs,
       () =>
@@ -338,190 +403,143 @@ export class Connection extends Client {
     );
   }
 
-  /** Asks the server to stop what this connection runs; resolves when it was told, or could not be told in time. */
+  // Cancel
+
+  /**
+   * Asks the server to cancel the active statement. Statements that are queued meanwhile wait until this is over.
+   * @param timeoutMs milliseconds that the server has to confirm the request
+   * @returns resolves when the request is over, confirmed or not; at once when no statement is active
+   */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
-    if (isReadyForQuery(this)) return Promise.resolve();
-    this.#cancelling ??= sendCancel(this, timeoutMs, this.#stream).then((over) => {
-      this.#cancelUnconfirmed ||= !over;
-      this.#cancelling = undefined;
-      this.#queue.resume();
-    });
-    return this.#cancelling;
+    if (this.isReadyForQuery) return Promise.resolve();
+    return this.#cancellation.request(
+      () => sendCancelRequest(this, timeoutMs, this.#stream),
+      () => {
+        if (this.#pg.hasNoActiveQuery) this.#sendNextQueued();
+      },
+    );
   }
 
-  /** Resolves when no cancel is under way; rejects when one may still arrive: it would stop the next borrower's statement. */
-  async #cancelSettled(): Promise<void> {
-    await this.#cancelling;
-    if (this.#cancelUnconfirmed) throw cancelAstray();
-  }
-
-  /** Whether a cancel is on its way to the server. */
+  /** Whether a cancel request is in flight. */
   get isCancelling(): boolean {
-    return this.#cancelling !== undefined;
+    return this.#cancellation.isInFlight;
   }
 
-  /** Says goodbye and resolves when the socket has closed; cuts it when that takes longer than `timeoutMs`. */
+  // Close
+
+  /** Why the connection has ended; undefined while it is open, and after {@link close}. */
+  get closeReason(): Error | undefined {
+    return this.#closeReason;
+  }
+
+  /**
+   * Closes the connection. An active statement is not waited for.
+   * @param timeoutMs milliseconds after which the socket is destroyed
+   * @returns resolves when the socket has closed; never rejects
+   */
   close(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
     const timer = setTimeout(() => this.destroy(), timeoutMs);
     return this.end().finally(() => clearTimeout(timer));
   }
 
-  /** Cuts the socket now. Statements under way, and every later one, fail with `reason`. */
+  /** Destroys the socket at once. Pending statements, and all later ones, are rejected with `reason`. */
   destroy(reason?: Error): void {
-    if (reason) this.#refuse(reason);
-    cutSocket(this, reason);
+    if (reason) this.#markTerminated(reason);
+    this.#pg.closeSocket(reason);
   }
 
-  /** Stops what is running on the server, then cuts the socket: a socket cut alone leaves the statement running. */
+  /**
+   * Cancels the active statement, then destroys the socket: the server would go on with a statement whose socket has
+   * closed. Pending statements, and all later ones, are rejected with `reason`.
+   */
   async terminate(reason: Error): Promise<void> {
-    const running = !isReadyForQuery(this);
-    // At once: the owner learns of the cancel before the socket is cut, and could send the next statement.
-    this.#refuse(reason);
-    if (running) await this.cancelRunning();
-    cutSocket(this, reason);
+    const isActive = !this.isReadyForQuery;
+    // Before the cancel: the borrower sees its statement fail before the socket closes, and could send another one.
+    this.#markTerminated(reason);
+    if (isActive) await this.cancelRunning();
+    this.#pg.closeSocket(reason);
   }
 
-  /** The connection has ended, or the server has said so. The first reason counts. */
-  #markClosed(reason: Error): void {
-    this.#closeReason ??= reason;
-    this.#streams?.end(this.#closeReason);
-  }
-
-  #refuse(reason: Error): void {
+  #markTerminated(reason: Error): void {
     if (this.#closeReason) return;
-    refuseFrom(this, reason);
+    this.#terminatedBy = reason;
     this.#markClosed(reason);
   }
 
-  /** Without settings: they hold the password. */
+  /** The connection has ended, or is about to. The first reason counts. */
+  #markClosed(reason: Error): void {
+    this.#closeReason ??= reason;
+    this.#streams.end(this.#closeReason);
+  }
+
+  /** Queued statements fail with the errors that `pg` has for those in its own queue. */
+  #rejectQueued(): void {
+    const ended = this.#pg.isEnding ? 'Connection terminated' : 'Connection terminated unexpectedly';
+    const reason = this.#terminatedBy ?? new Error(ended, { cause: this.#closeReason });
+    this.#queue.rejectAll((request) => rejectQuery(request, reason, this.#pg.wire));
+  }
+
+  // Events of the wire
+
+  #listen(): void {
+    this.on('end', () => this.#rejectQueued());
+    const { wire } = this.#pg;
+    if (!wire) return;
+    this.#pg.onStatementSent((text) => this.#onStatementSent(text));
+    this.#pg.dropExecuteOfClosedPortal();
+    wire.on('commandComplete', ({ text: tag }) => {
+      this.#hasCommandCompleted = true;
+      if (tagDropsPreparedStatements(tag)) this.#pg.forgetPreparedStatements();
+      this.#changes.onCommandComplete(tag);
+    });
+    wire.on('parameterStatus', ({ parameterName, parameterValue }) =>
+      this.#changes.onParameterStatus(parameterName, parameterValue),
+    );
+    wire.on('readyForQuery', ({ status }) => {
+      this.#statementLimit.onReadyForQuery();
+      this.#idleLimit.onReadyForQuery(status);
+      this.#streams.onCompleted(this.#pg.activeQuery);
+    });
+    wire.on('portalSuspended', () => this.#statementLimit.onPortalSuspended());
+    wire.on('errorMessage', (error) => {
+      this.#statementLimit.rewriteCancelError(error);
+      if (isFatal(error)) this.#markClosed(error);
+      else this.#streams.onCompleted(this.#pg.activeQuery);
+      if (isReadOnlyRefusal(error)) this.#suspectsStandby = true;
+    });
+    wire.on('error', (error) => this.#markClosed(error));
+    wire.on('end', () => {
+      this.#statementLimit.onReadyForQuery();
+      this.#idleLimit.stop();
+      // After `end()` the connection is closed, not lost: it has no close reason.
+      if (!this.#pg.isEnding) this.#markClosed(new Error('Connection terminated unexpectedly'));
+      else this.#streams.end(this.#closeReason ?? new Error('Connection terminated'));
+    });
+  }
+
+  #onStatementSent(text: string): void {
+    this.#lastSql = text;
+    this.#hasCommandCompleted = false;
+    this.#statementCount += 1;
+    this.#idleLimit.onStatementSent();
+    this.#statementLimit.onStatementSent();
+    if (mentionsStatementTimeout(text)) this.#statementLimit.suspend();
+    this.#changes.onStatementSent(text);
+  }
+
+  // Display
+
+  /** Where the connection leads, without its settings: they hold the password. */
   toJSON(): object {
     return {
       host: this.host,
       port: this.port,
       database: this.database,
-      processID: internalsOf(this).processID,
+      processID: this.#pg.processId,
     };
   }
 
   [inspect.custom](): string {
     return `Connection ${inspect(this.toJSON())}`;
   }
-
-  #listen(): void {
-    const wire = internalsOf(this).connection;
-    if (!wire) return;
-    const streams = (this.#streams = new ReadingStreams(wire));
-    const query = wire.query.bind(wire);
-    const parse = wire.parse.bind(wire);
-    const bind = wire.bind.bind(wire);
-    // Every statement passes here, cursors and COPY streams too, which no override of `query()` would see into.
-    wire.query = (text) => {
-      this.#onStatementSent(text);
-      return query(text);
-    };
-    wire.parse = (parsed, more) => {
-      this.#onStatementSent(parsed.text);
-      return parse(parsed, more);
-    };
-    wire.bind = (config, more) => {
-      const named = config.statement ? wire.parsedStatements[config.statement] : undefined;
-      if (named !== undefined) this.#onStatementSent(named);
-      return bind(config, more);
-    };
-    this.#refuseClosedPortals(wire);
-    wire.on('commandComplete', ({ text: tag }: { text: string }) => {
-      this.#commandCompleted = true;
-      if (tagDropsStatements(tag)) this.#forgetPreparedStatements();
-      this.#changes.onCommandComplete(tag);
-    });
-    wire.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) =>
-      this.#changes.onParameterStatus(status.parameterName, status.parameterValue),
-    );
-    wire.on('readyForQuery', ({ status }: { status?: string }) => {
-      this.#limit.stop();
-      this.#idle.ready(status);
-      streams.done(internalsOf(this)._activeQuery);
-    });
-    wire.on('portalSuspended', () => this.#limit.answered());
-    wire.on('errorMessage', (error: Error) => {
-      this.#limit.explain(error);
-      if (isFatal(error)) this.#markClosed(error);
-      else streams.done(internalsOf(this)._activeQuery);
-      if (isReadOnlyRefusal(error)) this.#suspectStandby = true;
-    });
-    wire.on('error', (error: Error) => this.#markClosed(error));
-    wire.on('end', () => {
-      this.#limit.stop();
-      this.#idle.stop();
-      // After a goodbye of ours it is not lost; `usable` says that it is over.
-      if (!internalsOf(this)._ending) this.#markClosed(new Error('Connection terminated unexpectedly'));
-      else streams.end(this.#closeReason ?? new Error('Connection terminated'));
-    });
-  }
-
-  /**
-   * A cursor that is read while it waits for its turn, and closed before its first answer, executes its portal at that answer
-   * (pg-cursor). The error would hit the next statement, and the server would then skip all that follows up to a Sync that is
-   * never sent: the connection would wait for ever.
-   */
-  #refuseClosedPortals(wire: PgWire): void {
-    const close = wire.close.bind(wire);
-    const execute = wire.execute.bind(wire);
-    let closed: string | undefined;
-    wire.close = (target, more) => {
-      if (target.type === 'P') closed = target.name;
-      close(target, more);
-    };
-    wire.execute = (config, more) => {
-      if (!config.portal || config.portal !== closed) execute(config, more);
-    };
-  }
-
-  /** @param given nothing is an empty statement for `pg` */
-  #onStatementSent(given: string | null | undefined): void {
-    const text = given ?? '';
-    this.#lastSql = text;
-    this.#commandCompleted = false;
-    this.#statementsSent += 1;
-    this.#idle.sent();
-    this.#limit.start();
-    if (textSetsTimeLimit(text)) this.#limit.suspend();
-    this.#changes.onSent(text);
-  }
-
-  /** `pg` would go on naming statements that the server has dropped: "prepared statement does not exist". */
-  #forgetPreparedStatements(): void {
-    const wire = internalsOf(this).connection;
-    if (!wire) return;
-    wire.parsedStatements = {};
-    wire.submittedNamedStatements = {};
-  }
-}
-
-function cancelAstray(): ConnectionResetError {
-  return new ConnectionResetError(
-    'A cancel was sent to the server, which has not confirmed it: it may still arrive, and would stop a later statement.',
-  );
-}
-
-/** With what is not enumerable, too: `pg` hides the key of an object that it was given once. */
-function copyOf<T extends object>(settings: T): T {
-  return Object.create(
-    Object.getPrototypeOf(settings) as object,
-    Object.getOwnPropertyDescriptors(settings),
-  ) as T;
-}
-
-/** The shorter of what the caller asks of `pg` (`query_timeout`) and the server's limit with its grace; 0 is none. */
-function limitOf(
-  given: ConnectionOptions,
-  parameters: { query_timeout?: unknown; statement_timeout?: unknown },
-): number {
-  const server = Number(parameters.statement_timeout) || 0;
-  const limits = [
-    given.statementLimitMs ??
-      (server > 0 ? server + (given.statementGraceMs ?? statementGraceMs(server)) : 0),
-    Number(parameters.query_timeout) || 0,
-  ].filter((ms) => ms > 0);
-  return limits.length > 0 ? Math.min(...limits) : 0;
 }

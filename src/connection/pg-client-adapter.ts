@@ -1,100 +1,91 @@
-import { bounded } from './bounded.js';
-import { sendCancel } from './wire/cancel.js';
-import { isFatal } from './wire/disconnect.js';
-import {
-  cutSocket,
-  internalsOf,
-  isQueryable,
-  isReadyForQuery,
-  transactionStatusOf,
-} from './wire/pg-internals.js';
-import { refuseFrom } from './statements/refusal.js';
+import type { ResetMode } from '../database.options.js';
+import { CLOSE_TIMEOUT_MS, withTimeout } from './deadline.js';
 import { resetSession } from './session/reset.js';
-import type { ResettableClient, ResetMode, ResetResult } from './session/reset.js';
+import type { ResetResult } from './session/reset.js';
+import { rejectQuery } from './statements/rejected-query.js';
+import { sendCancelRequest } from './wire/cancel-request.js';
+import { isFatal } from './wire/disconnect.js';
+import { PgInternals } from './wire/pg-internals.js';
 
-/** Longest wait for the server's goodbye, or for its word that it was told to stop. */
-const CLOSE_TIMEOUT_MS = 1_000;
-
-/** What any `pg`-compatible client has. */
+/** What any client that is compatible with `pg` has. */
 export interface PgClientLike {
   query(...args: never[]): unknown;
   end(callback: (error?: Error) => void): unknown;
 }
 
 /**
- * The care that a `Connection` takes of itself, for a client of another class: `pg.Client`, one that a tracing tool has
- * wrapped, a fake. It cannot see what a session was changed by, so `smart` is `rollback` here.
+ * Gives a client of another class what the pool needs of a `Connection`: a plain `pg.Client`, or a fake. The adapter does
+ * not see what changes the session, so that the reset mode `smart` is `rollback` here.
  */
 export class PgClientAdapter {
   readonly #client: PgClientLike;
+  readonly #pg: PgInternals;
   closeReason: Error | undefined;
   readonly lastSql: string | undefined;
-  /** A cancel is under way, or was sent and not confirmed: it may still arrive. */
-  #cancelAstray = false;
+  /** A cancel request is in flight, or the server has not confirmed it: it may still arrive. */
+  #isCancelPending = false;
 
   constructor(client: PgClientLike) {
     this.#client = client;
-    // `pg` tells it to the statement that runs; all that it emits later is that the socket has ended.
-    internalsOf(client).connection?.on?.('errorMessage', (error: Error) => {
+    this.#pg = new PgInternals(client);
+    // `pg` reports a FATAL error to the active statement, and later only that the socket has ended.
+    this.#pg.wire?.on?.('errorMessage', (error) => {
       if (isFatal(error)) this.closeReason ??= error;
     });
   }
 
   get isUsable(): boolean {
-    return this.closeReason === undefined && isQueryable(this.#client);
+    return this.closeReason === undefined && this.#pg.isQueryable;
   }
 
   get isReadyForQuery(): boolean {
-    return isReadyForQuery(this.#client);
+    return this.#pg.isReadyForQuery;
   }
 
-  /** Bytes sent, which no statement leaves as they were; unknown where the client shows no socket. */
+  /** The bytes sent, which every statement increases; undefined for a client that shows no socket. */
   get statementCount(): number | undefined {
-    const { connection } = internalsOf(this.#client) as {
-      connection?: { stream?: { bytesWritten?: number } };
-    };
-    return connection?.stream?.bytesWritten;
+    return this.#pg.stream?.bytesWritten;
   }
 
   get transactionStatus(): 'I' | 'T' | 'E' | null {
-    return transactionStatusOf(this.#client);
+    return this.#pg.transactionStatus;
   }
 
   reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> | undefined {
-    if (this.#cancelAstray)
-      return Promise.reject(
-        new Error('A cancel was sent that the server has not confirmed: it may still arrive.'),
-      );
+    if (this.#isCancelPending)
+      return Promise.reject(new Error('The server has not confirmed a cancel request: it may still arrive.'));
     if (mode === 'none') return undefined;
     const status = this.transactionStatus;
     if (mode !== 'discard' && this.isReadyForQuery && (status === 'I' || status === null)) return undefined;
-    return resetSession(this.#client as unknown as object & ResettableClient, {
-      clear: () => mode === 'discard',
+    return resetSession(this.#pg, {
+      send: (statement) => this.#client.query(statement as never) as Promise<never>,
+      whenReadyForQuery: () => this.#pg.whenReadyForQuery(() => this.isReadyForQuery),
+      needsDiscard: () => mode === 'discard',
       setup: [],
-      suspectStandby: () => false,
-      cancelled: () => undefined,
+      suspectsStandby: () => false,
+      cancelSettled: () => undefined,
       timeoutMs,
     });
   }
 
   validate(timeoutMs: number): Promise<void> {
-    // Some classes throw instead of rejecting.
+    // An async function: some classes throw where others reject.
     const asked = (async () => void (await this.#client.query('SELECT 1' as never)))();
-    return bounded(
+    return withTimeout(
       asked,
       timeoutMs,
       () => new Error(`The connection did not answer within ${timeoutMs} ms.`),
     );
   }
 
-  /** Asks the server to stop what runs, where it is known to be the one that the client has reached. */
+  /** Asks the server to cancel the active statement, if the client's host and port lead to that server. */
   async cancelRunning(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
-    const { host, port, connection } = internalsOf(this.#client);
-    // A stream of the caller's own may lead elsewhere than host and port say, and the key is for that server alone.
-    const known = host?.startsWith('/') || connection?.stream.remotePort === Number(port);
-    if (!known || this.isReadyForQuery) return;
-    this.#cancelAstray = true;
-    if (await sendCancel(this.#client, timeoutMs)) this.#cancelAstray = false;
+    const { host, port } = this.#pg.target;
+    // A stream of the caller may lead elsewhere, and the key must not reach another server.
+    const isKnownServer = host?.startsWith('/') || this.#pg.stream?.remotePort === Number(port);
+    if (!isKnownServer || this.isReadyForQuery) return;
+    this.#isCancelPending = true;
+    if (await sendCancelRequest(this.#client, timeoutMs)) this.#isCancelPending = false;
   }
 
   close(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
@@ -110,21 +101,26 @@ export class PgClientAdapter {
     });
   }
 
-  /** Never throws: what is left of a dial that failed must not hide why. */
+  /** Never throws: an error here would hide why a connect has failed. */
   destroy(reason?: Error): void {
     this.closeReason ??= reason;
     try {
-      if (!cutSocket(this.#client, reason)) this.#client.end(() => undefined);
-    } catch (thrown) {
-      // A fake has no `end`; a client that can't be ended is as gone as it will be.
-      this.closeReason ??= thrown as Error;
+      if (!this.#pg.closeSocket(reason)) this.#client.end(() => undefined);
+    } catch (error) {
+      // A client that cannot be ended counts as ended.
+      this.closeReason ??= error as Error;
     }
   }
 
-  /** Stops what is running on the server, then destroys; every later statement fails with `reason`. */
+  /** Cancels the active statement, then destroys the socket. Later statements are rejected with `reason`. */
   async terminate(reason: Error): Promise<void> {
     this.closeReason ??= reason;
-    refuseFrom(this.#client, reason);
+    // On the object: its class belongs to the caller, and the borrower may still hold the client.
+    Object.defineProperty(this.#client, 'query', {
+      value: (...request: unknown[]) => rejectQuery(request, reason, this.#pg.wire),
+      writable: true,
+      configurable: true,
+    });
     await this.cancelRunning();
     this.destroy(reason);
   }

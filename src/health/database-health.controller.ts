@@ -4,15 +4,15 @@ import { HealthCheck, HealthCheckService } from '@nestjs/terminus';
 import { DatabaseHealthIndicator } from './database-health.indicator.js';
 import type { DatabasePingOptions } from './database-health.indicator.js';
 
-/** What the controller serves: the options of the ping, and the key in the answer. */
+/** A health route: its path, the key in its answer, and what it checks. */
 export interface HealthRoute extends DatabasePingOptions {
   path: string;
   key: string;
 }
 
-/** A controller at this path: Nest reads the path from the class, so each path is a class of its own. */
+/** Creates a controller class for this route. Nest reads the path from the class, so each route needs its own. */
 export function createHealthController({ path, key, ...ping }: HealthRoute): Type {
-  // Version-neutral, since probes know nothing of an API's versions.
+  // Version-neutral, because probes do not know the versions of an API.
   @Controller({ path, version: VERSION_NEUTRAL })
   class DatabaseHealthController implements OnModuleInit {
     readonly #health: HealthCheckService;
@@ -26,10 +26,10 @@ export function createHealthController({ path, key, ...ping }: HealthRoute): Typ
       this.#database = database;
     }
 
-    /** A name that no data source has ends the start, and not each check. */
+    /** Fails the start for an unknown data source, instead of each check. */
     onModuleInit(): void {
       const { dataSource = 'default' } = ping;
-      if (typeof dataSource === 'string') this.#database.named(dataSource);
+      if (typeof dataSource === 'string') this.#database.dataSourceNamed(dataSource);
     }
 
     @Get()

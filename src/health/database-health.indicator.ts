@@ -3,34 +3,46 @@ import { ModuleRef } from '@nestjs/core';
 import { HealthIndicatorService } from '@nestjs/terminus';
 import type { HealthIndicatorResult } from '@nestjs/terminus';
 import type { DataSource } from 'typeorm';
-import { LONGEST_TIMER } from '../config/settings/bounds.js';
-import { shapeOf, spaced } from '../config/environment/shape.js';
+import { LONGEST_TIMER_MS } from '../config/settings/setting-types.js';
+import { shapeOf, spaced } from '../config/problems/value-shape.js';
 import { poolStats } from '../data-source/pools/pool-stats.js';
 import { probe } from '../data-source/pools/probe.js';
-import { DatabaseConfigError } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
-/** How to ask. */
+/** What to check, and for how long. */
 export interface DatabasePingOptions {
-  /** A data source by its name, or itself. @defaultValue 'default' */
+  /** Name of a data source, or the data source itself. @defaultValue 'default' */
   dataSource?: string | DataSource;
-  /** Milliseconds for all of it, the wait for a connection included. @defaultValue 1 000 */
+  /** Milliseconds for the whole check, the wait for a connection included; 1 to 2 147 483 000. @defaultValue 1 000 */
   timeoutMs?: number;
 }
 
-/** @throws DatabaseConfigError for a time limit that no timer knows */
-export function checkPing({ timeoutMs }: Pick<DatabasePingOptions, 'timeoutMs'>): void {
+/** @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is out of its bounds */
+export function validateTimeout({ timeoutMs }: Pick<DatabasePingOptions, 'timeoutMs'>): void {
   if (timeoutMs === undefined) return;
-  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_TIMER) return;
+  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_TIMER_MS) return;
   throw new DatabaseConfigError([
     {
       setting: 'timeoutMs',
-      message: `${shapeOf(timeoutMs)} is not a number of milliseconds from 1 to ${spaced(LONGEST_TIMER)}`,
+      message: `${shapeOf(timeoutMs)} is not a number of milliseconds from 1 to ${spaced(LONGEST_TIMER_MS)}`,
     },
   ]);
 }
 
-/** Terminus indicator: whether the database answers, how fast, and the pool's figures. No host, user or SQL in it. */
+/**
+ * Terminus indicator for a database: whether it answers, how fast, and the counts of the pool. The answer holds no host, user
+ * or SQL.
+ *
+ * @example
+ * ```ts
+ * @Get()
+ * @HealthCheck()
+ * check() {
+ *   return this.health.check([() => this.database.pingCheck('db', { timeoutMs: 500 })]);
+ * }
+ * ```
+ */
 @Injectable()
 export class DatabaseHealthIndicator {
   readonly #moduleRef: ModuleRef;
@@ -42,16 +54,21 @@ export class DatabaseHealthIndicator {
   }
 
   /**
-   * `{ [key]: { status: 'up', latency_ms, database, pool } }`, or `down` with `code` and `message`. Holds one connection
-   * at most, for `timeoutMs` at most.
-   * @throws DatabaseConfigError for a `timeoutMs` that is none, and a name that no data source has
+   * Runs `SELECT current_database()`. The result is `{ [key]: { status: 'up', latency_ms, database, pool } }`, or `down` with
+   * `code`, `message` and `pool`. Checks at the same time with the same timeout share one query, so that probes never use
+   * more than one connection, and that one for `timeoutMs` at most. An exhausted pool is `up`: the query then runs on a
+   * connection of its own.
+   *
+   * @param key key in the answer of Terminus
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is out of its bounds, or no data source has this
+   * name
    */
   async pingCheck<Key extends string>(
     key: Key,
     { dataSource = 'default', timeoutMs = 1000 }: DatabasePingOptions = {},
   ): Promise<HealthIndicatorResult<Key>> {
-    checkPing({ timeoutMs });
-    const target = typeof dataSource === 'string' ? this.named(dataSource) : dataSource;
+    validateTimeout({ timeoutMs });
+    const target = typeof dataSource === 'string' ? this.dataSourceNamed(dataSource) : dataSource;
     const result = await probe(target, timeoutMs);
     const pool = poolStats(target);
     const figures = pool && { pool: { ...pool } };
@@ -61,14 +78,14 @@ export class DatabaseHealthIndicator {
       return indicator.up({ ...latency, database: result.database, ...figures });
     }
     const { code, meaning } = result.diagnosis;
-    // What the figures alone call well, or busy with connects, is of no use while the database is down.
+    // The counts alone would say `ok` or `connecting`, which misleads while the database is down.
     if (figures && figures.pool.status !== 'exhausted' && figures.pool.status !== 'closed')
       figures.pool.status = 'unavailable';
     return indicator.down({ code, message: meaning, ...figures });
   }
 
-  /** @throws DatabaseConfigError when there is no data source of this name */
-  named(name: string): DataSource {
+  /** @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when no data source has this name */
+  dataSourceNamed(name: string): DataSource {
     try {
       return this.#moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
     } catch {

@@ -2,20 +2,20 @@ import { Module } from '@nestjs/common';
 import type { DynamicModule } from '@nestjs/common';
 import { TerminusModule } from '@nestjs/terminus';
 import { createHealthController } from './database-health.controller.js';
-import { checkPing, DatabaseHealthIndicator } from './database-health.indicator.js';
+import { DatabaseHealthIndicator, validateTimeout } from './database-health.indicator.js';
 import type { DatabasePingOptions } from './database-health.indicator.js';
 
-/** Where health is served, and how the database is asked. */
+/** Where the health route is, and what it checks. */
 export interface DatabaseHealthOptions extends DatabasePingOptions {
-  /** `false`: no route, only the indicator. @defaultValue 'health/db' */
+  /** Path of the route. With `false` there is no route, only the indicator. @defaultValue 'health/db' */
   path?: string | false;
-  /** Key in the answer. @defaultValue 'db' */
+  /** Key in the answer of Terminus. @defaultValue 'db' */
   key?: string;
 }
 
 const DEFAULT_ROUTE = { path: 'health/db', key: 'db' };
 
-/** The same without a route of its own: what `forRoot` adds to must not have the default one. */
+/** The indicator without a route. `forRoot()` adds its own route to it, so it must not have the default one. */
 @Module({
   imports: [TerminusModule],
   providers: [DatabaseHealthIndicator],
@@ -23,7 +23,15 @@ const DEFAULT_ROUTE = { path: 'health/db', key: 'db' };
 })
 class DatabaseHealthRootModule {}
 
-/** Serves `GET /health/db` by Terminus: 200 when the database answers, 503 when it doesn't. */
+/**
+ * Serves `GET /health/db` by Terminus: status 200 when the database answers within one second, otherwise 503.
+ *
+ * @example
+ * ```ts
+ * @Module({ imports: [DatabaseModule.forRoot(), DatabaseHealthModule] })
+ * export class AppModule {}
+ * ```
+ */
 @Module({
   imports: [DatabaseHealthRootModule],
   controllers: [createHealthController(DEFAULT_ROUTE)],
@@ -31,11 +39,16 @@ class DatabaseHealthRootModule {}
 })
 export class DatabaseHealthModule {
   /**
-   * The same with settings; once for each data source that has a route.
-   * @throws DatabaseConfigError for a `timeoutMs` that is none
+   * Serves a health route with these options, or none with `path: false`. Import it once for each data source with a route.
+   *
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is out of its bounds
+   * @example
+   * ```ts
+   * DatabaseHealthModule.forRoot({ path: 'health/reporting', key: 'reporting', dataSource: 'reporting' });
+   * ```
    */
   static forRoot({ path = DEFAULT_ROUTE.path, ...options }: DatabaseHealthOptions = {}): DynamicModule {
-    checkPing(options);
+    validateTimeout(options);
     return {
       module: DatabaseHealthRootModule,
       controllers: path === false ? [] : [createHealthController({ ...DEFAULT_ROUTE, ...options, path })],

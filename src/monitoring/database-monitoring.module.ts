@@ -1,7 +1,7 @@
 import { Global, Module } from '@nestjs/common';
 import { DatabaseMonitor } from './database.monitor.js';
 
-/** One monitor for all data sources: a static module, so that several roots share it. */
+/** Provides one monitor for all data sources. A static module, so that several `DatabaseModule.forRoot()` share it. */
 @Global()
 @Module({ providers: [DatabaseMonitor], exports: [DatabaseMonitor] })
 export class DatabaseMonitoringModule {}

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
-import { managed } from '../data-source/managed-data-source.js';
+import { requireManagedDataSource } from '../data-source/managed-data-source.js';
 import { leakWarnings, poolStats } from '../data-source/pools/pool-stats.js';
 import type { LeakWarning, PoolStats } from '../data-source/pools/pool-stats.js';
 import { probe } from '../data-source/pools/probe.js';
@@ -9,22 +9,39 @@ import type { DatabaseOptionsView } from '../database.options.js';
 import { maskedCopy, maskedStartupOptions } from '../text/masking.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
-/** The answer of `checkConnection()`. */
+/** The result of `checkConnection()`. */
 export interface ConnectionCheck {
   status: 'up' | 'down';
-  /** Duration of the question, without a dial before it; milliseconds. Only when up. */
+  /**
+   * Duration of the query in milliseconds, without the time to acquire or open a connection. Only when up, and not when
+   * the server had no connection left for the check.
+   */
   latencyMs?: number;
-  /** The name that the server gives. Only when up. */
+  /** Name of the database as the server reports it. Only when up. */
   database?: string;
-  /** `CONNECTION_REFUSED`, … Only when down. */
+  /** Code of the diagnosis, for instance `CONNECTION_REFUSED`. Only when down. */
   code?: string;
   /** What happened. Only when down. */
-  reason?: string;
-  /** What can be done about it. Only when down. */
+  meaning?: string;
+  /** Which setting or person can change it. Only when down. */
   hint?: string;
 }
 
-/** Looks at a data source from inside the app: each method takes the name of the data source, `'default'` when left out. */
+/**
+ * Shows the state of a data source from inside the app: whether the database answers, the connections of the pool, and the
+ * settings in force. `DatabaseModule` provides it globally, once for all data sources. Every method takes the name of a
+ * data source and fails with Nest's `UnknownElementException` for an unknown one.
+ *
+ * @example
+ * ```ts
+ * constructor(private readonly monitor: DatabaseMonitor) {}
+ *
+ * async status() {
+ *   const { status, code } = await this.monitor.checkConnection({ timeoutMs: 2_000 });
+ *   return { status, code, pool: this.monitor.poolStats() };
+ * }
+ * ```
+ */
 @Injectable()
 export class DatabaseMonitor {
   readonly #moduleRef: ModuleRef;
@@ -34,12 +51,15 @@ export class DatabaseMonitor {
   }
 
   /**
-   * Asks the database for its name. Never throws for a database that is down.
-   * @param timeoutMs milliseconds for all of it
+   * Runs `SELECT current_database()` on a connection of the pool, or on one of its own when all are leased. A database that
+   * is down is a result, not an error.
+   *
+   * @param options.name name of the data source; `'default'` when left out
+   * @param options.timeoutMs milliseconds for the whole check, from 1 on; 5 000 when left out
    */
   async checkConnection({
     name,
-    timeoutMs = 5000,
+    timeoutMs = 5_000,
   }: { name?: string; timeoutMs?: number } = {}): Promise<ConnectionCheck> {
     const result = await probe(this.#dataSource(name), timeoutMs);
     if (result.up) {
@@ -47,28 +67,42 @@ export class DatabaseMonitor {
       return { status: 'up', ...latency, database: result.database };
     }
     const { code, meaning, hint } = result.diagnosis;
-    return { status: 'down', code, reason: meaning, hint: hint };
+    return { status: 'down', code, meaning, hint };
   }
 
   /**
-   * Connections now.
-   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that this module did not make
+   * Counts the connections of the primary's pool at this moment.
+   *
+   * @param name name of the data source; `'default'` when left out
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
    */
   poolStats(name?: string): PoolStats {
-    return poolStats(managed(this.#dataSource(name))) as PoolStats;
+    return poolStats(requireManagedDataSource(this.#dataSource(name))) as PoolStats;
   }
 
-  /** Warnings when more than 80 % of `pool.size` are in use, and when overflow has been for a minute. */
+  /**
+   * Signs of leaked connections at this moment: more than 80 % of `pool.size` in use (`POOL_USAGE_HIGH`), or overflow for a
+   * minute or longer (`POOL_OVERFLOW_LASTING`). Empty when there is none.
+   *
+   * @param name name of the data source; `'default'` when left out
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
+   */
   connectionLeaks(name?: string): LeakWarning[] {
-    return leakWarnings(managed(this.#dataSource(name)));
+    return leakWarnings(requireManagedDataSource(this.#dataSource(name)));
   }
 
-  /** The settings in force, with the origin of each. No secret in it. */
+  /** The settings in force of the default data source. See `optionsOf()`. */
   get options(): DatabaseOptionsView {
     return this.optionsOf();
   }
 
-  /** `options` of a named data source. */
+  /**
+   * The settings in force after environment, profile and defaults, frozen. `origins` says where each one comes from. Secrets
+   * are left out or masked.
+   *
+   * @param name name of the data source; `'default'` when left out
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
+   */
   optionsOf(name?: string): DatabaseOptionsView {
     const {
       password: _password,
@@ -79,7 +113,7 @@ export class DatabaseMonitor {
       typeorm,
       startupOptions,
       ...shown
-    } = managed(this.#dataSource(name)).settings;
+    } = requireManagedDataSource(this.#dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,
@@ -96,7 +130,7 @@ export class DatabaseMonitor {
   }
 
   #dataSource(name?: string): DataSource {
-    // Not strict: the monitor is one for all data sources, each of which lives in a module of its own.
+    // Not strict: each data source lives in a module of its own.
     return this.#moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
   }
 }

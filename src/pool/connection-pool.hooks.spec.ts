@@ -169,7 +169,11 @@ it.each(['shouldRetryConnect', 'explain'] as const)(
 it('A session that cannot be reset is reported with its borrower', async () => {
   const fake = open();
   const client = await fake.pool.acquire({ borrower: 'GET /tenants' });
-  client.resetResult = Promise.resolve({ rolledBack: false, cleared: false, left: "SET app.tenant = 'x'" });
+  client.resetResult = Promise.resolve({
+    rolledBack: false,
+    cleared: false,
+    leftBehind: "SET app.tenant = 'x'",
+  });
   client.release();
   await fake.clock.advance(0);
   expect(fake.warnings).toEqual([

@@ -1,7 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Connection } from '../connection/connection.js';
-import { DatabaseConfigError } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
 import type { DestroyReason, PoolSnapshot } from '../database.snapshot.js';
 import { callSite as captureCallSite } from '../text/call-site.js';
 import type { CallSite, Caller } from '../text/call-site.js';

@@ -1,7 +1,7 @@
-import { DatabaseConfigError } from '../database.errors.js';
-import type { ConfigProblem } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
+import type { ConfigProblem } from '../errors/config.errors.js';
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
-import type { ResetMode } from '../connection/session/reset.js';
+import type { ResetMode } from '../database.options.js';
 import type { Clock } from './support/clock.js';
 import type { LeasedClient, PoolableClient } from './connections/pooled-connection.js';
 import type { PoolWarning } from './reporting/pool-warning.js';

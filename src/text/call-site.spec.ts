@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { callSite, framesOf } from './call-site.js';
+import { callSite, callSiteFrames } from './call-site.js';
 import type { CallSite } from './call-site.js';
 
 function capture(depth: number | undefined): CallSite {
@@ -19,15 +19,15 @@ describe('callSite()', () => {
     const after = Error.stackTraceLimit;
     Error.stackTraceLimit = before;
     expect(after).toBe(limit);
-    return framesOf(site)?.split('\n') ?? [];
+    return callSiteFrames(site)?.split('\n') ?? [];
   };
 
   it('captures the frames of the callers, without the first line of an error', () => {
     const lines = framesAt(0, 10).map((frame) => /^ {4}at .*call-site\.spec\.ts:(\d+)/.exec(frame)?.[1]);
     // `nested` calls itself and `capture` in the same line.
     expect([lines[0], lines[0]]).toEqual([expect.any(String), lines[1]]);
-    expect(framesOf(undefined)).toBeUndefined();
-    expect(framesOf({})).toBeUndefined();
+    expect(callSiteFrames(undefined)).toBeUndefined();
+    expect(callSiteFrames({})).toBeUndefined();
   });
 
   it('captures nothing with depth 0 in a process that keeps no frames', () => {

@@ -1,16 +1,19 @@
+import { SqlScanner } from './sql-scanner.js';
+
 const MASK = '***';
 const INSPECT = Symbol.for('nodejs.util.inspect.custom');
 
 /**
- * A text with the credentials of URLs and the passwords of connection strings masked. A URL ends at the last @ of its line,
- * since a password that was not encoded may hold anything. Linear in the length of the text.
+ * A text with the credentials of URLs and the passwords of connection strings masked. The credentials of a PostgreSQL URL
+ * end at the last @ of the line: a password that is not percent-encoded may contain any character. Takes time that is
+ * linear in the length of the text.
  */
 export function redact(text: string): string {
   const lines = text.includes('@') ? text.split('\n').map(redactedLine).join('\n') : text;
   return lines.replace(PASSWORD_VALUE, `$1${MASK}`);
 }
 
-/** `password=…` of a URL or a connection string, quoted or not. */
+/** `password=…` in a URL or a connection string, quoted or not. */
 const PASSWORD_VALUE = /((?:password|passwd|passphrase)=)(?:'[^'\n]*'?|"[^"\n]*"?|[^&\s"']*)/gi;
 
 function redactedLine(line: string): string {
@@ -19,7 +22,7 @@ function redactedLine(line: string): string {
   const scheme = /postgres(?:ql)?:\/\//i.exec(line);
   const start = scheme ? scheme.index + scheme[0].length : at;
   const masked = start < at ? `${line.slice(0, start)}${MASK}${line.slice(at)}` : line;
-  // Of other schemes, by the word.
+  // URLs of other schemes contain no white space.
   return masked.replace(/[^\s"']+/g, (word) => {
     const slashes = word.indexOf('//');
     const end = word.lastIndexOf('@');
@@ -29,25 +32,26 @@ function redactedLine(line: string): string {
   });
 }
 
-/** What moves a cursor, ends a line or turns the direction of text: it could forge the lines of a log. */
+/** Characters that move the cursor, end a line or change the direction of text: they could forge lines of a log. */
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
 
-/** A text on one line, with control characters written out: `\u001b`. */
+/** A text on one line, with its control characters as escapes: `\u001b`. */
 export function oneLine(text: string): string {
-  return text
-    .replace(/\s+/g, (space) => (/[\r\n]/.test(space) ? ' ' : space))
-    .replace(CONTROL, (character) =>
-      character === '\t' ? ' ' : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
-    );
+  const line = /[\r\n]/.test(text)
+    ? text.replace(/\s+/g, (space) => (/[\r\n]/.test(space) ? ' ' : space))
+    : text;
+  return line.replace(CONTROL, (character) =>
+    character === '\t' ? ' ' : `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
-/** A statement for the log, without the passwords in it. Linear in its length. */
+/** A statement for the log, with its passwords masked. Takes time that is linear in its length. */
 export function maskedSql(sql: string): string {
   return /pass|:\/\/|dblink|connection/i.test(sql) ? new SqlMask(sql).masked() : sql;
 }
 
-/** A statement as messages show it: on one line, cut, and without the passwords in it. */
+/** The beginning of a statement for messages: on one line, with its passwords masked. */
 export function shortSql(sql: string, length = 200): string {
   const line = oneLine(
     maskedSql(sql.slice(0, length * 4))
@@ -59,147 +63,112 @@ export function shortSql(sql: string, length = 200): string {
 
 /** Names of columns, options and settings that hold a password. */
 const PASSWORD_NAME = /pass(?:word|wd|phrase)?$/i;
-/** What may hold a password inside of a literal: a connection string, or SQL that is executed later. */
+/** A password inside a literal: a connection string, or SQL that is executed later. */
 const PASSWORD_INSIDE = /pass(?:word|wd|phrase)?\s*(?:=|'|\\'|\$|(?:E|U&)')/i;
+/** What precedes a connection string: CREATE SUBSCRIPTION … CONNECTION, and functions of dblink. */
+const CONNECTION_NAME = /^(?:connection$|dblink)/i;
+/** The prefix of a literal that the scanner reads as a word of its own, with the beginning of the literal. */
+const PREFIXED = /^(?:[BXN]'|U&')/i;
 
-/** Reads a statement once, token by token as PostgreSQL does, and masks the literals that are passwords. */
+/** Masks the literals of a statement that are passwords, or contain one. */
 class SqlMask {
   readonly #sql: string;
-  #at = 0;
+  readonly #scanner: SqlScanner;
   #out = '';
+  /** Where the text begins that is not in `#out` yet. */
+  #copied = 0;
   /** Whether the next literal is a password. */
-  #armed = false;
+  #isPassword = false;
   /** Whether the next literal is a connection string: of a subscription, or of dblink. */
-  #connection = false;
+  #isConnectionString = false;
+  /** Whether the word before the next literal is its prefix. */
+  #hasPrefix = false;
 
   constructor(sql: string) {
     this.#sql = sql;
+    this.#scanner = new SqlScanner(sql);
   }
 
   masked(): string {
     const sql = this.#sql;
-    while (this.#at < sql.length) {
-      const character = sql[this.#at]!;
-      if (/\s/.test(character)) this.#copy(this.#at + 1);
-      else if (character === '-' && sql[this.#at + 1] === '-') this.#copy(this.#endOf('\n'));
-      else if (character === '/' && sql[this.#at + 1] === '*') this.#copy(this.#endOfComment());
-      else if (character === "'") this.#literal(0, this.#endOfQuoted(this.#at + 1, false), 1);
-      else if (character === '$') this.#dollar();
-      else if (character === '"') this.#identifier();
-      else if (/[A-Za-z_\u0080-\uffff]/.test(character)) this.#word();
-      else this.#sign(character);
+    const scanner = this.#scanner;
+    for (let token = scanner.next(); token; token = scanner.next()) {
+      const first = sql[scanner.start]!;
+      if (token === 'word') this.#word(sql.slice(scanner.start, scanner.end));
+      else if (token === 'symbol') {
+        if (first === ',' || first === ';' || first === ')')
+          this.#isPassword = this.#isConnectionString = false;
+      } else if (first === '"') this.#name(sql.slice(scanner.start + 1, scanner.end - 1), false);
+      else this.#literal(first);
     }
-    return this.#out;
+    return this.#out + sql.slice(this.#copied);
   }
 
-  #copy(end: number): void {
-    this.#out += this.#sql.slice(this.#at, end);
-    this.#at = end;
-  }
-
-  #endOf(text: string, from = this.#at): number {
-    const found = this.#sql.indexOf(text, from);
-    return found < 0 ? this.#sql.length : found + text.length;
-  }
-
-  /** Comments nest. */
-  #endOfComment(): number {
-    const part = /\/\*|\*\//g;
-    part.lastIndex = this.#at;
-    let depth = 0;
-    for (let found = part.exec(this.#sql); found; found = part.exec(this.#sql)) {
-      depth += found[0] === '/*' ? 1 : -1;
-      if (depth === 0) return part.lastIndex;
+  #word(word: string): void {
+    let name = word;
+    // PostgreSQL takes a blank beyond ASCII for a letter. In a statement that was pasted, it separates two words.
+    if (/\s/.test(word)) {
+      const names = word.split(/\s+/);
+      name = names.pop()!;
+      for (const each of names) this.#name(each, false);
     }
-    return this.#sql.length;
+    const { end } = this.#scanner;
+    this.#hasPrefix = name.length === 1 && PREFIXED.test(name + this.#sql.slice(end, end + 2));
+    if (!this.#hasPrefix) this.#name(name, this.#sql[end] === '(');
   }
 
-  /** Behind the closing quote, of which two stand for one; a backslash takes the next character with it in E'…'. */
-  #endOfQuoted(from: number, escapes: boolean, quote = "'"): number {
-    for (let at = from; at < this.#sql.length; at++) {
-      const character = this.#sql[at];
-      if (escapes && character === '\\') at++;
-      else if (character === quote) {
-        if (this.#sql[at + 1] !== quote) return at + 1;
-        at++;
-      }
-    }
-    return this.#sql.length;
+  /** A function keeps the name before it: `password = crypt('…', …)`. */
+  #name(name: string, isFunction: boolean): void {
+    if (PASSWORD_NAME.test(name.slice(-10))) this.#isPassword = true;
+    else if (!isFunction && name !== '') this.#isPassword = false;
+    this.#isConnectionString = CONNECTION_NAME.test(name);
   }
 
-  /** @param prefix length of `E` or `U&` before it @param quote length of its quotes */
-  #literal(prefix: number, end: number, quote: number): void {
-    const start = this.#at + prefix;
-    const text = this.#sql.slice(start + quote, Math.max(start + quote, end - quote));
-    this.#out += this.#sql.slice(this.#at, start);
-    this.#at = end;
-    // Escapes could spell the word itself.
-    const hidden = this.#armed || (this.#connection && prefix > 0 && text.includes('\\'));
-    // Where standard_conforming_strings is off, the literal goes on behind such a quote.
-    if (this.#armed && prefix === 0 && quote === 1 && this.#sql[end - 2] === '\\')
-      this.#at = this.#sql.length;
-    // A literal goes on in the next line, so that the state stays.
-    if (hidden) this.#out += `'${MASK}'`;
-    else
-      this.#out += `${this.#sql.slice(start, start + quote)}${insideMasked(text)}${this.#sql.slice(end - quote, end)}`;
-  }
-
-  #dollar(): void {
-    const tag = /\$(?:[A-Za-z_\u0080-\uffff][\w\u0080-\uffff]*)?\$/y;
-    tag.lastIndex = this.#at;
-    const opening = tag.exec(this.#sql)?.[0];
-    if (opening === undefined) this.#sign('$');
-    else this.#literal(0, this.#endOf(opening, this.#at + opening.length), opening.length);
-  }
-
-  #identifier(): void {
-    const end = this.#endOfQuoted(this.#at + 1, false, '"');
-    this.#named(this.#sql.slice(this.#at + 1, end - 1));
-    this.#copy(end);
-  }
-
-  #word(): void {
-    const rest = /[\w$\u0080-\uffff]*/y;
-    rest.lastIndex = this.#at;
-    rest.exec(this.#sql);
-    const end = rest.lastIndex;
-    const word = this.#sql.slice(this.#at, end);
-    if (/^[EBXN]$/i.test(word) && this.#sql[end] === "'")
-      this.#literal(1, this.#endOfQuoted(end + 1, /^E$/i.test(word)), 1);
-    else if (/^U$/i.test(word) && this.#sql.startsWith("&'", end))
-      this.#literal(2, this.#endOfQuoted(end + 2, false), 1);
+  /** @param first the first character of the token: a quote, a dollar sign, or the `E` of `E'…'` */
+  #literal(first: string): void {
+    const sql = this.#sql;
+    const { start, end } = this.#scanner;
+    const isEscaped = first !== "'" && first !== '$';
+    const hasPrefix = isEscaped || this.#hasPrefix;
+    this.#hasPrefix = false;
+    const from = isEscaped ? start + 1 : start;
+    const quote = first === '$' ? sql.indexOf('$', start + 1) + 1 - start : 1;
+    const opening = sql.slice(from, from + quote);
+    const isClosed = end - quote >= from + quote && sql.endsWith(opening, end);
+    const text = sql.slice(from + quote, isClosed ? end - quote : end);
+    let masked: string;
+    // Escapes in a connection string could spell the word `password`.
+    if (this.#isPassword || (this.#isConnectionString && hasPrefix && text.includes('\\')))
+      masked = `'${MASK}'`;
     else {
-      this.#named(word);
-      this.#copy(end);
+      const inside = insideMasked(text);
+      if (inside === text) return;
+      masked = `${opening}${inside}${isClosed ? opening : ''}`;
     }
-  }
-
-  /** A function keeps what stands before it: `password = crypt('…', …)`. */
-  #named(name: string): void {
-    if (PASSWORD_NAME.test(name.slice(-10))) this.#armed = true;
-    else if (this.#sql[this.#at + name.length] !== '(') this.#armed = false;
-    this.#connection = /^connection$/i.test(name) || /^dblink/i.test(name);
-  }
-
-  #sign(character: string): void {
-    if (character === ',' || character === ';' || character === ')') this.#armed = this.#connection = false;
-    this.#copy(this.#at + 1);
+    this.#out += sql.slice(this.#copied, from) + masked;
+    this.#copied = end;
+    // The literal may continue in the next line: the state stays. With standard_conforming_strings = off, it continues
+    // behind a quote that follows a backslash; all the rest counts as part of it.
+    if (this.#isPassword && !hasPrefix && first === "'" && sql[end - 2] === '\\') {
+      this.#copied = sql.length;
+      this.#scanner.end = sql.length;
+    }
   }
 }
 
-/** What stands before a password inside of a literal; what comes behind it is left out, since its end is hard to tell. */
+/** The text of a literal up to a password in it. The rest is left out: the end of the password is not certain. */
 function insideMasked(text: string): string {
   const found = PASSWORD_INSIDE.exec(text);
   const kept = found ? `${text.slice(0, found.index)}${/^\w+/.exec(found[0])![0]}=${MASK}` : text;
   return kept.includes('://') ? redact(kept) : kept;
 }
 
-/** Keys whose values are secrets. */
+/** Names of keys whose values are secrets. */
 const SECRET_KEY = /pass|pwd|secret|token|credential|api.?key|private.?key/i;
 
 /**
- * A copy for printing: what secret keys hold is masked, and so are the credentials in URLs. Only plain objects and lists are
- * looked into: what else a setting holds (classes, functions, clients) is the app's.
+ * A copy for printing, with the values of secret keys and the credentials of URLs masked. Only plain objects and arrays are
+ * copied: other objects that a setting holds (instances, functions, clients) are those of the app.
  */
 export function maskedCopy<T>(value: T): T {
   return masked('', value, new Map()) as T;
@@ -227,18 +196,18 @@ function masked(key: string, value: unknown, seen: Map<object, unknown>): unknow
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
-  // Not by identity: an object of another realm is one, too.
+  // Not compared with Object.prototype: a plain object of another realm has another one.
   return Array.isArray(value) || prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Prints as what `shown` gives, by `inspect` and as JSON; a copy of it prints as it is. */
+/** Has `inspect` and JSON print `value` as what `shown` returns. A copy of `value` prints as it is. */
 export function printedAs<T extends object>(value: T, shown: () => unknown): T {
   Object.defineProperty(value, 'toJSON', { value: shown });
   Object.defineProperty(value, INSPECT, { value: shown });
   return value;
 }
 
-/** `-c app.token=…` of the start-up packet, with the values of secret names masked. */
+/** The `options` of a startup packet (`-c app.token=…`), with the values of secret names masked. */
 export function maskedStartupOptions(options: string): string {
   return options.replace(/(?:\\[^]|[^\s\\])+/g, (word) => {
     const equals = word.indexOf('=');

@@ -49,7 +49,7 @@ describe('GET /health/db', () => {
     await database.drop();
   });
 
-  it('answers 200 with latency, the real name of the database and the figures of the pool', async () => {
+  it('answers 200 with latency, the name of the database and the counts of the pool', async () => {
     http = await startHttpApp({
       imports: [DatabaseModule.forRoot({ url: database.url }), DatabaseHealthModule],
     });
@@ -73,7 +73,7 @@ describe('GET /health/db', () => {
     expect(body.info.db.latency_ms).toBeGreaterThan(0);
   });
 
-  it('says nothing of host, user or password', async () => {
+  it('answers without host, user and password', async () => {
     http = await startHttpApp({
       imports: [DatabaseModule.forRoot({ url: throughProxy }), DatabaseHealthModule],
     });
@@ -88,7 +88,7 @@ describe('GET /health/db', () => {
       expect(JSON.stringify(body)).not.toContain(secret);
   });
 
-  it('answers 503 and why when the database is not reachable, and 200 again when it is', async () => {
+  it('answers 503 with a code while the database is not reachable, and 200 afterwards', async () => {
     http = await startHttpApp({
       imports: [DatabaseModule.forRoot({ url: throughProxy }), DatabaseHealthModule],
     });
@@ -104,7 +104,7 @@ describe('GET /health/db', () => {
     expect((await http.fetch('/health/db')).status).toBe(200);
   });
 
-  it('answers within its timeout when the network is frozen, and gives its connection up', async () => {
+  it('answers within its timeout when the network is frozen, and releases its connection', async () => {
     http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({ url: throughProxy }),
@@ -121,7 +121,7 @@ describe('GET /health/db', () => {
     expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
   });
 
-  it('names a frozen server at every probe, and a pool that serves nobody as unavailable', async () => {
+  it('reports a frozen server at every probe, and its pool as unavailable', async () => {
     http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({ url: throughProxy, timeouts: { connectMs: 1000 } }),
@@ -139,7 +139,7 @@ describe('GET /health/db', () => {
     while ((await http.fetch('/health/db')).status !== 200);
   });
 
-  it('says that callers wait for connections that are being opened', async () => {
+  it('reports the status "connecting" while callers wait for connections that are being opened', async () => {
     http = await startHttpApp({
       imports: [DatabaseModule.forRoot({ url: throughProxy, pool: { size: 3, maxOverflow: 0 } })],
     });
@@ -154,7 +154,7 @@ describe('GET /health/db', () => {
     await Promise.all(runners.map((runner) => runner.release()));
   });
 
-  describe('with all connections of the pool out', () => {
+  describe('with all connections of the pool leased', () => {
     const exhausted = async (url: string) => {
       http = await startHttpApp({
         imports: [
@@ -167,7 +167,7 @@ describe('GET /health/db', () => {
       return runner;
     };
 
-    it('is up and says that the pool is exhausted, and takes no place in its queue', async () => {
+    it('is up, reports the pool as exhausted, and does not wait in its queue', async () => {
       const runner = await exhausted(database.url);
       const { status, body } = await http.fetch('/health/db');
       expect(status).toBe(200);
@@ -181,7 +181,7 @@ describe('GET /health/db', () => {
       expect((await http.fetch('/health/db')).body.info.db.pool.status).toBe('ok');
     });
 
-    it('is down, within its timeout, when the database is frozen', async () => {
+    it('is down within its timeout when the database is frozen', async () => {
       const runner = await exhausted(throughProxy);
       proxy.freeze();
       const { status, body } = await http.fetch('/health/db');
@@ -191,7 +191,7 @@ describe('GET /health/db', () => {
       await runner.release();
     });
 
-    it('is up when the server has no connection left to ask on, since those of the app work', async () => {
+    it('is up when the server has no connection left, because those of the app work', async () => {
       const server = await startPostgres({
         settings: { max_connections: 6, superuser_reserved_connections: 3 },
       });
@@ -213,7 +213,7 @@ describe('GET /health/db', () => {
     });
   });
 
-  it('has its path and key from its settings, and none of the default', async () => {
+  it('has the path and the key of its options, and no default route', async () => {
     http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({ url: database.url }),
@@ -225,13 +225,13 @@ describe('GET /health/db', () => {
     expect((await http.fetch('/health/db')).status).toBe(404);
   });
 
-  it.each([NaN, 0, -1, Infinity, '500'])('refuses a time limit of %p at boot', (timeoutMs) => {
+  it.each([NaN, 0, -1, Infinity, '500'])('rejects the timeout %p at boot', (timeoutMs) => {
     expect(() => DatabaseHealthModule.forRoot({ timeoutMs: timeoutMs as number })).toThrow(
       /timeoutMs: .* is not a number of milliseconds from 1 to/,
     );
   });
 
-  it('refuses the name of a data source that is not there at boot', async () => {
+  it('rejects the name of an unknown data source at boot', async () => {
     const root = DatabaseModule.forRoot({ url: database.url });
     const starting = startHttpApp({
       imports: [root, DatabaseHealthModule.forRoot({ dataSource: 'reportng' })],
@@ -263,7 +263,7 @@ describe('GET /health/db', () => {
     expect((await http.fetch('/api/health/db')).status).toBe(200);
   });
 
-  it('can be had as an indicator alone, for a controller of your own', async () => {
+  it('provides the indicator without a route to a controller of the app', async () => {
     http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({ url: database.url }),

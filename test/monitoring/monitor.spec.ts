@@ -24,12 +24,12 @@ describe('DatabaseMonitor', () => {
       .compile();
     monitor = module.get(DatabaseMonitor);
   };
-  const borrow = async (count: number) => {
+  const acquire = async (count: number) => {
     const runners = Array.from({ length: count }, () => module.get(DataSource).createQueryRunner());
     await Promise.all(runners.map((runner) => runner.connect()));
     return runners;
   };
-  const giveBack = (runners: QueryRunner[]) => Promise.all(runners.map((runner) => runner.release()));
+  const releaseAll = (runners: QueryRunner[]) => Promise.all(runners.map((runner) => runner.release()));
 
   beforeAll(async () => {
     database = await createTestDatabase();
@@ -41,7 +41,7 @@ describe('DatabaseMonitor', () => {
     await database.drop();
   });
 
-  it('checks the connection: latency and the real name of the database', async () => {
+  it('reports the latency and the name of the database when the connection is up', async () => {
     await start();
     expect(await monitor.checkConnection()).toEqual({
       status: 'up',
@@ -50,18 +50,18 @@ describe('DatabaseMonitor', () => {
     });
   });
 
-  it('says why a connection is down and what can be done, and does not throw', async () => {
+  it('reports meaning and hint when the connection is down, and does not throw', async () => {
     await start();
     await module.get(DataSource).destroy();
     expect(await monitor.checkConnection()).toMatchObject({
       status: 'down',
       code: expect.any(String),
-      reason: expect.any(String),
+      meaning: expect.any(String),
       hint: expect.any(String),
     });
   });
 
-  it('counts connections in the pool, out of it, beyond its size, and who waits', async () => {
+  it('counts idle, leased and overflow connections, and the callers that wait', async () => {
     await start();
     expect(monitor.poolStats()).toEqual({
       size: 2,
@@ -72,7 +72,7 @@ describe('DatabaseMonitor', () => {
       max: 3,
       status: 'ok',
     });
-    const runners = await borrow(3);
+    const runners = await acquire(3);
     const waiting = module.get(DataSource).createQueryRunner();
     const connected = waiting.connect();
     await new Promise(setImmediate);
@@ -85,7 +85,7 @@ describe('DatabaseMonitor', () => {
       max: 3,
       status: 'exhausted',
     });
-    await giveBack(runners);
+    await releaseAll(runners);
     await connected;
     expect(monitor.poolStats().waiting).toBe(0);
     await waiting.release();
@@ -93,31 +93,31 @@ describe('DatabaseMonitor', () => {
     expect(monitor.poolStats().status).toBe('closed');
   });
 
-  it('warns when more than 80 % of the size are in use', async () => {
+  it('warns when more than 80 % of pool.size are in use', async () => {
     await start();
-    const runners = await borrow(1);
+    const runners = await acquire(1);
     expect(monitor.connectionLeaks()).toEqual([]);
-    runners.push(...(await borrow(1)));
+    runners.push(...(await acquire(1)));
     expect(monitor.connectionLeaks()).toEqual([
       { code: 'POOL_USAGE_HIGH', message: expect.stringContaining('2 connections are in use') },
     ]);
-    await giveBack(runners);
+    await releaseAll(runners);
     expect(monitor.connectionLeaks()).toEqual([]);
   });
 
-  it('warns when overflow has been in use for a minute, and no longer when it is gone', async () => {
+  it('warns when overflow lasts for a minute, and stops when the overflow ends', async () => {
     await start();
     const dataSource = module.get(DataSource);
-    const runners = await borrow(3);
+    const runners = await acquire(3);
     const codes = (now: number) => leakWarnings(dataSource, now).map(({ code }) => code);
     expect(codes(Date.now())).toEqual(['POOL_USAGE_HIGH']);
     expect(codes(Date.now() + 61_000)).toEqual(['POOL_USAGE_HIGH', 'POOL_OVERFLOW_LASTING']);
-    await giveBack(runners);
+    await releaseAll(runners);
     await dataSource.destroy();
     expect(codes(Date.now() + 61_000)).toEqual([]);
   });
 
-  it('shows the options in force with their origins, and no password', async () => {
+  it('shows the options in force with their origins and without the password', async () => {
     await start();
     const { options } = monitor;
     expect(options.pool.size).toBe(2);
@@ -133,7 +133,7 @@ describe('DatabaseMonitor', () => {
     expect(shown.filter((text) => text.includes(password))).toEqual([]);
   });
 
-  it('shows no secret of a cache, of extra, of the session and of the start-up options', async () => {
+  it('masks secrets in cache, extra, session and start-up options', async () => {
     await start({
       url: `${database.url}?options=-c%20app.token%3Dhunter2-startup`,
       session: { 'app.jwt_secret': 'hunter2-session', search_path: 'public' },

@@ -6,30 +6,71 @@ export interface TestDatabase {
   /** For `app`, an ordinary user who owns the database. */
   readonly url: string;
   readonly superuserUrl: string;
-  /** One statement as superuser on a connection of its own; the answer is its rows. */
+  /** Runs one statement as superuser, in autocommit, and resolves with its rows. */
   sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
     text: string,
     parameters?: unknown[],
   ): Promise<Row[]>;
-  /** Removes the database; whoever is still connected is thrown out. */
+  /** Removes the database and closes the connections to it. */
   drop(): Promise<void>;
 }
 
-/** A new, empty database on the server that all specs share. */
+/** Creates an empty database on the server that all specs share. */
 export async function createTestDatabase(): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`;
   const admin = fromEnvironment('TEST_DATABASE_SUPERUSER_URL');
   const superuserUrl = withDatabase(admin, name);
-  await query(admin, `CREATE DATABASE ${name} OWNER app`);
+  // A copy of files takes a third of the time of the default strategy.
+  await runOnce(admin, `CREATE DATABASE ${name} OWNER app STRATEGY file_copy`);
+  const superuser = new SuperuserConnection(superuserUrl);
   return {
     name,
     url: withDatabase(fromEnvironment('TEST_DATABASE_URL'), name),
     superuserUrl,
-    sql: (text, parameters) => query(superuserUrl, text, parameters),
+    sql: (text, parameters) => superuser.query(text, parameters),
     drop: async () => {
-      await query(admin, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+      await superuser.close();
+      await runOnce(admin, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
     },
   };
+}
+
+/** Keeps one connection open between statements: a login for each statement would cost more than most statements. */
+class SuperuserConnection {
+  private idle: pg.Client | undefined;
+
+  constructor(private readonly url: string) {}
+
+  async query<Row extends pg.QueryResultRow>(text: string, parameters: unknown[] = []): Promise<Row[]> {
+    const client = this.idle ?? (await this.open());
+    this.idle = undefined;
+    let rows: Row[];
+    try {
+      ({ rows } = await client.query<Row>(text, parameters));
+    } catch (error) {
+      // The error may have been the end of the connection.
+      await client.end();
+      throw error;
+    }
+    // Statements that run at the same time have a connection each, of which one is kept.
+    if (this.idle) await client.end();
+    else this.idle = client;
+    return rows;
+  }
+
+  async close(): Promise<void> {
+    const { idle } = this;
+    this.idle = undefined;
+    await idle?.end();
+  }
+
+  private async open(): Promise<pg.Client> {
+    const client = await connect(this.url);
+    client.once('end', () => {
+      if (this.idle === client) this.idle = undefined;
+    });
+    return client;
+  }
 }
 
 function fromEnvironment(name: string): string {
@@ -44,17 +85,18 @@ function withDatabase(url: string, database: string): string {
   return changed.href;
 }
 
-async function query<Row extends pg.QueryResultRow>(
-  url: string,
-  text: string,
-  parameters: unknown[] = [],
-): Promise<Row[]> {
+async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client(url);
-  // A server that goes away meanwhile is reported by the query.
+  // The query reports a server that goes away.
   client.on('error', () => undefined);
   await client.connect();
+  return client;
+}
+
+async function runOnce(url: string, text: string): Promise<void> {
+  const client = await connect(url);
   try {
-    return (await client.query<Row>(text, parameters)).rows;
+    await client.query(text);
   } finally {
     await client.end();
   }

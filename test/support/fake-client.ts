@@ -45,7 +45,7 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   destroyedBy: Error | undefined;
   refs: ('ref' | 'unref')[] = [];
   /** The result of `reset()`; by default the session needs no reset. */
-  resetResult: Promise<{ rolledBack: boolean; cleared: boolean; left?: string }> | undefined;
+  resetResult: Promise<{ rolledBack: boolean; cleared: boolean; leftBehind?: string }> | undefined;
   #connectCallback: ((error?: Error | null) => void) | undefined;
   #validation: { resolve(): void; reject(error: Error): void } | undefined;
 

@@ -3,10 +3,14 @@ import './typescript.mjs';
 
 const { startPostgres } = await import('./postgres-server.ts');
 
-/** One PostgreSQL for all specs; each takes databases of its own from it with `createTestDatabase()`. */
+/**
+ * Starts the PostgreSQL that all specs share: each creates databases of its own there with `createTestDatabase()`. Specs
+ * that need a server of their own copy this one's cluster.
+ */
 export default async function setup() {
   const server = await startPostgres({ settings: { max_connections: 300 } });
   globalThis.testPostgres = server;
+  await server.becomeTemplate();
   process.env.TEST_DATABASE_URL = server.url;
   process.env.TEST_DATABASE_SUPERUSER_URL = server.urlFor('postgres', 'postgres');
 }

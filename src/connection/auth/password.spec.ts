@@ -1,10 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
-import { askForPassword, waitsForPassword } from './password.js';
+import { providePassword, isWaitingForPassword } from './password.js';
 
 function asking(answer: () => Promise<string>) {
   const refused: string[] = [];
   const client: { password?: () => Promise<string> } = {};
-  const failed = askForPassword(client, { ask: answer, refused: (password) => void refused.push(password) });
+  const failed = providePassword(client, { ask: answer, refused: (password) => void refused.push(password) });
   return { client, failed, refused };
 }
 const refusal = (code: string) => Object.assign(new Error('refused'), { code });
@@ -13,18 +13,18 @@ describe('a password that is asked for', () => {
   it('is waited for from when the server wants it until it is there, or will not come', async () => {
     let settle: { resolve(password: string): void; reject(error: Error): void };
     const { client } = asking(() => new Promise((resolve, reject) => (settle = { resolve, reject })));
-    expect(waitsForPassword(client)).toBe(false);
+    expect(isWaitingForPassword(client)).toBe(false);
     const first = client.password!();
-    expect(waitsForPassword(client)).toBe(true);
-    expect(waitsForPassword({})).toBe(false);
+    expect(isWaitingForPassword(client)).toBe(true);
+    expect(isWaitingForPassword({})).toBe(false);
     settle!.resolve('secret');
     expect(await first).toBe('secret');
-    expect(waitsForPassword(client)).toBe(false);
+    expect(isWaitingForPassword(client)).toBe(false);
     const second = client.password!();
-    expect(waitsForPassword(client)).toBe(true);
+    expect(isWaitingForPassword(client)).toBe(true);
     settle!.reject(new Error('no token'));
     await expect(second).rejects.toThrow('no token');
-    expect(waitsForPassword(client)).toBe(false);
+    expect(isWaitingForPassword(client)).toBe(false);
   });
 
   it.each(['28P01', '28000'])('and refused by the server (%s) is not to be used again', async (code) => {

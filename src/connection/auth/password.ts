@@ -1,22 +1,22 @@
 import type { PasswordSource } from '../../database.options.js';
-import { internalsOf } from '../wire/pg-internals.js';
+import { PgInternals } from '../wire/pg-internals.js';
 
-/** SQLSTATEs of a password that is refused: by PostgreSQL itself, and by what it asks (PAM, for tokens of IAM). */
-const REFUSALS: readonly unknown[] = ['28P01', '28000'];
+/** SQLSTATEs of a refused password: by PostgreSQL, and by what PostgreSQL asks (PAM, for the tokens of RDS IAM). */
+const REFUSED: readonly unknown[] = ['28P01', '28000'];
 
-/** Clients whose server waits for a password that is not there yet. */
+/** Clients whose password source has not answered yet. */
 const waiting = new WeakSet<object>();
 
-/** Whether a dial waits for the password, and not for the server. */
-export const waitsForPassword = (client: object): boolean => waiting.has(client);
+/** Whether a client that is connecting waits for its password source, and not for the server. */
+export const isWaitingForPassword = (client: object): boolean => waiting.has(client);
 
 /**
- * Has a client ask `source` when its server wants a password, and not before: one that lets in without needs none.
- * @returns what is to be told of a dial that failed, so that a password that was refused is not used again
+ * Has a client take its password from `source` when the server asks for one. A server that asks for none costs no call.
+ * @returns a function for the error of a failed connect: it reports a refused password to the source
  */
-export function askForPassword(client: object, source: PasswordSource): (failure: unknown) => void {
+export function providePassword(client: object, source: PasswordSource): (failure: unknown) => void {
   let used: string | undefined;
-  internalsOf(client).password = async () => {
+  new PgInternals(client).setPasswordFunction(async () => {
     waiting.add(client);
     try {
       used = await source.ask();
@@ -24,8 +24,8 @@ export function askForPassword(client: object, source: PasswordSource): (failure
     } finally {
       waiting.delete(client);
     }
-  };
+  });
   return (failure) => {
-    if (used !== undefined && REFUSALS.includes((failure as { code?: unknown }).code)) source.refused(used);
+    if (used !== undefined && REFUSED.includes((failure as { code?: unknown }).code)) source.refused(used);
   };
 }

@@ -1,46 +1,47 @@
-import { ConnectionError } from '../../database.errors.js';
-import type { LoginMessages } from './channel-binding.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
 import type { ServerKind } from '../../database.options.js';
+import type { WireEventSource } from '../wire/pg-internals.js';
 
-interface Asking {
+/** The client whose server is verified. */
+export interface QueryingClient {
   query(text: string): Promise<{ rows: { standby?: boolean; read_only?: boolean }[] }>;
 }
 
 const QUESTION = `SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only')::bool AS read_only`;
 
 /**
- * Refuses a server of another kind than is wanted, as libpq's `target_session_attrs` does. PostgreSQL 14 and later say at
- * the login what they are; an older one, or a pooler that does not pass it on, is asked.
- * @returns what to do when the login is over; it rejects with a ConnectionError `SERVER_KIND_REFUSED`
+ * Refuses a server that is not of the kind `wanted`, as libpq does for `target_session_attrs`. PostgreSQL 14 and later
+ * report what they are at the login; an older server, or one behind a pooler that does not pass the report on, is asked.
+ * @returns a function to call after the login; it rejects with a ConnectionError `SERVER_KIND_REFUSED`
  */
 export function requireServerKind(
-  wire: LoginMessages,
+  wire: WireEventSource,
   wanted: ServerKind,
-): (client: Asking) => Promise<void> {
+): (client: QueryingClient) => Promise<void> {
   const reported: Record<string, string> = {};
-  wire.on('parameterStatus', (status: { parameterName: string; parameterValue: string }) => {
-    reported[status.parameterName] = status.parameterValue;
+  wire.on('parameterStatus', ({ parameterName, parameterValue }) => {
+    reported[parameterName] = parameterValue;
   });
   return async (client) => {
-    let standby: boolean;
-    let readOnly: boolean;
-    const { in_hot_standby: recovering, default_transaction_read_only: transactions } = reported;
-    if (recovering !== undefined && transactions !== undefined) {
-      standby = recovering === 'on';
-      readOnly = transactions === 'on';
+    let isStandby: boolean;
+    let isReadOnly: boolean;
+    const { in_hot_standby: standby, default_transaction_read_only: readOnly } = reported;
+    if (standby !== undefined && readOnly !== undefined) {
+      isStandby = standby === 'on';
+      isReadOnly = readOnly === 'on';
     } else {
       const [row] = (await client.query(QUESTION)).rows;
-      standby = row?.standby !== false;
-      readOnly = row?.read_only !== false;
+      isStandby = row?.standby !== false;
+      isReadOnly = row?.read_only !== false;
     }
     const kinds: Record<ServerKind, boolean> = {
-      'read-write': !standby && !readOnly,
-      'read-only': standby || readOnly,
-      primary: !standby,
-      standby,
+      'read-write': !isStandby && !isReadOnly,
+      'read-only': isStandby || isReadOnly,
+      primary: !isStandby,
+      standby: isStandby,
     };
     if (kinds[wanted]) return;
-    const found = standby ? 'a standby' : readOnly ? 'read-only' : 'a primary';
+    const found = isStandby ? 'a standby' : isReadOnly ? 'read-only' : 'a primary';
     throw new ConnectionError(`The server is ${found}, and target_session_attrs is ${wanted}.`, {
       code: 'SERVER_KIND_REFUSED',
       hint: 'Name another server, or change target_session_attrs (serverKind).',

@@ -1,35 +1,46 @@
-import { requireChannelBinding } from './channel-binding.js';
 import type { ConnectionOptions } from '../connection.options.js';
-import { requireLoginMethods } from './login-methods.js';
-import { askForPassword } from './password.js';
+import { assertDirectTls, verifyFirstByte, verifyTlsStart } from '../wire/handshake-checks.js';
 import type { PgWire } from '../wire/pg-internals.js';
+import { requireChannelBinding, requireLoginMethods } from './login-checks.js';
+import { providePassword } from './password.js';
 import { requireServerKind } from './server-kind.js';
-import { assertDirect, beginTls } from '../wire/tls-start.js';
+import type { QueryingClient } from './server-kind.js';
 
-/** What is demanded of whom a connection dials, beyond what `pg` sees to. */
-export interface ServerRequirements {
-  /** The dial has failed, so. */
-  onFailed(failure: Error): void;
-  /** The login is over: rejects when the server is not of the kind that is wanted; undefined when any will do. */
-  verify(): Promise<void> | undefined;
-}
+/** What a server must be or offer, beyond what `pg` verifies. */
+export class ServerRequirements {
+  readonly #client: QueryingClient;
+  readonly #verifyKind: ((client: QueryingClient) => Promise<void>) | undefined;
+  readonly #reportPassword: ((failure: Error) => void) | undefined;
 
-/** @param refuse ends the dial with an error */
-export function serverRequirements(
-  client: Parameters<ReturnType<typeof requireServerKind>>[0],
-  wire: PgWire,
-  given: ConnectionOptions,
-  refuse: (error: Error) => void,
-): ServerRequirements {
-  const { passwords, requireAuth, serverKind } = given;
-  assertDirect(given.sslnegotiation, wire);
-  beginTls(wire, refuse);
-  const passwordFailed = passwords && askForPassword(client, passwords);
-  if (given.requireChannelBinding) requireChannelBinding(wire, refuse);
-  if (requireAuth) requireLoginMethods(wire, requireAuth, refuse);
-  const judge = serverKind && requireServerKind(wire, serverKind);
-  return {
-    onFailed: (failure) => passwordFailed?.(failure),
-    verify: () => judge?.(client),
-  };
+  /**
+   * @param refuse is called during the connect with the error of a requirement that is not met
+   * @throws ConnectionError `TLS_DIRECT_REFUSED` when this version of `pg` cannot start TLS as the options demand
+   */
+  constructor(
+    client: QueryingClient,
+    wire: PgWire,
+    options: ConnectionOptions,
+    refuse: (error: Error) => void,
+  ) {
+    this.#client = client;
+    const { passwords, requireAuth, serverKind, sslnegotiation } = options;
+    assertDirectTls(sslnegotiation, wire);
+    if (!wire.ssl || wire.sslNegotiation !== 'direct')
+      verifyFirstByte(wire.stream, wire.ssl ? 'ssl' : 'startup', refuse);
+    verifyTlsStart(wire, refuse);
+    this.#reportPassword = passwords && providePassword(client, passwords);
+    if (options.requireChannelBinding) requireChannelBinding(wire, refuse);
+    if (requireAuth) requireLoginMethods(wire, requireAuth, refuse);
+    this.#verifyKind = serverKind && requireServerKind(wire, serverKind);
+  }
+
+  /** Reports a refused password to its source, so that the next connection does not use it again. */
+  onConnectFailed(failure: Error): void {
+    this.#reportPassword?.(failure);
+  }
+
+  /** Call it after the login: it rejects when the server is not of the wanted kind; undefined when any kind will do. */
+  verify(): Promise<void> | undefined {
+    return this.#verifyKind?.(this.#client);
+  }
 }

@@ -1,99 +1,68 @@
 import { escapeLiteral } from 'pg';
-import { ConnectionResetError } from '../../database.errors.js';
-import { bounded } from '../bounded.js';
-import { internalsOf, isReadyForQuery, transactionStatusOf } from '../wire/pg-internals.js';
-import type { SubmittedQuery } from '../wire/pg-internals.js';
+import { ConnectionResetError } from '../../errors/connection.errors.js';
+import { withTimeout } from '../deadline.js';
+import type { PgInternals, SubmittedQuery } from '../wire/pg-internals.js';
 
-/**
- * What is done to a connection that comes back. `smart`: a transaction left open is rolled back, and session state is
- * cleared when the session was seen to change it. `rollback`: the first alone. `discard`: DISCARD ALL each time.
- * `none`: nothing.
- */
-export type ResetMode = 'smart' | 'rollback' | 'discard' | 'none';
-
-/** What had to be done. */
+/** What a reset has done. */
 export interface ResetResult {
+  /** Whether it rolled back an open transaction. */
   readonly rolledBack: boolean;
+  /** Whether it cleared the session by DISCARD ALL. */
   readonly cleared: boolean;
-  /** The statement that changed a session which is not ours to clear. */
-  readonly left?: string;
-}
-
-/** The client that is restored, and what was learnt about its session. */
-export interface ResettableClient {
-  query(query: { text: string; values?: unknown[] }): Promise<{ rows: Record<string, unknown>[] }>;
-  once(event: 'end', listener: () => void): unknown;
-  removeListener(event: 'end', listener: () => void): unknown;
+  /** The statement whose change a reset has left in a session of a pooler, which other clients use. */
+  readonly leftBehind?: string;
 }
 
 type Send = (statement: { text: string; values?: unknown[] }) => Promise<{ rows: Record<string, unknown>[] }>;
 
 export interface ResetPlan {
-  /** How the statements go out, where not by the client's `query`. */
-  send?: Send;
-  /** Whether DISCARD ALL is due; asked once all is in, since until then the session may still change. */
-  clear: () => boolean;
-  /** The `application_name` to be set again where nothing else is to be cleared. */
-  renamedFrom?: () => string | undefined;
-  /** Statements that set the session up after the dial; DISCARD ALL undoes them. */
-  setup: readonly SubmittedQuery[];
-  /** Whether to ask the server if it is a standby. */
-  suspectStandby: () => boolean;
-  /** Resolves when no cancel of ours is under way. */
-  cancelled: () => Promise<void> | undefined;
-  timeoutMs: number;
-}
-
-/** Resolves at the ReadyForQuery after which the connection is quiet. */
-export function whenReadyForQuery(client: object & ResettableClient): Promise<void> {
-  const wire = internalsOf(client).connection;
-  if (isReadyForQuery(client) || !wire) return Promise.resolve();
-  return new Promise((resolve, reject) => {
-    const settle = (settled: () => void) => () => {
-      wire.removeListener('readyForQuery', ready);
-      client.removeListener('end', ended);
-      settled();
-    };
-    // Registered after `pg`'s own listener, which starts the next queued statement, so it judges what is left.
-    const ready = () => (isReadyForQuery(client) ? done() : undefined);
-    const done = settle(resolve);
-    const ended = settle(() => reject(new Error('Connection terminated')));
-    wire.on('readyForQuery', ready);
-    client.once('end', ended);
-  });
+  send: Send;
+  /** Whether DISCARD ALL is needed. Called when all statements have completed: until then the session may change. */
+  needsDiscard(): boolean;
+  /** The `application_name` to set again when nothing else needs clearing. */
+  cleanName?(): string | undefined;
+  /** The statements of the connect hooks that changed the session; DISCARD ALL undoes them, so they are sent again. */
+  readonly setup: readonly SubmittedQuery[];
+  /** Whether to ask the server whether it is a standby. */
+  suspectsStandby(): boolean;
+  /** Resolves when no statement is active or queued. */
+  whenReadyForQuery(): Promise<void>;
+  /** Resolves when no cancel request is in flight. */
+  cancelSettled(): Promise<void> | undefined;
+  readonly timeoutMs: number;
 }
 
 /**
- * Brings a session back to what it was after the dial, within `timeoutMs`. When it rejects, the connection is in doubt
- * and must be destroyed.
+ * Brings the session back to its state after the connect.
+ * @returns rejects when this takes longer than `timeoutMs`, or fails: the caller must destroy the connection
  */
-export function resetSession(client: object & ResettableClient, plan: ResetPlan): Promise<ResetResult> {
-  const send: Send = plan.send ?? ((statement) => client.query(statement));
+export function resetSession(pg: PgInternals, plan: ResetPlan): Promise<ResetResult> {
+  const { send } = plan;
   const run = async (): Promise<ResetResult> => {
-    await whenReadyForQuery(client);
-    // A cancel that arrives late would hit the next borrower's statement; it may have begun since the return.
-    await plan.cancelled();
-    const status = transactionStatusOf(client);
+    await plan.whenReadyForQuery();
+    // A cancel that arrives later would stop a statement of the next borrower.
+    await plan.cancelSettled();
+    const status = pg.transactionStatus;
     const rolledBack = status === 'T' || status === 'E';
     if (rolledBack) await send({ text: 'ROLLBACK' });
-    if (plan.suspectStandby()) await refuseStandby(send);
-    const cleared = plan.clear();
+    if (plan.suspectsStandby()) await refuseStandby(send);
+    const cleared = plan.needsDiscard();
     if (cleared) {
       await send({ text: 'DISCARD ALL' });
       for (const { text, values } of plan.setup) await send({ text: text ?? '', values });
     }
-    const name = plan.renamedFrom?.();
+    const name = plan.cleanName?.();
     if (name !== undefined && !cleared) await send({ text: `SET application_name = ${escapeLiteral(name)}` });
     return { rolledBack, cleared };
   };
-  return bounded(
+  return withTimeout(
     run(),
     plan.timeoutMs,
-    () => new ConnectionResetError(`The connection was not clean within ${plan.timeoutMs} ms of its return.`),
+    () => new ConnectionResetError(`The reset of the connection took longer than ${plan.timeoutMs} ms.`),
   );
 }
 
-/** Rejects when the server is a standby. */
+/** Rejects with a ConnectionResetError `CONNECTION_STANDBY` when the server is a standby. */
 export async function refuseStandby(send: Send): Promise<void> {
   const { rows } = await send({ text: 'SELECT pg_is_in_recovery() AS standby' });
   if (rows[0]?.standby === true)

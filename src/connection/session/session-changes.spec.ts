@@ -1,72 +1,71 @@
 import { describe, expect, it } from '@jest/globals';
+import { PgInternals } from '../wire/pg-internals.js';
 import type { SubmittedQuery } from '../wire/pg-internals.js';
 import { SessionChanges } from './session-changes.js';
 
-/** The parts of a client that tell what runs. */
+/** The properties of a client that show its active and queued queries. */
 class Client {
-  queuedStatements = 0;
   _activeQuery: SubmittedQuery | null = null;
   _queryQueue?: SubmittedQuery[];
-  readonly changes = new SessionChanges(this);
+  readonly changes = new SessionChanges(new PgInternals(this));
 
-  /** As `pg` does with one that goes out at once. */
-  readonly run = (text: string): SubmittedQuery => {
+  /** Sends a statement at once, as `pg` does when none is active. */
+  readonly send = (text: string): SubmittedQuery => {
     const query = { text };
     this._activeQuery = query;
-    this.changes.onSent(text);
+    this.changes.onStatementSent(text);
     return query;
   };
 
-  /** Sends it from the line, and has the server complete it. */
-  take(text: string, tag: string): SubmittedQuery {
-    const query = this.changes.send(() => this.run(text));
-    this.changes.onCommandComplete(tag);
+  /** Sends a statement, from the queue if one of the hooks is queued, and has the server complete it. */
+  complete(text: string, tag: string): SubmittedQuery {
+    const { changes } = this;
+    const query = changes.isSetupQueued ? changes.sendQueuedSetup(() => this.send(text)) : this.send(text);
+    changes.onCommandComplete(tag);
     this._activeQuery = null;
     return query;
   }
 }
 
-describe('what changes a session', () => {
-  it('is the hooks’ until they are over, and the borrower’s from then on', () => {
+describe('SessionChanges', () => {
+  it('assigns a change to the connect hooks until the setup is finished, and to the borrower afterwards', () => {
     const client = new Client();
-    const hook = client.take('SET a = 1', 'SET');
-    client.changes.finishSetup();
+    const hook = client.complete('SET a = 1', 'SET');
+    client.changes.finishSetup(0);
     expect([client.changes.setup, client.changes.changedBy]).toEqual([[hook], undefined]);
-    client.take('SET b = 1', 'SET');
+    client.complete('SET b = 1', 'SET');
     expect([client.changes.setup, client.changes.changedBy]).toEqual([[hook], 'SET b = 1']);
   });
 
-  it('is the hooks’ still when their statements run, or wait in the line, as they end', () => {
+  it('assigns statements to the hooks that are active or queued when the setup is finished', () => {
     const client = new Client();
-    const first = client.run('SET a = 1');
+    const first = client.send('SET a = 1');
     client._queryQueue = [{ text: 'SET b = 1' }];
-    client.queuedStatements = 2;
-    client.changes.finishSetup();
+    client.changes.finishSetup(2);
     client.changes.onCommandComplete('SET');
     client._activeQuery = client._queryQueue.shift() as SubmittedQuery;
     const sent = client._activeQuery;
     client.changes.onCommandComplete('SET');
-    const ahead = [
-      client.take('SET c = 1', 'SET'),
-      client.take("SELECT set_config('d', '1', false)", 'SELECT 1'),
+    const queued = [
+      client.complete('SET c = 1', 'SET'),
+      client.complete("SELECT set_config('d', '1', false)", 'SELECT 1'),
     ];
-    expect(client.changes.setup).toEqual([first, sent, ...ahead]);
+    expect(client.changes.setup).toEqual([first, sent, ...queued]);
     expect(client.changes.changedBy).toBeUndefined();
-    client.take('SET e = 1', 'SET');
+    client.complete('SET e = 1', 'SET');
     expect([client.changes.setup.length, client.changes.changedBy]).toEqual([4, 'SET e = 1']);
   });
 
-  it('is the borrower’s after a statement of the hooks that pg did not take', () => {
+  it('assigns statements to the borrower after a queued statement of the hooks that pg has refused', () => {
     const client = new Client();
-    client.queuedStatements = 1;
-    client.changes.finishSetup();
+    client.changes.finishSetup(1);
     const refuse = () =>
-      client.changes.send(() => {
-        throw new Error('not taken');
+      client.changes.sendQueuedSetup(() => {
+        throw new Error('refused');
       });
-    expect(refuse).toThrow('not taken');
-    client.run("SELECT set_config('a', '1', false)");
-    client.run("SELECT set_config('b', '1', false)");
+    expect(refuse).toThrow('refused');
+    client.send("SELECT set_config('a', '1', false)");
+    client.send("SELECT set_config('b', '1', false)");
     expect(client.changes.changedBy).toBe("SELECT set_config('a', '1', false)");
   });
 });

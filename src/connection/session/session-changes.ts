@@ -1,59 +1,63 @@
-import { internalsOf } from '../wire/pg-internals.js';
-import type { SubmittedQuery } from '../wire/pg-internals.js';
+import type { PgInternals, SubmittedQuery } from '../wire/pg-internals.js';
 import {
   isTraceparent,
-  tagLeavesState,
-  tagUndoesSetup,
-  textLeavesState,
-  textRenamesOnly,
-} from './session-state.js';
+  onlySetsApplicationName,
+  tagChangesSession,
+  tagResetsSettings,
+  textChangesSession,
+} from './statement-effects.js';
 
 const NAME = 'application_name';
 
 /**
- * What has changed a session: the hooks of its dial, whose statements are sent again when it is cleared, and a borrower since it
- * was last clean.
+ * Records what has changed a session: the connect hooks, whose statements are sent again after DISCARD ALL, and the
+ * borrowers since the last reset.
  */
 export class SessionChanges {
-  readonly #client: object & { readonly queuedStatements: number };
-  /** The statements by which the hooks of the dial have changed the session. */
+  readonly #pg: PgInternals;
+  /** The statements of the connect hooks that have changed the session. */
   readonly setup: SubmittedQuery[] = [];
-  /** The statement by which the session was seen to change since it was last clean. */
+  /** The first statement that has changed the session since the last reset. */
   changedBy: string | undefined;
-  /** The statement by which a borrower has set `application_name` since, where that alone is to be undone. */
-  renamedBy: string | undefined;
-  #inSetup = true;
-  /** Statements of the hooks that stand in the line; nobody else's are before them. */
-  #setupAhead = 0;
+  /** The first statement of a borrower since then that has set `application_name` and nothing else. */
+  nameSetBy: string | undefined;
+  #isSetup = true;
+  /** Statements of the hooks that are still in the query queue; no statement of a borrower is before them. */
+  #queuedSetup = 0;
   readonly #setupQueries = new WeakSet<object>();
-  /** The settings that the server reports, as a clean session has them. */
-  readonly #clean = new Map<string, string>();
-  /** Those that are other than that now. */
-  readonly #changed = new Map<string, string>();
-  #judged = { text: '', leavesState: false };
+  /** The settings that the server reports (ParameterStatus), as they are in a clean session. */
+  readonly #cleanSettings = new Map<string, string>();
+  /** Those that have another value now. */
+  readonly #changedSettings = new Map<string, string>();
+  #lastText = { text: '', changesSession: false };
 
-  constructor(client: object & { readonly queuedStatements: number }) {
-    this.#client = client;
+  constructor(pg: PgInternals) {
+    this.#pg = pg;
   }
 
-  /** The dial and its hooks are over: what is sent from here on is a borrower's. */
-  finishSetup(): void {
+  /**
+   * Ends the setup: the statements that follow are those of borrowers.
+   * @param queuedStatements statements of the hooks that are still in the query queue
+   */
+  finishSetup(queuedStatements: number): void {
     this.#endSetup();
-    this.#setupAhead = this.#client.queuedStatements;
+    this.#queuedSetup = queuedStatements;
   }
 
   #endSetup(): void {
-    const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = internalsOf(this.#client);
-    for (const query of [_activeQuery, ..._queryQueue, ..._sentQueryQueue])
-      if (query) this.#setupQueries.add(query);
-    this.#inSetup = false;
+    for (const query of this.#pg.submittedQueries) this.#setupQueries.add(query);
+    this.#isSetup = false;
   }
 
-  /** Hands a statement to `pg`; the hooks' own are still before the borrower's when they had to wait. */
-  send<T>(send: () => T): T {
-    if (this.#setupAhead === 0) return send();
-    this.#setupAhead -= 1;
-    this.#inSetup = true;
+  /** Whether the next statement from the query queue is one of the connect hooks. */
+  get isSetupQueued(): boolean {
+    return this.#queuedSetup > 0;
+  }
+
+  /** Hands a queued statement of the connect hooks to `pg`. */
+  sendQueuedSetup<T>(send: () => T): T {
+    this.#queuedSetup -= 1;
+    this.#isSetup = true;
     try {
       return send();
     } finally {
@@ -61,86 +65,92 @@ export class SessionChanges {
     }
   }
 
-  /** A statement goes out. An advisory lock stays when it fails afterwards, so it counts before it completes. */
-  onSent(text: string): void {
-    if (this.changedBy === undefined && this.#leavesState(text) && !this.#ofSetup(this.#active))
+  /** Counts before the statement completes: an advisory lock stays when its statement fails later. */
+  onStatementSent(text: string): void {
+    if (this.changedBy === undefined && this.#changesSession(text) && !this.#isOfSetup(this.#pg.activeQuery))
       this.changedBy = text;
   }
 
-  /** The server has completed a command. */
   onCommandComplete(tag: string): void {
-    const active = this.#active;
-    const changed =
-      tagLeavesState(tag, active?.text) ||
-      this.#leavesState(active?.text ?? '') ||
-      // It takes away what the dial's hooks have set, which is not in the startup packet.
-      (this.setup.length > 0 && tagUndoesSetup(tag));
-    if (!changed || (tag === 'SET' && this.#renames(active))) return;
-    if (!this.#ofSetup(active)) this.changedBy ??= active?.text ?? tag;
+    const active = this.#pg.activeQuery;
+    const hasChanged =
+      tagChangesSession(tag, active?.text) ||
+      this.#changesSession(active?.text ?? '') ||
+      // The startup packet does not hold what the connect hooks have set: it has to be set again.
+      (this.setup.length > 0 && tagResetsSettings(tag));
+    if (!hasChanged || (tag === 'SET' && this.#onlySetsName(active))) return;
+    if (!this.#isOfSetup(active)) this.changedBy ??= active?.text ?? tag;
     else if (active && !this.setup.includes(active)) this.setup.push(active);
   }
 
   /**
-   * The server reports the value of a setting (ParameterStatus). A statement that changes one without a tag, inside a
-   * function say, changes the session; a value that comes back, as at the end of a transaction, undoes it. What changes
-   * while nothing runs, or by the hooks of the dial, is what a clean session has.
+   * The server reports the new value of a setting. This shows a change without a command tag, inside a function for
+   * example, and a value that returns at the end of a transaction. A value that changes while no statement runs, or by a
+   * connect hook, is that of a clean session.
    */
   onParameterStatus(name: string, value: string): void {
-    const active = this.#active;
-    // A tracing tool's name for one statement is no clean one, whoever has sent that statement.
-    if ((!active || this.#ofSetup(active)) && !(name === NAME && isTraceparent(value)))
-      this.#clean.set(name, value);
-    else if (this.#clean.get(name) !== value) {
-      this.#changed.set(name, value);
+    const active = this.#pg.activeQuery;
+    // A tracing tool sets the name for one statement: it is never the clean one, not even when a hook runs.
+    if ((!active || this.#isOfSetup(active)) && !(name === NAME && isTraceparent(value)))
+      this.#cleanSettings.set(name, value);
+    else if (this.#cleanSettings.get(name) !== value) {
+      this.#changedSettings.set(name, value);
       return;
     }
-    this.#changed.delete(name);
+    this.#changedSettings.delete(name);
   }
 
-  /** Whether a setting that the server reports, beside the name, is not what it is in a clean session. */
-  get settingsChanged(): boolean {
-    return this.#changed.size > (this.renamedFrom === undefined ? 0 : 1);
+  /** Whether a reported setting other than `application_name` differs from its clean value. */
+  get isAnySettingChanged(): boolean {
+    return this.#changedSettings.size > (this.cleanName === undefined ? 0 : 1);
   }
 
-  /** The `application_name` of a clean session, when it is another one now. */
-  get renamedFrom(): string | undefined {
-    return this.#changed.size > 0 && this.#changed.has(NAME) ? this.#clean.get(NAME) : undefined;
+  /** The `application_name` of a clean session; undefined when it has that name. */
+  get cleanName(): string | undefined {
+    return this.#changedSettings.size > 0 && this.#changedSettings.has(NAME)
+      ? this.#cleanSettings.get(NAME)
+      : undefined;
   }
 
-  /** What is left after a reset is the server's own change, such as a new default: one reset is enough for it. */
-  acceptSettings(): void {
-    for (const [name, value] of this.#changed) {
+  /** Starts anew after a reset. */
+  onReset(): void {
+    this.changedBy = undefined;
+    this.nameSetBy = undefined;
+    this.acceptReportedSettings();
+  }
+
+  /**
+   * Takes the present values for those of a clean session. A value that a reset leaves is the server's own change, such as
+   * a new default; without this, each later reset would try to undo it.
+   */
+  acceptReportedSettings(): void {
+    for (const [name, value] of this.#changedSettings) {
       if (name === NAME && isTraceparent(value)) continue;
-      this.#clean.set(name, value);
-      this.#changed.delete(name);
+      this.#cleanSettings.set(name, value);
+      this.#changedSettings.delete(name);
     }
   }
 
   /**
-   * Whether a statement only sets the name, which is seen by the server's report and undone by one SET. A hook's own name is
-   * to be set again after DISCARD ALL; that of a tracing tool is not, and is no wish of a borrower.
+   * Whether a query only sets `application_name`. The server reports the name, and one SET undoes it. The name of a
+   * connect hook has to be set again after DISCARD ALL; that of a tracing tool does not, and counts for no borrower.
    */
-  #renames(query: SubmittedQuery | null | undefined): boolean {
+  #onlySetsName(query: SubmittedQuery | null | undefined): boolean {
     const text = query?.text ?? '';
-    if (!this.#clean.has(NAME) || !textRenamesOnly(text)) return false;
+    if (!this.#cleanSettings.has(NAME) || !onlySetsApplicationName(text)) return false;
     if (isTraceparent(/'([^']*)'/.exec(text)?.[1] ?? '')) return true;
-    if (this.#ofSetup(query)) return false;
-    this.renamedBy ??= text;
+    if (this.#isOfSetup(query)) return false;
+    this.nameSetBy ??= text;
     return true;
   }
 
-  get #active(): SubmittedQuery | null | undefined {
-    return internalsOf(this.#client)._activeQuery;
+  /** Remembers the last text: a script of a thousand statements is one text with a thousand command tags. */
+  #changesSession(text: string): boolean {
+    if (text !== this.#lastText.text) this.#lastText = { text, changesSession: textChangesSession(text) };
+    return this.#lastText.changesSession;
   }
 
-  /** Read once: a script of a thousand statements has as many tags, and each comes with the whole text. */
-  #leavesState(text: string): boolean {
-    if (text !== this.#judged.text) this.#judged = { text, leavesState: textLeavesState(text) };
-    return this.#judged.leavesState;
-  }
-
-  #ofSetup(query: SubmittedQuery | null | undefined): boolean {
-    // Nothing is in no set.
-    return this.#inSetup || this.#setupQueries.has(query as SubmittedQuery);
+  #isOfSetup(query: SubmittedQuery | null | undefined): boolean {
+    return this.#isSetup || (!!query && this.#setupQueries.has(query));
   }
 }

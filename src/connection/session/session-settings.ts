@@ -1,9 +1,13 @@
-/** Settings of PostgreSQL by name: `{ search_path: 'app, public' }`. */
+/**
+ * Settings of PostgreSQL (GUCs) by name. Booleans become `on` and `off`; a number has the setting's own unit.
+ * @example { search_path: 'app, public', jit: false, work_mem: '64MB' }
+ */
 export type SessionSettings = Readonly<Record<string, string | number | boolean>>;
 
 /**
- * Settings as the `options` of the startup packet: in force before the first query, without a round trip, and what
- * RESET and DISCARD ALL go back to. The server splits the text at white space; a backslash escapes the next character.
+ * The settings as `options` of the startup packet. They are in force before the first query without a round trip, and
+ * RESET and DISCARD ALL return to them. The server splits `options` at white space, and a backslash escapes a character.
+ * @throws TypeError for a name that is not one of a setting, and for a NUL character, which would end the packet
  */
 export function startupOptions(settings: SessionSettings): string {
   return Object.entries(settings)
@@ -11,7 +15,7 @@ export function startupOptions(settings: SessionSettings): string {
       if (!/^[a-z_][\w$]*(\.[a-z_][\w$]*)*$/i.test(name))
         throw new TypeError(`Not the name of a PostgreSQL setting: ${JSON.stringify(name)}`);
       const text = typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
-      if (text.includes('\0')) throw new TypeError(`The setting ${name} holds a NUL character.`);
+      if (text.includes('\0')) throw new TypeError(`The setting ${name} contains a NUL character.`);
       return `-c ${name}=${text.replace(/[\\\s]/g, '\\$&')}`;
     })
     .join(' ');

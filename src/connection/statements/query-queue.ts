@@ -1,113 +1,74 @@
 import { AsyncResource } from 'node:async_hooks';
-import { leadToCaller } from './caller-stack.js';
-import { internalsOf, isReadyForQuery, isQueryable } from '../wire/pg-internals.js';
-import { refuseWith } from './refusal.js';
+import { rethrowFromCaller } from '../../text/call-site.js';
+import { callbackOf, isSubmittable } from './rejected-query.js';
 
-/** The client that the line stands before. */
-interface QueuedClient {
-  pipeline?: boolean;
-  query: unknown;
-  readonly closeReason: Error | undefined;
-  /** Whether a cancel is under way, which would hit whatever runs when it arrives. */
-  readonly isCancelling: boolean;
-  /** The length of this line. */
-  readonly queuedStatements: number;
-  on(event: 'end', listener: () => void): unknown;
-}
-
-type Query = (...request: unknown[]) => unknown;
+/** Takes the arguments of `query` and answers as `query` does. */
+type Query = (request: unknown[]) => unknown;
 
 /**
- * Statements that wait for the one before them. `pg` 8 queues them itself and warns; `pg` 9 refuses a statement while
- * another one runs.
+ * Statements that wait for the active one. `pg` 8 queues them itself and warns that `pg` 9 will reject a statement while
+ * another one is active.
  */
 export class QueryQueue {
-  readonly #waiting: ((query: Query) => void)[] = [];
-  readonly #client: QueuedClient;
-  readonly #query: Query;
-
-  /** @param query the client's own, which `send` stands in for */
-  constructor(client: QueuedClient, query: unknown) {
-    this.#client = client;
-    this.#query = query as Query;
-    client.on('end', () => this.#rejectAll());
-  }
-
-  /**
-   * Sends the next one, when no cancel is under way that was meant for another; whether there was one. A statement that `pg`
-   * refuses to take leaves the line free.
-   */
-  advance(): boolean {
-    if (this.#client.isCancelling) return this.#waiting.length > 0;
-    for (let send = this.#waiting.shift(); send; send = this.#waiting.shift())
-      try {
-        send(this.#query);
-        return true;
-      } catch {
-        // Nothing runs that would drain: the next one's turn is now.
-      }
-    return false;
-  }
-
-  /** The connection is gone, and those who waited were never sent; they hear what `pg` says to those in its own queue. */
-  #rejectAll(): void {
-    const ended = internalsOf(this.#client)._ending
-      ? 'Connection terminated'
-      : 'Connection terminated unexpectedly';
-    const refuse = refuseWith(this.#client, new Error(ended, { cause: this.#client.closeReason }));
-    for (const send of this.#waiting.splice(0)) send(refuse);
-  }
-
-  /** No cancel is under way any more. */
-  resume(): void {
-    const { _activeQuery, readyForQuery } = internalsOf(this.#client);
-    if (readyForQuery && !_activeQuery) this.advance();
-  }
+  readonly #waiting: { readonly request: unknown[]; readonly run: (query: Query) => void }[] = [];
 
   get length(): number {
     return this.#waiting.length;
   }
 
-  /** As the client's `query`, in all its forms: at once when nothing runs, else when all before it are through. */
-  send(request: unknown[]): unknown {
-    const client = this.#client;
-    const free = isReadyForQuery(client) && !client.isCancelling;
-    if (free || client.pipeline || !isQueryable(client)) return this.#query(...request);
-    // As `pg` does at once, and not in the middle of somebody else's answer.
-    if (request[0] === null || request[0] === undefined)
+  /**
+   * Queues a statement and answers as `query` does, in each of its forms.
+   * @throws TypeError when there is no statement: at once, as `pg` does, and not later inside the queue
+   */
+  add(request: unknown[]): unknown {
+    const [config] = request;
+    if (config === null || config === undefined)
       throw new TypeError('Client was passed a null or undefined query');
-    const own = client.query;
-    // Cut off meanwhile, the client has another `query`, which says why.
-    // In the caller's flow of calls: a tracing tool that has wrapped `query` looks there for the parent of its span.
-    const later = AsyncResource.bind((query: Query) =>
-      (client.query === own ? query : (client.query as Query))(...request),
-    );
-    const [config, ...rest] = request as [
-      { submit?: unknown; callback?: unknown; destroyed?: boolean },
-      ...unknown[],
-    ];
-    if (typeof config.submit === 'function') {
-      this.#waiting.push((query) => {
-        // Nothing would read it or close it, and all behind it would wait for ever.
-        if (query === this.#query && config.destroyed) throw new Error('The stream was destroyed');
-        return later(query);
-      });
+    if (isSubmittable(config)) {
+      this.#push(request, (query) => query(request));
       return config;
     }
-    if ([config.callback, ...rest].some((callback) => typeof callback === 'function')) {
-      this.#waiting.push(later);
+    if (callbackOf(request)) {
+      this.#push(request, (query) => query(request));
       return undefined;
     }
-    return new Promise((resolve, reject) =>
-      this.#waiting.push((query) => {
+    return new Promise((resolve, reject) => {
+      this.#push(request, (query) => {
         try {
-          resolve(later(query));
-        } catch (thrown) {
-          const error = thrown as Error;
+          resolve(query(request));
+        } catch (error) {
           reject(error);
           throw error;
         }
-      }),
-    ).catch(leadToCaller);
+      });
+    }).catch(rethrowFromCaller);
+  }
+
+  /** In the async context of the caller, where a tracing tool that wraps `query` looks for the parent of its span. */
+  #push(request: unknown[], run: (query: Query) => void): void {
+    this.#waiting.push({ request, run: AsyncResource.bind(run) });
+  }
+
+  /**
+   * Hands the next statement to `query`. When `query` throws, the statement is not active, and the one after it is next.
+   * @returns whether a statement was sent
+   */
+  sendNext(query: Query): boolean {
+    for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
+      // A destroyed stream would neither read its answer nor close its portal, and block all statements behind it.
+      if ((next.request[0] as { destroyed?: boolean }).destroyed && isSubmittable(next.request[0])) continue;
+      try {
+        next.run(query);
+        return true;
+      } catch {
+        // The error has reached the caller.
+      }
+    }
+    return false;
+  }
+
+  /** Hands all statements to `reject`: the connection has ended before they were sent. */
+  rejectAll(reject: Query): void {
+    for (const { run } of this.#waiting.splice(0)) run(reject);
   }
 }

@@ -1,6 +1,6 @@
-import type { PgWire } from '../wire/pg-internals.js';
+import type { PgInternals } from '../wire/pg-internals.js';
 
-/** A statement that is a readable stream: pg-query-stream's, COPY … TO of pg-copy-streams. */
+/** A submittable that is a readable stream: of pg-query-stream, or COPY … TO of pg-copy-streams. */
 interface ReadingStream {
   readonly destroyed: boolean;
   readonly cursor?: unknown;
@@ -12,7 +12,7 @@ interface ReadingStream {
 
 function isReadingStream(statement: unknown): statement is ReadingStream {
   const { submit, destroy, readable, writable } = statement as Record<string, unknown>;
-  // What is written to (COPY … FROM) hears of every end from `pg`, and tells of it itself.
+  // `pg` reports the end of the connection to a writable stream (COPY … FROM), which reports it to its user.
   return (
     typeof submit === 'function' &&
     typeof destroy === 'function' &&
@@ -24,64 +24,44 @@ function isReadingStream(statement: unknown): statement is ReadingStream {
 const ignore = () => undefined;
 
 /**
- * The streams that read from a connection. `pg` tells a statement of the end; a stream hears it at its next read only, and
- * then waits for a ReadyForQuery that never comes before it tells its reader.
+ * The streams that read from a connection. When the connection ends, `pg` reports it to the active statement only; a stream
+ * learns of it at its next read, and then waits for a ReadyForQuery that never arrives instead of failing.
  */
 export class ReadingStreams {
-  readonly #wire: PgWire;
+  readonly #pg: PgInternals;
   readonly #open = new Set<unknown>();
-  #ended = false;
+  #hasEnded = false;
 
-  constructor(wire: PgWire) {
-    this.#wire = wire;
+  constructor(pg: PgInternals) {
+    this.#pg = pg;
   }
 
-  /** A statement was handed to `query`; it may wait for its turn. */
+  /** Records a statement that `query` was called with, if it is a stream. */
   add(statement: unknown): void {
-    if (this.#ended || typeof statement !== 'object' || statement === null || !isReadingStream(statement))
-      return;
+    if (this.#hasEnded || !isReadingStream(statement)) return;
     this.#open.add(statement);
     statement.once('close', () => this.#open.delete(statement));
   }
 
-  /** The server has completed or refused the statement: what its reader has not taken yet is complete. */
-  done(statement: unknown): void {
+  /** The server has completed or rejected the statement: the rows that its reader has not taken yet are complete. */
+  onCompleted(statement: unknown): void {
     this.#open.delete(statement);
   }
 
-  /** Ends all of them with `reason`. */
+  /** Destroys all open streams with `reason`. */
   end(reason: Error): void {
-    if (this.#ended) return;
-    this.#ended = true;
-    this.#answerWaits();
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#pg.releaseReadyForQueryWaits();
     for (const each of this.#open) {
       const stream = each as ReadingStream;
       if (stream.destroyed) continue;
-      // A reader that does not listen yet finds the reason when it reads.
+      // Without a listener, the error would end the process; a later reader still finds it.
       stream.on('error', ignore);
       stream.destroy(reason);
-      // The callback of a cursor is called by it; all else would emit a second error.
+      // A cursor calls the callback of its read in `handleError`; any other stream would emit a second error.
       if (stream.cursor === undefined) stream.handleError = ignore;
     }
     this.#open.clear();
-  }
-
-  /** Closing a cursor waits for ReadyForQuery: whoever waits, or comes to wait, would hang. */
-  #answerWaits(): void {
-    const wire = this.#wire;
-    // The server listens no more: what a cursor writes to be closed would fail the socket, and stand for the reason.
-    wire.close = wire.sync = ignore;
-    const once = wire.once.bind(wire);
-    wire.once = (event, listener) => {
-      if (event !== 'readyForQuery') return once(event, listener);
-      process.nextTick(listener);
-      return wire;
-    };
-    for (const waiting of wire.rawListeners('readyForQuery')) {
-      // Of `once`: it holds the listener that it was given.
-      if (!('listener' in waiting)) continue;
-      wire.removeListener('readyForQuery', waiting as never);
-      process.nextTick(waiting.listener as () => void);
-    }
   }
 }

@@ -1,9 +1,10 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { Query } from 'pg';
+import { PgInternals } from '../wire/pg-internals.js';
 import { StatementLimit } from './statement-limit.js';
 
 /** The parts of a connection that the limit looks at. */
-class Limited {
+class LimitedClient {
   readyForQuery = false;
   _activeQuery: unknown;
   _sentQueryQueue: unknown[] = [];
@@ -11,6 +12,9 @@ class Limited {
   readonly cancelRunning = jest.fn(() => Promise.resolve());
   readonly destroy = jest.fn();
 
+  get isReadyForQuery(): boolean {
+    return new PgInternals(this).isReadyForQuery;
+  }
   get stream(): { bytesRead: number; bytesWritten: number; isPaused: () => boolean } {
     return (this.connection as { stream: never }).stream;
   }
@@ -23,7 +27,10 @@ class Limited {
   }
 }
 
-let client: Limited;
+let client: LimitedClient;
+
+const limitOf = (limitMs: number, clientOnlyLimitMs?: () => number, setting?: string) =>
+  new StatementLimit(client, new PgInternals(client), limitMs, clientOnlyLimitMs, setting);
 
 /** Lets time pass; often enough the event loop has a turn, in which what has come in is read. */
 async function pass(ms: number): Promise<void> {
@@ -35,7 +42,7 @@ async function pass(ms: number): Promise<void> {
 
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate'] });
-  client = new Limited();
+  client = new LimitedClient();
 });
 afterEach(() => {
   jest.useRealTimers();
@@ -43,10 +50,10 @@ afterEach(() => {
 
 describe('the limit of a statement', () => {
   it('tells the caller first, cancels, and cuts the socket when even that has no answer', async () => {
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     const callback = jest.fn();
     client.plain(callback);
-    limit.start();
+    limit.onStatementSent();
     await pass(999);
     expect(callback).not.toHaveBeenCalled();
     await pass(1);
@@ -61,9 +68,9 @@ describe('the limit of a statement', () => {
   });
 
   it('does not cut what was cancelled in time, nor the statement after it', async () => {
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     await pass(1_000);
     client.plain();
     await pass(5_000);
@@ -71,17 +78,17 @@ describe('the limit of a statement', () => {
   });
 
   it('is not over while the answer lies in the buffer of the socket, after a blocked event loop', async () => {
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     jest.advanceTimersByTime(1_000);
     client.ready();
-    limit.stop();
+    limit.onReadyForQuery();
     await pass(10_000);
     expect(client.cancelRunning).not.toHaveBeenCalled();
     client.readyForQuery = false;
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     await pass(1_000);
     jest.advanceTimersByTime(1_000);
     client.ready();
@@ -91,17 +98,17 @@ describe('the limit of a statement', () => {
   });
 
   it('is over when the server is ready', async () => {
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     client.plain();
-    limit.start();
-    limit.stop();
+    limit.onStatementSent();
+    limit.onReadyForQuery();
     await pass(10_000);
     expect(client.cancelRunning).not.toHaveBeenCalled();
   });
 
   it('finds nothing to do when the server became ready without a word to it', async () => {
-    const limit = new StatementLimit(client, 1_000);
-    limit.start();
+    const limit = limitOf(1_000);
+    limit.onStatementSent();
     client.ready();
     await pass(1_000);
     expect(client.cancelRunning).not.toHaveBeenCalled();
@@ -109,9 +116,9 @@ describe('the limit of a statement', () => {
   });
 
   it('is nothing for a client that cannot tell what was sent ahead', () => {
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     Object.assign(client, { _sentQueryQueue: undefined });
-    limit.stop();
+    limit.onReadyForQuery();
     expect(jest.getTimerCount()).toBe(0);
   });
 
@@ -120,27 +127,27 @@ describe('the limit of a statement', () => {
       Object.assign(new Error('canceling statement due to user request'), { code: '57014' });
 
     it('leaves the word to the server, says whose limit it was, and cuts the socket when no word comes', async () => {
-      const limit = new StatementLimit(client, 6_000, () => 1_000, 'DB_STATEMENT_TIMEOUT');
+      const limit = limitOf(6_000, () => 1_000, 'DB_STATEMENT_TIMEOUT');
       const callback = jest.fn();
       client.plain(callback);
-      limit.start();
+      limit.onStatementSent();
       const stranger = cancelled();
-      limit.explain(stranger);
+      limit.rewriteCancelError(stranger);
       expect(stranger.hint).toBeUndefined();
       await pass(1_000);
       expect(client.cancelRunning).toHaveBeenCalledTimes(1);
       expect(callback).not.toHaveBeenCalled();
       const error = cancelled();
-      limit.explain(error);
+      limit.rewriteCancelError(error);
       expect(error.hint).toContain('DB_STATEMENT_TIMEOUT');
       const other = Object.assign(cancelled(), { code: '42601' });
-      limit.explain(other);
+      limit.rewriteCancelError(other);
       expect(other.hint).toBeUndefined();
       await pass(1_000);
       expect(client.destroy).toHaveBeenCalledTimes(1);
-      limit.stop();
+      limit.onReadyForQuery();
       const later = cancelled();
-      limit.explain(later);
+      limit.rewriteCancelError(later);
       expect(later.hint).toBeUndefined();
     });
 
@@ -152,15 +159,15 @@ describe('the limit of a statement', () => {
     ])('beside %d ms of its own, alone %d ms: %d ms', (own, alone, expected) => {
       const timers = jest.spyOn(globalThis, 'setTimeout');
       client.plain();
-      new StatementLimit(client, own, () => alone).start();
+      limitOf(own, () => alone).onStatementSent();
       expect(timers.mock.calls.map(([, ms]) => ms)).toEqual(expected === 0 ? [] : [expected]);
     });
 
     it('is off as soon as the server is known to keep one', async () => {
       let alone = 1_000;
-      const limit = new StatementLimit(client, 0, () => alone);
+      const limit = limitOf(0, () => alone);
       client._activeQuery = {};
-      limit.start();
+      limit.onStatementSent();
       alone = 0;
       await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
@@ -170,9 +177,9 @@ describe('the limit of a statement', () => {
 
   it('keeps no process alive', async () => {
     const timers = jest.spyOn(globalThis, 'setTimeout');
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     await pass(1_000);
     expect(timers.mock.results.map(({ value }) => (value as NodeJS.Timeout).hasRef())).toEqual([
       false,
@@ -181,12 +188,12 @@ describe('the limit of a statement', () => {
   });
 
   it('begins anew for a statement that was sent ahead', async () => {
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     await pass(900);
     client._sentQueryQueue.push({});
-    limit.stop();
+    limit.onReadyForQuery();
     await pass(900);
     expect(client.cancelRunning).not.toHaveBeenCalled();
     await pass(100);
@@ -194,26 +201,26 @@ describe('the limit of a statement', () => {
   });
 
   it('counts from the first of several that are sent at once', async () => {
-    const limit = new StatementLimit(client, 1_000);
+    const limit = limitOf(1_000);
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     await pass(600);
-    limit.start();
+    limit.onStatementSent();
     await pass(400);
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
   });
 
   it('sets no timer when it is off or left to the borrower', async () => {
-    const off = new StatementLimit(client, 0);
-    off.start();
+    const off = limitOf(0);
+    off.onStatementSent();
     off.suspend();
-    const limit = new StatementLimit(client, 1_000);
-    limit.start();
+    const limit = limitOf(1_000);
+    limit.onStatementSent();
     limit.suspend();
-    limit.start();
+    limit.onStatementSent();
     expect(jest.getTimerCount()).toBe(0);
     limit.resume();
-    limit.start();
+    limit.onStatementSent();
     expect(jest.getTimerCount()).toBe(1);
     limit.suspend();
     expect(jest.getTimerCount()).toBe(0);
@@ -221,20 +228,20 @@ describe('the limit of a statement', () => {
 
   describe('whose reader takes its time', () => {
     it('does not come while all that was sent is answered', async () => {
-      const limit = new StatementLimit(client, 1_000);
+      const limit = limitOf(1_000);
       client._activeQuery = {};
-      limit.start();
+      limit.onStatementSent();
       client.stream.bytesWritten += 5;
       client.stream.bytesRead += 5;
-      limit.answered();
+      limit.onPortalSuspended();
       await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
 
     it('does not come while bytes arrive', async () => {
-      const limit = new StatementLimit(client, 1_000);
+      const limit = limitOf(1_000);
       client._activeQuery = {};
-      limit.start();
+      limit.onStatementSent();
       client.stream.bytesWritten += 5;
       for (let round = 0; round < 5; round += 1) {
         client.stream.bytesRead += 5;
@@ -244,9 +251,9 @@ describe('the limit of a statement', () => {
     });
 
     it('does not come while the reader has stopped the socket', async () => {
-      const limit = new StatementLimit(client, 1_000);
+      const limit = limitOf(1_000);
       client._activeQuery = {};
-      limit.start();
+      limit.onStatementSent();
       client.stream.bytesWritten += 5;
       client.stream.isPaused = () => true;
       await pass(10_000);
@@ -254,9 +261,9 @@ describe('the limit of a statement', () => {
     });
 
     it('comes when something was sent and nothing came back for a whole limit', async () => {
-      const limit = new StatementLimit(client, 1_000);
+      const limit = limitOf(1_000);
       client._activeQuery = {};
-      limit.start();
+      limit.onStatementSent();
       client.stream.bytesWritten += 5;
       await pass(1_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
@@ -265,13 +272,13 @@ describe('the limit of a statement', () => {
     });
 
     it('does not come while nothing was sent since the last answer, whatever had been sent before', async () => {
-      const limit = new StatementLimit(client, 1_000);
+      const limit = limitOf(1_000);
       client._activeQuery = {};
-      limit.start();
+      limit.onStatementSent();
       await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
       client.stream.bytesWritten += 5;
-      limit.answered();
+      limit.onPortalSuspended();
       await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
       client.stream.bytesWritten += 5;
@@ -280,9 +287,9 @@ describe('the limit of a statement', () => {
     });
 
     it('comes when the server has said an error and never that it is ready', async () => {
-      const limit = new StatementLimit(client, 1_000);
+      const limit = limitOf(1_000);
       client.plain();
-      limit.start();
+      limit.onStatementSent();
       client.stream.bytesWritten += 5;
       client._activeQuery = null;
       await pass(2_000);
@@ -293,10 +300,10 @@ describe('the limit of a statement', () => {
 
     it('does not come for a client whose socket cannot be seen', async () => {
       client.connection = undefined;
-      const limit = new StatementLimit(client, 1_000);
+      const limit = limitOf(1_000);
       client._activeQuery = {};
-      limit.start();
-      limit.answered();
+      limit.onStatementSent();
+      limit.onPortalSuspended();
       await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
@@ -309,10 +316,10 @@ describe('the limit of a statement that the client keeps alone', () => {
 
   it('comes at its own time, where the other one is later or there is none', async () => {
     for (const other of [0, 6_000]) {
-      client = new Limited();
-      const limit = new StatementLimit(client, other, () => 1_000);
+      client = new LimitedClient();
+      const limit = limitOf(other, () => 1_000);
       client.plain();
-      limit.start();
+      limit.onStatementSent();
       await pass(999);
       expect(client.cancelRunning).not.toHaveBeenCalled();
       await pass(1);
@@ -321,65 +328,65 @@ describe('the limit of a statement that the client keeps alone', () => {
   });
 
   it("leaves the answer to the server, in the words of the server's own limit", async () => {
-    const limit = new StatementLimit(client, 0, () => 1_000);
+    const limit = limitOf(0, () => 1_000);
     const callback = jest.fn();
     client.plain(callback);
-    limit.start();
+    limit.onStatementSent();
     await pass(1_000);
     expect(callback).not.toHaveBeenCalled();
     const error = cancelled();
-    limit.explain(error);
+    limit.rewriteCancelError(error);
     expect(error).toMatchObject({
       message: 'canceling statement due to statement timeout',
-      hint: expect.stringContaining('terms.statementLimitMs'),
+      hint: expect.stringContaining('poolerTerms.statementLimitMs'),
     });
     client.ready();
-    limit.stop();
+    limit.onReadyForQuery();
     await pass(1_000);
     expect(client.destroy).not.toHaveBeenCalled();
   });
 
   it('cuts the socket when the server keeps silent, with an error that names the setting', async () => {
-    const limit = new StatementLimit(client, 0, () => 1_000);
+    const limit = limitOf(0, () => 1_000);
     client.plain(jest.fn());
-    limit.start();
+    limit.onStatementSent();
     await pass(2_000);
     expect(client.destroy).toHaveBeenCalledWith(
       expect.objectContaining({
         code: 'QUERY_TIMEOUT',
-        hint: expect.stringContaining('terms.statementLimitMs'),
+        hint: expect.stringContaining('poolerTerms.statementLimitMs'),
       }),
     );
   });
 
   it('explains nothing that it has not cancelled itself', async () => {
-    const limit = new StatementLimit(client, 0, () => 1_000);
+    const limit = limitOf(0, () => 1_000);
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     const early = cancelled();
-    limit.explain(early);
+    limit.rewriteCancelError(early);
     expect(early.message).toBe('canceling statement due to user request');
     await pass(1_000);
     const other = Object.assign(new Error('division by zero'), { code: '22012' });
-    limit.explain(other);
+    limit.rewriteCancelError(other);
     expect(other.message).toBe('division by zero');
     client.ready();
-    limit.stop();
+    limit.onReadyForQuery();
     const late = cancelled();
-    limit.explain(late);
+    limit.rewriteCancelError(late);
     expect(late.hint).toBeUndefined();
   });
 
   it('is asked for anew with each statement, since a pooler may be found meanwhile', async () => {
     let alone = 0;
-    const limit = new StatementLimit(client, 0, () => alone);
+    const limit = limitOf(0, () => alone);
     client.plain();
-    limit.start();
+    limit.onStatementSent();
     await pass(5_000);
     expect(client.cancelRunning).not.toHaveBeenCalled();
-    limit.stop();
+    limit.onReadyForQuery();
     alone = 1_000;
-    limit.start();
+    limit.onStatementSent();
     await pass(1_000);
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
   });

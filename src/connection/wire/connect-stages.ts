@@ -1,41 +1,47 @@
 import type { Socket } from 'node:net';
 import type { PeerCertificate, TLSSocket } from 'node:tls';
-import { internalsOf } from './pg-internals.js';
+import { ConnectTimeoutError, PasswordError } from '../../errors/connection.errors.js';
+import type { ConnectionError } from '../../errors/connection.errors.js';
+import { isWaitingForPassword } from '../auth/password.js';
+import { PgInternals } from './pg-internals.js';
 
-/** What a dial has come to; those that it does not need (a name, TLS) are left out. */
+/** A stage that a connect has reached. A connect without a host name has no stage `name`, one without TLS no stage `tls`. */
 export type ConnectStage =
   | { readonly stage: 'name'; readonly addresses: readonly string[] }
   | { readonly stage: 'tcp'; readonly address: string }
   | ({ readonly stage: 'tls' } & TlsFacts);
 
-/** An encrypted connection as it has come about. */
+/** The properties of an encrypted connection. */
 export interface TlsFacts {
   /** `TLSv1.3` */
   readonly protocol: string;
   /** `TLS_AES_256_GCM_SHA384` */
   readonly cipher: string;
-  /** Who signed the server's certificate; its organization where it has no name. */
+  /** The common name of the issuer of the server's certificate, or else its organization. */
   readonly issuer: string | undefined;
-  /** Whom the certificate is for. */
+  /** The common name of the server's certificate. */
   readonly subject: string | undefined;
   readonly validUntil: Date | undefined;
 }
 
-/** Tells the stages of the dial of `connection`, which is a `pg.Client` that has not been connected yet, as they are reached. */
-export function watchConnect(connection: object, reached: (stage: ConnectStage) => void): void {
-  const wire = internalsOf(connection).connection;
+/**
+ * Calls `onStage` for each stage that the connect of `client` reaches.
+ * @param client a `pg.Client` that is not connected yet; one of another class may show no stages
+ */
+export function watchConnect(client: object, onStage: (stage: ConnectStage) => void): void {
+  const { wire } = new PgInternals(client);
   if (!wire) return;
   const addresses: string[] = [];
   wire.stream.on('lookup', (error: Error | null, address: string) => {
     if (!error) addresses.push(address);
   });
   wire.stream.once('connectionAttempt', () => {
-    if (addresses.length > 0) reached({ stage: 'name', addresses: [...new Set(addresses)] });
+    if (addresses.length > 0) onStage({ stage: 'name', addresses: [...new Set(addresses)] });
   });
-  wire.stream.once('connect', () => reached({ stage: 'tcp', address: addressOf(wire.stream) }));
+  wire.stream.once('connect', () => onStage({ stage: 'tcp', address: addressOf(wire.stream) }));
   wire.on('sslconnect', () => {
     const secure = wire.stream as TLSSocket;
-    secure.once('secureConnect', () => reached({ stage: 'tls', ...factsOf(secure) }));
+    secure.once('secureConnect', () => onStage({ stage: 'tls', ...factsOf(secure) }));
   });
 }
 
@@ -45,7 +51,7 @@ function addressOf({ remoteAddress, remotePort }: Socket): string {
 }
 
 function factsOf(socket: TLSSocket): TlsFacts {
-  // Empty when the other side has none.
+  // An empty object when the server has no certificate.
   const certificate: Partial<PeerCertificate> = socket.getPeerCertificate();
   const { subject, issuer, valid_to: validTo } = certificate;
   return {
@@ -57,7 +63,19 @@ function factsOf(socket: TLSSocket): TlsFacts {
   };
 }
 
-/** A name may be there several times. */
+/** A certificate may hold several names of one kind. */
 function first(name: string | string[] | undefined): string | undefined {
   return Array.isArray(name) ? name[0] : name;
+}
+
+/** The error of a connect that took longer than `timeoutMs`. It names what the client has waited for at the end. */
+export function connectTimeoutError(client: object, timeoutMs: number): ConnectionError {
+  // The password source has not answered.
+  if (isWaitingForPassword(client)) return PasswordError.late(timeoutMs);
+  const pg = new PgInternals(client);
+  const { host, port } = pg.target;
+  const server = typeof host === 'string' ? `${host}:${String(port)}` : 'the server';
+  // Undefined for a fake, or a stream of the caller: then the server counts as not reached.
+  const isReached = pg.stream?.connecting === false;
+  return new ConnectTimeoutError(server, timeoutMs, isReached);
 }

@@ -10,36 +10,45 @@ const SOCKET_ERRORS = new Set([
   'EHOSTUNREACH',
 ]);
 
-/** The words of `pg` for a socket that has ended; it gives them no code. */
-const ENDED = /^Connection terminated|^Client (has encountered a connection error|was closed)/;
+/** Messages of `pg` for a socket that has ended; these errors have no code. */
+const ENDED_MESSAGE = /^Connection terminated|^Client (has encountered a connection error|was closed)/;
 
-/** Whether the server has ended the session with this answer. */
+/** Whether an error has the severity FATAL or PANIC, with which the server ends the session. */
 export function isFatal(error: unknown): boolean {
   const severity = (error as { severity?: unknown } | null | undefined)?.severity;
   return severity === 'FATAL' || severity === 'PANIC';
 }
 
-/** SQLSTATEs of a session that the server ends by itself: `pg_terminate_backend` or a shutdown, and a time limit. */
+/** SQLSTATEs of a session that the server ends on purpose: `pg_terminate_backend` or a shutdown, and an idle timeout. */
 const TERMINATED: ReadonlySet<unknown> = new Set(['57P01', '57P05']);
 
-/** Whether the session was ended in order, by a FATAL, and not by a crash (57P02). */
+/** Whether the server has ended the session on purpose, and not by a crash (57P02). */
 export function isTermination(error: unknown): boolean {
   const { severity, code } = (error ?? {}) as { severity?: unknown; code?: unknown };
   return severity === 'FATAL' && TERMINATED.has(code);
 }
 
 /**
- * Whether PostgreSQL itself has ended the session where it looks for interrupts, which it never does inside of a commit. A
- * pooler, or another server that speaks the protocol, has its own reasons for the same code.
+ * Whether PostgreSQL has ended the session while it processed interrupts, which it never does inside a commit: the
+ * statement has had no effect. A pooler, or another server with the same protocol, may send the same code at any time.
  */
 export function isInterrupt(error: unknown): boolean {
   return isTermination(error) && (error as { routine?: unknown }).routine === 'ProcessInterrupts';
 }
 
 /**
- * Whether an error means that the connection is gone: severity FATAL or PANIC, or the end of the socket. Never an
- * SQLSTATE class: a wrong bind count is 08P01, a dead foreign server 08001, and RAISE can say 08006, each on a healthy
- * connection.
+ * Whether an error means that the connection has ended: severity FATAL or PANIC, an error of the socket, or an error with
+ * which `pg` reports an ended connection. An SQLSTATE class alone never counts: a wrong number of parameters is 08P01, an
+ * unreachable foreign server 08001, and RAISE can use 08006, each on a healthy connection.
+ * @param error anything that a `catch` receives
+ * @returns false for what is not an Error
+ * @example
+ * try {
+ *   await client.query('SELECT 1');
+ * } catch (error) {
+ *   if (isDisconnect(error)) await reconnect();
+ *   else throw error;
+ * }
  */
 export function isDisconnect(error: unknown): boolean {
   if (!(error instanceof Error)) return false;
@@ -47,10 +56,10 @@ export function isDisconnect(error: unknown): boolean {
   const { code, syscall, severity } = error as { code?: unknown; syscall?: unknown; severity?: unknown };
   if (severity !== undefined) return false;
   if (typeof code === 'string' && SOCKET_ERRORS.has(code)) return syscall !== undefined;
-  return ENDED.test(error.message);
+  return ENDED_MESSAGE.test(error.message);
 }
 
-/** Whether a write was refused as read-only: perhaps a primary has become a standby; only the server can say. */
+/** Whether the server has refused a write as read-only (25006): a primary may have become a standby. Ask the server. */
 export function isReadOnlyRefusal(error: unknown): boolean {
   return (error as { code?: unknown } | null | undefined)?.code === '25006';
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { DEFAULTS } from '../../config/settings/profiles.js';
+import { DEFAULTS } from '../../config/settings/defaults.js';
 import { checkBudget } from './budget.js';
 import type { ConnectionBudget } from './budget.js';
 

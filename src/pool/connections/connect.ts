@@ -1,4 +1,4 @@
-import { connectTimeoutError } from '../../connection/wire/connect-timeout.js';
+import { connectTimeoutError } from '../../connection/wire/connect-stages.js';
 import type { Clock } from '../support/clock.js';
 import type { LeasedClient, PooledConnection, PoolableClient } from './pooled-connection.js';
 import type { PoolOptions } from '../pool.options.js';

@@ -310,13 +310,13 @@ export class ConnectionSet<C extends PoolableClient> {
   awaitReset(entry: PoolEntry<C>, resetting: Promise<ResetResult>, lease: LeaseInfo): void {
     this.#setState(entry, 'resetting');
     resetting.then(
-      ({ rolledBack, cleared, left }) => {
+      ({ rolledBack, cleared, leftBehind }) => {
         if (rolledBack) {
           this.#counters.rollbacks += 1;
           this.#reporter.reportTransactionLeftOpen(lease);
         }
         if (cleared) this.#counters.resets += 1;
-        if (left !== undefined) this.#reporter.reportSessionStateLeft(lease, left);
+        if (leftBehind !== undefined) this.#reporter.reportSessionStateLeft(lease, leftBehind);
         if (entry.state === 'resetting') this.#listener.onReady(entry);
       },
       (error: Error) => {

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { PgClientAdapter } from '../../connection/pg-client-adapter.js';
-import type { ResetMode, ResetResult } from '../../connection/session/reset.js';
+import type { ResetResult } from '../../connection/session/reset.js';
+import type { ResetMode } from '../../database.options.js';
 
 /** What the pool needs of a connection; every SQL statement is behind this interface. */
 export interface PooledConnection {

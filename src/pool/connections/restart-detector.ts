@@ -1,12 +1,9 @@
 import { isTermination } from '../../connection/wire/disconnect.js';
-import { diagnose } from '../../diagnosis/diagnose.js';
+import { findRule } from '../../diagnosis/diagnose.js';
 import type { Clock } from '../support/clock.js';
 
 /** How long after the server has terminated a session a failed connect counts as a restart. */
 const RESTART_MS = 5_000;
-
-/** Failures of a server that is about to serve: PostgreSQL starts up, or a compute of Neon wakes up. */
-const STARTING_CODES = ['SERVER_STARTING', 'NEON_UNAVAILABLE', 'NEON_TOO_MANY_ATTEMPTS'];
 
 /** Tells a server that starts or restarts, for which waiters go on waiting, from one that is down. */
 export class RestartDetector {
@@ -24,8 +21,8 @@ export class RestartDetector {
 
   /** Whether the server that has refused a connect with this error is expected to accept connections soon. */
   isStarting(connectError: Error): boolean {
-    const { code, transient } = diagnose(connectError);
-    if (STARTING_CODES.includes(code)) return true;
-    return transient && this.#clock.now() - this.#terminatedAt < RESTART_MS;
+    const { isWaking, transient } = findRule(connectError);
+    if (isWaking) return true;
+    return transient === true && this.#clock.now() - this.#terminatedAt < RESTART_MS;
   }
 }

@@ -1,7 +1,7 @@
-import { shortSql } from '../../database.errors.js';
 import type { LeaseInfo } from '../../database.snapshot.js';
-import { framesOf } from '../../text/call-site.js';
+import { callSiteFrames } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
+import { shortSql } from '../../text/masking.js';
 import type { Linked } from '../support/linked-list.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
 import type { PoolEntry } from '../connections/pool-entry.js';
@@ -79,7 +79,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   }
 
   get stack(): string | undefined {
-    return framesOf(this.#callSite);
+    return callSiteFrames(this.#callSite);
   }
 
   info(): LeaseInfo {

@@ -1,11 +1,11 @@
+import { ConnectTimeoutError } from '../../errors/connection.errors.js';
 import {
-  ConnectTimeoutError,
   PoolAcquireTimeoutError,
   PoolClosedError,
   PoolConnectError,
   PoolError,
-} from '../../database.errors.js';
-import { standAt } from '../../text/call-site.js';
+} from '../../errors/pool.errors.js';
+import { setStackFrom } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
 
 /** Turns an error of the pool into the error that the caller gets. */
@@ -22,7 +22,7 @@ export class PgPoolErrors {
   readonly map: ErrorMapper = (error, callSite) => {
     const mapped = this.#toPgPoolError(error);
     // A hook may throw anything.
-    if (typeof mapped === 'object' && mapped !== null && mapped !== error) standAt(mapped, callSite);
+    if (typeof mapped === 'object' && mapped !== null && mapped !== error) setStackFrom(mapped, callSite);
     return mapped;
   };
 

@@ -1,4 +1,4 @@
-import { leadToCaller } from '../../connection/statements/caller-stack.js';
+import { rethrowFromCaller } from '../../text/call-site.js';
 import type { LeasedClient, PoolableClient } from '../connections/pooled-connection.js';
 
 type QueryCallback = (error: Error | null | undefined, result?: unknown) => void;
@@ -42,7 +42,7 @@ async function run<C extends PoolableClient>(
       (client.query as QueryMethod).call(client, text, values, (error, result) =>
         error ? reject(error) : resolve(result),
       );
-    }).catch(leadToCaller);
+    }).catch(rethrowFromCaller);
   } finally {
     client.removeListener('error', rejectQuery);
     client.release();

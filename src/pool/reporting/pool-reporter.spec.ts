@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
-import * as errors from '../../database.errors.js';
+import { ConnectTimeoutError } from '../../errors/connection.errors.js';
+import * as errors from '../../errors/pool.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
 import { callSite } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
@@ -314,7 +315,7 @@ describe('An error', () => {
     });
     expect(reporter.timeoutError(1, {}, cause).hint).toBe('Wait.');
     expect(reporter.timeoutError(1, {}, undefined).hint).toMatch(/^Find out which/);
-    const late = new errors.ConnectTimeoutError('db:5432', 100);
+    const late = new ConnectTimeoutError('db:5432', 100);
     expect(reporter.connectError(late, {}).code).toBe('POOL_CONNECT_TIMEOUT');
   });
 

@@ -1,9 +1,11 @@
 import type { EventEmitter } from 'node:events';
-import * as errors from '../../database.errors.js';
+import { ConnectionResetError, ConnectTimeoutError } from '../../errors/connection.errors.js';
+import * as errors from '../../errors/pool.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
-import { standAt, withoutStack } from '../../text/call-site.js';
+import { setStackFrom, withoutStack } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
 import { duration } from '../../text/duration.js';
+import { shortSql } from '../../text/masking.js';
 import type { Explanation } from '../pool.options.js';
 import { rethrowOnNextTick } from '../support/rethrow-on-next-tick.js';
 import { describeHeld, describeLease, describePool } from './describe.js';
@@ -86,15 +88,15 @@ export class PoolReporter {
   }
 
   reportSessionStateLeft(lease: LeaseInfo, sql: string): void {
-    const message = `A statement has changed the session of a connection that a pooler shares; other clients can see the change, and the pool cannot reset it: ${errors.shortSql(sql)}. The connection was ${describeHeld(lease)}.`;
+    const message = `A statement has changed the session of a connection that a pooler shares; other clients can see the change, and the pool cannot reset it: ${shortSql(sql)}. The connection was ${describeHeld(lease)}.`;
     this.#warn('SESSION_STATE_LEFT', 'warn', message, { lease });
   }
 
   /** @param misuse the state in which the idle connection was found, such as `was in a transaction` */
-  reportUsedAfterRelease(misuse: string, sql: string | undefined): errors.ConnectionResetError {
-    const message = `An idle connection ${misuse} and was closed: its last borrower used it after the release${sql ? `, last SQL ${errors.shortSql(sql)}` : ''}.`;
+  reportUsedAfterRelease(misuse: string, sql: string | undefined): ConnectionResetError {
+    const message = `An idle connection ${misuse} and was closed: its last borrower used it after the release${sql ? `, last SQL ${shortSql(sql)}` : ''}.`;
     const hint = 'Do not use a connection after its release(); await its statements before the release.';
-    const error = new errors.ConnectionResetError(message, { hint });
+    const error = new ConnectionResetError(message, { hint });
     this.#warn('USED_AFTER_RELEASE', 'warn', message, { error });
     return error;
   }
@@ -171,7 +173,7 @@ export class PoolReporter {
   }
 
   connectError(cause: Error, callSite: CallSite): errors.PoolConnectError {
-    const code = cause instanceof errors.ConnectTimeoutError ? 'POOL_CONNECT_TIMEOUT' : 'POOL_CONNECT_FAILED';
+    const code = cause instanceof ConnectTimeoutError ? 'POOL_CONNECT_TIMEOUT' : 'POOL_CONNECT_FAILED';
     const { meaning, hint } = this.#explain(cause);
     return this.#error(errors.PoolConnectError, `Could not open a connection: ${meaning}`, callSite, {
       code,
@@ -190,7 +192,8 @@ export class PoolReporter {
     const hint =
       'Use the connection that the transaction or the pinned runner already holds, or raise size or maxOverflow.';
     const error = this.#error(errors.PoolSelfDeadlockError, message, callSite, { hint });
-    if (lease.stack) standAt(error, callSite, `\nThe connection that it holds was acquired\n${lease.stack}`);
+    if (lease.stack)
+      setStackFrom(error, callSite, `\nThe connection that it holds was acquired\n${lease.stack}`);
     this.#warn('SELF_DEADLOCK', 'warn', message, { lease, error });
     return error;
   }
@@ -210,7 +213,7 @@ export class PoolReporter {
     if (!callSite) return make();
     // The frames of the timer or abort that rejects a waiter lead nowhere, and capturing them is most of the cost of an error.
     const error = withoutStack(make);
-    standAt(error, callSite);
+    setStackFrom(error, callSite);
     return error;
   }
 

@@ -1,4 +1,4 @@
-import { after, at } from '../../connection/deadline.js';
+import { startDeadline, startTimer } from '../../connection/deadline.js';
 
 /** Where the pool reads the time and sets its timers; tests pass a clock of their own. */
 export interface Clock {
@@ -17,10 +17,10 @@ export interface Clock {
 export const systemClock: Clock = {
   now: () => performance.now(),
   wall: () => Date.now(),
-  after,
+  after: startDeadline,
 };
 
 /** The same clock for timers that wait for no answer: they fire without reading the sockets first. */
 export function immediateClock(clock: Clock): Clock {
-  return clock === systemClock ? { ...clock, after: at } : clock;
+  return clock === systemClock ? { ...clock, after: startTimer } : clock;
 }

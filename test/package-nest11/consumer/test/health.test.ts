@@ -7,7 +7,7 @@ import {
   DatabaseMonitor,
 } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { Gate, type Http, startHttp } from './support';
+import { Gate, type Http, startHttp } from './support.js';
 
 @Controller('my-health')
 class MyHealthController {

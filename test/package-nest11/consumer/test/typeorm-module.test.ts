@@ -17,8 +17,8 @@ import {
   getRepositoryToken,
 } from 'nestjs-database';
 import { DataSource, EntityManager, Repository } from 'typeorm';
-import { Order, type Tag, TagSchema, User } from '../src/entities';
-import { failure, type Http, sql, start, startHttp, url } from './support';
+import { Order, type Tag, TagSchema, User } from '../src/entities.js';
+import { failure, type Http, sql, start, startHttp, url } from './support.js';
 
 @Injectable()
 class UserRepository extends Repository<User> {

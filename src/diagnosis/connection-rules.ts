@@ -1,0 +1,27 @@
+import { RuleList } from './rule-list.js';
+import { LOGIN } from './rules/login.js';
+import { NEON } from './rules/neon.js';
+import { NETWORK } from './rules/network.js';
+import { POOL } from './rules/pool.js';
+import { POOLER } from './rules/pooler.js';
+import { CONNECTION_FAILED, SERVER } from './rules/server.js';
+import { TIMEOUTS } from './rules/timeouts.js';
+import { TLS } from './rules/tls.js';
+
+/**
+ * What a connection can fail with, while it is opened and afterwards.
+ *
+ * The order counts where the messages of two rules overlap: providers and poolers quote the server, so they come before
+ * it. Each rule names those that it `precedes`, and a test compares that with the order.
+ */
+export const CONNECTION_RULES = new RuleList([
+  ...NETWORK,
+  ...TLS,
+  ...NEON,
+  ...POOLER,
+  ...LOGIN,
+  ...SERVER,
+  ...TIMEOUTS,
+  CONNECTION_FAILED,
+  ...POOL,
+]);

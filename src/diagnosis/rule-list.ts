@@ -1,0 +1,37 @@
+import type { FailureRule, MessageSign, Sign } from './failure-rule.js';
+
+/** Rules in their order, to be found by the message or the code of an error. */
+export class RuleList implements Iterable<FailureRule> {
+  readonly #rules: readonly FailureRule[];
+  readonly #byCode = new Map<string, FailureRule>();
+
+  constructor(rules: readonly FailureRule[]) {
+    this.#rules = rules;
+    for (const rule of rules) for (const sign of rule.signs) if (isCode(sign)) this.#byCode.set(sign, rule);
+  }
+
+  [Symbol.iterator](): Iterator<FailureRule> {
+    return this.#rules[Symbol.iterator]();
+  }
+
+  /** The first rule with a pattern that matches the message, among those that come with this code. */
+  findByMessage(message: string, code: string | undefined): FailureRule | undefined {
+    return this.#rules.find(({ signs }) =>
+      signs.some((sign) => !isCode(sign) && comesWith(sign, code) && sign.message.test(message)),
+    );
+  }
+
+  /** The rule that lists this code, or this class of SQLSTATEs (`23xxx`), alone. No two rules list the same one. */
+  findByCode(code: string): FailureRule | undefined {
+    return this.#byCode.get(code);
+  }
+}
+
+/** Whether a sign is a code alone. */
+function isCode(sign: Sign): sign is string {
+  return typeof sign === 'string';
+}
+
+function comesWith({ codes = [] }: MessageSign, code: string | undefined): boolean {
+  return code === undefined ? codes.length === 0 : codes.includes(code);
+}

@@ -1,0 +1,103 @@
+import type { FailureRule } from '../../failure-rule.js';
+
+/** The text of a statement, and the objects that it names. */
+export const NAMES: readonly FailureRule[] = [
+  {
+    code: 'TABLE_UNKNOWN',
+    category: 'statement',
+    meaning: 'the table or view does not exist',
+    hint: 'Correct its name or search_path, or create it.',
+    signs: ['42P01'],
+  },
+  {
+    code: 'COLUMN_UNKNOWN',
+    category: 'statement',
+    meaning: 'the column does not exist',
+    hint: 'Correct its name, or add it.',
+    signs: ['42703'],
+  },
+  {
+    code: 'FUNCTION_UNKNOWN',
+    category: 'statement',
+    meaning: 'there is no function with this name and these argument types',
+    hint: 'Correct its name, cast its arguments, or create it.',
+    signs: ['42883'],
+  },
+  {
+    code: 'SCHEMA_UNKNOWN',
+    category: 'statement',
+    meaning: 'the schema does not exist',
+    hint: 'Correct its name, or create it.',
+    signs: ['3F000'],
+  },
+  {
+    code: 'DATABASE_UNKNOWN',
+    category: 'statement',
+    meaning: 'the database does not exist',
+    hint: 'Correct its name, or create it.',
+    signs: ['3D000'],
+  },
+  {
+    code: 'OBJECT_UNKNOWN',
+    category: 'statement',
+    meaning: 'a type, role, setting or other object does not exist',
+    hint: 'Correct its name, or create it.',
+    signs: ['42704', '42P02', '34xxx'],
+  },
+  {
+    code: 'OBJECT_EXISTS',
+    category: 'statement',
+    meaning: 'an object of this name already exists',
+    hint: 'Use another name, drop the existing object, or use IF NOT EXISTS.',
+    signs: ['42701', '42710', '42712', '42723', '42P03', '42P04', '42P06', '42P07'],
+  },
+  {
+    code: 'SYNTAX_ERROR',
+    category: 'statement',
+    meaning: 'the text of the statement is not valid SQL',
+    hint: 'Correct the text.',
+    signs: ['42601'],
+  },
+  {
+    code: 'TYPE_MISMATCH',
+    category: 'statement',
+    meaning: 'the types do not match, or PostgreSQL cannot determine one',
+    hint: 'Cast the value.',
+    signs: ['42804', '42846', '42P18'],
+  },
+  {
+    code: 'STATEMENT_INVALID',
+    category: 'statement',
+    meaning: 'the statement does not match the objects that it names',
+    hint: 'Correct the text.',
+    signs: ['42xxx'],
+  },
+  {
+    code: 'FEATURE_UNSUPPORTED',
+    category: 'statement',
+    meaning: 'the server does not support this feature',
+    hint: 'See the message of the error.',
+    signs: ['0Axxx'],
+  },
+  {
+    code: 'PROTOCOL_VIOLATION',
+    category: 'statement',
+    meaning: 'the server did not understand a message of the protocol',
+    hint: 'Count the values: each $n in the text needs one.',
+    signs: ['08P01'],
+  },
+  {
+    code: 'PREPARED_STATEMENT_UNKNOWN',
+    category: 'statement',
+    meaning: 'the session does not know this prepared statement',
+    hint: 'Prepare it again. DISCARD ALL and DEALLOCATE remove prepared statements.',
+    signs: ['26xxx'],
+  },
+  {
+    code: 'PREPARED_STATEMENT_EXISTS',
+    category: 'statement',
+    meaning: 'the session already has a prepared statement of this name',
+    hint: 'Use another name, or DEALLOCATE the existing one.',
+    signs: ['42P05'],
+  },
+];

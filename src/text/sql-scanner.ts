@@ -1,0 +1,163 @@
+/** `quoted` is a string literal, a dollar-quoted string or a quoted identifier; `symbol` is any other single character. */
+export type SqlToken = 'word' | 'quoted' | 'symbol';
+
+const QUOTE = 0x27;
+const DOUBLE_QUOTE = 0x22;
+const DOLLAR = 0x24;
+const BACKSLASH = 0x5c;
+const DASH = 0x2d;
+const SLASH = 0x2f;
+const STAR = 0x2a;
+const NEWLINE = 0x0a;
+const RETURN = 0x0d;
+
+/** The white space of PostgreSQL's lexer: tab, newline, vertical tab, form feed, carriage return, space. */
+function isBlank(code: number): boolean {
+  return code === 0x20 || (code >= 0x09 && code <= RETURN);
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+/** PostgreSQL takes every character beyond ASCII for a letter. */
+function beginsWord(code: number): boolean {
+  return (code >= 0x61 && code <= 0x7a) || (code >= 0x41 && code <= 0x5a) || code === 0x5f || code >= 0x80;
+}
+
+/**
+ * Reads SQL token by token as PostgreSQL's lexer does: a literal, a quoted identifier, a dollar-quoted string and a nested
+ * comment are one piece each. One pass, in time that is linear in the length of the text.
+ * See https://www.postgresql.org/docs/current/sql-syntax-lexical.html
+ * @example
+ * const scanner = new SqlScanner(text);
+ * for (let token = scanner.next(); token; token = scanner.next()) visit(token, scanner.start, scanner.end);
+ */
+export class SqlScanner {
+  readonly text: string;
+  /** Where the current token begins. */
+  start = 0;
+  /** Where the current token ends, and the search for the next one begins. */
+  end = 0;
+  /**
+   * Whether the server may read the text in another way. Either it ends inside a literal or a comment, or a backslash
+   * precedes a quote: it escapes the quote with `standard_conforming_strings = off`, and in the continuation of an `E''`.
+   */
+  isAmbiguous = false;
+
+  constructor(text: string) {
+    this.text = text;
+  }
+
+  /** The current token in lower case. */
+  get word(): string {
+    return this.text.slice(this.start, this.end).toLowerCase();
+  }
+
+  /** Goes to the next token, past white space and comments. Undefined at the end of the text. */
+  next(): SqlToken | undefined {
+    const { text } = this;
+    const at = this.#skipBlanks();
+    this.start = at;
+    if (at >= text.length) return undefined;
+    const code = text.charCodeAt(at);
+    if (beginsWord(code)) return this.#word(at, code);
+    if (code === QUOTE) return this.#quoted(at + 1, QUOTE, false);
+    if (code === DOUBLE_QUOTE) return this.#quoted(at + 1, DOUBLE_QUOTE, false);
+    if (code === DOLLAR) return this.#dollar(at);
+    this.end = at + 1;
+    return 'symbol';
+  }
+
+  /** Skips white space and comments. */
+  #skipBlanks(): number {
+    const { text } = this;
+    let at = this.end;
+    for (;;) {
+      const code = text.charCodeAt(at);
+      if (isBlank(code)) at += 1;
+      else if (code === DASH && text.charCodeAt(at + 1) === DASH) at = lineEnd(text, at + 2);
+      else if (code === SLASH && text.charCodeAt(at + 1) === STAR) at = this.#commentEnd(at + 2);
+      else return (this.end = at);
+    }
+  }
+
+  /** Block comments nest. */
+  #commentEnd(from: number): number {
+    const { text } = this;
+    let depth = 1;
+    for (let at = from; at < text.length; at += 1) {
+      const code = text.charCodeAt(at);
+      if (code === STAR && text.charCodeAt(at + 1) === SLASH) {
+        at += 1;
+        depth -= 1;
+        if (depth === 0) return at + 1;
+      } else if (code === SLASH && text.charCodeAt(at + 1) === STAR) {
+        at += 1;
+        depth += 1;
+      }
+    }
+    this.isAmbiguous = true;
+    return text.length;
+  }
+
+  #word(from: number, first: number): SqlToken {
+    const { text } = this;
+    let at = from + 1;
+    for (let code = text.charCodeAt(at); beginsWord(code) || isDigit(code) || code === DOLLAR;)
+      code = text.charCodeAt((at += 1));
+    // E'…' is one token, in which a backslash escapes the quote.
+    const hasEscapes = at === from + 1 && (first | 0x20) === 0x65 && text.charCodeAt(at) === QUOTE;
+    if (hasEscapes) return this.#quoted(at + 1, QUOTE, true);
+    this.end = at;
+    return 'word';
+  }
+
+  /** Ends at the closing quote; a doubled quote is part of the text. */
+  #quoted(from: number, quote: number, hasEscapes: boolean): SqlToken {
+    const { text } = this;
+    let at = from;
+    for (; at < text.length; at += 1) {
+      const code = text.charCodeAt(at);
+      if (hasEscapes && code === BACKSLASH) at += 1;
+      else if (code === quote) {
+        if (!hasEscapes && quote === QUOTE && at > from && text.charCodeAt(at - 1) === BACKSLASH)
+          this.isAmbiguous = true;
+        if (text.charCodeAt(at + 1) !== quote) {
+          this.end = at + 1;
+          return 'quoted';
+        }
+        at += 1;
+      }
+    }
+    this.isAmbiguous = true;
+    this.end = text.length;
+    return 'quoted';
+  }
+
+  /** `$tag$ … $tag$`; or the sign alone, as before the number of a parameter. */
+  #dollar(from: number): SqlToken {
+    const { text } = this;
+    let at = from + 1;
+    if (beginsWord(text.charCodeAt(at)))
+      for (let code = text.charCodeAt(at); beginsWord(code) || isDigit(code);)
+        code = text.charCodeAt((at += 1));
+    if (text.charCodeAt(at) !== DOLLAR) {
+      this.end = from + 1;
+      return 'symbol';
+    }
+    const tag = text.slice(from, at + 1);
+    const closing = text.indexOf(tag, at + 1);
+    if (closing < 0) this.isAmbiguous = true;
+    this.end = closing < 0 ? text.length : closing + tag.length;
+    return 'quoted';
+  }
+}
+
+function lineEnd(text: string, from: number): number {
+  for (let at = from; at < text.length; at += 1) {
+    const code = text.charCodeAt(at);
+    if (code === NEWLINE || code === RETURN) return at;
+  }
+  return text.length;
+}

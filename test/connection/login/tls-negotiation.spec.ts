@@ -1,0 +1,197 @@
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import type { DataSource } from 'typeorm';
+import { createAuthority } from '../../support/certificates.js';
+import type { CertificateAuthority } from '../../support/certificates.js';
+import { NestModule } from '../../support/nest-module.js';
+import { startPostgres } from '../../support/postgres-server.js';
+import type { PostgresServer } from '../../support/postgres-server.js';
+import { ManInTheMiddle } from './man-in-the-middle.js';
+import { until } from '../../support/until.js';
+
+let authority: CertificateAuthority;
+let server: PostgresServer;
+let serverCertificate: string;
+const nest = new NestModule();
+let man: ManInTheMiddle | undefined;
+
+beforeAll(async () => {
+  authority = await createAuthority();
+  const { cert, key } = await authority.issueServer({ hosts: ['localhost', '127.0.0.1', 'db.example.com'] });
+  serverCertificate = cert;
+  server = await startPostgres({ tls: { cert, key } });
+});
+afterAll(() => server?.dispose());
+afterEach(async () => {
+  await nest.close();
+  await man?.close();
+  man = undefined;
+});
+
+async function start(options: DatabaseModuleOptions): Promise<ManagedDataSource> {
+  return nest.start({ connectRetry: 0, pool: { size: 1 }, ...options });
+}
+
+const encryption = async (dataSource: DataSource) =>
+  (
+    await dataSource.query<{ ssl: boolean; version: string }[]>(
+      'SELECT ssl, version FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
+    )
+  )[0];
+
+/** Somebody in between whom the client has reason to trust, so that he sees what it says. */
+const witness = async (hosts: string[], tls: object = {}) =>
+  ManInTheMiddle.before(server.port, 'impersonate', { ...(await authority.issueServer({ hosts })), ...tls });
+
+const local = (url: string) => url.replace('127.0.0.1', 'localhost');
+
+describe('TLS that begins at once', () => {
+  it.each<[string, (url: string) => DatabaseModuleOptions]>([
+    [
+      'sslnegotiation=direct in the URL',
+      (url) => ({ url: `${url}?sslnegotiation=direct`, ssl: { ca: authority.cert } }),
+    ],
+    ['ssl.negotiation', (url) => ({ url, ssl: { ca: authority.cert, negotiation: 'direct' } })],
+  ])('is spoken by %s', async (_how, options) => {
+    man = await witness(['127.0.0.1']);
+    await start(options(man.through(server.url)));
+    expect(man.asked).toEqual([{ servername: false, alpn: 'postgresql' }]);
+    expect(man.questions).toBe(0);
+    await nest.close();
+    expect(await encryption(await start(options(server.url)))).toMatchObject({ ssl: true });
+  });
+
+  it('is spoken to cancel a statement too', async () => {
+    const dataSource = await start({
+      url: server.url,
+      ssl: { ca: authority.cert, negotiation: 'direct' },
+      pool: { size: 2 },
+    });
+    const connection = await dataSource.pool!.acquire({ borrower: 'spec' });
+    const sleeping = connection.query('SELECT pg_sleep(60)');
+    const [refused] = await Promise.all([
+      sleeping.catch((error: unknown) => error),
+      (async () => {
+        await until(
+          async () =>
+            (await server.sql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")).length > 0,
+        );
+        await connection.cancelRunning();
+      })(),
+    ]);
+    expect(refused).toMatchObject({ code: '57014' });
+    connection.release();
+  });
+
+  it('is refused by a server that knows it not, whose certificate may be right', async () => {
+    man = await witness(['127.0.0.1'], { ALPNProtocols: undefined });
+    const options = {
+      url: man.through(server.url),
+      ssl: { ca: authority.cert, negotiation: 'direct' },
+    } as const;
+    await expect(start(options)).rejects.toMatchObject({ code: 'TLS_DIRECT_REFUSED' });
+    expect(man.heard).not.toContain('SCRAM');
+  });
+
+  it('is refused by one that speaks another protocol', async () => {
+    man = await witness(['127.0.0.1'], { ALPNProtocols: ['h2'] });
+    const options = {
+      url: man.through(server.url),
+      ssl: { ca: authority.cert, negotiation: 'direct' },
+    } as const;
+    await expect(start(options)).rejects.toMatchObject({ code: 'TLS_DIRECT_REFUSED' });
+  });
+
+  it('is not taken from PGSSLNEGOTIATION, which is none of the settings', async () => {
+    process.env.PGSSLNEGOTIATION = 'direct';
+    try {
+      man = await witness(['127.0.0.1']);
+      await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
+      expect(man.questions).toBe(1);
+      await nest.close();
+      await start({ url: server.url, ssl: false });
+    } finally {
+      delete process.env.PGSSLNEGOTIATION;
+    }
+  });
+});
+
+describe('the name that is sent along (SNI)', () => {
+  it.each<[string, string, (url: string) => DatabaseModuleOptions]>([
+    ['the host', 'localhost', (url) => ({ url: local(url), ssl: { ca: authority.cert } })],
+    [
+      'ssl.servername, through a tunnel by address',
+      'db.example.com',
+      (url) => ({ url, ssl: { ca: authority.cert, servername: 'db.example.com' } }),
+    ],
+    [
+      'ssl.servername, through a tunnel by name',
+      'db.example.com',
+      (url) => ({ url: local(url), ssl: { ca: authority.cert, servername: 'db.example.com' } }),
+    ],
+  ])('is %s', async (_what, servername, options) => {
+    man = await witness(['localhost', 'db.example.com']);
+    await start(options(man.through(server.url)));
+    expect(man.asked).toEqual([expect.objectContaining({ servername })]);
+  });
+
+  it('is none for an address', async () => {
+    man = await witness(['127.0.0.1']);
+    await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
+    expect(man.asked).toEqual([expect.objectContaining({ servername: false })]);
+  });
+});
+
+describe('the version of TLS', () => {
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('is %s where the URL asks for no other', async (version) => {
+    const query = `ssl_min_protocol_version=${version}&ssl_max_protocol_version=${version}`;
+    const dataSource = await start({ url: `${server.url}?${query}`, ssl: { ca: authority.cert } });
+    expect(await encryption(dataSource)).toEqual({ ssl: true, version });
+  });
+
+  it.each(['TLSv1', 'TLSv1.1'] as const)(
+    'is never %s, even if the other side knows nothing newer',
+    async (old) => {
+      man = await witness(['127.0.0.1'], {
+        minVersion: 'TLSv1',
+        maxVersion: old,
+        // OpenSSL 3 would not even offer them otherwise.
+        ciphers: 'DEFAULT@SECLEVEL=0',
+      });
+      await expect(
+        start({ url: man.through(server.url), ssl: { ca: authority.cert } }),
+      ).rejects.toMatchObject({
+        code: 'TLS_VERSION_UNSUPPORTED',
+      });
+      expect(man.heard).toBe('');
+    },
+  );
+
+  it('is refused by a server that wants a newer one', async () => {
+    await server.reload({ ssl_min_protocol_version: 'TLSv1.3' });
+    await expect(
+      start({ url: server.url, ssl: { ca: authority.cert, maxVersion: 'TLSv1.2' } }),
+    ).rejects.toMatchObject({ code: 'TLS_VERSION_UNSUPPORTED' });
+    await server.reload({ ssl_min_protocol_version: 'TLSv1.2' });
+  });
+});
+
+describe('a revocation list', () => {
+  const start_ = (crl: string) =>
+    start({ url: `${server.url}?sslcrl=${encodeURIComponent(crl)}`, ssl: { ca: authority.cert } });
+
+  it('lets a server in that is not on it', async () => {
+    expect(await encryption(await start_(await authority.revoke()))).toMatchObject({ ssl: true });
+  });
+
+  it('keeps a server out that is on it', async () => {
+    await expect(start_(await authority.revoke(serverCertificate))).rejects.toMatchObject({
+      code: 'TLS_CERTIFICATE_REVOKED',
+    });
+  });
+
+  it('of another authority says nothing, which is not enough', async () => {
+    const other = await createAuthority('Other');
+    await expect(start_(await other.revoke())).rejects.toMatchObject({ code: 'TLS_REVOCATION_UNKNOWN' });
+  });
+});

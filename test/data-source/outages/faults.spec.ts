@@ -1,0 +1,130 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { DatabaseHealthModule, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { startHttpApp } from '../../support/http-app.js';
+import type { HttpApp } from '../../support/http-app.js';
+import { startPostgres } from '../../support/postgres-server.js';
+import type { PostgresServer } from '../../support/postgres-server.js';
+import { startTcpProxy } from '../../support/tcp-proxy.js';
+import type { TcpProxy } from '../../support/tcp-proxy.js';
+import { WorkController } from './work.controller.js';
+import { until } from '../../support/until.js';
+
+describe('faults of server and network', () => {
+  let server: PostgresServer;
+  let proxy: TcpProxy;
+  let http: HttpApp;
+
+  const start = async (options: DatabaseModuleOptions = {}) => {
+    http = await startHttpApp({
+      imports: [
+        DatabaseModule.forRoot({
+          url: proxy.through(server.url),
+          applicationName: 'faults',
+          pool: { size: 4, maxOverflow: 2, acquireTimeoutMs: 3000 },
+          timeouts: { connectMs: 1000, shutdownMs: 500 },
+          ...options,
+        }),
+        DatabaseHealthModule.forRoot({ timeoutMs: 500 }),
+      ],
+      controllers: [WorkController],
+    });
+  };
+  const stats = () => http.app.get(DatabaseMonitor).poolStats();
+  const quick = async () => (await http.fetch('/quick')).status;
+  const backends = (state: string) =>
+    server.sql<{ pid: number }>(
+      `SELECT pid FROM pg_stat_activity WHERE application_name = 'faults' AND state = $1`,
+      [state],
+    );
+  /** Several connections, lying idle. */
+  const warm = async () => {
+    expect(await Promise.all(Array.from({ length: 20 }, quick))).toEqual(Array<number>(20).fill(200));
+  };
+  const untilServed = async () => {
+    await until(async () => (await quick()) === 200);
+  };
+  const nothingLost = async () => {
+    await until(() => stats().checkedOut === 0);
+    expect(stats().waiting).toBe(0);
+    expect(await Promise.all(Array.from({ length: 12 }, quick))).toEqual(Array<number>(12).fill(200));
+  };
+
+  beforeAll(async () => {
+    server = await startPostgres();
+    proxy = await startTcpProxy({ port: server.port });
+  });
+  afterEach(async () => {
+    await proxy.pass();
+    await http.close();
+  });
+  afterAll(async () => {
+    await proxy.close();
+    await server.dispose();
+  });
+
+  it('backends killed while idle cost no error', async () => {
+    await start();
+    await warm();
+    const noticed = async () => {
+      await until(() => stats().checkedIn === 0);
+    };
+    await server.sql(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults'`,
+    );
+    await noticed();
+    await nothingLost();
+  });
+
+  it('a backend killed while busy fails its request with a clear error, and no other', async () => {
+    await start({ retryTerminated: false });
+    const busy = http.fetch('/busy');
+    await until(async () => (await backends('active')).length > 0);
+    await server.sql(
+      `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults' AND state = 'active'`,
+    );
+    expect((await busy).status).toBe(503);
+    // At debug: the answer tells the client.
+    expect(http.logger.text).toContain('terminating connection due to administrator command');
+    await nothingLost();
+  });
+
+  it('connections that their peer has forgotten cost no error', async () => {
+    await start();
+    await warm();
+    proxy.forget();
+    // Longer idle than the moment in which a connection is lent without asking.
+    await pause(600);
+    await nothingLost();
+  });
+
+  it('a server that restarts is served again as soon as it is back, without a restart of ours', async () => {
+    await start();
+    await warm();
+    await server.stop('immediate');
+    const { status, body } = await http.fetch('/health/db');
+    expect(status).toBe(503);
+    expect(body.error.db.status).toBe('down');
+    expect(await quick()).toBe(503);
+    await server.start();
+    await untilServed();
+    await nothingLost();
+    expect((await http.fetch('/health/db')).status).toBe(200);
+  });
+
+  it('a frozen network fails what runs and what waits at its deadline, and is served again when it flows', async () => {
+    await start({ timeouts: { connectMs: 1000, statementMs: 1000, shutdownMs: 500 } });
+    await warm();
+    proxy.freeze();
+    const during = [...Array.from({ length: 10 }, quick), http.fetch('/busy').then(({ status }) => status)];
+    const health = await http.fetch('/health/db');
+    expect(health.status).toBe(503);
+    // 503 where no connection came, 504 where a statement got no answer.
+    for (const status of await Promise.all(during)) expect([503, 504]).toContain(status);
+    await proxy.pass();
+    await untilServed();
+    await nothingLost();
+    expect(await backends('idle in transaction')).toEqual([]);
+  });
+});

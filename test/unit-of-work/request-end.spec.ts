@@ -1,0 +1,436 @@
+import { once } from 'node:events';
+import { get as httpGet } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { setTimeout as pause } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import {
+  Catch,
+  Controller,
+  Get,
+  Injectable,
+  Param,
+  Res,
+  Sse,
+  StreamableFile,
+  UseFilters,
+  UseGuards,
+} from '@nestjs/common';
+import type {
+  ArgumentsHost,
+  CanActivate,
+  ExceptionFilter,
+  INestApplication,
+  PipeTransform,
+} from '@nestjs/common';
+import type { AbstractHttpAdapter } from '@nestjs/core';
+import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
+import { Test } from '@nestjs/testing';
+import {
+  DatabaseModule,
+  DatabaseMonitor,
+  InjectQueryRunner,
+  InjectUnitOfWork,
+  ManagedDataSource,
+} from 'nestjs-database';
+import type { UnitOfWork } from 'nestjs-database';
+import { Observable } from 'rxjs';
+import { DataSource } from 'typeorm';
+import type { QueryRunner } from 'typeorm';
+import { CapturingLogger } from '../support/capturing-logger.js';
+import { createTestDatabase } from '../support/database.js';
+import type { TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
+
+/** What happened inside, for the tests to wait for. */
+const seen: string[] = [];
+const happened = async (what: string) => {
+  await until(() => seen.includes(what));
+};
+
+@Injectable()
+class QueryingGuard implements CanActivate {
+  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+  async canActivate(): Promise<boolean> {
+    await this.runner.startTransaction();
+    return false;
+  }
+}
+
+@Injectable()
+class QueryingPipe implements PipeTransform {
+  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+  async transform(value: string): Promise<string> {
+    await this.runner.query('SELECT 1');
+    if (value === 'bad') throw new Error('refused by the pipe');
+    return value;
+  }
+}
+
+@Catch()
+@Injectable()
+class QueryingFilter implements ExceptionFilter {
+  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+  async catch(_error: unknown, host: ArgumentsHost): Promise<void> {
+    const [row] = (await this.runner.query('SELECT now() = statement_timestamp() AS outside')) as object[];
+    const response = host.switchToHttp().getResponse();
+    if (response.raw) response.status(418).send(row);
+    else response.status(418).json(row);
+  }
+}
+
+/** Holds the response open for longer than what the handler has left behind takes. */
+@Catch()
+class SlowFilter implements ExceptionFilter {
+  async catch(_error: unknown, host: ArgumentsHost): Promise<void> {
+    await happened('half ended by TRANSACTION_ROLLED_BACK');
+    const response = host.switchToHttp().getResponse();
+    if (response.raw) response.status(500).send({});
+    else response.status(500).json({});
+  }
+}
+
+@Controller()
+class ScenarioController {
+  constructor(
+    @InjectQueryRunner() private readonly runner: QueryRunner,
+    @InjectUnitOfWork() private readonly unit: UnitOfWork,
+  ) {}
+
+  @Get('quick')
+  quick() {
+    return this.runner.query('SELECT 1 AS one');
+  }
+
+  @Get('slow')
+  async slow() {
+    await this.runner.query('SELECT 1');
+    seen.push('slow began');
+    await this.runner.query('SELECT pg_sleep(0.4)');
+    await this.runner.startTransaction();
+    await this.runner.query(`INSERT INTO notes (text) VALUES ('finished')`);
+    await this.runner.commitTransaction();
+    seen.push('slow finished');
+    return 'ok';
+  }
+
+  @Get('waiting')
+  async waiting() {
+    seen.push('waiting began');
+    try {
+      return await this.runner.query('SELECT 1');
+    } catch (error) {
+      seen.push(`waiting ended by ${(error as { code: string }).code}`);
+      throw error;
+    }
+  }
+
+  @Get('guarded')
+  @UseGuards(QueryingGuard)
+  guarded() {}
+
+  @Get('piped/:value')
+  piped(@Param('value', QueryingPipe) value: string) {
+    return value;
+  }
+
+  @Get('filtered')
+  @UseFilters(QueryingFilter)
+  async filtered() {
+    await this.runner.startTransaction();
+    throw new Error('for the filter');
+  }
+
+  /** More than the socket's buffers hold, so that a slow reader holds the response open. */
+  @Get('big')
+  async big() {
+    await this.runner.query('SELECT 1');
+    return { text: 'x'.repeat(64_000_000) };
+  }
+
+  @Get('streamed')
+  async streamed() {
+    const rows = await this.runner.stream(`SELECT n FROM generate_series(1, 20000) n`);
+    const { Transform } = await import('node:stream');
+    const lines = new Transform({
+      writableObjectMode: true,
+      transform: (row: { n: number }, _encoding, done) => done(null, `${row.n}\n`),
+    });
+    return new StreamableFile(rows.pipe(lines));
+  }
+
+  @Sse('events')
+  events(): Observable<{ data: string }> {
+    return new Observable((subscriber) => {
+      void this.runner.query('SELECT 1').then(() => subscriber.next({ data: 'first' }));
+      return () => seen.push('events closed');
+    });
+  }
+
+  /** Answers by itself and goes on. */
+  @Get('outliving')
+  async outliving(@Res() response: any) {
+    await this.runner.query('SELECT 1');
+    if (response.raw) response.send('early');
+    else response.end('early');
+    await pause(100);
+    await this.runner.query(`INSERT INTO notes (text) VALUES ('after the answer')`);
+    seen.push('outlived');
+  }
+
+  @Get('parallel')
+  async parallel() {
+    const further = [this.unit.createQueryRunner(), this.unit.createQueryRunner()];
+    const pids = await Promise.all(
+      [this.runner, ...further].map(async (runner) => {
+        await runner.startTransaction();
+        return ((await runner.query('SELECT pg_backend_pid() AS pid')) as { pid: number }[])[0]?.pid;
+      }),
+    );
+    return { connections: new Set(pids).size };
+  }
+
+  /** Leaves a transaction at work behind when its sibling fails. */
+  @Get('half')
+  @UseFilters(SlowFilter)
+  async half() {
+    await Promise.all([
+      this.runner.manager
+        .transaction(async (manager) => {
+          await manager.query(`INSERT INTO notes (text) VALUES ('first half')`);
+          await manager.query('SELECT pg_sleep(0.1)');
+          await manager.query(`INSERT INTO notes (text) VALUES ('second half')`);
+        })
+        .catch((error: { code?: string }) => seen.push(`half ended by ${error.code}`)),
+      this.runner.query('SELECT 1').then(() => {
+        throw new Error('the sibling');
+      }),
+    ]);
+  }
+
+  @Get('unawaited')
+  async unawaited() {
+    await this.runner.query('SELECT 1');
+    void this.runner.query(`INSERT INTO notes (text) VALUES ('unawaited')`);
+    return 'ok';
+  }
+}
+
+const adapters: [string, () => AbstractHttpAdapter][] = [
+  ['Express', () => new ExpressAdapter()],
+  ['Fastify', () => new FastifyAdapter()],
+];
+
+describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
+  let database: TestDatabase;
+  let app: INestApplication;
+  let logger: CapturingLogger;
+  let url: string;
+
+  const start = async (options: { cancelOnDisconnect?: boolean } = {}) => {
+    logger = new CapturingLogger();
+    const module = await Test.createTestingModule({
+      imports: [
+        DatabaseModule.forRoot({
+          url: database.url,
+          applicationName: 'request-end',
+          pool: { size: 3, maxOverflow: 0, acquireTimeoutMs: 10_000 },
+          ...options,
+        }),
+      ],
+      controllers: [ScenarioController],
+    })
+      .setLogger(logger)
+      .compile();
+    app = module.createNestApplication(adapter());
+    await app.listen(0, '127.0.0.1');
+    const { port } = app.getHttpServer().address() as { port: number };
+    url = `http://127.0.0.1:${port}`;
+  };
+  const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
+  const everythingGivenBack = async () => {
+    await until(() => checkedOut() === 0);
+    expect(
+      await database.sql(
+        `SELECT state FROM pg_stat_activity WHERE application_name = 'request-end' AND state LIKE 'idle in%'`,
+      ),
+    ).toEqual([]);
+  };
+  const notes = async () =>
+    (await database.sql<{ text: string }>('SELECT text FROM notes')).map(({ text }) => text);
+  const answer = async (path: string) => {
+    const response = await fetch(url + path);
+    return { status: response.status, text: await response.text() };
+  };
+  /** A request whose response is not read yet. */
+  const open = (path: string) => {
+    const request = httpGet(url + path, { agent: false });
+    request.on('error', () => undefined);
+    return request;
+  };
+  /** All connections out, until the function that it returns is called. */
+  const exhaust = async () => {
+    const runners = [1, 2, 3].map(() => app.get(DataSource).createQueryRunner());
+    await Promise.all(runners.map((runner) => runner.connect()));
+    return () => Promise.all(runners.map((runner) => runner.release()));
+  };
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    await database.sql('CREATE TABLE notes (text text)');
+    await database.sql('ALTER TABLE notes OWNER TO app');
+    await start();
+  });
+  beforeEach(async () => {
+    seen.length = 0;
+    await database.sql('TRUNCATE notes');
+  });
+  afterAll(async () => {
+    await app?.close();
+    await database.drop();
+  });
+
+  it('gives the connection back after an answer', async () => {
+    expect(await answer('/quick')).toEqual({ status: 200, text: '[{"one":1}]' });
+    await everythingGivenBack();
+  });
+
+  it('lets a handler finish its work when the client leaves in the middle of it', async () => {
+    const request = open('/slow');
+    await happened('slow began');
+    request.destroy();
+    await happened('slow finished');
+    await everythingGivenBack();
+    expect(await notes()).toEqual(['finished']);
+  });
+
+  it('ends the waiting for a connection when the client leaves, and costs no slot', async () => {
+    const giveBack = await exhaust();
+    const request = open('/waiting');
+    await happened('waiting began');
+    await until(() => app.get(DatabaseMonitor).poolStats().waiting > 0);
+    request.destroy();
+    await happened('waiting ended by POOL_ACQUIRE_CANCELLED');
+    expect(app.get(DatabaseMonitor).poolStats().waiting).toBe(0);
+    await giveBack();
+    await everythingGivenBack();
+  });
+
+  it('gives the connection back when the client has left after it was served one', async () => {
+    const giveBack = await exhaust();
+    const request = open('/waiting');
+    await happened('waiting began');
+    await giveBack();
+    request.destroy();
+    await everythingGivenBack();
+  });
+
+  it('survives a client that leaves at once', async () => {
+    for (let i = 0; i < 20; i++) {
+      const request = open('/quick');
+      await once(request, 'socket');
+      request.destroy();
+    }
+    await everythingGivenBack();
+    expect((await answer('/quick')).status).toBe(200);
+  });
+
+  it('gives back what a guard or a pipe took that refuses', async () => {
+    expect((await answer('/guarded')).status).toBe(403);
+    expect((await answer('/piped/bad')).status).toBe(500);
+    expect((await answer('/piped/good')).text).toBe('good');
+    await everythingGivenBack();
+  });
+
+  it('lets an exception filter query, outside of the transaction of the handler', async () => {
+    expect(await answer('/filtered')).toEqual({ status: 418, text: '{"outside":true}' });
+    await everythingGivenBack();
+  });
+
+  it('holds no connection for a slow reader of the response', async () => {
+    const request = open('/big');
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    response.pause();
+    await everythingGivenBack();
+    expect(response.complete).toBe(false);
+    request.destroy();
+  });
+
+  it('holds the connection for a stream that reads from it, to its end', async () => {
+    const { status, text } = await answer('/streamed');
+    expect(status).toBe(200);
+    expect(text.trimEnd().split('\n')).toHaveLength(20_000);
+    await everythingGivenBack();
+  });
+
+  it('ends a stream whose reader leaves', async () => {
+    const request = open('/streamed');
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    await once(response, 'data');
+    request.destroy();
+    await everythingGivenBack();
+  });
+
+  it('gives back the connection of server-sent events when the client leaves', async () => {
+    const request = open('/events');
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    await once(response, 'data');
+    request.destroy();
+    await happened('events closed');
+    await everythingGivenBack();
+  });
+
+  it('lets a handler outlive its response', async () => {
+    expect((await answer('/outliving')).text).toBe('early');
+    await happened('outlived');
+    await everythingGivenBack();
+    expect(await notes()).toEqual(['after the answer']);
+  });
+
+  it('releases further runners for parallel work with the request, and rolls them back', async () => {
+    expect((await answer('/parallel')).text).toBe('{"connections":3}');
+    await everythingGivenBack();
+    expect(logger.text).toMatch(/GET \/parallel/);
+  });
+
+  it('lets a statement that nobody awaited finish on its own connection', async () => {
+    expect((await answer('/unawaited')).text).toBe('ok');
+    await everythingGivenBack();
+    expect(await notes()).toEqual(['unawaited']);
+  });
+
+  it('commits no half of a transaction that the handler has left behind', async () => {
+    expect((await answer('/half')).status).toBe(500);
+    await everythingGivenBack();
+    expect(await notes()).toEqual([]);
+  });
+
+  it('names the route as the borrower', async () => {
+    const request = open('/slow');
+    await happened('slow began');
+    const { pool } = app.get<DataSource, ManagedDataSource>(DataSource);
+    expect(pool?.leases().map(({ borrower }) => borrower)).toEqual(['GET /slow']);
+    request.destroy();
+    await happened('slow finished');
+    await everythingGivenBack();
+  });
+
+  it('cancels the running statement of a client that leaves when cancelOnDisconnect says so', async () => {
+    await app.close();
+    await start({ cancelOnDisconnect: true });
+    const request = open('/slow');
+    await happened('slow began');
+    await until(
+      async () =>
+        (
+          await database.sql(
+            `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(0.4)%' AND state = 'active'`,
+          )
+        ).length > 0,
+    );
+    request.destroy();
+    await everythingGivenBack();
+    expect(seen).not.toContain('slow finished');
+    expect(await notes()).toEqual([]);
+  });
+});
