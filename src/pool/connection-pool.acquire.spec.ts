@@ -27,11 +27,11 @@ afterEach(async () => {
 describe('ConnectionPool under demand', () => {
   it('starts no connect that no waiter needs any more', async () => {
     open({ size: 5, maxOverflow: 10 });
-    const [lent] = (await acquireAll(1)) as [LeasedFakeClient];
+    const [leased] = (await acquireAll(1)) as [LeasedFakeClient];
     server.isConnectManual = true;
     const burst = Array.from({ length: 50 }, () => pool.acquire().then((client) => client.release()));
     expect(server.clients).toHaveLength(15);
-    lent.release();
+    leased.release();
     await Promise.all(burst);
     expect(server.clients).toHaveLength(15);
     for (const client of server.clients.slice(1)) client.completeConnect();
@@ -41,14 +41,14 @@ describe('ConnectionPool under demand', () => {
 
   it('serves the longest waiter with whatever is ready first, a released connection or a new one', async () => {
     open({ size: 2, maxOverflow: 0 });
-    const [lent] = (await acquireAll(1)) as [LeasedFakeClient];
+    const [leased] = (await acquireAll(1)) as [LeasedFakeClient];
     server.isConnectManual = true;
     const first = observe(pool.acquire());
     const second = observe(pool.acquire());
     expect(server.clients).toHaveLength(2);
-    lent.release();
+    leased.release();
     await flushPromises();
-    expect(first.client).toBe(lent);
+    expect(first.client).toBe(leased);
     server.clients[1]?.completeConnect();
     await flushPromises();
     expect(second.client).toBe(server.clients[1]);
@@ -69,10 +69,10 @@ describe('ConnectionPool under demand', () => {
 
   it('does not let a new acquire overtake the waiters', async () => {
     open({ max: 1 });
-    const lent = await pool.acquire();
+    const leased = await pool.acquire();
     const order: string[] = [];
     const first = pool.acquire().then((client) => (order.push('first'), client));
-    lent.release();
+    leased.release();
     const second = pool.acquire().then((client) => (order.push('second'), client));
     (await first).release();
     (await second).release();
@@ -99,18 +99,18 @@ describe('ConnectionPool under demand', () => {
 
   it('starts no further connect while enough connections are being reset', async () => {
     open({ size: 2, maxOverflow: 0 });
-    const lent = await pool.acquire();
+    const leased = await pool.acquire();
     let cleaned: (() => void) | undefined;
-    lent.resetResult = new Promise((resolve) => {
+    leased.resetResult = new Promise((resolve) => {
       cleaned = () => resolve({ rolledBack: false, cleared: true });
     });
-    lent.release();
+    leased.release();
     expect(pool.snapshot()).toMatchObject({ resetting: 1, leased: 0, idle: 0 });
     const waiting = observe(pool.acquire());
     expect(server.clients).toHaveLength(1);
     cleaned?.();
     await flushPromises();
-    expect(waiting.client).toBe(lent);
+    expect(waiting.client).toBe(leased);
     expect(pool.snapshot().counters.resets).toBe(1);
   });
 });
@@ -118,9 +118,9 @@ describe('ConnectionPool under demand', () => {
 describe('Deadlines and signals', () => {
   it('rejects at the deadline with the state of the pool and its longest holder', async () => {
     open({ max: 1, acquireTimeoutMs: 30_000 });
-    const lent = await pool.acquire({ borrower: 'GET /users/:id' });
-    lent.transactionStatus = 'T';
-    lent.lastSql = "UPDATE users SET name = 'x'";
+    const leased = await pool.acquire({ borrower: 'GET /users/:id' });
+    leased.transactionStatus = 'T';
+    leased.lastSql = "UPDATE users SET name = 'x'";
     await clock.advance(100);
     const asked = observe(pool.acquire());
     await clock.advance(29_999);
@@ -180,33 +180,33 @@ describe('Deadlines and signals', () => {
 
   it('keeps the deadline of a waiter while others are served or cancelled', async () => {
     open({ max: 1 });
-    const lent = await pool.acquire();
+    const leased = await pool.acquire();
     const served = observe(pool.acquire({ deadlineMs: 1_000 }));
     const abort = new AbortController();
-    const givenUp = observe(pool.acquire({ deadlineMs: 1_000, signal: abort.signal }));
+    const cancelled = observe(pool.acquire({ deadlineMs: 1_000, signal: abort.signal }));
     const late = observe(pool.acquire({ deadlineMs: 1_000 }));
-    lent.release();
+    leased.release();
     abort.abort();
     await flushPromises();
-    expect([served.client, givenUp.error?.code]).toEqual([lent, 'POOL_ACQUIRE_CANCELLED']);
+    expect([served.client, cancelled.error?.code]).toEqual([leased, 'POOL_ACQUIRE_CANCELLED']);
     await clock.advance(1_000);
     expect(late.error?.code).toBe('POOL_ACQUIRE_TIMEOUT');
   });
 
   it('waits without a limit when the timeout is 0', async () => {
     open({ max: 1, connectionTimeoutMillis: 0 });
-    const lent = await pool.acquire();
+    const leased = await pool.acquire();
     const asked = observe(pool.acquire());
     await clock.advance(100_000_000);
     expect(asked.error).toBeUndefined();
-    lent.release();
+    leased.release();
     await flushPromises();
-    expect(asked.client).toBe(lent);
+    expect(asked.client).toBe(leased);
   });
 
   it('uses one timer for ten thousand waiters, and removes each of them at once', async () => {
     open({ max: 1 });
-    const lent = await pool.acquire();
+    const leased = await pool.acquire();
     const timers = clock.timerCount;
     const shared = new AbortController();
     const own = Array.from({ length: 5_000 }, () => new AbortController());
@@ -221,9 +221,9 @@ describe('Deadlines and signals', () => {
     await flushPromises();
     expect(asked.every(({ error }) => error?.code === 'POOL_ACQUIRE_CANCELLED')).toBe(true);
     expect(pool.snapshot()).toMatchObject({ waiting: 1, counters: { cancellations: 10_000 } });
-    lent.release();
+    leased.release();
     await flushPromises();
-    expect(last.client).toBe(lent);
+    expect(last.client).toBe(leased);
   });
 
   it('rejects at once when the signal is already aborted', async () => {

@@ -18,7 +18,7 @@ function open(options: PoolOptions<FakeClient> = {}): FakePool {
   return fake;
 }
 
-/** One connection that is asked whether it is alive as soon as somebody wants it, one that is being cleaned; dials take time. */
+/** Leaves one idle connection that needs a validation and one that is being reset; further connects and validations are manual. */
 async function halfway(): Promise<
   [checked: LeasedFakeClient, cleaned: { client: LeasedFakeClient; done(): void }]
 > {
@@ -194,11 +194,11 @@ describe('drain()', () => {
     server.isConnectManual = true;
     const abort = new AbortController();
     const asked = observe(pool.acquire());
-    const givenUp = observe(pool.acquire({ signal: abort.signal }));
+    const cancelled = observe(pool.acquire({ signal: abort.signal }));
     const drainedToo = pool.drain({ timeoutMs: 10_000 });
     abort.abort();
     await flushPromises();
-    expect([givenUp.error?.code, pool.snapshot().state]).toEqual(['POOL_ACQUIRE_CANCELLED', 'draining']);
+    expect([cancelled.error?.code, pool.snapshot().state]).toEqual(['POOL_ACQUIRE_CANCELLED', 'draining']);
     for (const client of server.clients) client.completeConnect();
     await flushPromises();
     asked.client?.release();
@@ -342,7 +342,7 @@ describe('Closing connections', () => {
     open({ size: 2, maxOverflow: 0 });
     server.isConnectManual = true;
     const abort = new AbortController();
-    const lent = observe(pool.acquire());
+    const leased = observe(pool.acquire());
     observe(pool.acquire({ signal: abort.signal }));
     server.clients[1]?.completeConnect();
     await flushPromises();
@@ -350,8 +350,8 @@ describe('Closing connections', () => {
     const ended = pool.end();
     await flushPromises();
     expect(server.clients.map(({ isClosed }) => isClosed)).toEqual([true, false]);
-    expect(lent.client).toBe(server.clients[1]);
-    lent.client?.release();
+    expect(leased.client).toBe(server.clients[1]);
+    leased.client?.release();
     await ended;
   });
 

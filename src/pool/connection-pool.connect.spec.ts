@@ -143,14 +143,14 @@ describe('minIdle', () => {
     open({ size: 2, maxOverflow: 0, minIdle: 1 });
     await flushPromises();
     server.isConnectManual = true;
-    const lent = await pool.acquire();
+    const leased = await pool.acquire();
     const waiting = observe(pool.acquire());
     expect(server.clients).toHaveLength(2);
     server.clients[1]?.completeConnect(new Error('refused'));
     await flushPromises();
-    lent.release();
+    leased.release();
     await flushPromises();
-    expect(waiting.client).toBe(lent);
+    expect(waiting.client).toBe(leased);
     server.isConnectManual = false;
     await clock.advance(10);
     expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 1 });
@@ -182,14 +182,14 @@ describe('A failed connect', () => {
 
   it('leaves a waiter to the leased connections, and is the cause of its timeout', async () => {
     open({ size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 });
-    const lent = await pool.acquire();
+    const leased = await pool.acquire();
     server.connectError = Object.assign(new Error('too many connections'), { code: '53300' });
     const served = observe(pool.acquire());
     const late = observe(pool.acquire());
     await clock.advance(1_000);
-    lent.release();
+    leased.release();
     await flushPromises();
-    expect(served.client).toBe(lent);
+    expect(served.client).toBe(leased);
     await clock.advance(4_000);
     expect(late.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '53300' } });
   });

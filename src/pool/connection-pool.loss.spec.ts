@@ -230,7 +230,7 @@ describe('A lost connection', () => {
   it('is reported with its borrower when its reset has failed', async () => {
     open();
     const client = await pool.acquire({ borrower: 'POST /orders' });
-    client.resetResult = Promise.reject(new Error('not clean'));
+    client.resetResult = Promise.reject(new Error('reset failed'));
     client.release();
     await flushPromises();
     expect(pool.totalCount).toBe(0);

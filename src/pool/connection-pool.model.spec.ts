@@ -170,7 +170,7 @@ class Model {
         if (step.how === 'needs-reset' || step.how === 'slow-reset') {
           client.resetResult = new Promise((resolve, reject) => {
             const done = (ok: boolean) =>
-              ok ? resolve({ rolledBack: true, cleared: true }) : reject(new Error('not clean'));
+              ok ? resolve({ rolledBack: true, cleared: true }) : reject(new Error('reset failed'));
             this.resets.push({ client, done });
           });
         }

@@ -18,13 +18,13 @@ function open(options: PoolOptions<FakeClient> = {}): FakePool {
   return fake;
 }
 
-/** A clean-up that ends when the test says so. */
-function cleaning(client: LeasedFakeClient): { done(rolledBack: boolean): void; fail(): void } {
+/** Makes the next reset of the client end when the test says so. */
+function manualReset(client: LeasedFakeClient): { done(rolledBack: boolean): void; fail(): void } {
   let done!: (rolledBack: boolean) => void;
   let fail!: () => void;
   client.resetResult = new Promise((resolve, reject) => {
     done = (rolledBack) => resolve({ rolledBack, cleared: !rolledBack });
-    fail = () => reject(new Error('not clean'));
+    fail = () => reject(new Error('reset failed'));
   });
   return { done, fail };
 }
@@ -41,7 +41,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     asked.release();
     await clock.advance(1_000);
     server.isValidationManual = true;
-    const { done } = cleaning(cleaned);
+    const { done } = manualReset(cleaned);
     cleaned.release();
     const waiting = [observe(pool.acquire()), observe(pool.acquire())];
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_QUEUE_FULL' });
@@ -58,16 +58,16 @@ describe('A connection that is connecting, validating or resetting', () => {
     asked.release();
     await clock.advance(1_000);
     server.isValidationManual = true;
-    const { done } = cleaning(cleaned);
+    const { done } = manualReset(cleaned);
     cleaned.release();
     const abort = new AbortController();
-    const givenUp = [1, 2].map(() => observe(pool.acquire({ signal: abort.signal })));
+    const cancelled = [1, 2].map(() => observe(pool.acquire({ signal: abort.signal })));
     const next = [observe(pool.acquire()), observe(pool.acquire())];
     abort.abort();
     done(false);
     asked.completeValidation();
     await flushPromises();
-    expect(givenUp.map(({ error }) => error?.code)).toEqual([
+    expect(cancelled.map(({ error }) => error?.code)).toEqual([
       'POOL_ACQUIRE_CANCELLED',
       'POOL_ACQUIRE_CANCELLED',
     ]);
@@ -156,8 +156,8 @@ describe('A connection that is connecting, validating or resetting', () => {
     await clock.advance(1_000);
     server.isValidationManual = true;
     observe(pool.acquire());
-    const late = cleaning(cleaned);
-    const lateFailure = cleaning(failing);
+    const late = manualReset(cleaned);
+    const lateFailure = manualReset(failing);
     cleaned.release();
     failing.release();
     const drained = pool.drain({ timeoutMs: 0 });
@@ -177,7 +177,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     asked.release();
     await clock.advance(1_000);
     server.isValidationManual = true;
-    const { done } = cleaning(cleaned);
+    const { done } = manualReset(cleaned);
     cleaned.release();
     const waiting = [observe(pool.acquire()), observe(pool.acquire())];
     asked.completeValidation();
@@ -208,7 +208,7 @@ describe('A connection that is connecting, validating or resetting', () => {
   it('is closed without a reset when it is released to a closing pool', async () => {
     open();
     const client = await pool.acquire();
-    cleaning(client);
+    manualReset(client);
     const ended = pool.end();
     client.release();
     await ended;
@@ -230,7 +230,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     const failing = observe(pool.acquire());
     server.clients[1]?.completeConnect(new Error('refused'));
     await flushPromises();
-    server.clients[1]?.emit('error', new Error('after its dial has failed'));
+    server.clients[1]?.emit('error', new Error('after its connect has failed'));
     expect(failing.error?.code).toBe('POOL_CONNECT_FAILED');
     expect(pool.snapshot()).toMatchObject({ generation: 0, counters: { outages: 0 } });
     expect(fake.warningCodes()).toEqual(['CONNECT_FAILED']);
@@ -244,7 +244,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     asked.release();
     await clock.advance(1_000);
     server.isValidationManual = true;
-    cleaning(cleaned);
+    manualReset(cleaned);
     cleaned.release();
     const waiting = [observe(pool.acquire()), observe(pool.acquire())];
     expect(pool.snapshot()).toMatchObject({ validating: 1, resetting: 1 });
@@ -274,7 +274,7 @@ describe('The counters', () => {
     open();
     for (const rolledBack of [true, false]) {
       const client = await pool.acquire();
-      const { done } = cleaning(client);
+      const { done } = manualReset(client);
       client.release();
       done(rolledBack);
       await flushPromises();
@@ -289,7 +289,7 @@ describe('The counters', () => {
     const [dirty, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     other.release();
     const check = jest.spyOn(other, 'validate');
-    const { fail } = cleaning(dirty);
+    const { fail } = manualReset(dirty);
     dirty.release();
     fail();
     await clock.advance(1_000);

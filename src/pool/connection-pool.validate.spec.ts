@@ -97,7 +97,7 @@ describe('Validation', () => {
   it('is not scheduled for a connection that its idle timeout closes soon', async () => {
     open({ size: 1, maxOverflow: 1, keepaliveMs: 1_000, overflowIdleMs: 5_000 });
     for (const client of await fake.acquireAll(2)) client.release();
-    // The clock throws when an alarm rings on and on.
+    // The virtual clock throws when timers do not stop firing.
     await clock.advance(4_999);
     expect(server.clients.map(({ validations }) => validations)).toEqual([0, 0]);
     await clock.advance(1);

@@ -51,8 +51,8 @@ describe('ConnectionPool on a real server', () => {
   it('shows the last statement of the present borrower, not of an earlier one', async () => {
     open({ max: 1 });
     const first = await pool.connect();
-    await first.query('SELECT 1 AS his');
-    expect(pool.leaseOf(first)?.lastSql).toBe('SELECT 1 AS his');
+    await first.query('SELECT 1 AS first_statement');
+    expect(pool.leaseOf(first)?.lastSql).toBe('SELECT 1 AS first_statement');
     first.release();
     const second = await pool.connect();
     expect(second).toBe(first);

@@ -79,7 +79,7 @@ describe('ConnectionPool in place of pg.Pool', () => {
     open();
     for (let round = 0; round < 2; round += 1) {
       const called = jest.fn();
-      const lent = new Promise<void>((resolve) =>
+      const leased = new Promise<void>((resolve) =>
         pool.connect((error, client, release) => {
           called();
           expect(error).toBeUndefined();
@@ -89,7 +89,7 @@ describe('ConnectionPool in place of pg.Pool', () => {
         }),
       );
       expect(called).not.toHaveBeenCalled();
-      await lent;
+      await leased;
     }
     await pool.end();
     const refused = await new Promise((resolve) =>
@@ -238,8 +238,8 @@ describe('ConnectionPool in place of pg.Pool', () => {
     open({ verify: (client, done) => void client.query('SELECT 1').then(() => done()) });
     expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
     await pool.end();
-    open({ verify: (client) => client.release(new Error('given back')) });
-    await expect(pool.connect()).rejects.toMatchObject({ message: 'given back' });
+    open({ verify: (client) => client.release(new Error('released with an error')) });
+    await expect(pool.connect()).rejects.toMatchObject({ message: 'released with an error' });
   });
 
   it('does not lease a connection on which a transaction was begun after its release', async () => {

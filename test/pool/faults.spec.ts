@@ -177,26 +177,26 @@ describe('ConnectionPool under faults', () => {
   it('goes on with its connections when max_connections is reached, with the refusal as the cause of timeouts', async () => {
     open({ size: 20, acquireTimeoutMs: 3_000 });
     const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.acquire()));
-    const lent = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const leased = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const refused = clients.find((result) => result.status === 'rejected');
     expect(refused?.reason).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '53300' } });
-    expect(lent.length).toBeGreaterThan(3);
-    const [first] = lent;
+    expect(leased.length).toBeGreaterThan(3);
+    const [first] = leased;
     const waiting = pool.connect();
     first?.release();
     (await waiting).release();
-    for (const client of lent.slice(1)) client.release();
+    for (const client of leased.slice(1)) client.release();
   });
 
   it('serves waiters by other connections while a connect hangs', async () => {
     open({ connectTimeoutMs: 1_000 });
-    const lent = await pool.connect();
+    const leased = await pool.connect();
     proxy.once('connection', (connection) => connection.freeze());
     const waiting = pool.connect();
     await new Promise((resolve) => proxy.once('data', resolve));
-    lent.release();
-    expect(await waiting).toBe(lent);
-    lent.release();
+    leased.release();
+    expect(await waiting).toBe(leased);
+    leased.release();
   });
 
   it('cancels the statement of a reclaimed lease on the server, and rejects its borrower', async () => {

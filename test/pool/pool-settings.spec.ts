@@ -65,14 +65,14 @@ describe('the settings of the pool', () => {
   });
 
   it.each([true, false])(
-    'prePing %p: a connection that its peer forgot while it was idle is replaced before it is lent, or not',
+    'prePing %p: a connection that its peer dropped while it was idle is replaced before it is leased, or not',
     async (prePing) => {
       const proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
       const url = proxy.through(database.url);
       const dataSource = await start({ url, pool: { size: 1, maxOverflow: 0, prePing } });
       await dataSource.query('SELECT 1');
       proxy.forget();
-      // Longer idle than the 500 ms in which a connection is lent without asking.
+      // Longer idle than the 500 ms in which a connection is leased without a validation.
       await pause(600);
       const answer = dataSource.query('SELECT 1 AS one');
       if (prePing) expect(await answer).toEqual([{ one: 1 }]);
@@ -94,7 +94,7 @@ describe('the settings of the pool', () => {
     expect(http.logger.of('DatabasePool').length).toBe(lines + 1);
   });
 
-  it('reclaimAfterMs takes a connection back, and its late owner is told', async () => {
+  it('reclaimAfterMs ends a lease, and rejects later statements of its borrower', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0, reclaimAfterMs: 2000 } });
     const runner = dataSource.createQueryRunner();
     await runner.query('SELECT 1');

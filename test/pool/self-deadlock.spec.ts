@@ -65,7 +65,7 @@ describe('Self-deadlocks on a real server', () => {
   ])('40 statements %s at once on 5 and 10 connections all succeed', async (_whose, unitOf) => {
     open({ size: 5, maxOverflow: 10 });
     const unit = unitOf();
-    // With connections that are still to be opened, and with those that are there at once.
+    // With connections that are opened on demand, and with connections that are open at once.
     for (let round = 0; round < 2; round += 1)
       await Promise.all(Array.from({ length: 40 }, () => query(unit, 'SELECT pg_sleep(0.05)')));
     expect(pool.snapshot().counters).toMatchObject({ acquired: 80, nestedAcquires: 0, selfDeadlocks: 0 });

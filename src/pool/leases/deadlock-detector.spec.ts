@@ -66,7 +66,7 @@ describe('A self-deadlock', () => {
     const asked = ask(unit);
     await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
-    // Nothing rings on when no waiter is left.
+    // No timer is left without a waiter.
     expect(clock.timerCount).toBe(0);
   });
 
@@ -403,7 +403,7 @@ describe('No self-deadlock', () => {
   it('is found before a whole second is over, even when timers fire early', async () => {
     const { unit } = await entangled();
     const { after } = clock;
-    clock.after = (ms, ring, holdsProcess) => after(ms - 0.9, ring, holdsProcess);
+    clock.after = (ms, callback, keepsProcessAlive) => after(ms - 0.9, callback, keepsProcessAlive);
     const asked = ask(unit);
     await clock.advance(1_249);
     expect(codeOf(asked)).toBeUndefined();

@@ -18,11 +18,13 @@ beforeEach(async () => {
 });
 afterEach(() => fake.close());
 
-/** What a callback was told, and whether that was before `query` had come back. */
-async function told(ask: (done: Answer) => unknown): Promise<{ args: unknown[]; returned: unknown }> {
+/** The arguments of the callback, and whether it was called before `query` had returned. */
+async function callbackCall(
+  call: (done: Answer) => unknown,
+): Promise<{ args: unknown[]; returned: unknown }> {
   let returned: unknown = 'not yet';
   const args = await new Promise<unknown[]>((resolve) => {
-    returned = ask((...given) => resolve([...given, returned === 'not yet' ? 'synchronously' : 'later']));
+    returned = call((...given) => resolve([...given, returned === 'not yet' ? 'synchronously' : 'later']));
   });
   return { args, returned };
 }
@@ -51,27 +53,27 @@ describe('pool.query', () => {
 
   it('calls back instead of returning a promise when the last argument is a function', async () => {
     const rows = (text: string, values?: unknown) => ({ rows: [{ text, values }] });
-    expect(await told((done) => query('SELECT 1', done))).toEqual({
+    expect(await callbackCall((done) => query('SELECT 1', done))).toEqual({
       args: [undefined, rows('SELECT 1'), 'later'],
       returned: undefined,
     });
-    expect(await told((done) => query('SELECT $1', [2], done))).toEqual({
+    expect(await callbackCall((done) => query('SELECT $1', [2], done))).toEqual({
       args: [undefined, rows('SELECT $1', [2]), 'later'],
       returned: undefined,
     });
-    expect(await told((done) => query('SELECT 1', undefined, done))).toMatchObject({
+    expect(await callbackCall((done) => query('SELECT 1', undefined, done))).toMatchObject({
       args: [undefined, rows('SELECT 1'), 'later'],
     });
   });
 
   it('passes the error of a statement, or of a closed pool, to the callback', async () => {
     answers((done) => done(new Error('no such table')));
-    expect((await told((done) => query('SELECT nothing', done))).args).toEqual([
+    expect((await callbackCall((done) => query('SELECT nothing', done))).args).toEqual([
       expect.objectContaining({ message: 'no such table' }),
       'later',
     ]);
     await fake.pool.end();
-    expect((await told((done) => query('SELECT 1', done))).args).toEqual([
+    expect((await callbackCall((done) => query('SELECT 1', done))).args).toEqual([
       expect.objectContaining({ code: 'POOL_CLOSED' }),
       'later',
     ]);
@@ -96,7 +98,7 @@ describe('pool.query', () => {
 
   it('refuses a function as its first parameter, and acquires no connection for it', async () => {
     const { acquired } = fake.pool.snapshot().counters;
-    const { args } = await told((done) => query(done));
+    const { args } = await callbackCall((done) => query(done));
     expect(args).toEqual([
       expect.objectContaining({
         message: 'Passing a function as the first parameter to pool.query is not supported',

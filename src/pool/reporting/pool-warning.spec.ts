@@ -18,11 +18,11 @@ describe('emitProcessWarning()', () => {
       message: 'out for long',
       lease: { ...lease, stack: '    at job (app.js:1:1)' },
     });
-    emitProcessWarning({ code: 'SELF_DEADLOCK', level: 'warn', message: 'nobody goes on' });
+    emitProcessWarning({ code: 'SELF_DEADLOCK', level: 'warn', message: 'deadlock' });
     expect(emitted.mock.calls).toEqual([
       ['out for long', { type: 'PoolWarning', code: 'CONNECTION_LEAK' }],
       ['out for long', { type: 'PoolWarning', code: 'CONNECTION_LEAK', detail: '    at job (app.js:1:1)' }],
-      ['nobody goes on', { type: 'PoolWarning', code: 'SELF_DEADLOCK' }],
+      ['deadlock', { type: 'PoolWarning', code: 'SELF_DEADLOCK' }],
     ]);
   });
 
