@@ -1,4 +1,6 @@
-const { layers } = require('./scripts/layers.cjs');
+const { layers: written, patternOf } = require('./scripts/layers.cjs');
+
+const layers = written.map((layer) => ({ ...layer, paths: layer.paths.map(patternOf) }));
 
 /** Nothing in a layer imports from a layer above it. */
 const upward = layers
@@ -10,7 +12,7 @@ const upward = layers
     to: { path: layers.filter((other) => other.level > level).flatMap((other) => other.paths) },
   }));
 
-/** Folders of one layer that know nothing of each other. */
+/** Paths of one layer that do not import each other. */
 const apart = layers
   .filter(({ apart }) => apart)
   .flatMap(({ paths }) =>

@@ -1,11 +1,15 @@
-// Our pool beside pg-pool, interleaved in one run; the connections are fakes, so that only the pools are measured.
+// Our pool beside pg-pool, interleaved in one run. The connections are simulated, so that only the pools are measured.
+// Prints the figures, and draws the waits as docs/images/pool-waits.svg.
 //   npm run bench
 import { EventEmitter } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import Pool from 'pg-pool';
 import { ConnectionPool } from '../dist/esm/pool/index.js';
+import { waitsPlot } from './waits-plot.mjs';
 
 const sorted = (values) => [...values].sort((a, b) => a - b);
 const percentile = (values, part) =>
@@ -17,9 +21,9 @@ function clientClass(connectMs) {
   return class FakeClient extends EventEmitter {
     _queryable = true;
     _ending = false;
-    usable = true;
-    quiet = true;
-    transaction = 'I';
+    isUsable = true;
+    isReadyForQuery = true;
+    transactionStatus = 'I';
     connect(callback) {
       if (connectMs === 0) process.nextTick(callback, null);
       else setTimeout(() => callback(null), connectMs);
@@ -27,10 +31,10 @@ function clientClass(connectMs) {
     end(callback) {
       process.nextTick(() => callback?.());
     }
-    restore() {
+    reset() {
       return undefined;
     }
-    async check() {}
+    async validate() {}
     async close() {}
     destroy() {}
     async cancelRunning() {}
@@ -81,8 +85,8 @@ async function burst(pool, count, useMs) {
 }
 
 /**
- * `count` acquires at once on a pool of 15. `open` connections are there and in use, and come back after `useMs` like the
- * others. Which pool goes first changes from round to round.
+ * `count` acquires at once on a pool of 15. `open` connections are leased at that time; each lease lasts `useMs`. Which pool
+ * goes first changes from round to round.
  */
 async function bursts({ count = 50, connectMs = 300, open, useMs }) {
   const Client = clientClass(connectMs);
@@ -99,21 +103,31 @@ async function bursts({ count = 50, connectMs = 300, open, useMs }) {
       seen[name].push(await burst(pool, count, useMs));
       await pool.end();
     }
-  const figure = (part) => {
-    const [ours, theirs] = ['ours', 'theirs'].map((name) => median(seen[name].map((result) => result[part])));
-    return `${part} ours ${ours.toFixed(0)} ms, pg-pool ${theirs.toFixed(0)} ms, ratio ${(theirs / ours).toFixed(2)}`;
-  };
+  const part = (name, figure) => median(seen[name].map((result) => result[figure]));
+  const [ours, theirs] = ['ours', 'theirs'].map((name) => ({
+    median: part(name, 'median'),
+    p95: part(name, 'p95'),
+  }));
+  const figures = ['median', 'p95'].map((figure) => {
+    const ratio = (theirs[figure] / ours[figure]).toFixed(2);
+    return `${figure} ours ${ours[figure].toFixed(0)} ms, pg-pool ${theirs[figure].toFixed(0)} ms, ratio ${ratio}`;
+  });
   console.log(
-    `burst of ${count}, dial ${connectMs} ms, ${open} of 15 open and in use, back after ${useMs} ms: ${figure('median')}; ${figure('p95')}`,
+    `burst of ${count}, connect ${connectMs} ms, ${open} of 15 open and leased, lease ${useMs} ms: ${figures.join('; ')}`,
   );
+  return { count, connectMs, open, useMs, ours, theirs };
 }
 
 await idleAndFresh();
-await bursts({ open: 0, useMs: 20 });
-await bursts({ open: 1, useMs: 20 });
-await bursts({ open: 1, useMs: 2 });
-await bursts({ open: 5, useMs: 20 });
-await bursts({ open: 5, useMs: 2 });
-// Dials that take longer than what they are for; and a burst that is small enough for each to have a dial of its own.
-await bursts({ connectMs: 1_000, open: 5, useMs: 20 });
-await bursts({ connectMs: 1_000, open: 5, useMs: 20, count: 10 });
+const measured = [
+  await bursts({ open: 0, useMs: 20 }),
+  await bursts({ open: 1, useMs: 20 }),
+  await bursts({ open: 1, useMs: 2 }),
+  await bursts({ open: 5, useMs: 20 }),
+  await bursts({ open: 5, useMs: 2 }),
+  // A connect that takes longer than the lease; and a burst that is small enough for each acquire to have its own connect.
+  await bursts({ connectMs: 1_000, open: 5, useMs: 20 }),
+  await bursts({ connectMs: 1_000, open: 5, useMs: 20, count: 10 }),
+];
+const machine = `Node ${process.versions.node}, ${availableParallelism()} cores.`;
+writeFileSync(new URL('../docs/images/pool-waits.svg', import.meta.url), waitsPlot(measured, machine));

@@ -5,13 +5,13 @@ export interface DemoServer {
   stop(): Promise<void>;
 }
 
-/** The server that DB_URL or DATABASE_URL names; if neither is set, one of our own, which DB_URL names afterwards. */
+/** The server of DB_URL or DATABASE_URL. When neither is set, starts a PostgreSQL and sets DB_URL to it. */
 export async function demoServer(): Promise<DemoServer> {
-  const given = ['DB_URL', 'DATABASE_URL'].find((name) => process.env[name]);
-  if (given) {
+  const variable = ['DB_URL', 'DATABASE_URL'].find((name) => process.env[name]);
+  if (variable) {
     return {
       description:
-        `Using the PostgreSQL of ${given}. The example's tables in it are example_users and example_migrations; ` +
+        `Using the PostgreSQL of ${variable}. The example uses the tables example_users and example_migrations there; ` +
         'drop them when you are done.',
       stop: async () => undefined,
     };
@@ -20,7 +20,7 @@ export async function demoServer(): Promise<DemoServer> {
   process.env.DB_URL = server.url;
   return {
     description:
-      'DB_URL is not set, so a PostgreSQL of the example is running: it and its data go when the example ends.',
+      'DB_URL is not set: the example runs its own PostgreSQL, and deletes it with its data when the example ends.',
     stop: () => server.dispose(),
   };
 }

@@ -1,7 +1,7 @@
 import { BadRequestException, Injectable } from '@nestjs/common';
 import type { PipeTransform } from '@nestjs/common';
 
-/** More than anybody should keep here: 10 million in cents. */
+/** 10 million, in cents. */
 const LARGEST_AMOUNT = 1_000_000_000;
 const LARGEST_ID = 2_147_483_647;
 const LONGEST_NAME = 100;
@@ -53,7 +53,7 @@ export class IdPipe implements PipeTransform<string, number> {
   }
 }
 
-/** The id after which a list begins; none given is from the start. */
+/** The id after which a list begins; without it, the list begins at the start. */
 @Injectable()
 export class AfterPipe implements PipeTransform<string | undefined, number> {
   transform(text: string | undefined): number {

@@ -4,18 +4,18 @@ import type { INestApplication } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { DataSource } from 'typeorm';
 import { AppModule } from './app.module.js';
-import { accountsToTry } from './accounts-to-try.js';
 import { demoServer } from './demo-server.js';
-import { whatToTry } from './what-to-try.js';
+import { seedAccounts } from './seed-accounts.js';
+import { usage } from './usage.js';
 
 const host = '127.0.0.1';
-const usualPort = 3000;
+const defaultPort = 3000;
 
 try {
   await run();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-  // Not exitCode: a start that failed may have left something running, such as further tries to connect.
+  // Not process.exitCode: what a failed start has left running, such as a retry of a connect, would keep the process alive.
   process.exit(1);
 }
 
@@ -23,15 +23,15 @@ async function run(): Promise<void> {
   const port = portFromEnvironment();
   const server = await demoServer();
   try {
-    // abortOnError would end the process in the middle of a failed start, past our own clean-up.
+    // With abortOnError a failed start would end the process before the `finally` below stops the PostgreSQL.
     const app = await NestFactory.create(AppModule, { abortOnError: false });
     try {
       await listen(app, port);
-      const [rich, other] = await accountsToTry(app.get(DataSource));
+      const [rich, other] = await seedAccounts(app.get(DataSource));
       console.log(server.description);
-      console.log(whatToTry(await app.getUrl(), rich, other));
-      // Not app.enableShutdownHooks(): that ends the process as soon as Nest is done, and the PostgreSQL, which Nest
-      // needs until then, has to be stopped after it. A second Ctrl-C ends the process at once.
+      console.log(usage(await app.getUrl(), rich, other));
+      // Not app.enableShutdownHooks(): it ends the process when Nest has closed, before the PostgreSQL is stopped. A second
+      // Ctrl-C ends the process at once.
       await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
     } finally {
       await app.close();
@@ -41,10 +41,10 @@ async function run(): Promise<void> {
   }
 }
 
-/** PORT must be free; without it 3000 is taken, or any other port when something listens there already. */
+/** Listens on `port`, which must be free. Without it, on 3000, or on a random port when 3000 is in use. */
 async function listen(app: INestApplication, port: number | undefined): Promise<void> {
   try {
-    await app.listen(port ?? usualPort, host);
+    await app.listen(port ?? defaultPort, host);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EADDRINUSE') throw error;

@@ -8,7 +8,7 @@ interface Response {
   json(body: object): void;
 }
 
-/** No connection was to be had: not the client's fault and soon over, so that it is told to come again. */
+/** Answers 503 with `Retry-After` when the pool has no connection: a failure of the server, and mostly a short one. */
 @Catch(PoolError)
 export class OverloadedFilter implements ExceptionFilter {
   private readonly logger = new Logger(OverloadedFilter.name);

@@ -1,209 +1,245 @@
 import type { ConnectionOptions as TlsOptions, KeyObject as TlsKey } from 'node:tls';
 
-/** Sets of defaults; anything set explicitly wins over them. */
+/** Sets of defaults; settings that are given explicitly take precedence. */
 export type DatabaseProfile = 'production' | 'development' | 'serverless';
 
-/** What the module does about the database while the app starts. */
+/** How the module connects while the app starts. */
 export type StartupMode = 'verify' | 'lazy' | 'off';
 
 /**
- * What stands between the app and the server: nothing, or a pooler such as PgBouncer, which lends out its own connections
- * to the server for a client's whole life, for a transaction, or for a statement.
+ * The pooler between the app and the server: none, or one such as PgBouncer, which assigns a connection to the server for a
+ * client's session, for a transaction, or for a statement.
+ * @see https://www.pgbouncer.org/features.html
  */
 export type PoolerMode = 'none' | 'session' | 'transaction' | 'statement';
 
 /**
- * How a connection is encrypted and whom it trusts. `require` verifies chain and host name, as `pg` 8 does (libpq's
- * `require` does not); `verify-ca` verifies the chain against `ca` and not the host name.
+ * Whether a connection is encrypted, and what is verified. `require` and `verify-full` verify chain and host name, as `pg` 8
+ * does (libpq's `require` verifies neither); `verify-ca` verifies the chain against `ca`, but not the host name.
  */
 export type SslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 
-/** How TLS begins: by a question in plain text, or at once, which PostgreSQL knows from version 17 on. */
+/** How TLS starts: after an SSLRequest in plain text, or directly, which PostgreSQL supports from version 17. */
 export type SslNegotiation = 'postgres' | 'direct';
 
-/** How a server may ask who one is; `none` is not at all. */
+/** Authentication methods that the server may request; `none`: the server requests none. */
 export type LoginMethod = 'none' | 'password' | 'md5' | 'scram-sha-256';
 
-/** What a server has to be, as `target_session_attrs` of libpq names it. */
+/** The kinds of servers, as `target_session_attrs` of libpq names them. */
 export type ServerKind = 'read-write' | 'read-only' | 'primary' | 'standby';
 
 /** A text that no log, `inspect` or JSON output shows. */
 export interface SecretText {
-  /** The text itself. */
+  /** Returns the text itself. */
   reveal(): string;
 }
 
-/** What a {@link PasswordFunction} may give: a password, and until when it may be used again. */
+/** A password with an end of its validity, as a {@link PasswordFunction} may return it. */
 export interface IssuedPassword {
   password: string;
-  /** A date or milliseconds since 1970. @defaultValue it is used once */
+  /**
+   * Until when the password may be used again: a date, or milliseconds since 1970.
+   * @defaultValue the password is used once
+   */
   expiresAt?: Date | number;
 }
 
 /**
- * Gives the password when a server asks for it: a token of IAM, a secret that is rotated. Called at each dial, once for
- * all dials at a time, and not again before `expiresAt`, unless the server refuses it. `timeouts.connectMs` bounds it.
+ * Returns the password when a server requests it: a token of IAM, or a secret that is rotated. Connections that are opened at
+ * the same time share one call. The password is used until `expiresAt`, or until the server refuses it.
+ * `timeouts.connectMs` limits the call.
  */
 export type PasswordFunction = () => string | IssuedPassword | Promise<string | IssuedPassword>;
 
-/** Where connections have a password from that changes. */
+/** The source of a password that changes. */
 export interface PasswordSource {
-  /** The password that holds now. */
+  /** Returns the password that is valid now. */
   ask(): Promise<string>;
-  /** The server did not take this one. */
+  /** Reports that the server refused this password. */
   refused(password: string): void;
 }
 
-/** How many connections there are, how long one waits for them and how long they live. */
+/**
+ * Size of the pool, its waiting times and the lifetime of its connections.
+ * @example
+ * ```ts
+ * DatabaseModule.forRoot({ pool: { size: 10, maxOverflow: 5, leakThresholdMs: 60_000 } });
+ * ```
+ */
 export interface PoolSettings {
   /**
-   * Connections kept open. Variable `DB_POOL_SIZE`, 1 to 100.
+   * Connections that the pool keeps open. 1 to 100. Variable `DB_POOL_SIZE`.
    * @defaultValue 5; development and serverless: 2
    */
   size?: number;
   /**
-   * Extra connections under load, closed soon after. `size + maxOverflow` is the most there ever are.
-   * Variable `DB_MAX_OVERFLOW`, 0 to 100.
+   * Additional connections under load, closed after a short idle time. `size + maxOverflow` is the maximum. 0 to 100.
+   * Variable `DB_MAX_OVERFLOW`.
    * @defaultValue 10; development: 5; serverless: 0
    */
   maxOverflow?: number;
   /**
-   * Longest wait for a connection, dial and validation included. Milliseconds. Variable `DB_POOL_TIMEOUT`, 1 s to 300 s.
+   * Longest wait for a connection, connecting and validation included. Milliseconds, 1 000 to 300 000. Variable
+   * `DB_POOL_TIMEOUT`.
    * @defaultValue 30 000; development and serverless: 10 000
    */
   acquireTimeoutMs?: number;
   /**
-   * A connection older than this is replaced (up to 10 % earlier, so that they don't all go at once); one in use is
-   * never cut. Milliseconds. Variable `DB_POOL_RECYCLE`, at least 300 s.
+   * Age at which a connection is replaced, or up to 10 % earlier, so that not all are replaced at once. A leased connection
+   * is kept until released. Milliseconds, at least 300 000. Variable `DB_POOL_RECYCLE`.
    * @defaultValue 1 800 000; development and serverless: 300 000
    */
   maxLifetimeMs?: number;
   /**
-   * Whether a connection that lay idle is asked whether it is alive before it is lent. Variable `DB_POOL_PRE_PING`.
+   * Whether a connection that was idle is validated before it is acquired. Variable `DB_POOL_PRE_PING`.
    * @defaultValue true
    */
   prePing?: boolean;
   /**
-   * Warn, with the borrower's stack, when a connection is out for longer than this. Milliseconds, 0 is off, else at
-   * least 2 s. Variable `DB_LEAK_THRESHOLD`.
+   * Lease time after which a possible leak is logged, with the borrower's stack. Milliseconds, at least 2 000, or 0 for off.
+   * Variable `DB_LEAK_THRESHOLD`.
    * @defaultValue 0; development: 30 000
    */
   leakThresholdMs?: number;
   /**
-   * Take a connection back by force when it is out for longer than this: cancel, roll back, destroy; its late owner gets
-   * an error that says so. Milliseconds, 0 is off, else at least 2 s.
+   * Lease time after which the pool forcibly ends a lease: it cancels the statement, rolls back and destroys the connection.
+   * Later statements of the borrower fail with an error that says so. Milliseconds, at least 2 000, or 0 for off.
    * @defaultValue 0
    */
   reclaimAfterMs?: number;
   /**
-   * Idle connections opened ahead and kept ready; at most `size`.
+   * Idle connections that the pool opens ahead of demand, at most `size`. 0 to 100.
    * @defaultValue 0
    */
   minIdle?: number;
   /**
-   * How many may wait for a connection beyond those for whom one is being opened; the next one is refused at once.
+   * Callers that may wait for a connection, beyond those for which one is being opened; the next one is refused at once.
+   * 0 to 1 000 000.
    * @defaultValue no limit
    */
   maxWaiting?: number;
   /**
-   * How long a connection above `size` stays idle before it is closed. Milliseconds, at least 1 s.
+   * Idle time after which a connection above `size` is closed. Milliseconds, at least 1 000.
    * @defaultValue 10 000
    */
   overflowIdleMs?: number;
   /**
-   * How long any connection beyond `minIdle` stays idle before it is closed. Milliseconds, 0 is off, else at least 1 s.
+   * Idle time after which any connection above `minIdle` is closed. Milliseconds, at least 1 000, or 0 for off.
    * @defaultValue 0; serverless: 5 000
    */
   idleTimeoutMs?: number;
   /**
-   * Ask an idle connection this often whether it is alive. It keeps a database awake that would else sleep and cost nothing
-   * (Neon). Milliseconds, 0 is off, else at least 1 s; TCP keepalive is on in any case.
+   * Interval at which an idle connection is validated. A database that suspends when idle (Neon) then stays awake. TCP
+   * keepalive is on in any case. Milliseconds, at least 1 000, or 0 for off.
    * @defaultValue 0
    */
   keepaliveMs?: number;
   /**
-   * What is done to a connection that comes back. `smart`: roll back what is open, clear the session if it was seen to
-   * change. `rollback`: the first alone. `discard`: DISCARD ALL each time. `none`: nothing.
+   * Reset of a released connection. `smart`: roll back an open transaction and clear a session that was seen to change;
+   * `rollback`: only roll back; `discard`: `DISCARD ALL` each time; `none`: nothing.
    * @defaultValue smart
    */
   reset?: ResetMode;
 }
 
-/** What is done to a connection that comes back to the pool. */
+/** How the pool resets a released connection. */
 export type ResetMode = 'smart' | 'rollback' | 'discard' | 'none';
 
-/** Time limits. */
+/**
+ * Time limits.
+ * @example
+ * ```ts
+ * DatabaseModule.forRoot({ timeouts: { statementMs: 10_000, lockMs: 5_000 } });
+ * ```
+ */
 export interface TimeoutSettings {
   /**
-   * Longest dial of one connection: TCP, TLS and login. Milliseconds. Variable `DB_CONNECT_TIMEOUT`, 1 s to 120 s.
+   * Longest time to open one connection: TCP, TLS and login. Milliseconds, 1 000 to 120 000. Variable `DB_CONNECT_TIMEOUT`,
+   * or `connect_timeout` of the URL.
    * @defaultValue 10 000
    */
   connectMs?: number;
   /**
-   * PostgreSQL's `statement_timeout` on every connection. Milliseconds, 0 is off, to 86 400 s.
-   * Variable `DB_STATEMENT_TIMEOUT`.
+   * Longest run of one statement: `statement_timeout` of PostgreSQL. Milliseconds, 1 to 86 400 000, or 0 for off. Variable
+   * `DB_STATEMENT_TIMEOUT`.
    * @defaultValue 30 000
    */
   statementMs?: number;
   /**
-   * PostgreSQL's `idle_in_transaction_session_timeout` on every connection. Milliseconds, 0 is off, to 86 400 s.
-   * Variable `DB_IDLE_IN_TRANSACTION_TIMEOUT`.
+   * Longest pause between two statements of a transaction: `idle_in_transaction_session_timeout` of PostgreSQL.
+   * Milliseconds, 1 to 86 400 000, or 0 for off. Variable `DB_IDLE_IN_TRANSACTION_TIMEOUT`.
    * @defaultValue 60 000
    */
   idleInTransactionMs?: number;
   /**
-   * PostgreSQL's `lock_timeout` on every connection. Milliseconds, 0 is off, to 86 400 s. Variable `DB_LOCK_TIMEOUT`.
+   * Longest wait of a statement for a lock: `lock_timeout` of PostgreSQL. Milliseconds, 1 to 86 400 000, or 0 for off.
+   * Variable `DB_LOCK_TIMEOUT`.
    * @defaultValue 0
    */
   lockMs?: number;
   /**
-   * How long a shutdown waits for connections that are out. Milliseconds, 0 s to 300 s. Variable `DB_SHUTDOWN_TIMEOUT`.
+   * Time that a shutdown waits for leased connections. Milliseconds, 0 to 300 000. Variable `DB_SHUTDOWN_TIMEOUT`.
    * @defaultValue 10 000
    */
   shutdownMs?: number;
 }
 
-/** TLS. Options of Node's `tls.connect` beside these (`servername`, `minVersion`, …) are passed on. */
+/**
+ * TLS. Other options of Node's `tls.connect` (`servername`, `minVersion`, …) are passed on.
+ * @example
+ * ```ts
+ * DatabaseModule.forRoot({ ssl: { mode: 'verify-full', ca: '/etc/ssl/certs/database-ca.pem' } });
+ * ```
+ */
 export interface SslSettings extends Omit<
   TlsOptions,
   'ca' | 'cert' | 'key' | 'host' | 'port' | 'path' | 'socket' | 'pskCallback'
 > {
   /**
-   * Variable `DB_SSL_MODE`.
-   * @defaultValue the URL's `sslmode`; else `verify-full` for a public host or when `ca`, `cert` or `key` is given, and
-   * `disable` for a local host (a socket, a loopback or private address, a single label, `.local`, `.internal`, `.svc`)
+   * Encryption and what it verifies. A host is local when it is a socket, a loopback or private address, a single label, or a
+   * name under `.local`, `.internal`, `.svc` or `.localhost`. Variable `DB_SSL_MODE`, or `sslmode` of the URL.
+   * @defaultValue the URL's sslmode; else `verify-full` for a public host or with a CA, certificate or key, `disable` for a
+   * local host
    */
   mode?: SslMode;
   /**
-   * `direct` begins TLS with the first byte, and saves a round trip: for PostgreSQL 17 and later, or a proxy that wants it.
-   * @defaultValue the URL's `sslnegotiation`; else `postgres`
+   * Start of TLS. `direct` saves a round trip: for PostgreSQL 17 and later, or a proxy that requires it. `sslnegotiation` of
+   * the URL sets it, too.
+   * @defaultValue postgres
    */
   negotiation?: SslNegotiation;
   /**
-   * Certificates to trust: PEM (a text or what `readFileSync` gives), the path of a file, or a list of these.
-   * Variable `DB_SSL_CA`.
+   * Certificates of the authorities to trust: PEM (a text or what `readFileSync` returns), the path of a file, or a list of
+   * these. Variable `DB_SSL_CA`.
+   * @defaultValue none: the authorities that Node.js trusts
    */
   ca?: string | Uint8Array | (string | Uint8Array)[];
-  /** The client's own certificate: PEM or the path of a file; in a list, one. Variable `DB_SSL_CERT`. */
+  /** Client certificate: PEM, the path of a file, or a list of one. Variable `DB_SSL_CERT`. */
   cert?: string | Uint8Array | (string | Uint8Array)[];
-  /** The key of `cert`: PEM or the path of a file; in a list, one. Variable `DB_SSL_KEY`. */
+  /** Private key of `cert`: PEM, the path of a file, or a list of one. Variable `DB_SSL_KEY`. */
   key?: string | Uint8Array | SecretText | (string | Uint8Array | TlsKey)[];
 }
 
-/** Tries at start, when the failure is one that passes (refused, starting up, too many connections, timeouts). */
+/** Retries of a start after a transient failure: connection refused, server starting, too many connections, a timeout. */
 export interface ConnectRetrySettings {
   /**
-   * Tries after the first. Variable `DB_CONNECT_RETRIES`, 0 to 100.
+   * Retries after the first attempt. 0 to 100. Variable `DB_CONNECT_RETRIES`.
    * @defaultValue 10, at least 30 s in all
    */
   retries?: number;
-  /** Pause before the first of them; each further one is twice as long, with jitter. Milliseconds. @defaultValue 200 */
+  /**
+   * Pause before the first retry; each further pause is twice as long, with jitter. Milliseconds, 0 to 300 000.
+   * @defaultValue 200
+   */
   initialDelayMs?: number;
-  /** Longest pause. Milliseconds. @defaultValue 5 000 */
+  /**
+   * Longest pause between two retries. Milliseconds, 0 to 300 000.
+   * @defaultValue 5 000
+   */
   maxDelayMs?: number;
 }
 
-/** One server of {@link ReplicationSettings}, as TypeORM names its parts. */
+/** One server of {@link ReplicationSettings}, with the names of TypeORM. */
 export interface ReplicationServer {
   /** postgres://user:password@host:port/database */
   url?: string | SecretText;
@@ -211,28 +247,38 @@ export interface ReplicationServer {
   host?: string;
   /** @defaultValue 5432 */
   port?: number;
-  /** @defaultValue that of the primary */
+  /** @defaultValue the user of the primary */
   username?: string;
-  /** @defaultValue that of the primary, for the same user */
+  /** @defaultValue the password of the primary, for the same user */
   password?: string | SecretText | PasswordFunction;
-  /** @defaultValue that of the primary */
+  /** @defaultValue the database of the primary */
   database?: string;
-  /** @defaultValue the top-level `ssl` */
+  /** @defaultValue `ssl` of the top level */
   ssl?: boolean | SslSettings;
-  /** @defaultValue the top-level `applicationName` */
+  /** @defaultValue `applicationName` of the top level */
   applicationName?: string;
 }
 
 /**
- * Read replicas, as TypeORM's `replication` names them. Each server has a pool of its own with the same settings. What
- * `find` and query builders read comes from a replica; writes, `query()`, transactions and migrations go to the primary.
+ * Read replicas, in the form of TypeORM's `replication`. Each server has a pool of its own, with the same settings. `find` and
+ * query builders read from a replica; writes, `query()`, transactions and migrations use the primary.
+ * @example
+ * ```ts
+ * DatabaseModule.forRoot({ replication: { slaves: [{ url: process.env.REPLICA_URL }] } });
+ * ```
  */
 export interface ReplicationSettings {
-  /** The primary. @defaultValue `url`, or `host` and what belongs to it */
+  /**
+   * The primary.
+   * @defaultValue `url`, or `host` and its options
+   */
   master?: ReplicationServer;
-  /** The replicas; each read goes to a random one. While one cannot be reached, the others and the primary serve. */
+  /** The replicas; each read uses a random one. While one is unreachable, the others and the primary serve its reads. */
   slaves: ReplicationServer[];
-  /** Where reads go that name no mode. @defaultValue slave */
+  /**
+   * Server for reads that name no mode.
+   * @defaultValue slave
+   */
   defaultMode?: ReplicationModeName;
 }
 
@@ -241,128 +287,159 @@ export type ReplicationModeName = 'master' | 'slave';
 
 /** The settings of this module, beside those of TypeORM. */
 export interface DatabaseSettings {
-  /** postgres://user:password@host:port/database. Variable `DB_URL`, else `DB_URL_FILE` or `DATABASE_URL`. */
+  /**
+   * URL of the database: postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`, or
+   * `DB_URL_FILE` for a file that holds it.
+   */
   url?: string | SecretText;
   /**
-   * The same database past the pooler, for migrations. Variable `DB_DIRECT_URL`.
-   * @defaultValue none; of a pooled host of Neon, the same without `-pooler`
+   * URL of the same database without the pooler, for migrations. Variable `DB_DIRECT_URL`.
+   * @defaultValue none; for a pooled host of Neon, the same host without `-pooler`
    */
   directUrl?: string | SecretText;
-  /** In place of `url`. Variable `DB_HOST`. */
+  /** Host of the server, or directory of its socket, when no `url` is given. Variable `DB_HOST`. */
   host?: string;
-  /** Variable `DB_PORT`. @defaultValue 5432 */
+  /**
+   * Port of the server. 1 to 65 535. Variable `DB_PORT`.
+   * @defaultValue 5432
+   */
   port?: number;
-  /** Variable `DB_USERNAME`. @defaultValue the user of the operating system */
+  /**
+   * User. Variable `DB_USERNAME`.
+   * @defaultValue the user of the operating system
+   */
   username?: string;
-  /** Also a function that gives it, for one that changes. Variable `DB_PASSWORD`, or `DB_PASSWORD_FILE`. */
+  /**
+   * Password, or a function that returns it, for one that changes. Variable `DB_PASSWORD`, or `DB_PASSWORD_FILE` for a file
+   * that holds it.
+   */
   password?: string | SecretText | PasswordFunction;
-  /** Variable `DB_NAME`. @defaultValue the name of the user */
+  /**
+   * Database. Variable `DB_NAME`.
+   * @defaultValue the name of the user
+   */
   database?: string;
-  /** Read replicas. `replication.master` stands in place of `url`. */
+  /** Read replicas. `replication.master` replaces `url`. */
   replication?: ReplicationSettings;
   /**
-   * Variable `DB_PROFILE`.
-   * @defaultValue `production`; `development` when NODE_ENV is `development` or `test`
+   * Set of defaults. Variable `DB_PROFILE`.
+   * @defaultValue production; development when NODE_ENV is development or test
    */
   profile?: DatabaseProfile;
+  /** The pool of connections. */
   pool?: PoolSettings;
+  /** Time limits. */
   timeouts?: TimeoutSettings;
-  /** `true` is mode `require`, `false` is mode `disable`. */
+  /** TLS; `true` is mode `require`, `false` is mode `disable`. */
   ssl?: boolean | SslSettings;
-  /** Further settings of PostgreSQL, in force on every connection before its first query: `{ search_path: 'app' }`. */
+  /**
+   * Further settings of PostgreSQL, in force on every connection before its first query.
+   * @example
+   * ```ts
+   * DatabaseModule.forRoot({ session: { search_path: 'app', 'app.tenant': 7 } });
+   * ```
+   */
   session?: Record<string, string | number | boolean>;
   /**
-   * `verify`: the app starts when the database has answered. `lazy`: it starts without; the first query connects.
-   * `off`: the data source is left alone; call its `initialize()`. Variable `DB_STARTUP`.
+   * Connecting at start. `verify`: the app starts when the database has answered; `lazy`: the app starts without it, and the
+   * first query connects; `off`: the app calls `initialize()` of the data source. Variable `DB_STARTUP`.
    * @defaultValue verify
    */
   startup?: StartupMode;
-  /** A number stands for `{ retries }`. */
+  /** Retries of a start; a number is short for `{ retries }`. */
   connectRetry?: number | ConnectRetrySettings;
   /**
-   * The mode of the pooler (PgBouncer, Neon's `-pooler` host) in between. Variable `DB_POOLER`.
-   * @defaultValue detected; one that is found is taken to be in transaction mode, which is right for all three
+   * Mode of the pooler (PgBouncer, Neon's `-pooler` host) between the app and the server. A detected pooler is treated as one
+   * in transaction mode, which is safe for all three modes. Variable `DB_POOLER`.
+   * @defaultValue detected
    */
   pooler?: PoolerMode;
   /**
-   * How many processes of the app run at the same time; each opens up to `pool.size + pool.maxOverflow` connections. The
-   * start warns when the server has not that many left. Variable `DB_INSTANCES`, 1 to 10 000.
+   * Processes of the app that run at the same time; each opens up to `pool.size + pool.maxOverflow` connections. The start
+   * warns when the server has too few connections for all. 1 to 10 000. Variable `DB_INSTANCES`.
    * @defaultValue 1
    */
   instances?: number;
   /**
-   * `application_name`, shown in `pg_stat_activity`. 1 to 63 bytes. Variable `DB_APPLICATION_NAME`.
+   * Name of the app in `pg_stat_activity`: `application_name` of PostgreSQL. 1 to 63 bytes. Variable `DB_APPLICATION_NAME`.
    * @defaultValue the name in the app's package.json
    */
   applicationName?: string;
   /**
-   * Log each statement with its duration; `{ parameters: true }` logs its parameters too. Variable `DB_ECHO`.
+   * Whether each statement is logged with its duration; `{ parameters: true }` also logs its parameters. Variable `DB_ECHO`.
    * @defaultValue false
    */
   echo?: boolean | EchoSettings;
   /**
-   * Also take the entities that `forFeature` registers, that of `@nestjs/typeorm` included.
+   * Whether the entities of `forFeature`, and of `forFeature` of `@nestjs/typeorm`, are used, too.
    * @defaultValue true when `entities` is not given, else false
    */
   autoLoadEntities?: boolean;
   /**
-   * Whether the running statement of a request is cancelled when its client goes away. Its waiting for a connection ends
-   * then in any case.
+   * Whether the running statement of a request is cancelled when its client disconnects. A request that waits for a
+   * connection stops waiting in any case.
    * @defaultValue false
    */
   cancelOnDisconnect?: boolean;
   /**
-   * Whether a query or DML statement outside of a transaction is sent once more, on another connection, when the server has
-   * ended its session (SQLSTATE 57P01, 57P05) before completing it: such a statement has had no effect.
+   * Whether a query or DML statement outside a transaction is sent once more, on another connection, when the server ended
+   * its session (SQLSTATE 57P01, 57P05) before the statement completed: such a statement has had no effect.
    * @defaultValue true
    */
   retryTerminated?: boolean;
   /**
-   * Whether an HTTP request that fails for want of a connection or of the database is answered with 503 and `Retry-After`, and
-   * one whose statement ran into its time limit with 504, where no exception filter of the app takes the error.
+   * Whether an HTTP request is answered with 503 and `Retry-After` when no connection or no database is available, and with
+   * 504 after a statement timeout. Exception filters of the app take precedence.
    * @defaultValue true
    */
   httpErrors?: boolean;
-  /** `@nestjs/typeorm`: tries in all; here `connectRetry`. */
+  /** Attempts of a start in `@nestjs/typeorm`, the first included; use `connectRetry.retries`. 0 to 101. */
   retryAttempts?: number;
-  /** `@nestjs/typeorm`: pause between tries, milliseconds; here `connectRetry`. */
+  /** Pause between attempts in `@nestjs/typeorm`; use `connectRetry`. Milliseconds, 0 to 300 000. */
   retryDelay?: number;
   /**
-   * `@nestjs/typeorm`: whether an error of the start, as the socket or the server gave it, is worth another try.
-   * @defaultValue only errors that pass
+   * Decides whether a failed start is retried, from the error of the socket or the server, as in `@nestjs/typeorm`.
+   * @defaultValue transient failures are retried
    */
   toRetry?: (error: unknown) => boolean;
 }
 
 /** What `echo` logs. */
 export interface EchoSettings {
-  /** Also the values of parameters, which may be personal data. @defaultValue false */
+  /**
+   * Whether the values of parameters are logged, too; they may be personal data.
+   * @defaultValue false
+   */
   parameters?: boolean;
-  /** Longest SQL text in the log, in characters; the rest is cut. @defaultValue 2 000 */
+  /**
+   * Longest SQL text in the log, in characters; a longer one is truncated. 10 to 1 000 000.
+   * @defaultValue 2 000
+   */
   maxLength?: number;
 }
 
 /**
- * Every PostgreSQL option of TypeORM that is none of ours. `database.typeorm-options` fills it in, so that the types of
- * `nestjs-database/pool`, which reach this file, do without TypeORM.
+ * The PostgreSQL options of TypeORM that are not settings of this module. `database.typeorm-options` declares its members, so
+ * that the types of `nestjs-database/pool`, which reach this file, do not need TypeORM.
  */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- another file declares its members
 export interface TypeOrmOptions {}
 
-/** What `forRoot` and the factories of `forRootAsync` take: our settings and every PostgreSQL option of TypeORM. */
+/** The options of `forRoot`, and what the factories of `forRootAsync` return: our settings and those of TypeORM. */
 export interface DatabaseModuleOptions extends DatabaseSettings, TypeOrmOptions {
+  /** Accepted for options that were written for `@nestjs/typeorm`. */
   type?: 'postgres';
 }
 
-/** For `useClass` and `useExisting`. */
+/** A class that creates the options, for `useClass` and `useExisting`. */
 export interface DatabaseOptionsFactory {
   createDatabaseOptions(): DatabaseModuleOptions | Promise<DatabaseModuleOptions>;
 }
 
-/** Where a value came from: a variable's name, the code, the URL, the profile, or the default. */
+/** The origin of a value: a variable, the options in code, the URL, the profile, or the default. */
 export type SettingOrigin = `environment ${string}` | 'options' | 'url' | 'profile' | 'default';
 
-/** Host and database without credentials. */
+/** Host, port, database and user, without a password. */
 export interface ServerAddress {
   readonly host: string;
   readonly port: number;
@@ -370,9 +447,9 @@ export interface ServerAddress {
   readonly username: string;
 }
 
-/** All settings after profile and defaults, made once; frozen; the only secret in it is a `SecretText`. */
+/** All settings, resolved once and frozen. The password and the key of TLS are hidden from `inspect` and JSON. */
 export interface ResolvedDatabaseOptions {
-  /** The data source's name. */
+  /** The name of the data source. */
   readonly name: string;
   readonly profile: DatabaseProfile;
   readonly server: ServerAddress;
@@ -380,26 +457,27 @@ export interface ResolvedDatabaseOptions {
   readonly pool: Readonly<Required<PoolSettings>>;
   readonly timeouts: Readonly<Required<TimeoutSettings>>;
   readonly ssl: ResolvedSsl;
-  /** The way past the pooler, for migrations; undefined where there is none of its own. */
+  /** The server without the pooler, for migrations; undefined when `server` is that already. */
   readonly direct: DirectServer | undefined;
-  /** The read replicas; undefined where `replication` is not given. */
+  /** The read replicas; undefined when `replication` is not given. */
   readonly replication: ResolvedReplication | undefined;
-  /** `channel_binding` of the URL: whether the login is bound to the TLS connection; `require` is never given up. */
+  /** `channel_binding` of the URL: whether the login is bound to the TLS connection. */
   readonly channelBinding: 'disable' | 'prefer' | 'require' | undefined;
-  /** `require_auth` of the URL: the only methods by which the server may ask for a login. */
+  /** `require_auth` of the URL: the only authentication methods that the server may request. */
   readonly requireAuth: readonly LoginMethod[] | undefined;
-  /** `target_session_attrs` of the URL: a connection to a server of another kind is refused. */
+  /** `target_session_attrs` of the URL: a server of another kind is refused. */
   readonly serverKind: ServerKind | undefined;
-  /** `options` of the URL, for the startup packet as they are: `-c geqo=off`, `endpoint=…`. */
+  /** `options` of the URL, sent unchanged in the startup packet: `-c geqo=off`, `endpoint=…`. */
   readonly startupOptions: string | undefined;
+  /** `session`, with the values as SQL writes them. */
   readonly session: Readonly<Record<string, string>>;
   readonly startup: StartupMode;
   readonly connectRetry: Readonly<Required<ConnectRetrySettings>>;
-  /** Undefined: to be detected. */
+  /** Undefined when the pooler is to be detected. */
   readonly pooler: PoolerMode | undefined;
   readonly instances: number;
   readonly toRetry: ((error: unknown) => boolean) | undefined;
-  /** What is to be set before `initialize()` can connect: with `startup: 'off'` a server may be missing. */
+  /** The setting that `initialize()` needs and that is missing, which `startup: 'off'` allows. */
   readonly missingServer: { readonly setting: string; readonly message: string } | undefined;
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;
@@ -407,20 +485,20 @@ export interface ResolvedDatabaseOptions {
   readonly cancelOnDisconnect: boolean;
   readonly retryTerminated: boolean;
   readonly httpErrors: boolean;
-  /** TypeORM's options, as they were given. */
+  /** The options of TypeORM, as they were given. */
   readonly typeorm: Readonly<TypeOrmOptions>;
-  /** `pool.size` → `environment DB_POOL_SIZE`, one for each setting. */
+  /** The origin of each setting, by its path: `pool.size` → `environment DB_POOL_SIZE`. */
   readonly origins: Readonly<Record<string, SettingOrigin>>;
-  /** What is allowed and suspicious, to be logged at start: a timeout of 30 ms, a misspelt key. */
+  /** Suspicious settings, logged at start: a timeout of 30 ms, a misspelled variable. */
   readonly warnings: readonly string[];
 }
 
-/** The settings in force, as an app may see and print them. */
+/** The settings in force, without secrets. */
 export interface DatabaseOptionsView extends Omit<
   ResolvedDatabaseOptions,
   'password' | 'ssl' | 'direct' | 'replication'
 > {
-  /** Where migrations go, past the pooler. */
+  /** The server without the pooler, for migrations. */
   readonly direct: ServerAddress | undefined;
   /** The read replicas. */
   readonly replication:
@@ -429,33 +507,36 @@ export interface DatabaseOptionsView extends Omit<
     readonly mode: SslMode;
     /** Whether a certificate authority is given. */
     readonly ca: boolean;
-    /** Whether the client has a certificate of its own. */
+    /** Whether a client certificate is given. */
     readonly cert: boolean;
   };
 }
 
-/** What differs on the way past the pooler. */
+/** The settings of another server of the same database, where they differ from those of the primary. */
 export type DirectServer = Pick<
   ResolvedDatabaseOptions,
   'server' | 'password' | 'ssl' | 'channelBinding' | 'requireAuth' | 'serverKind' | 'startupOptions'
 > & {
-  /** Those that its URL sets. */
+  /** The limits that its URL sets. */
   readonly timeouts: Readonly<TimeoutSettings>;
-  /** That of its URL. */
+  /** The name that its URL sets. */
   readonly applicationName: string | undefined;
 };
 
-/** `replication` as resolved. */
+/** `replication`, resolved. */
 export interface ResolvedReplication {
-  /** What differs on each of them; the rest is as for the primary. */
+  /** The replicas, each with the settings that differ from those of the primary. */
   readonly replicas: readonly DirectServer[];
   readonly defaultMode: ReplicationModeName;
 }
 
-/** TLS as resolved: the mode, and what `tls.connect` is given; `false` is plain text. */
+/** TLS, resolved. */
 export interface ResolvedSsl {
   readonly mode: SslMode;
   readonly negotiation: SslNegotiation;
-  /** It holds the key, which only a copy shows. Frozen: hand `pg` a copy (`{ ...tls }`), since it changes what it gets. */
+  /**
+   * The options of `tls.connect`; `false` is plain text. `inspect` and JSON hide the key. Frozen: `pg` changes the object that
+   * it gets, so give it a copy (`{ ...tls }`).
+   */
   readonly tls: TlsOptions | false;
 }

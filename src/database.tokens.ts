@@ -1,6 +1,6 @@
 import { Inject } from '@nestjs/common';
 import { DataSource, EntityManager, EntitySchema, Repository } from 'typeorm';
-import { DatabaseError } from './database.errors.js';
+import { DatabaseError } from './errors/database.error.js';
 
 /** The name of the data source that is meant when none is given. */
 export const DEFAULT_DATA_SOURCE_NAME = 'default';

@@ -1,12 +1,15 @@
 export { databaseConfig } from './config/environment/environment.js';
+export { DatabaseConfigError } from './errors/config.errors.js';
 export {
   ConnectionError,
   ConnectionResetError,
   ConnectTimeoutError,
-  DatabaseConfigError,
   DatabaseConnectionError,
-  DatabaseError,
   PasswordError,
+  QueryTimeoutError,
+} from './errors/connection.errors.js';
+export { DatabaseError } from './errors/database.error.js';
+export {
   PoolAcquireCancelledError,
   PoolAcquireTimeoutError,
   PoolClosedError,
@@ -16,9 +19,9 @@ export {
   PoolQueueFullError,
   PoolSelfDeadlockError,
   PoolValidationError,
-  QueryTimeoutError,
-} from './database.errors.js';
-export type { ConfigProblem, DatabaseErrorOptions } from './database.errors.js';
+} from './errors/pool.errors.js';
+export type { ConfigProblem } from './errors/config.errors.js';
+export type { DatabaseErrorOptions } from './errors/database.error.js';
 export { DatabaseModule } from './database.module.js';
 export type { DatabaseModuleExtras } from './database.module-definition.js';
 // Fills in `DatabaseModuleOptions`.

@@ -8,7 +8,7 @@ import { User } from '../users/user.entity.js';
 
 @Controller('transfers')
 export class TransfersController {
-  // This request's own connection: taken at its first use, given back when the request is over.
+  // The query runner of the request. It holds a connection from startTransaction() to the commit or rollback.
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
 
   @Post()
@@ -20,14 +20,14 @@ export class TransfersController {
       return accounts;
     } catch (error) {
       await this.runner.rollbackTransaction();
-      throw explained(error, transfer);
+      throw toHttpError(error, transfer);
     }
   }
 
   private async move({ from, to, amount }: NewTransfer): Promise<{ from: User; to: User }> {
     const { manager } = this.runner;
     const ids = [from, to];
-    // Locked in the order of their ids: two transfers in opposite directions wait for each other, never in a circle.
+    // Locks in the order of the ids: two transfers in opposite directions would otherwise deadlock.
     const accounts = await manager.find(User, {
       where: { id: In(ids) },
       order: { id: 'ASC' },
@@ -36,7 +36,7 @@ export class TransfersController {
     const missing = ids.filter((id) => !accounts.some((account) => account.id === id));
     if (missing.length > 0) throw new NotFoundException(`There is no user ${missing.join(' and no user ')}`);
     await manager.increment(User, { id: to }, 'balance', amount);
-    // The table's own rule refuses a negative balance, and the rollback takes the increment back.
+    // The CHECK constraint refuses a negative balance; the rollback then undoes the increment.
     await manager.decrement(User, { id: from }, 'balance', amount);
     return {
       from: await manager.findOneByOrFail(User, { id: from }),
@@ -45,7 +45,7 @@ export class TransfersController {
   }
 }
 
-function explained(error: unknown, { from, amount }: NewTransfer): unknown {
+function toHttpError(error: unknown, { from, amount }: NewTransfer): unknown {
   const { constraint } = (error as { driverError?: { constraint?: string } }).driverError ?? {};
   if (constraint !== 'balance_not_negative') return error;
   return new ConflictException(`User ${from} has less than ${amount}`);

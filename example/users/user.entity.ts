@@ -1,6 +1,6 @@
 import { Check, Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** The tables have names of their own, since the example may be started on somebody's database. */
+/** Prefixed, because the example may run on a database that has a table `users` already. */
 export const USERS_TABLE = 'example_users';
 
 @Entity(USERS_TABLE)
@@ -12,7 +12,7 @@ export class User {
   @Column({ type: 'text' })
   name!: string;
 
-  /** In cents. bigint, which arrives as text. */
+  /** In cents. `pg` returns a bigint as text. */
   @Column({
     type: 'bigint',
     default: 0,

@@ -13,7 +13,7 @@ export class UsersController {
     return this.users.create(user);
   }
 
-  /** `GET /users?after=100` goes on where a first answer of a hundred users ended. */
+  /** At most 100 users; `GET /users?after=100` continues after the id 100. */
   @Get()
   list(@Query('after', AfterPipe) after: number): Promise<User[]> {
     return this.users.list(after);

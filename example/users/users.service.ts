@@ -12,7 +12,7 @@ export class UsersService {
     return this.users.save(this.users.create(user));
   }
 
-  /** A hundred at a time, in the order of their ids. */
+  /** At most 100 users, in the order of their ids. */
   list(after: number): Promise<User[]> {
     return this.users.find({ where: { id: MoreThan(after) }, order: { id: 'ASC' }, take: 100 });
   }

@@ -1,33 +1,35 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { readEnvironment, processEnvironment } from '../config/environment/environment.js';
-import { resolveDatabaseOptions } from '../config/resolve.js';
+import { processEnvironment, readEnvironment } from '../config/environment/environment.js';
 import { fileProblem } from '../config/environment/text-file.js';
-import { redact } from '../database.errors.js';
-import { examine } from './doctor.js';
+import { resolveDatabaseOptions } from '../config/resolve.js';
+import { redact } from '../text/masking.js';
+import { examine } from './doctor/doctor.js';
+import { lineWriter } from './doctor/report.js';
+import type { Check, Output } from './doctor/report.js';
 import { EXIT } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
-import { lineWriter } from './report.js';
-import type { Check, Output } from './report.js';
 
 const HELP = `Usage: nestjs-database doctor [url] [--json] [--env-file <file>]
        nestjs-database --version
 
-Checks a database connection step by step, and says at the first failure what it means and what helps.
+Checks a database connection step by step. At the first failure it says what the failure means and what to do.
 
-  url          postgres://user:password@host:5432/database; else DB_URL or DATABASE_URL.
-               All other DB_… variables are read in either case. Better not on a shared machine: others see a
-               command's arguments.
-  --json       the checks as JSON
-  --env-file   reads variables from a file first, as node --env-file; without it, from .env where there is one
-  --version    the version of this package
-  --help       this text
+  url              postgres://user:password@host:5432/database; otherwise DB_URL or DATABASE_URL. The other DB_…
+                   variables apply in both cases. On a shared machine, other users see the arguments of a command.
+  --json           prints the checks as JSON
+  --env-file       reads variables from this file, as node --env-file does; otherwise from .env, if it exists
+  -v, --version    prints the version of this package
+  -h, --help       prints this text
 
-Exit codes: 0 all right (there may be warnings), 1 wrong use, 2 settings, 3 network, 4 TLS, 5 login, 6 server,
-7 the file of variables is not there.
+Exit codes: 0 healthy (there may be warnings), 1 wrong usage, 2 settings, 3 network, 4 TLS, 5 login, 6 server,
+7 missing or unreadable --env-file.
 `;
 
-/** Runs a command line, without the program's name. Resolves with the exit code. */
+/** The file that `ConfigModule.forRoot()` reads, too. */
+const DEFAULT_ENV_FILE = '.env';
+
+/** Runs the command line `args`, without the name of the program. Resolves with the exit code and never rejects. */
 export async function run(args: readonly string[], out: Output, err: Output): Promise<ExitCode> {
   try {
     const { values, positionals } = parseArgs({
@@ -42,7 +44,7 @@ export async function run(args: readonly string[], out: Output, err: Output): Pr
     });
     const [command, url, ...more] = positionals;
     if (values.version) {
-      out.write(`${ownVersion()}\n`);
+      out.write(`${packageVersion()}\n`);
       return EXIT.healthy;
     }
     if (values.help) {
@@ -50,29 +52,44 @@ export async function run(args: readonly string[], out: Output, err: Output): Pr
       return EXIT.healthy;
     }
     if (command !== 'doctor' || more.length > 0) {
-      // Without its words: one of them may be a URL.
-      err.write(`${command === undefined ? 'A command is missing' : 'There is no such command'}.\n\n${HELP}`);
+      // Without the arguments: one of them may be a URL.
+      err.write(`${command === undefined ? 'A command is missing' : 'Unknown command'}.\n\n${HELP}`);
       return EXIT.usage;
     }
-    const file = values['env-file'] ?? (existsSync(ENV_FILE) ? ENV_FILE : undefined);
-    if (file !== undefined) {
-      const problem = loadEnvFile(file);
-      if (problem !== undefined) {
-        err.write(`--env-file: the file ${file} ${problem}.\n`);
-        return EXIT.file;
-      }
+    const file = values['env-file'] ?? (existsSync(DEFAULT_ENV_FILE) ? DEFAULT_ENV_FILE : undefined);
+    const problem = file === undefined ? undefined : loadEnvFile(file);
+    if (problem !== undefined) {
+      err.write(`--env-file: the file ${file} ${problem}.\n`);
+      return EXIT.file;
     }
-    return await doctor(url, values.json, out, file);
+    return await doctor(url, file, values.json, out);
   } catch (error) {
     err.write(`${redact(error instanceof Error ? error.message : String(error))}\n`);
     return EXIT.usage;
   }
 }
 
-/** What `ConfigModule.forRoot()` reads, too. */
-const ENV_FILE = '.env';
+/** Examines a database and writes the checks, as lines or as JSON. */
+async function doctor(
+  url: string | undefined,
+  file: string | undefined,
+  json: boolean,
+  out: Output,
+): Promise<ExitCode> {
+  const read = () => {
+    // A URL as an argument replaces every variable that holds one.
+    const argument = url === undefined ? {} : { DB_URL: url, DB_URL_FILE: undefined };
+    const env = { ...processEnvironment(), ...argument };
+    return resolveDatabaseOptions(readEnvironment(env, { requireUrl: true }));
+  };
+  if (!json) return examine({ read, file }, lineWriter(out));
+  const checks: Check[] = [];
+  const exitCode = await examine({ read, file }, (check) => checks.push(check));
+  out.write(`${JSON.stringify({ healthy: exitCode === EXIT.healthy, exitCode, checks }, null, 2)}\n`);
+  return exitCode;
+}
 
-/** Adds what the file sets to the environment, which wins; returns what is wrong. */
+/** Adds the variables of a file to the environment, which wins. Returns what is wrong with the file. */
 function loadEnvFile(file: string): string | undefined {
   try {
     process.loadEnvFile(file);
@@ -82,8 +99,8 @@ function loadEnvFile(file: string): string | undefined {
   }
 }
 
-/** The version in this package's package.json, which is the nearest one with its name, for sources and builds. */
-function ownVersion(): string {
+/** The version in the nearest package.json with the name of this package, which differs between sources and builds. */
+function packageVersion(): string {
   for (let at = new URL('.', import.meta.url); ; at = new URL('..', at)) {
     const file = new URL('package.json', at);
     if (existsSync(file)) {
@@ -92,29 +109,4 @@ function ownVersion(): string {
     }
     if (at.pathname === '/' || at.href === new URL('..', at).href) return 'unknown';
   }
-}
-
-async function doctor(
-  url: string | undefined,
-  json: boolean,
-  out: Output,
-  file: string | undefined,
-): Promise<ExitCode> {
-  const checks: Check[] = [];
-  const line = lineWriter(out);
-  const read = () => {
-    // An argument takes the place of the URL, and so of what the parts of a server say.
-    const env = {
-      ...processEnvironment(),
-      ...(url !== undefined && { DB_URL: url, DB_URL_FILE: undefined }),
-    };
-    return resolveDatabaseOptions(readEnvironment(env, { requireUrl: true }));
-  };
-  const exitCode = await examine({ read, file }, (check) => {
-    checks.push(check);
-    if (!json) line(check);
-  });
-  if (json)
-    out.write(`${JSON.stringify({ healthy: exitCode === EXIT.healthy, exitCode, checks }, null, 2)}\n`);
-  return exitCode;
 }

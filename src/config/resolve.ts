@@ -1,193 +1,197 @@
-import { DatabaseConfigError } from '../database.errors.js';
-import type { ConfigProblem } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
+import type { ConfigProblem } from '../errors/config.errors.js';
 import type {
   ConnectRetrySettings,
   DatabaseModuleOptions,
   DatabaseProfile,
   EchoSettings,
   ResolvedDatabaseOptions,
-  SettingOrigin,
 } from '../database.options.js';
 import { maskedCopy, maskedStartupOptions, printedAs } from '../text/masking.js';
-import { checkCombinations } from './options/check-combinations.js';
-import {
-  applicationName,
-  environmentProfile,
-  missingUrl,
-  processEnvironment,
-} from './environment/environment.js';
+import { missingUrl, processEnvironment } from './environment/environment.js';
 import type { Environment } from './environment/environment.js';
+import { defaultApplicationName, defaultProfile } from './environment/environment-defaults.js';
+import { checkCombinations } from './options/check-combinations.js';
 import { checkOptions } from './options/check-options.js';
 import type { CheckedSettings } from './options/check-options.js';
 import { Origins, originsIn } from './options/origins.js';
-import type { EnvironmentOrigins } from './options/origins.js';
-import { resolveDirect } from './servers/direct-server.js';
-import { RotatingPassword } from './secrets/rotating-password.js';
+import type { EnvironmentOrigins, Layer } from './options/origins.js';
 import { Problems } from './problems/problems.js';
-import { DEFAULTS, PROFILES } from './settings/defaults.js';
-import { namedAsMaster, resolveReplication, withMaster } from './servers/replication.js';
-import { SETTINGS } from './settings/schema.js';
-import { applicationNameIn, resolveServer } from './servers/resolve-server.js';
-import type { Server } from './servers/resolve-server.js';
 import { kindOf } from './problems/value-shape.js';
+import { RotatingPassword } from './secrets/rotating-password.js';
+import { resolveDirectServer } from './servers/direct-server.js';
+import { nameInMaster, resolveReplication, withMaster } from './servers/replication.js';
+import { resolveServer } from './servers/resolve-server.js';
+import type { Server } from './servers/resolve-server.js';
+import { applicationNameOf } from './servers/url-settings.js';
+import { DEFAULTS } from './settings/defaults.js';
+import { GROUPS, OPTION_NAMES, partsOf, SETTING_ROWS, SETTINGS } from './settings/settings.js';
+import type { GroupName, Setting } from './settings/settings.js';
 import { resolveSsl } from './tls/ssl.js';
 
 /** What the options are resolved for. */
 export interface ResolveContext {
-  /** The data source's name. @defaultValue 'default' */
+  /** The name of the data source. @defaultValue 'default' */
   readonly name?: string;
-  /** Where NODE_ENV and the app's name are looked up. @defaultValue the environment of the process */
+  /** Where NODE_ENV and the name of the app come from. @defaultValue the environment of the process */
   readonly env?: Environment;
 }
 
 /**
- * All settings, once: what was set explicitly, else the URL, else the profile, else the default. Reads the files of CA,
- * certificate and key and the app's package.json; connects to nothing.
- * @throws DatabaseConfigError with everything that is wrong
+ * Resolves all settings, once. Each has the value of the first of these that sets it: the options, the URL, the profile, the
+ * default. Reads the files of CA, certificate and key, and the package.json of the app; does not connect.
+ * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with everything that is wrong
  */
 export function resolveDatabaseOptions(
   options: DatabaseModuleOptions,
   context: ResolveContext = {},
 ): ResolvedDatabaseOptions {
   const name = context.name ?? nameIn(options) ?? 'default';
-  if (typeof options !== 'object' || options === null || Array.isArray(options))
-    throw new DatabaseConfigError(
-      [
-        {
-          setting: 'options',
-          message:
-            typeof options === 'string'
-              ? 'a text was given; a URL is written { url: … }'
-              : `${kindOf(options)} was given; does the factory return its settings?`,
-        },
-      ],
-      { dataSource: name },
-    );
   const env = context.env ?? processEnvironment();
+  requireOptions(options, name);
   const environment = originsIn(options);
-  options = withoutErasures(options, environment);
   const origins = new Origins(environment);
-  const problems = new Problems();
-  problems.warnings.push(...(environment?.warnings ?? []));
+  const problems = new Problems(environment?.warnings);
 
-  const checked = checkOptions(options, origins, problems);
-  const unusable =
-    (['url', 'host'] as const).some((key) => options[key] !== undefined && checked[key] === undefined) ||
-    // A wrong one has become a problem.
-    (options.replication?.master !== undefined && checked.replication?.master === undefined);
+  const filled = fillFromEnvironment(options, environment);
+  const checked = checkOptions(filled, origins, problems);
   const given = withMaster(checked, origins, problems);
-  const ofServer = new Problems();
-  let missing: ConfigProblem | undefined;
-  const server = resolveServer(
-    given,
-    () => {
-      // Otherwise it has been told already.
-      if (!unusable) missing = missingServer(name, env);
-    },
-    origins,
-    ofServer,
-  );
-  namedAsMaster(given, ofServer, problems);
-  // A data source that is left alone needs a server only when it is initialized.
-  if (missing && given.startup !== 'off') problems.add(missing.setting, missing.message);
-  const ssl = resolveSsl(
-    {
-      settings: given.ssl,
-      url: server.url?.parameters,
-      urlName: server.urlName,
-      host: server.address.host,
-      nameOf: (path, value) => origins.nameOf(path, value),
-    },
-    problems,
-  );
-  chooseSslOrigins(given, ssl, server, origins);
-  const settled = settings(options, given, server, env, origins, problems);
+
+  const primary = resolvePrimary(given, origins, problems);
+  const missingServer =
+    primary.isMissing && !isServerInvalid(filled, checked) ? missingServerProblem(name, env) : undefined;
+  // With `startup: 'off'` the server may be set as late as initialize().
+  if (missingServer && given.startup !== 'off') problems.add(missingServer.setting, missingServer.message);
+
+  const ssl = resolvePrimarySsl(given, primary, origins, problems);
+  const settings = resolveSettings(filled, given, primary, env, origins, problems);
+  const { connectMs } = settings.timeouts;
   const password =
-    typeof server.password === 'function'
-      ? new RotatingPassword(server.password, settled.timeouts.connectMs)
-      : server.password;
+    typeof primary.password === 'function'
+      ? new RotatingPassword(primary.password, connectMs)
+      : primary.password;
+  const server = { ...primary, password };
   const resolved: ResolvedDatabaseOptions = {
     name,
     server: server.address,
     password,
-    ...settled,
-    ssl: { mode: ssl.mode, negotiation: ssl.negotiation, tls: ssl.tls },
-    direct: resolveDirect(given, { ...server, password }, origins, problems),
-    replication: resolveReplication(
-      given,
-      { ...server, password },
-      settled.timeouts.connectMs,
-      origins,
-      problems,
-    ),
+    ssl,
+    ...settings,
+    direct: resolveDirectServer(given, server, origins, problems),
+    replication: resolveReplication(given, server, connectMs, origins, problems),
     toRetry: given.toRetry,
-    missingServer: missing,
-    typeorm: passedOn(options),
+    missingServer,
+    typeorm: typeOrmOptionsIn(filled),
     origins: origins.chosen,
     warnings: problems.warnings,
   };
   checkCombinations(resolved, problems);
   problems.throwIfAny(name);
-  return frozen(resolved);
+  return freeze(resolved);
 }
 
-/** `undefined` in code is no value, also where it stands before one that the environment has set. */
-function withoutErasures(
+function nameIn(options: unknown): string | undefined {
+  const name = (options as { name?: unknown } | null | undefined)?.name;
+  return typeof name === 'string' && name !== '' ? name : undefined;
+}
+
+/** Options from JavaScript may be anything. */
+function requireOptions(options: unknown, dataSource: string): void {
+  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
+  const message =
+    typeof options === 'string'
+      ? 'a text was given; a URL is written { url: … }'
+      : `${kindOf(options)} was given; does the factory return its settings?`;
+  throw new DatabaseConfigError([{ setting: 'options', message }], { dataSource });
+}
+
+/** The options, with the value of the environment where the code spreads `databaseConfig` and then sets `undefined`. */
+function fillFromEnvironment(
   options: DatabaseModuleOptions,
   environment: EnvironmentOrigins | undefined,
 ): DatabaseModuleOptions {
   if (!environment) return options;
-  const whole: Record<string, unknown> = { ...options };
+  const filled: Record<string, unknown> = { ...options };
   for (const [path, { value }] of Object.entries(environment.values)) {
-    const [first, second] = path.split('.') as [string, string?];
-    const group = whole[first];
-    if (second === undefined) {
-      const isEmptyUrl = first === 'url' && typeof group === 'string' && group.trim() === '';
-      if (first in whole && (group === undefined || isEmptyUrl)) whole[first] = value;
-    } else if (first in whole && (group === undefined || isErased(group, second)))
-      whole[first] = { ...(group as object | undefined), [second]: value };
+    const [name, key] = partsOf(path);
+    if (!(name in filled)) continue;
+    const given = filled[name];
+    if (key === undefined) {
+      const isEmptyUrl = name === 'url' && typeof given === 'string' && given.trim() === '';
+      if (given === undefined || isEmptyUrl) filled[name] = value;
+    } else if (given === undefined || isUndefinedIn(given, key))
+      filled[name] = { ...(given as object | undefined), [key]: value };
   }
-  return whole;
+  return filled;
 }
 
-const isErased = (group: unknown, key: string) =>
+const isUndefinedIn = (group: unknown, key: string) =>
   typeof group === 'object' &&
   group !== null &&
   Object.hasOwn(group, key) &&
   (group as Record<string, unknown>)[key] === undefined;
 
-/** `DB_URL` is for the default data source; another one would silently be the same database. */
-function missingServer(name: string, env: Environment): ConfigProblem {
-  return name === 'default'
-    ? { setting: 'DB_URL', message: missingUrl(env) }
-    : {
-        setting: 'url',
-        message: `is not set, or empty; give the data source "${name}" its url, or host, username, password and database, in code`,
-      };
+/** Resolves the server, and names its settings in problems as they stand in the options. */
+function resolvePrimary(given: CheckedSettings, origins: Origins, problems: Problems): Server {
+  const found = new Problems();
+  const primary = resolveServer(given, origins, found);
+  problems.addAll(found, (setting) => nameInMaster(given, setting));
+  return primary;
 }
 
-/** Which of them decided; the values themselves are in `ssl`. */
-function chooseSslOrigins(
+/** Whether a server was given and is invalid, so that it is not missing. */
+function isServerInvalid(options: DatabaseModuleOptions, checked: CheckedSettings): boolean {
+  return (
+    (options.url !== undefined && checked.url === undefined) ||
+    (options.host !== undefined && checked.host === undefined) ||
+    (options.replication?.master !== undefined && checked.replication?.master === undefined)
+  );
+}
+
+/** `DB_URL` is the database of the default data source only: another data source must not silently connect to it. */
+function missingServerProblem(name: string, env: Environment): ConfigProblem {
+  if (name === 'default') return { setting: 'DB_URL', message: missingUrl(env) };
+  return {
+    setting: 'url',
+    message: `is not set, or empty; give the data source "${name}" its url, or host, username, password and database, in code`,
+  };
+}
+
+/** TLS of the primary; the origins of its settings are recorded here, since `resolveSsl` serves other servers, too. */
+function resolvePrimarySsl(
   given: CheckedSettings,
-  { mode, from }: ReturnType<typeof resolveSsl>,
-  { url }: Server,
+  { url, urlName, address }: Server,
   origins: Origins,
-): void {
+  problems: Problems,
+): ResolvedDatabaseOptions['ssl'] {
+  const parameters = url?.parameters;
+  const { mode, negotiation, tls, from } = resolveSsl(
+    {
+      settings: given.ssl,
+      url: parameters,
+      urlName,
+      host: address.host,
+      nameOf: (path, value) => origins.nameOf(path, value),
+    },
+    problems,
+  );
   const ssl = typeof given.ssl === 'object' ? given.ssl : {};
   origins.choose('ssl.mode', [[from, mode]]);
-  for (const [part, ofUrl] of [
-    ['ca', url?.parameters.sslCa],
-    ['cert', url?.parameters.sslCert],
-    ['key', url?.parameters.sslKey],
-    ['negotiation', url?.parameters.sslNegotiation],
+  for (const [key, inUrl] of [
+    ['ca', parameters?.sslCa],
+    ['cert', parameters?.sslCert],
+    ['key', parameters?.sslKey],
+    ['negotiation', parameters?.sslNegotiation],
   ] as const)
-    origins.choose<unknown>(`ssl.${part}`, [
-      ['options', ssl[part]],
-      ['url', ofUrl],
+    origins.choose<unknown>(`ssl.${key}`, [
+      ['options', ssl[key]],
+      ['url', inUrl],
     ]);
+  return { mode, negotiation, tls };
 }
 
-type Settled = Omit<
+/** The settings that concern neither a server nor TLS. */
+type OtherSettings = Omit<
   ResolvedDatabaseOptions,
   | 'name'
   | 'server'
@@ -202,172 +206,178 @@ type Settled = Omit<
   | 'warnings'
 >;
 
-function settings(
+function resolveSettings(
   { entities }: DatabaseModuleOptions,
   given: CheckedSettings,
   { url, urlName }: Server,
   env: Environment,
   origins: Origins,
   problems: Problems,
-): Settled {
+): OtherSettings {
   const parameters = url?.parameters;
-  const profile = origins.choose<DatabaseProfile>('profile', [
-    ['options', given.profile],
-    [environmentProfile(env) === 'production' ? 'default' : 'environment NODE_ENV', environmentProfile(env)],
-  ])!;
-  const nameOfUrl = applicationNameIn(url, urlName, problems);
+  const profile = resolveProfile(given, env, origins);
+  const simple = resolveSimpleSettings(origins, profile, {
+    options: given,
+    url: { timeouts: parameters?.timeouts, applicationName: applicationNameOf(url, urlName, problems) },
+    default: { applicationName: defaultApplicationName(env), autoLoadEntities: entities === undefined },
+  });
   return {
     profile,
-    pool: layered(origins, 'pool', DEFAULTS.pool, [
-      ['options', given.pool],
-      ['profile', PROFILES[profile].pool],
-    ]),
-    timeouts: layered(origins, 'timeouts', DEFAULTS.timeouts, [
-      ['options', given.timeouts],
-      ['url', parameters?.timeouts],
-    ]),
+    ...simple,
     channelBinding: origins.choose('channelBinding', [['url', parameters?.channelBinding]]),
     requireAuth: origins.choose('requireAuth', [['url', parameters?.requireAuth]]),
     serverKind: origins.choose('serverKind', [['url', parameters?.serverKind]]),
     startupOptions: origins.choose('startupOptions', [['url', parameters?.startupOptions]]),
-    session: sessionOf(given, origins),
-    startup: origins.choose('startup', [
-      ['options', given.startup],
-      ['default', DEFAULTS.startup],
-    ])!,
-    connectRetry: retries(given, origins, problems),
-    pooler: origins.choose('pooler', [['options', given.pooler]]),
-    instances: origins.choose('instances', [
-      ['options', given.instances],
-      ['default', DEFAULTS.instances],
-    ])!,
-    applicationName: origins.choose('applicationName', [
-      ['options', given.applicationName],
-      ['url', nameOfUrl],
-      ['default', applicationName(env)],
-    ])!,
-    echo: echoOf(given.echo, origins),
-    cancelOnDisconnect: origins.choose('cancelOnDisconnect', [
-      ['options', given.cancelOnDisconnect],
-      ['default', false],
-    ])!,
-    retryTerminated: origins.choose('retryTerminated', [
-      ['options', given.retryTerminated],
-      ['default', true],
-    ])!,
-    httpErrors: origins.choose('httpErrors', [
-      ['options', given.httpErrors],
-      ['default', true],
-    ])!,
-    autoLoadEntities: origins.choose('autoLoadEntities', [
-      ['options', given.autoLoadEntities],
-      ['default', entities === undefined],
-    ])!,
+    session: resolveSession(given, origins),
+    connectRetry: resolveConnectRetry(given, origins, problems),
+    echo: resolveEcho(given, origins),
   };
 }
 
-/** Each setting of a group from the first layer that has it. */
-function layered<T extends object>(
-  origins: Origins,
-  group: string,
-  defaults: Required<T>,
-  layers: readonly (readonly [SettingOrigin, { readonly [K in keyof T]?: T[K] | undefined } | undefined])[],
-): Required<T> {
-  const chosen = (key: keyof T & string) =>
-    origins.choose(`${group}.${key}`, [
-      ...layers.map(([origin, layer]) => [origin, layer?.[key]] as const),
-      ['default', defaults[key]] as const,
-    ]);
-  return Object.fromEntries(
-    Object.keys(defaults).map((key) => [key, chosen(key as keyof T & string)]),
-  ) as Required<T>;
+function resolveProfile(given: CheckedSettings, env: Environment, origins: Origins): DatabaseProfile {
+  const profile = defaultProfile(env);
+  const chosen = origins.choose<DatabaseProfile>('profile', [
+    ['options', given.profile],
+    [profile === 'production' ? 'default' : 'environment NODE_ENV', profile],
+  ]);
+  return chosen!;
 }
 
-/** In the words of SQL, so that everybody below sends the same text. */
-function sessionOf(given: CheckedSettings, origins: Origins): Record<string, string> {
+/** Where simple settings come from, in the shape of the options. */
+interface Sources {
+  readonly options: object;
+  readonly url: object;
+  /** Defaults that depend on the app, in place of those in the table of settings. */
+  readonly default: object;
+}
+
+type SimpleSettings = Omit<
+  OtherSettings,
+  | 'profile'
+  | 'channelBinding'
+  | 'requireAuth'
+  | 'serverKind'
+  | 'startupOptions'
+  | 'session'
+  | 'connectRetry'
+  | 'echo'
+>;
+
+/** Settings that a function of their own resolves, by their name on the top level of the options. */
+const NOT_SIMPLE: readonly string[] = [
+  ...['url', 'directUrl', 'host', 'port', 'username', 'password', 'database', 'replication', 'ssl'],
+  ...['profile', 'session', 'echo', 'connectRetry', 'retryAttempts', 'retryDelay', 'toRetry'],
+];
+
+/** Resolves every row of the table that no other function resolves, so that a new row needs no code here. */
+function resolveSimpleSettings(origins: Origins, profile: DatabaseProfile, sources: Sources): SimpleSettings {
+  const resolved: Record<string, unknown> = {};
+  for (const row of SETTING_ROWS) {
+    const [name, key] = partsOf(row.path);
+    if (NOT_SIMPLE.includes(name)) continue;
+    const value = origins.choose(row.path, [
+      ['options', valueAt(sources.options, name, key)],
+      ['url', valueAt(sources.url, name, key)],
+      ['profile', (row as Setting).profiles?.[profile]],
+      ['default', valueAt(sources.default, name, key) ?? row.default],
+    ]);
+    if (key === undefined) resolved[name] = value;
+    else resolved[name] = { ...(resolved[name] as object | undefined), [key]: value };
+  }
+  return resolved as unknown as SimpleSettings;
+}
+
+function valueAt(settings: object, name: string, key: string | undefined): unknown {
+  const value = (settings as Record<string, unknown>)[name];
+  return key === undefined ? value : (value as Record<string, unknown> | undefined)?.[key];
+}
+
+/** Further settings of PostgreSQL as its SQL writes them: `on` for true. */
+function resolveSession(given: CheckedSettings, origins: Origins): Record<string, string> {
   const text = (value: string | number | boolean) =>
     typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
-  const session = Object.fromEntries(
-    Object.entries(given.session ?? {}).map(([key, value]) => [
-      key,
-      text(origins.choose(`session.${key}`, [['options', value]])!),
-    ]),
-  );
-  return hidingSecrets(session);
+  const session = Object.entries(given.session ?? {}).map(([key, value]) => {
+    origins.choose(`session.${key}`, [['options', value]]);
+    return [key, text(value)] as const;
+  });
+  return withHiddenSecrets(Object.fromEntries(session));
 }
 
-/** The settings of `@nestjs/typeorm` count tries, the first one too, and pause for the same time before each. */
-function retries(
+/** `retryAttempts` of `@nestjs/typeorm` counts the first attempt too, and `retryDelay` is the pause before each retry. */
+function resolveConnectRetry(
   given: CheckedSettings,
   origins: Origins,
   problems: Problems,
 ): Required<ConnectRetrySettings> {
   const { connectRetry, retryAttempts, retryDelay } = given;
-  const old = retryAttempts !== undefined || retryDelay !== undefined;
-  if (connectRetry && old)
+  const isOfTypeOrm = retryAttempts !== undefined || retryDelay !== undefined;
+  if (connectRetry && isOfTypeOrm)
     problems.add(
       origins.nameOf('connectRetry.retries', connectRetry.retries),
       `contradicts ${retryAttempts === undefined ? 'retryDelay' : 'retryAttempts'}; give connectRetry alone`,
     );
-  const initialDelayMs = connectRetry?.initialDelayMs;
-  const maxDelayMs = connectRetry?.maxDelayMs;
+  const { initialDelayMs, maxDelayMs } = connectRetry ?? {};
   if (initialDelayMs !== undefined && maxDelayMs !== undefined && initialDelayMs > maxDelayMs)
     problems.add('connectRetry.initialDelayMs', `${initialDelayMs} is more than connectRetry.maxDelayMs`);
-  const translated: ConnectRetrySettings = old
-    ? {
-        retries: retryAttempts === undefined ? undefined : Math.max(0, retryAttempts - 1),
-        initialDelayMs: retryDelay,
-        maxDelayMs: retryDelay,
-      }
-    : { ...connectRetry };
-  const chosen = layered<ConnectRetrySettings>(origins, 'connectRetry', DEFAULTS.connectRetry, [
-    ['options', translated],
-  ]);
-  // One of the two was given: it moves the other, which is only a default.
+
+  const retries = retryAttempts === undefined ? undefined : Math.max(0, retryAttempts - 1);
+  const chosen = resolveGroup<ConnectRetrySettings>(
+    'connectRetry',
+    isOfTypeOrm ? { retries, initialDelayMs: retryDelay, maxDelayMs: retryDelay } : connectRetry,
+    origins,
+  );
+  // A delay that is given moves the default of the other.
   if (initialDelayMs === undefined)
-    chosen.initialDelayMs = Math.min(chosen.initialDelayMs, chosen.maxDelayMs);
-  else chosen.maxDelayMs = Math.max(chosen.initialDelayMs, chosen.maxDelayMs);
-  return chosen;
+    return { ...chosen, initialDelayMs: Math.min(chosen.initialDelayMs, chosen.maxDelayMs) };
+  return { ...chosen, maxDelayMs: Math.max(chosen.initialDelayMs, chosen.maxDelayMs) };
 }
 
-function echoOf(given: CheckedSettings['echo'], origins: Origins): Required<EchoSettings> | false {
-  if (typeof given !== 'object') {
-    const on = origins.choose('echo', [
-      ['options', given],
-      ['default', false],
-    ]);
-    return on ? { ...DEFAULTS.echo } : false;
-  }
-  return layered<EchoSettings>(origins, 'echo', DEFAULTS.echo, [['options', given]]);
+function resolveEcho({ echo }: CheckedSettings, origins: Origins): Required<EchoSettings> | false {
+  if (typeof echo === 'object') return resolveGroup<EchoSettings>('echo', echo, origins);
+  const isOn = origins.choose<boolean>('echo', [
+    ['options', echo],
+    ['default', SETTINGS.echo.default],
+  ]);
+  return isOn ? { ...DEFAULTS.echo } : false;
 }
 
-/** What is TypeORM's. The URL, the password and TLS are not: they reach the pool by another way, and print nowhere. */
-function passedOn(options: DatabaseModuleOptions): ResolvedDatabaseOptions['typeorm'] {
-  const ours = [...Object.keys(SETTINGS), 'type', 'name'];
+function resolveGroup<T extends object>(
+  group: GroupName,
+  given: T | undefined,
+  origins: Origins,
+): Required<T> {
+  const chosen = Object.entries(GROUPS[group]).map(([key, row]) => {
+    const layers: Layer<unknown>[] = [
+      ['options', given?.[key as keyof T]],
+      ['default', row.default],
+    ];
+    return [key, origins.choose(`${group}.${key}`, layers)];
+  });
+  return Object.fromEntries(chosen) as Required<T>;
+}
+
+/** The options of TypeORM. URL, password and TLS are not among them: `DataSource.options` is public and gets printed. */
+function typeOrmOptionsIn(options: DatabaseModuleOptions): ResolvedDatabaseOptions['typeorm'] {
+  const ours: readonly string[] = [...OPTION_NAMES, 'type', 'name'];
   const passed: Record<string, unknown> = Object.fromEntries(
     Object.entries(options).filter(([key, value]) => !ours.includes(key) && value !== undefined),
   );
-  // TypeORM keeps these two in `DataSource.options`, where passwords of other servers would print.
+  // TypeORM keeps these two in `DataSource.options`; they may hold passwords of other servers.
   for (const key of ['extra', 'cache'])
     if (typeof passed[key] === 'object' && passed[key] !== null)
-      passed[key] = hidingSecrets({ ...passed[key] });
-  return hidingSecrets(passed);
+      passed[key] = withHiddenSecrets({ ...passed[key] });
+  return withHiddenSecrets(passed);
 }
 
-const hidingSecrets = <T extends object>(settings: T): T =>
+const withHiddenSecrets = <T extends object>(settings: T): T =>
   printedAs(settings, () => maskedCopy({ ...settings }));
 
-/** What was made here is frozen, and what belongs to the user (entities, loggers, functions) is left alone. */
-function frozen(resolved: ResolvedDatabaseOptions): ResolvedDatabaseOptions {
+/** Freezes the objects that were created here, but not what belongs to the user: entities, loggers, functions. */
+function freeze(resolved: ResolvedDatabaseOptions): ResolvedDatabaseOptions {
   const { startupOptions } = resolved;
   if (startupOptions !== undefined)
     printedAs(resolved, () => ({ ...resolved, startupOptions: maskedStartupOptions(startupOptions) }));
   for (const value of Object.values(resolved))
     if (typeof value === 'object' && value !== null) Object.freeze(value);
   return Object.freeze(resolved);
-}
-
-function nameIn(options: unknown): string | undefined {
-  const name = (options as { name?: unknown } | null | undefined)?.name;
-  return typeof name === 'string' && name !== '' ? name : undefined;
 }

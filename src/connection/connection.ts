@@ -9,7 +9,7 @@ import type {
   QueryResultRow,
   Submittable,
 } from 'pg';
-import { ConnectionResetError } from '../database.errors.js';
+import { ConnectionResetError } from '../errors/connection.errors.js';
 import type { ResetMode } from '../database.options.js';
 import { ServerRequirements } from './auth/server-requirements.js';
 import { clientConfig } from './connection.options.js';

@@ -3,11 +3,11 @@ import { ModuleRef } from '@nestjs/core';
 import { HealthIndicatorService } from '@nestjs/terminus';
 import type { HealthIndicatorResult } from '@nestjs/terminus';
 import type { DataSource } from 'typeorm';
-import { LONGEST_TIMER } from '../config/settings/bounds.js';
+import { LONGEST_TIMER_MS } from '../config/settings/setting-types.js';
 import { shapeOf, spaced } from '../config/problems/value-shape.js';
 import { poolStats } from '../data-source/pools/pool-stats.js';
 import { probe } from '../data-source/pools/probe.js';
-import { DatabaseConfigError } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
 /** What to check, and for how long. */
@@ -21,11 +21,11 @@ export interface DatabasePingOptions {
 /** @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is out of its bounds */
 export function validateTimeout({ timeoutMs }: Pick<DatabasePingOptions, 'timeoutMs'>): void {
   if (timeoutMs === undefined) return;
-  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_TIMER) return;
+  if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_TIMER_MS) return;
   throw new DatabaseConfigError([
     {
       setting: 'timeoutMs',
-      message: `${shapeOf(timeoutMs)} is not a number of milliseconds from 1 to ${spaced(LONGEST_TIMER)}`,
+      message: `${shapeOf(timeoutMs)} is not a number of milliseconds from 1 to ${spaced(LONGEST_TIMER_MS)}`,
     },
   ]);
 }

@@ -3,13 +3,16 @@ export type { ConnectionOptions } from '../connection/connection.js';
 export { isDisconnect } from '../connection/wire/disconnect.js';
 export type { ResetMode } from '../database.options.js';
 export type { SessionSettings } from '../connection/session/session-settings.js';
+export { DatabaseConfigError } from '../errors/config.errors.js';
 export {
   ConnectTimeoutError,
   ConnectionError,
   ConnectionResetError,
-  DatabaseConfigError,
-  DatabaseError,
   PasswordError,
+  QueryTimeoutError,
+} from '../errors/connection.errors.js';
+export { DatabaseError } from '../errors/database.error.js';
+export {
   PoolAcquireCancelledError,
   PoolAcquireTimeoutError,
   PoolClosedError,
@@ -19,8 +22,7 @@ export {
   PoolQueueFullError,
   PoolSelfDeadlockError,
   PoolValidationError,
-  QueryTimeoutError,
-} from '../database.errors.js';
+} from '../errors/pool.errors.js';
 export type {
   DestroyReason,
   Histogram,

@@ -1,6 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
-import { PasswordError, QueryTimeoutError } from '../database.errors.js';
+import { PasswordError, QueryTimeoutError } from '../errors/connection.errors.js';
 
 /** The sources of the pool and of a connection, without the comments. */
 function sources(): [string, string][] {

@@ -1,5 +1,5 @@
 import type { EventEmitter } from 'node:events';
-import { DatabaseConfigError } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
 import type { PoolSnapshot } from '../database.snapshot.js';
 import { Scheduler, systemClock } from './support/clock.js';
 import type { Clock } from './support/clock.js';

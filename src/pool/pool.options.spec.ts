@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { DatabaseConfigError } from '../database.errors.js';
+import type { DatabaseConfigError } from '../errors/config.errors.js';
 import { resolveLimits, withoutSecrets } from './pool.options.js';
 
 const defaults = {

@@ -1,5 +1,5 @@
-import { DatabaseConfigError } from '../database.errors.js';
-import type { ConfigProblem } from '../database.errors.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
+import type { ConfigProblem } from '../errors/config.errors.js';
 import type { Connection, ConnectionOptions } from '../connection/connection.js';
 import type { ResetMode } from '../database.options.js';
 import type { Clock } from './support/clock.js';

@@ -172,3 +172,39 @@ describe('A copy for printing', () => {
     );
   });
 });
+
+describe('masked texts', () => {
+  it('show no credentials of a URL', () => {
+    for (const secret of [`p'w`, 'p"w', 'p w', 'p@w'])
+      expect(redact(`no way to postgres://app:${secret}@db today`)).toBe('no way to postgres://***@db today');
+    expect(redact('postgres://db/app?user=me&password=secret&x=1')).toBe(
+      'postgres://db/app?user=me&password=***&x=1',
+    );
+    expect(redact('no way to postgres://me:p@ss/w#rd@host/db today')).toBe(
+      'no way to postgres://***@host/db today',
+    );
+  });
+
+  it.each([
+    ["'secret'", "'***'"],
+    ["'it''s secret' VALID UNTIL 'x'", "'***' VALID UNTIL 'x'"],
+    [String.raw`E'it\'s secret', b`, "E'***', b"],
+    ["U&'secret'; SELECT 'x'", "U&'***'; SELECT 'x'"],
+    ['$$secret$$, b', "'***', b"],
+    ['$a$secret $$ password$a$;', "'***';"],
+    ["'secret", "'***'"],
+    ['$a$secret$', "'***'"],
+    // Where standard_conforming_strings is off, the literal goes on behind the quote.
+    [String.raw`'a\'secret' x`, "'***'"],
+  ])('show no password that a statement sets: %s', (literal, masked) => {
+    for (const begin of ['ALTER ROLE app PASSWORD ', 'create role b encrypted password\n']) {
+      expect(maskedSql(begin + literal)).toBe(begin + masked);
+      expect(shortSql(begin + literal)).toBe((begin + masked).replace('\n', ' '));
+    }
+  });
+
+  it('leave a statement that sets no password as it is', () => {
+    for (const sql of ['SELECT password FROM users', 'UPDATE t SET password = $1'])
+      expect(maskedSql(sql)).toBe(sql);
+  });
+});

@@ -26,7 +26,7 @@ describe('the doctor', () => {
   const environment = { ...process.env };
   const { lookup } = dns;
 
-  /** What it prints and how it ends; `url` is the environment's when undefined. */
+  /** Runs the doctor; returns what it prints and its exit code. */
   const examine = async (args: string[], terminal = false) => {
     let out = '';
     let err = '';
@@ -83,7 +83,7 @@ describe('the doctor', () => {
     return url.href;
   };
 
-  it('checks in order name, TCP, TLS, login, server, settings and round trips, and says what it found', async () => {
+  it('checks name, TCP, TLS, login, server, settings and round trips in this order, and reports what it found', async () => {
     const { code, out, names } = await examine(['doctor', encrypted()]);
     expect(names).toEqual(STEPS);
     expect(code).toBe(0);
@@ -95,22 +95,22 @@ describe('the doctor', () => {
       /PostgreSQL 18[\d.]*, primary, no pooler, max_connections 20: \d+ in use by others, \d+ left; this app may open 7/,
     );
     expect(out).toContain('statement_timeout 30s, idle_in_transaction_session_timeout 1min');
-    expect(out).toMatch(/ms at least, [\d.]+ ms in the middle/);
+    expect(out).toMatch(/minimum [\d.]+ ms, median [\d.]+ ms/);
     expect(out).not.toContain('\u001B[');
   });
 
-  it('leaves out what there is not: a name, TLS', async () => {
+  it('omits the checks of a name and of TLS where the connection has none', async () => {
     const { names, code } = await examine(['doctor', server.url]);
     expect(names).toEqual(STEPS.filter((name) => name !== 'name resolution' && name !== 'TLS'));
     expect(code).toBe(0);
   });
 
-  it('takes the environment without a URL', async () => {
+  it('reads the environment when the arguments have no URL', async () => {
     process.env.DB_URL = server.url;
     expect((await examine(['doctor'])).code).toBe(0);
   });
 
-  it('is a program of its own, which takes a file of variables and ends with the code', async () => {
+  it('is a program that reads a file of variables and ends with the exit code', async () => {
     const file = join(folder, '.env');
     await writeFile(file, `DB_URL=${server.url}\nDB_STATEMENT_TIMEOUT=7s\n`);
     const program = ['--import', './test/support/typescript.mjs', 'src/cli/main.ts'];
@@ -128,7 +128,7 @@ describe('the doctor', () => {
     expect(start('doctor', withPassword(PASSWORD)).status).toBe(5);
   });
 
-  describe('looks for variables in a file:', () => {
+  describe('reads variables', () => {
     const program = [
       '--import',
       join(process.cwd(), 'test/support/typescript.mjs'),
@@ -141,7 +141,7 @@ describe('the doctor', () => {
         env: { PATH: process.env.PATH },
       });
 
-    it('.env of the folder, by itself', async () => {
+    it('from .env in the current folder by default', async () => {
       const own = await mkdtemp(join(folder, 'app-'));
       await writeFile(join(own, '.env'), `DB_URL=${server.url}\n`);
       expect(start(own, 'doctor')).toMatchObject({
@@ -150,15 +150,15 @@ describe('the doctor', () => {
       });
     });
 
-    it('and names --env-file where there is none', async () => {
+    it('and suggests --env-file when there is no .env', async () => {
       const empty = await mkdtemp(join(folder, 'empty-'));
       expect(start(empty, 'doctor')).toMatchObject({
         status: 2,
-        stdout: expect.stringContaining('There is no .env in this folder; name one by --env-file.'),
+        stdout: expect.stringContaining('There is no .env file in this folder; name one with --env-file.'),
       });
     });
 
-    it('and ends with a code of its own where the one that is named is not there', async () => {
+    it('and ends with exit code 7 when the file of --env-file does not exist', async () => {
       const { code, err, out } = await examine(['doctor', '--env-file', '/nowhere/.env']);
       expect({ code, err, out }).toEqual({
         code: 7,
@@ -168,12 +168,12 @@ describe('the doctor', () => {
     });
   });
 
-  it('knows its version', async () => {
+  it('prints its version', async () => {
     const { version } = JSON.parse(await readFile('package.json', 'utf8')) as { version: string };
     expect(await examine(['--version'])).toMatchObject({ code: 0, out: `${version}\n` });
   });
 
-  it('gives the same as JSON', async () => {
+  it('prints the same checks as JSON', async () => {
     const { code, out } = await examine(['doctor', encrypted(), '--json']);
     const report = JSON.parse(out) as { healthy: boolean; exitCode: number; checks: { name: string }[] };
     expect(code).toBe(0);
@@ -184,17 +184,17 @@ describe('the doctor', () => {
     expect(report.checks[3]).toMatchObject({ facts: { protocol: 'TLSv1.3', issuer: 'Test authority' } });
   });
 
-  it('uses colours on a terminal only', async () => {
+  it('uses colours only on a terminal', async () => {
     expect((await examine(['doctor', server.url], true)).out).toContain('\u001B[32m✔');
   });
 
-  it('leaves no connection behind', async () => {
+  it('leaves no connection open', async () => {
     await examine(['doctor', withPassword(PASSWORD)]);
     await examine(['doctor', server.url]);
     expect(await server.sql(`SELECT 1 FROM pg_stat_activity WHERE usename = 'app'`)).toEqual([]);
   });
 
-  describe('ends at the first failure, with its meaning, a hint, and an exit code by class:', () => {
+  describe('stops at the first failure, with its meaning, a hint and the exit code of its category:', () => {
     const expectFailure = async (args: string[], code: number, name: string, words: RegExp) => {
       const { code: found, names, out } = await examine(['doctor', ...args]);
       expect({ code: found, last: names.at(-1), out }).toEqual({
@@ -205,20 +205,20 @@ describe('the doctor', () => {
       expect(out.trimEnd().split('\n').at(-1)).toMatch(/^ {2}→ \S/);
     };
 
-    it('settings', async () => {
+    it('wrong settings', async () => {
       process.env.DB_POOL_SIZE = '0';
       process.env.DB_SSL_MODE = 'maybe';
       await expectFailure([server.url], 2, 'settings', /DB_POOL_SIZE: .*DB_SSL_MODE: /);
     });
 
-    it('no URL at all', async () => {
+    it('a missing URL', async () => {
       delete process.env.DB_URL;
       delete process.env.DATABASE_URL;
       await expectFailure([], 2, 'settings', /DB_URL: is not set/);
     });
 
-    it('name resolution', async () => {
-      // No name server is asked.
+    it('an unknown host name', async () => {
+      // Without a query to a name server.
       dns.lookup = ((host: string, _options: object, done: (error: Error) => void) =>
         process.nextTick(
           done,
@@ -227,17 +227,17 @@ describe('the doctor', () => {
       await expectFailure(['postgres://a:b@db.example.com/x'], 3, 'name resolution', /HOST_NOT_FOUND/);
     });
 
-    it('TCP', async () => {
+    it('a refused TCP connection', async () => {
       const port = await freePort();
       await expectFailure([`postgres://a:b@127.0.0.1:${port}/x`], 3, 'TCP', /CONNECTION_REFUSED/);
     });
 
-    it('TCP, by a name that resolves', async () => {
+    it('a refused TCP connection to a name that resolves', async () => {
       const port = await freePort();
       await expectFailure([`postgres://a:b@localhost:${port}/x`], 3, 'TCP', /name resolution.*\n.*REFUSED/);
     });
 
-    it('silence', async () => {
+    it('a server that sends nothing', async () => {
       const silent = createServer().listen(0, '127.0.0.1');
       await once(silent, 'listening');
       process.env.DB_CONNECT_TIMEOUT = '1s';
@@ -246,20 +246,20 @@ describe('the doctor', () => {
       silent.close();
     });
 
-    it('TLS', async () => {
+    it('an untrusted certificate', async () => {
       await expectFailure([`${server.url}?sslmode=require`], 4, 'TLS', /TLS_CERTIFICATE_UNTRUSTED/);
     });
 
-    it('TLS that is missing', async () => {
+    it('a server that requires TLS', async () => {
       await server.hba(['hostssl all all all scram-sha-256']);
       await expectFailure([server.url], 4, 'login', /TLS_REQUIRED/);
     });
 
-    it('login', async () => {
+    it('a wrong password', async () => {
       await expectFailure([withPassword(PASSWORD)], 5, 'login', /PASSWORD_WRONG/);
     });
 
-    it('the server', async () => {
+    it('a server without a free connection', async () => {
       await server.sql('ALTER ROLE app CONNECTION LIMIT 0');
       try {
         await expectFailure([server.url], 6, 'login', /TOO_MANY_CONNECTIONS/);
@@ -268,7 +268,7 @@ describe('the doctor', () => {
       }
     });
 
-    it('the server, in a way of login that the URL does not allow', async () => {
+    it('an authentication method that the URL does not allow', async () => {
       const { names, out, code } = await examine(['doctor', `${server.url}?require_auth=none`]);
       expect([names.at(-1), code]).toEqual(['login', 5]);
       expect(out).toContain('LOGIN_METHOD_REFUSED');
@@ -277,13 +277,13 @@ describe('the doctor', () => {
     it.each([
       ['server', /server_version/],
       ['round trips', /SELECT 1\0/],
-    ])('a network that freezes after the login, at: %s', async (check, statement) => {
+    ])('a network that freezes after the login, in the check "%s"', async (check, statement) => {
       const proxy = await startTcpProxy({ port: server.port });
       proxy.on('data', (_connection, direction, bytes) => {
         if (direction === 'to-server' && statement.test(bytes.toString('latin1'))) proxy.freeze();
       });
       try {
-        // A statement may take as long as it likes, and would keep the doctor for ever.
+        // Without a statement timeout, the doctor would wait forever.
         process.env.DB_STATEMENT_TIMEOUT = '0';
         process.env.DB_CONNECT_TIMEOUT = '1';
         const { names, out, code } = await examine(['doctor', proxy.through(server.url)]);
@@ -294,7 +294,7 @@ describe('the doctor', () => {
       }
     });
 
-    it('JSON says the same', async () => {
+    it('a failure in the JSON output', async () => {
       const { code, out } = await examine(['doctor', withPassword(PASSWORD), '--json']);
       expect(code).toBe(5);
       const report = JSON.parse(out) as { checks: object[] };
@@ -307,25 +307,25 @@ describe('the doctor', () => {
     });
   });
 
-  describe('warns and stays at 0 of', () => {
-    it('a budget that does not fit', async () => {
+  describe('warns and ends with exit code 0', () => {
+    it('when the connection budget is exceeded', async () => {
       process.env.DB_INSTANCES = '4';
       const { code, out } = await examine(['doctor', server.url]);
       expect(code).toBe(0);
       expect(out).toMatch(/^! server .*this app may open 28\n {2}! This app may open 28 connections/m);
     });
 
-    it('a certificate that ends soon', async () => {
+    it('when the certificate expires soon', async () => {
       const soon = await authority.issueServer({ hosts: ['127.0.0.1'], validForDays: 5 });
       const other = await startPostgres({ tls: soon });
       process.env.DB_SSL_CA = authority.cert;
       expect((await examine(['doctor', other.url])).out).toMatch(
-        /! The server's certificate ends on [\d-]+\./,
+        /! The server's certificate expires on [\d-]+\./,
       );
       await other.dispose();
     });
 
-    it('a standby it only tells', async () => {
+    it('but only reports a standby', async () => {
       const standby = await startPostgres();
       await standby.stop();
       await standby.setRecovery('standby');
@@ -336,21 +336,21 @@ describe('the doctor', () => {
   });
 
   describeWithPgBouncer('behind PgBouncer', () => {
-    it('finds the pooler, and who keeps which setting', async () => {
+    it('detects the pooler, and reports which side enforces each setting', async () => {
       const bouncer = await startPgBouncer({ url: server.url, mode: 'transaction' });
       process.env.DB_LOCK_TIMEOUT = '5s';
       const { code, out } = await examine(['doctor', bouncer.url]);
       expect(code).toBe(0);
       expect(out).toContain('pooler (detected, taken to be in transaction mode)');
       expect(out).toMatch(
-        /^! settings in force .*statement_timeout by the client.*lock_timeout not in force/m,
+        /^! settings in force .*statement_timeout enforced by the client.*lock_timeout not in force/m,
       );
       expect(out.match(/^. login/gm)).toHaveLength(1);
       await bouncer.dispose();
     });
   });
 
-  it('is explained by --help, and refuses what it does not know without repeating it', async () => {
+  it('prints its usage for --help, and rejects unknown arguments without printing them', async () => {
     expect(await examine(['--help'])).toMatchObject({
       code: 0,
       out: expect.stringContaining('doctor [url]'),

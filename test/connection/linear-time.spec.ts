@@ -1,12 +1,13 @@
 import { describe, expect, it } from '@jest/globals';
 import { readEnvironment } from '../../src/config/environment/environment.js';
 import { isLocalHost, isThisMachine } from '../../src/config/url/local-host.js';
-import { loginMethods } from '../../src/config/url/require-auth.js';
+import { parseRequireAuth } from '../../src/config/url/require-auth.js';
 import { nearMiss } from '../../src/config/problems/near-miss.js';
 import { neonHost } from '../../src/config/url/neon.js';
 import { readPem } from '../../src/config/tls/pem.js';
 import { shapeOf } from '../../src/config/problems/value-shape.js';
-import { hostName, parseDatabaseUrl } from '../../src/config/url/database-url.js';
+import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
+import { hostName } from '../../src/config/url/host-name.js';
 import { isDisconnect } from '../../src/connection/wire/disconnect.js';
 import { startupOptions } from '../../src/connection/session/session-settings.js';
 import {
@@ -16,7 +17,8 @@ import {
 } from '../../src/connection/session/statement-effects.js';
 import { isSingleRepeatableStatement } from '../../src/connection/statements/repeatable-statement.js';
 import { statementText } from '../../src/data-source/logging/database.logger.js';
-import { plainCause, redact, shortSql } from '../../src/database.errors.js';
+import { plainCause } from '../../src/errors/plain-cause.js';
+import { redact, shortSql } from '../../src/text/masking.js';
 import { diagnose } from '../../src/diagnosis/diagnose.js';
 
 const LENGTH = 100_000;
@@ -137,7 +139,7 @@ const READERS: Record<string, (text: string) => unknown> = {
   'the host of a URL': (text) => parseDatabaseUrl(`postgres://u:p@${text}/db`),
   'the parameters of a URL': (text) => parseDatabaseUrl(`postgres://u:p@h/db?a=${text}`),
   'a host': (text) => [hostName(text), neonHost(text), isLocalHost(text), isThisMachine(text)],
-  'the methods of a login': (text) => loginMethods(text, []),
+  'the methods of a login': (text) => parseRequireAuth(text, []),
   'PEM text': (text) => readPem(`-----BEGIN ${text}`, 'key'),
   'the name of an option': (text) => nearMiss(text, ['size', 'maxOverflow']),
   'what a value looks like': shapeOf,

@@ -11,6 +11,7 @@ import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
+import { until } from '../support/until.js';
 
 /**
  * What goes wrong with TypeORM and `pg` alone. With PLAIN_TYPEORM=1 the same tests run on a plain DataSource, where they
@@ -64,12 +65,12 @@ describe('traps below the data source', () => {
     await database.sql(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'traps' AND datname = current_database()`,
     );
-    for (;;) {
+    await until(async () => {
       const left = await database.sql(
         `SELECT 1 FROM pg_stat_activity WHERE application_name = 'traps' AND datname = current_database()`,
       );
-      if (left.length === 0) return;
-    }
+      return left.length === 0;
+    });
   };
   const poolOf = (source: DataSource): NodeJS.EventEmitter => (source.driver as any).master;
   const failure = async (work: Promise<unknown>): Promise<any> => {
@@ -202,9 +203,10 @@ describe('traps below the data source', () => {
     await open();
     const answer = dataSource.query(`SELECT pg_sleep(0.3), 'done' AS state`);
     // The statement has gone out.
-    while (
-      (await database.sql(`SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(0.3)%'`))
-        .length === 0
+    await until(
+      async () =>
+        (await database.sql(`SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(0.3)%'`))
+          .length > 0,
     );
     await Promise.all([dataSource.destroy(), answer]);
     expect(await answer).toMatchObject([{ state: 'done' }]);
@@ -332,6 +334,11 @@ describe('traps below the data source', () => {
         `SELECT current_setting('TimeZone') AS zone, current_setting('app.tenant', true) AS tenant, to_regclass('pg_temp.leftovers') AS temp`,
       ),
     ).toEqual([{ zone: 'UTC', tenant: expect.not.stringMatching('other'), temp: null }]);
-    expect(await database.sql(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory'`)).toEqual([]);
+    expect(
+      await database.sql(
+        `SELECT 1 FROM pg_locks WHERE locktype = 'advisory'
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      ),
+    ).toEqual([]);
   });
 });

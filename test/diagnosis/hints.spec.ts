@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { SETTINGS } from '../../src/config/settings/schema.js';
+import { SETTING_ROWS } from '../../src/config/settings/settings.js';
 import { VARIABLES } from '../../src/config/settings/variables.js';
 import { CONNECTION_RULES } from '../../src/diagnosis/connection-rules.js';
 import { STATEMENT_RULES } from '../../src/diagnosis/statement-rules.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
-/** Names with an underscore that are neither a setting of PostgreSQL nor a variable of ours. */
+/** Names with an underscore that are neither a setting of PostgreSQL nor a variable of this package. */
 const OTHERS: readonly string[] = [
   // Parameters of the URL.
   'channel_binding',
@@ -14,7 +14,7 @@ const OTHERS: readonly string[] = [
   'target_session_attrs',
 ];
 
-describe('every setting that a hint names exists:', () => {
+describe('the hints of the rules', () => {
   let database: TestDatabase;
   const hints = [...CONNECTION_RULES, ...STATEMENT_RULES].map(({ hint }) => hint);
   const named = (pattern: RegExp) => [...new Set(hints.flatMap((hint) => hint.match(pattern) ?? []))];
@@ -24,28 +24,26 @@ describe('every setting that a hint names exists:', () => {
   });
   afterAll(() => database.drop());
 
-  it('variables', () => {
+  it('name variables that exist', () => {
     const variables = named(/\bDB_[A-Z_]+/g);
     expect(variables).toContain('DB_URL');
     const known = VARIABLES.map(({ name }) => name);
     expect(variables.filter((name) => !known.includes(name))).toEqual([]);
   });
 
-  it('options', () => {
+  it('name options that exist', () => {
     const options = named(/\b(?:[a-z]+\.[a-z][A-Za-z]+|[a-z]+[A-Z][A-Za-z]+)\b/g).filter(
-      // A file, and what is called or returned and not set.
+      // A file, and a property that a password function returns.
       (name) => !['pg_hba.conf', 'hba.conf', 'expiresAt'].includes(name),
     );
     expect(options).toContain('pool.keepaliveMs');
-    const known = Object.entries(SETTINGS).flatMap(([name, schema]) =>
-      'shape' in schema ? Object.keys(schema.shape).map((key) => `${name}.${key}`) : [name],
-    );
+    const known: string[] = SETTING_ROWS.map(({ path }) => path);
     // Of Node's `tls.connect`, and passed on.
     known.push('ssl.crl');
     expect(options.filter((name) => !known.includes(name))).toEqual([]);
   });
 
-  it('settings, views and functions of PostgreSQL', async () => {
+  it('name settings, views and functions that PostgreSQL has', async () => {
     const names = named(/\b[a-z]+(?:_[a-z]+)+\b/g).filter((name) => !OTHERS.includes(name));
     expect(names).toContain('idle_session_timeout');
     const known = await database.sql<{ name: string }>(

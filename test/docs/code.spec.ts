@@ -143,12 +143,14 @@ describe('the code in the documentation', () => {
 
   it('borrows from the pool alone', async () => {
     process.env.DATABASE_URL = database.url;
-    expect(await load('README.md', 'src/pool.ts')).toMatchObject({ leased: 0, idle: 1 });
+    expect(await load('docs/pool.md', 'src/pool.ts')).toMatchObject({ leased: 0, idle: 1 });
   });
 
   it('tests an app without a database', async () => {
-    const { testing } = (await load('README.md', 'src/testing-module.ts')) as { testing: TestingModule };
-    const { User } = await load('README.md', 'src/users/user.entity.ts');
+    const { testing } = (await load('docs/testing.md', 'src/testing-module.ts')) as {
+      testing: TestingModule;
+    };
+    const { User } = await load('docs/testing.md', 'src/users/user.entity.ts');
     expect(get(testing, getRepositoryToken(User as never)).find()).toHaveLength(1);
     await testing.close();
   });

@@ -1,112 +1,31 @@
 import { readdirSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { describe, expect, it } from '@jest/globals';
 import { EXIT } from '../../src/cli/exit-codes.js';
-import { EXTRA_REPLACED, REPLACED } from '../../src/config/options/known-options.js';
-import { milliseconds } from '../../src/config/settings/setting-types.js';
-import { DEFAULTS, PROFILES } from '../../src/config/settings/defaults.js';
-import { SETTINGS } from '../../src/config/settings/schema.js';
-import { TIME_LIMITS } from '../../src/config/settings/time-limits.js';
+import { POSTGRES_LIMITS } from '../../src/config/settings/settings.js';
 import { readEnvironment } from '../../src/config/environment/environment.js';
-import { spaced } from '../../src/config/problems/value-shape.js';
 import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
-import { VARIABLES } from '../../src/config/settings/variables.js';
-import * as errors from '../../src/database.errors.js';
-import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
+import * as configErrors from '../../src/errors/config.errors.js';
+import * as connectionErrors from '../../src/errors/connection.errors.js';
+import * as poolErrors from '../../src/errors/pool.errors.js';
+import { blocksOf, codesIn, tableOf } from './markdown.js';
 import { TABLES_OF_CODES } from './tables-of-codes.js';
 
 const CONFIGURATION = 'docs/configuration.md';
 const TROUBLESHOOTING = 'docs/troubleshooting.md';
-const code = (text: string) => `\`${text}\``;
 
-describe('the table of variables', () => {
-  const variables = VARIABLES.map(({ name, alias, path, defaultText, parser, description }) => ({
-    name: alias === undefined ? code(name) : `${code(name)}, else ${code(alias)}`,
-    path: code(path),
-    defaultText,
-    // Kinds and units are told once, above the table.
-    allowed: parser.allowed.replace(/^a (duration|whole number) /, '').replace(/,? as 30, .*$/, ''),
-    description,
-  }));
-
-  it('in the README is that of the code', () => {
-    expect(tableOf('README.md', 'variable', 'default', 'allowed', 'option')).toEqual(
-      variables.map(({ name, path, defaultText, allowed }) => [name, defaultText, allowed, path]),
-    );
-  });
-
-  it('in docs/configuration.md is that of the code', () => {
-    expect(tableOf(CONFIGURATION, 'variable', 'option', 'default', 'allowed', 'what it is')).toEqual(
-      variables.map(({ name, path, defaultText, allowed, description }) => [
-        name,
-        path,
-        defaultText,
-        allowed,
-        description,
-      ]),
-    );
-  });
-});
-
-describe('the table of options in code', () => {
-  type Checked = { safeParse(value: unknown): { error?: { issues: { message: string }[] } } };
-  const options = Object.entries(SETTINGS)
-    .flatMap(([name, schema]): [string, Checked][] =>
-      'shape' in schema
-        ? Object.entries(schema.shape).map(([key, inner]) => [`${name}.${key}`, inner])
-        : [[name, schema]],
-    )
-    .filter(([path]) => !VARIABLES.some((variable) => variable.path === path));
-  const rows = tableOf(CONFIGURATION, 'option', 'default', 'allowed', 'what it is');
-
-  it('has those that no variable sets, with what is allowed', () => {
-    const allowed = (schema: Checked) => schema.safeParse(null).error!.issues[0]!.message;
-    expect(rows.map(([option, , words]) => [option, words])).toEqual(
-      options.map(([path, schema]) => [code(path), allowed(schema).replace(/^.*? is not /, '')]),
-    );
-  });
-
-  it('has their defaults', () => {
-    const known = rows.flatMap(([option, text]) => {
-      const path = codesIn(option!)[0]!.split('.');
-      const value = path.reduce<any>((from, key) => from?.[key], DEFAULTS);
-      return value === undefined || value === Infinity ? [] : [[option, text, spaced(value)]];
-    });
-    expect(known.length).toBeGreaterThan(5);
-    for (const [, text, value] of known) expect(text).toBe(value);
-  });
-});
-
-describe('the table of profiles', () => {
-  it.each(['README.md', CONFIGURATION])('in %s is that of the code', (page) => {
-    const keys = ['size', 'maxOverflow', 'acquireTimeoutMs', 'maxLifetimeMs', 'leakThresholdMs'] as const;
-    const rows = tableOf(page, 'profile', ...keys.map((key) => code(`pool.${key}`)));
-    const read = rows.map(([profile, size, overflow, ...durations]) => [
-      profile,
-      Number(size),
-      Number(overflow),
-      ...durations.map((text) => (text === 'off' ? 0 : milliseconds(text))),
-    ]);
-    expect(read).toEqual(
-      Object.entries(PROFILES).map(([profile, { pool }]) => [
-        code(profile),
-        ...keys.map((key) => pool[key] ?? DEFAULTS.pool[key]),
-      ]),
-    );
-  });
-});
-
-describe('parameters of the URL', () => {
+describe('A parameter of the URL', () => {
   const reading = (name: string, value: string) =>
     parseDatabaseUrl(`postgres://user@localhost/app?${name}=${value}`);
 
-  it('that are said to have an effect are read', () => {
+  it('is read when the table says what it sets', () => {
     const names = tableOf(CONFIGURATION, 'parameter', 'what it sets').flatMap(([cell]) => codesIn(cell!));
     expect(names.length).toBeGreaterThan(15);
     for (const name of names) expect([name, reading(name, '5').warnings]).toEqual([name, []]);
   });
 
-  it('that are said to have none are warned of, with what to use', () => {
+  it('causes a warning when the table gives a replacement', () => {
     for (const [cell, instead] of tableOf(CONFIGURATION, 'parameter', 'in its place'))
       expect(reading(codesIn(cell!)[0]!, '5').warnings).toEqual([
         `the parameter ${codesIn(cell!)[0]} has no effect here; ${instead}`,
@@ -114,7 +33,7 @@ describe('parameters of the URL', () => {
   });
 
   const REFUSED = ['parameter', 'allowed', 'what holds, or says the same'];
-  it('that are said to be refused are, unless they say what is allowed', () => {
+  it('is refused when the table says so, but for the values that the table allows', () => {
     for (const [cell, allowed, instead] of tableOf(CONFIGURATION, ...REFUSED)) {
       const name = codesIn(cell!)[0]!;
       expect(reading(name, '5').problems).toEqual([`the parameter ${name} is not supported; ${instead}`]);
@@ -122,7 +41,7 @@ describe('parameters of the URL', () => {
     }
   });
 
-  it('are all that the code knows', () => {
+  it('is in one of the tables when the code knows it', () => {
     const inTable = (...header: string[]) =>
       tableOf(CONFIGURATION, ...header).map(([cell]) => codesIn(cell!));
     expect([...inTable(...REFUSED), ...inTable('parameter', 'in its place')].flat().sort()).toEqual(
@@ -130,20 +49,13 @@ describe('parameters of the URL', () => {
     );
     const source = readFileSync('src/config/url/url-parameters.ts', 'utf8');
     const named = [...source.matchAll(/\b(?:text|oneOf)\('(\w+)'/g)].map(([, name]) => name!);
-    const read = [...named, ...Object.keys(TIME_LIMITS)];
+    const read = [...named, ...POSTGRES_LIMITS.keys()];
     expect(inTable('parameter', 'what it sets').flat().sort()).toEqual(read.sort());
   });
 });
 
-it('the table of refused options is that of the code', () => {
-  const extra = Object.entries(EXTRA_REPLACED).map(([key, instead]) => [`extra.${key}`, instead] as const);
-  expect(tableOf(CONFIGURATION, 'option', 'in its place')).toEqual(
-    [...Object.entries(REPLACED), ...extra].map(([key, instead]) => [code(key), instead]),
-  );
-});
-
-it('an error of the settings reads as the README shows it', () => {
-  const shown = blocksOf('README.md', 'text').find(({ text }) => text.startsWith('The database settings'));
+it('an error of the settings reads as docs/configuration.md shows it', () => {
+  const shown = blocksOf(CONFIGURATION, 'text').find(({ text }) => text.startsWith('The database settings'));
   const env = { DB_URL: 'postgres://me@localhost/app', DB_POOL_SIZE: '0', DB_POOL_TIMEOUT: '30 parsecs' };
   expect(() => readEnvironment(env)).toThrow(shown!.text);
 });
@@ -181,6 +93,7 @@ describe('the tables of errors', () => {
 
   it('hold every class but those that are only parents', () => {
     const parents = ['DatabaseError', 'ConnectionError', 'PoolError'];
+    const errors = { ...configErrors, ...connectionErrors, ...poolErrors };
     const classes = Object.entries(errors)
       .filter(
         ([name, value]) => typeof value === 'function' && /Error$/.test(name) && !parents.includes(name),
@@ -208,8 +121,15 @@ describe('the tables of errors', () => {
   });
 });
 
-it('the README counts the symptoms that the troubleshooting page explains', () => {
-  const prose = proseOf(TROUBLESHOOTING);
-  for (const [symptom] of tableOf('README.md', 'symptom', 'first look'))
-    for (const shown of codesIn(symptom!)) expect(prose).toContain(shown);
+it('the table of layers in CONTRIBUTING.md is that of the rules', () => {
+  const { layers } = createRequire(import.meta.url)('../../scripts/layers.cjs') as {
+    layers: readonly { level: number; paths: readonly string[]; content: string }[];
+  };
+  expect(tableOf('CONTRIBUTING.md', 'layer', 'paths', 'content')).toEqual(
+    layers.map(({ level, paths, content }) => [
+      String(level),
+      paths.map((path) => `\`${path}\``).join(', '),
+      content,
+    ]),
+  );
 });

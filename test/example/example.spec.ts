@@ -93,9 +93,12 @@ describe('npm start', () => {
     });
 
     it('refuses a PORT that is none', async () => {
-      for (const port of ['abc', '99999', '-1']) {
-        const example = RunningExample.launch({ PORT: port });
-        examples.push(example);
+      const launched = ['abc', '99999', '-1'].map((port) => ({
+        port,
+        example: RunningExample.launch({ PORT: port }),
+      }));
+      examples.push(...launched.map(({ example }) => example));
+      for (const { port, example } of launched) {
         expect(await example.exit()).toBe(1);
         expect(example.output).toContain(`PORT is "${port}", not a number from 0 to 65535`);
       }

@@ -9,9 +9,10 @@ import type { QueryRunner } from 'typeorm';
 class SlowController {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
 
-  @Get('second')
-  async second() {
-    await this.runner.query('SELECT pg_sleep(1)');
+  /** Lasts for as long as the test holds the lock. */
+  @Get('locked')
+  async locked() {
+    await this.runner.query('SELECT pg_advisory_xact_lock_shared(1)');
     return 'done';
   }
 

@@ -5,9 +5,11 @@ import { Agent, get } from 'node:http';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test } from '@nestjs/testing';
 import { DatabaseModule } from 'nestjs-database';
+import pg from 'pg';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
 describe('SIGTERM', () => {
   let database: TestDatabase;
@@ -15,22 +17,22 @@ describe('SIGTERM', () => {
   let output: string;
   let url: string;
 
-  const start = async (env: Record<string, string> = {}) => {
+  const launch = async (env: Record<string, string>, said: string) => {
     output = '';
     child = spawn(
       process.execPath,
       ['--import', './test/support/typescript.mjs', 'test/module/shutdown-app.ts'],
-      {
-        env: { PATH: process.env.PATH, NO_COLOR: '1', DB_URL: database.url, ...env },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
+      { env: { PATH: process.env.PATH, NO_COLOR: '1', ...env }, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     for (const stream of [child.stdout, child.stderr])
       stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    while (!output.includes('listening on ')) {
+    await until(() => {
       if (child.exitCode !== null) throw new Error(output);
-      await new Promise(setImmediate);
-    }
+      return output.includes(said);
+    });
+  };
+  const start = async (env: Record<string, string> = {}) => {
+    await launch({ DB_URL: database.url, ...env }, 'listening on ');
     url = /listening on (\S+)/.exec(output)![1]!;
   };
   const ended = () => once(child, 'exit') as Promise<[code: number | null, signal: string | null]>;
@@ -40,6 +42,13 @@ describe('SIGTERM', () => {
       [`${query}%`],
     );
     return rows.length;
+  };
+  /** Keeps the requests to `/locked` in flight until the returned function is called. */
+  const lock = async () => {
+    const holder = new pg.Client(database.superuserUrl);
+    await holder.connect();
+    await holder.query('SELECT pg_advisory_lock(1)');
+    return () => holder.end();
   };
   const connections = () =>
     database.sql(`SELECT 1 FROM pg_stat_activity WHERE application_name = 'shutdown'`);
@@ -65,13 +74,17 @@ describe('SIGTERM', () => {
 
   it('lets twenty requests in flight finish, is not held by keep-alive connections, and leaves no session', async () => {
     await start();
+    const unlock = await lock();
     const agent = new Agent({ keepAlive: true, maxSockets: 20 });
-    const answers = Array.from({ length: 20 }, () => request('/second', agent));
-    while ((await running('SELECT pg_sleep(1)')) < 20);
-    const since = performance.now();
+    const answers = Array.from({ length: 20 }, () => request('/locked', agent));
+    await until(async () => (await running('SELECT pg_advisory')) === 20);
     child.kill('SIGTERM');
-    const [code, signal] = await ended();
-    // The rest of the second; kept-alive connections would add the five seconds after which Node ends them.
+    const end = ended();
+    await until(async () => (await request('/health/db')) !== 200);
+    const since = performance.now();
+    await unlock();
+    const [code, signal] = await end;
+    // Kept-alive connections would add the five seconds after which Node ends them.
     expect(performance.now() - since).toBeLessThan(4500);
     expect(await Promise.all(answers)).toEqual(Array<number>(20).fill(200));
     expect([code, signal]).toEqual([null, 'SIGTERM']);
@@ -82,7 +95,7 @@ describe('SIGTERM', () => {
   it('cancels a query that never ends after DB_SHUTDOWN_TIMEOUT, and says so', async () => {
     await start({ DB_SHUTDOWN_TIMEOUT: '500ms' });
     const answer = request('/forever');
-    while ((await running('SELECT pg_sleep(600)')) < 1);
+    await until(async () => (await running('SELECT pg_sleep(600)')) >= 1);
     child.kill('SIGTERM');
     const [, signal] = await ended();
     expect(signal).toBe('SIGTERM');
@@ -92,29 +105,21 @@ describe('SIGTERM', () => {
 
   it('a second time does no harm', async () => {
     await start();
-    const answer = request('/second');
-    while ((await running('SELECT pg_sleep(1)')) < 1);
+    const unlock = await lock();
+    const answer = request('/locked');
+    await until(async () => (await running('SELECT pg_advisory')) === 1);
     child.kill('SIGTERM');
+    const end = ended();
+    await until(async () => (await request('/health/db')) !== 200);
     child.kill('SIGTERM');
-    await ended();
+    await unlock();
+    await end;
     expect(await answer).toBe(200);
     expect(await connections()).toEqual([]);
   });
 
   it('while the database is not there yet ends the start', async () => {
-    const { PATH } = process.env;
-    child = spawn(
-      process.execPath,
-      ['--import', './test/support/typescript.mjs', 'test/module/shutdown-app.ts'],
-      {
-        env: { PATH, NO_COLOR: '1', DB_URL: 'postgres://app:x@127.0.0.1:1/app' },
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
-    output = '';
-    for (const stream of [child.stdout, child.stderr])
-      stream?.on('data', (chunk: Buffer) => (output += chunk.toString()));
-    while (!output.includes('Trying again')) await new Promise(setImmediate);
+    await launch({ DB_URL: 'postgres://app:x@127.0.0.1:1/app' }, 'Trying again');
     child.kill('SIGTERM');
     expect(await ended()).toEqual([null, 'SIGTERM']);
   });

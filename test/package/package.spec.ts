@@ -37,7 +37,7 @@ describe('the packed package', () => {
     const unexpected = consumer.files.filter(
       (file) =>
         !/^dist\/(esm|cjs)\/[\w./-]+\.(js|d\.ts|js\.map)$/.test(file) &&
-        !/^docs\/[\w-]+\.md$/.test(file) &&
+        !/^docs\/([\w-]+\.md|images\/[\w-]+\.svg)$/.test(file) &&
         ![
           'dist/cjs/package.json',
           'package.json',

@@ -10,6 +10,7 @@ import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
+import { until } from '../support/until.js';
 
 @Controller()
 class NestedController {
@@ -38,7 +39,7 @@ describe('the settings of the pool', () => {
     return http.app.get(DataSource);
   };
   const logged = async (pattern: RegExp) => {
-    while (!pattern.test(http.logger.text)) await new Promise(setImmediate);
+    await until(() => pattern.test(http.logger.text));
   };
 
   beforeAll(async () => {
@@ -133,7 +134,7 @@ describe('the settings of the pool', () => {
   it('minIdle keeps connections ready', async () => {
     await start({ pool: { size: 3, minIdle: 3 } });
     const monitor = http.app.get(DatabaseMonitor);
-    while (monitor.poolStats().checkedIn < 3) await new Promise(setImmediate);
+    await until(() => monitor.poolStats().checkedIn >= 3);
   });
 
   it('requests that hold a connection in a transaction and ask for a second one fail soon instead of standing still', async () => {

@@ -20,11 +20,12 @@ import type {
 } from '@nestjs/common';
 import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
+import { until } from '../support/until.js';
 
 /** What happened inside, for the tests to wait for. */
 export const seen: string[] = [];
 export const happened = async (what: string) => {
-  while (!seen.includes(what)) await new Promise(setImmediate);
+  await until(() => seen.includes(what));
 };
 
 @Injectable()

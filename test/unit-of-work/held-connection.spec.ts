@@ -27,13 +27,14 @@ import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
 const CLIENTS = 15;
 
 /** What happened inside, for the tests to wait for. */
 const seen: string[] = [];
 const happened = async (what: string, times = 1) => {
-  while (seen.filter((entry) => entry === what).length < times) await new Promise(setImmediate);
+  await until(() => seen.filter((entry) => entry === what).length >= times);
 };
 /** Lets the guards and handlers go on that wait for the test. */
 let goOn: Promise<void>;
@@ -198,7 +199,7 @@ class HoldingController {
     note('after a statement');
     await this.runner.query('SELECT 1 / 0').catch(() => undefined);
     // The error comes before the server's word that it is ready.
-    while (held() > 0) await new Promise(setImmediate);
+    await until(() => held() === 0);
     note('after a statement that failed');
     await this.runner.startTransaction();
     await this.runner.query('SELECT 1');
@@ -303,7 +304,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
 
   const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
   const everythingGivenBack = async () => {
-    while (checkedOut() > 0) await new Promise(setImmediate);
+    await until(() => checkedOut() === 0);
     expect(
       await database.sql(
         `SELECT state FROM pg_stat_activity WHERE application_name = 'holding' AND state LIKE 'idle in%'`,
@@ -571,7 +572,7 @@ describe('the connection of a request without a server', () => {
       handle(request, response);
       await finished;
       expect([response.statusCode, closed]).toEqual([403, false]);
-      while (monitor.poolStats().checkedOut > 0) await new Promise(setImmediate);
+      await until(() => monitor.poolStats().checkedOut === 0);
     }
     await app.close();
     await database.drop();

@@ -22,6 +22,7 @@ import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { freePort } from '../support/ports.js';
+import { until } from '../support/until.js';
 
 /** Answers with a status of its own. */
 function filterOf(status: number, ...types: (abstract new (...args: never[]) => unknown)[]): ExceptionFilter {
@@ -170,7 +171,7 @@ describe.each([
   });
 
   it('is answered with 504 after the time limit of its statement, without SQL and values', async () => {
-    await start({ timeouts: { statementMs: 1000 } });
+    await start({ timeouts: { statementMs: 300 } });
     const { status, body } = await http.fetch('/slow');
     expect(status).toBe(504);
     expect(body).toEqual({
@@ -214,7 +215,7 @@ describe.each([
           `SELECT pg_terminate_backend(pid) AS done FROM pg_stat_activity WHERE query LIKE '%pg_sleep(30), %' AND pid <> pg_backend_pid()`,
         )
       ).length;
-    while ((await killed()) === 0);
+    await until(async () => (await killed()) !== 0);
     expect((await slow).status).toBe(503);
     for (const path of ['/wrong', '/serialization', '/raised', '/elsewhere']) {
       const { status, body } = await http.fetch(path);
@@ -228,7 +229,7 @@ describe.each([
   });
 
   it('is answered with 500 with httpErrors: false', async () => {
-    await start({ httpErrors: false, timeouts: { statementMs: 1000 } });
+    await start({ httpErrors: false, pool: { maxWaiting: 0 }, timeouts: { statementMs: 300 } });
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([500, 500]);
     expect((await http.fetch('/slow')).status).toBe(500);
     expect(loud()).toHaveLength(3);
@@ -244,15 +245,16 @@ describe.each([
     ['for every error', filterOf(420)],
     ['for the class of the error', filterOf(420, PoolError)],
   ])('is answered by a global filter of the app %s', async (_, filter) => {
-    await start({}, (app) => app.useGlobalFilters(filter));
+    const options = { pool: { maxWaiting: 0 } };
+    await start(options, (app) => app.useGlobalFilters(filter));
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([420, 420]);
     await http.close();
-    await start({}, undefined, [{ provide: APP_FILTER, useValue: filter }]);
+    await start(options, undefined, [{ provide: APP_FILTER, useValue: filter }]);
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([420, 420]);
   });
 
   it('is answered as ever beside a global filter of the app for other errors', async () => {
-    await start({}, (app) => app.useGlobalFilters(filterOf(420, QueryFailedError)));
+    await start({ pool: { maxWaiting: 0 } }, (app) => app.useGlobalFilters(filterOf(420, QueryFailedError)));
     expect((await whileFull('/one')).map(({ status }) => status)).toEqual([503]);
     expect((await http.fetch('/wrong')).status).toBe(420);
   });
@@ -263,13 +265,13 @@ describe.each([
     for (const path of ['/one', '/repository']) {
       const request = httpRequest(http.url + path).on('error', () => undefined);
       request.end();
-      while (pool().snapshot().waiting === 0) await new Promise(setImmediate);
+      await until(() => pool().snapshot().waiting > 0);
       request.destroy();
-      while (pool().snapshot().waiting > 0) await new Promise(setImmediate);
+      await until(() => pool().snapshot().waiting === 0);
     }
     held.release();
     const gone = () => http.logger.lines.filter(({ message }) => message.includes('has no client any more'));
-    while (gone().length < 2) await new Promise(setImmediate);
+    await until(() => gone().length >= 2);
     expect(gone().map(({ level }) => level)).toEqual(['debug', 'debug']);
     expect(http.logger.lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
   });

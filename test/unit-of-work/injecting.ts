@@ -4,6 +4,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { DatabaseMonitor } from 'nestjs-database';
 import { AppModule } from './fastify-app.js';
+import { until } from '../support/until.js';
 
 /**
  * Asks by `inject()` for each path that it is given, and prints the answers with the connections that are still out once
@@ -16,9 +17,9 @@ await app.init();
 const answers = [];
 for (const url of process.argv.slice(2)) {
   const { statusCode, payload } = await app.inject({ method: 'GET', url });
-  const until = performance.now() + 1000;
+  const deadline = performance.now() + 1000;
   const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
-  while (checkedOut() > 0 && performance.now() < until) await new Promise(setImmediate);
+  await until(() => checkedOut() === 0 || performance.now() >= deadline);
   answers.push({ status: statusCode, text: payload, checkedOut: checkedOut() });
 }
 await app.close();

@@ -12,6 +12,7 @@ import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { AppModule, happened, seen } from './fastify-app.js';
+import { until } from '../support/until.js';
 
 let database: TestDatabase;
 const { DB_URL } = process.env;
@@ -39,7 +40,7 @@ describe('the end of a request on Fastify by HTTP/2', () => {
     return { status, text };
   };
   const everythingGivenBack = async () => {
-    while (app.get(DatabaseMonitor).poolStats().checkedOut > 0) await new Promise(setImmediate);
+    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
     expect(
       await database.sql(
         `SELECT state FROM pg_stat_activity WHERE application_name = 'request-end-fastify' AND state LIKE 'idle in%'`,
@@ -96,7 +97,7 @@ describe('the end of a request on Fastify by HTTP/2', () => {
     await Promise.all(runners.map((runner) => runner.connect()));
     const stream = open('/waiting');
     await happened('waiting began');
-    while (app.get(DatabaseMonitor).poolStats().waiting === 0) await new Promise(setImmediate);
+    await until(() => app.get(DatabaseMonitor).poolStats().waiting > 0);
     stream.close();
     await happened('waiting ended by POOL_ACQUIRE_CANCELLED');
     await Promise.all(runners.map((runner) => runner.release()));

@@ -40,11 +40,12 @@ import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
 /** What happened inside, for the tests to wait for. */
 const seen: string[] = [];
 const happened = async (what: string) => {
-  while (!seen.includes(what)) await new Promise(setImmediate);
+  await until(() => seen.includes(what));
 };
 
 @Injectable()
@@ -248,7 +249,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
   };
   const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
   const everythingGivenBack = async () => {
-    while (checkedOut() > 0) await new Promise(setImmediate);
+    await until(() => checkedOut() === 0);
     expect(
       await database.sql(
         `SELECT state FROM pg_stat_activity WHERE application_name = 'request-end' AND state LIKE 'idle in%'`,
@@ -307,7 +308,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     const giveBack = await exhaust();
     const request = open('/waiting');
     await happened('waiting began');
-    while (app.get(DatabaseMonitor).poolStats().waiting === 0) await new Promise(setImmediate);
+    await until(() => app.get(DatabaseMonitor).poolStats().waiting > 0);
     request.destroy();
     await happened('waiting ended by POOL_ACQUIRE_CANCELLED');
     expect(app.get(DatabaseMonitor).poolStats().waiting).toBe(0);
@@ -419,12 +420,13 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     await start({ cancelOnDisconnect: true });
     const request = open('/slow');
     await happened('slow began');
-    while (
-      (
-        await database.sql(
-          `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(0.4)%' AND state = 'active'`,
-        )
-      ).length === 0
+    await until(
+      async () =>
+        (
+          await database.sql(
+            `SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(0.4)%' AND state = 'active'`,
+          )
+        ).length > 0,
     );
     request.destroy();
     await everythingGivenBack();

@@ -30,6 +30,7 @@ import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
+import { until } from '../support/until.js';
 
 const INSERT = 'INSERT INTO notes (text) VALUES ($1)';
 
@@ -201,7 +202,7 @@ describe('a query runner for each request', () => {
   /** The response may arrive a moment before its 'close' has been seen on the server's side. */
   const everythingGivenBack = async () => {
     const monitor = http.app.get(DatabaseMonitor);
-    while (monitor.poolStats().checkedOut > 0) await new Promise(setImmediate);
+    await until(() => monitor.poolStats().checkedOut === 0);
     const busy = await database.sql(
       `SELECT state FROM pg_stat_activity WHERE application_name = 'request' AND datname = current_database() AND state <> 'idle'`,
     );

@@ -20,6 +20,7 @@ import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
+import { until } from '../support/until.js';
 
 const INSERT = 'INSERT INTO users (name) VALUES ($1)';
 
@@ -113,7 +114,7 @@ describe('the end of a transaction', () => {
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
   const nothingIsOut = async () => {
-    while (app.get(DatabaseMonitor).poolStats().checkedOut > 0) await new Promise(setImmediate);
+    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
   };
   const request = async () => ((await (await fetch(`${url}/handled`)).json()) as { value?: unknown }).value;
   const insert = (name: string) => async (manager: EntityManager) => {
@@ -121,7 +122,7 @@ describe('the end of a transaction', () => {
   };
   const running = async (text: string) => {
     const find = `SELECT 1 FROM pg_stat_activity WHERE query = $1 AND state = 'active'`;
-    while ((await database.sql(find, [text])).length === 0);
+    await until(async () => (await database.sql(find, [text])).length > 0);
   };
 
   beforeAll(async () => {

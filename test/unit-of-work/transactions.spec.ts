@@ -11,6 +11,7 @@ import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { User } from '../support/entities.js';
+import { until } from '../support/until.js';
 
 const INSERT = 'INSERT INTO users (name) VALUES ($1)';
 const AFTER_QUERY = '/* released by its subscriber */ SELECT 1 AS one';
@@ -73,7 +74,7 @@ let left: () => void;
 @Catch()
 class WaitingFilter implements ExceptionFilter {
   async catch(_error: unknown, host: ArgumentsHost): Promise<void> {
-    while (queue.outcomes.length === 0) await new Promise(setImmediate);
+    await until(() => queue.outcomes.length > 0);
     host.switchToHttp().getResponse().status(500).json({});
   }
 }
@@ -151,7 +152,7 @@ describe('transactions', () => {
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
   const nothingIsOut = async () => {
-    while (app.get(DatabaseMonitor).poolStats().checkedOut > 0) await new Promise(setImmediate);
+    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
   };
 
   beforeAll(async () => {
@@ -329,7 +330,7 @@ describe('transactions', () => {
 
   it('refuse the work that a handler has left to a queue whose loop began with the app', async () => {
     expect((await fetch(`${url}/leaving`)).status).toBe(500);
-    while (queue.outcomes.length === 0) await new Promise(setImmediate);
+    await until(() => queue.outcomes.length > 0);
     expect(queue.outcomes.splice(0)).toEqual(['TRANSACTION_ROLLED_BACK']);
     await nothingIsOut();
     expect(await names()).toEqual([]);
@@ -353,9 +354,10 @@ describe('transactions', () => {
   it('do not keep release() waiting for a statement that runs on', async () => {
     const runner = dataSource.createQueryRunner();
     const running = failure(runner.query('SELECT pg_sleep(60)'));
-    while (
-      (await database.sql(`SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)'`)).length ===
-      0
+    await until(
+      async () =>
+        (await database.sql(`SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)'`)).length >
+        0,
     );
     const since = performance.now();
     await runner.release();

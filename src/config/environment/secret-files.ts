@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
-import { PasswordError } from '../../database.errors.js';
+import { PasswordError } from '../../errors/connection.errors.js';
 import type { PasswordFunction } from '../../database.options.js';
 import { fileProblem, readTextFile, shownPath } from './text-file.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
 import type { ParsedUrl } from '../url/database-url.js';
 
-/** Editors and `echo` end a file with a line end, which is not part of the secret. */
+/** Editors and `echo` end a file with a line end, and some editors begin it with a byte order mark. */
 const withoutLineEnd = (text: string) => text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');
 
-/** A mounted secret as it is now, or what is wrong with it. */
+/** The current content of a mounted secret, or what is wrong with it. */
 export function readSecretFile(path: string): { text: string } | { problem: string } {
   const read = readTextFile(path);
   if ('problem' in read) return read;
@@ -16,24 +16,24 @@ export function readSecretFile(path: string): { text: string } | { problem: stri
   return text === '' ? { problem: `the file${shownPath(path)} is empty` } : { text };
 }
 
-/** Reads the password at each connect, so that a rotated one is used without a restart. */
+/** A function that reads the password at each connect, so that a rotated password is used without a restart. */
 export function passwordOfFile(variable: string, path: string): PasswordFunction {
   return async () => readAgain(variable, path);
 }
 
 /**
- * The password in a file that holds a URL, read at each connect. The server stays the one that the app started with: pool,
- * TLS and logs are made for it.
+ * A function that reads the password in the URL of a file at each connect. The server must stay the one of the start: pool,
+ * TLS and logs are set up for it.
  */
 export function passwordOfUrlFile(variable: string, path: string, atStart: ParsedUrl): PasswordFunction {
   return async () => {
     const url = parseDatabaseUrl(await readAgain(variable, path));
     if (url.problems.length > 0) throw unavailable(variable, url.problems.join('; '));
-    const moved = (['host', 'port', 'username', 'database'] as const).filter(
+    const changed = (['host', 'port', 'username', 'database'] as const).filter(
       (part) => url[part] !== atStart[part],
     );
-    if (moved.length > 0)
-      throw unavailable(variable, `the URL has another ${moved.join(', ')} than at the start`);
+    if (changed.length > 0)
+      throw unavailable(variable, `the URL has another ${changed.join(', ')} than at the start`);
     if (url.password === undefined) throw unavailable(variable, 'the URL has no password any more');
     return url.password.reveal();
   };
@@ -46,7 +46,7 @@ async function readAgain(variable: string, path: string): Promise<string> {
   } catch (error) {
     throw unavailable(variable, `the file${shownPath(path)} ${fileProblem(error)}`);
   }
-  // A secret that is being replaced may be empty for a moment.
+  // A secret may be empty for a moment while it is being replaced.
   if (text === '') throw unavailable(variable, `the file${shownPath(path)} is empty`);
   return text;
 }

@@ -1,64 +1,81 @@
-import type { ResolvedDatabaseOptions, SettingOrigin } from '../../database.options.js';
+import type { ResolvedDatabaseOptions, SettingOrigin, TimeoutSettings } from '../../database.options.js';
 import type { Problems } from '../problems/problems.js';
 import { spaced } from '../problems/value-shape.js';
-import { TIME_LIMITS } from '../settings/time-limits.js';
+import { POSTGRES_LIMITS } from '../settings/settings.js';
 
-/** Settings that PostgreSQL knows by other names than ours. */
-const OWN_GUCS: ReadonlyMap<string, string> = new Map([
-  ...Object.entries(TIME_LIMITS).map(([name, key]) => [name, `timeouts.${key}`] as const),
+/** Checks options that are each valid and contradict each other, or are suspicious together. */
+export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: Problems): void {
+  checkSchemaChanges(resolved, problems);
+  checkMinIdle(resolved, problems);
+  checkSession(resolved, problems);
+  checkChannelBinding(resolved, problems);
+  checkShortTimeouts(resolved, problems);
+}
+
+function checkSchemaChanges(
+  { typeorm, startup, profile }: ResolvedDatabaseOptions,
+  problems: Problems,
+): void {
+  const atStart = (['synchronize', 'migrationsRun', 'dropSchema'] as const).find((key) => typeorm[key]);
+  if (startup === 'lazy' && atStart !== undefined)
+    problems.add(
+      atStart,
+      'needs the database at start, and startup: lazy starts without it; use startup: verify, or run migrations separately',
+    );
+  if (profile !== 'production') return;
+  for (const key of ['synchronize', 'dropSchema'] as const)
+    if (typeorm[key])
+      problems.warn(
+        key,
+        `is on in profile production: it can DELETE COLUMNS AND DATA at every start; use migrations, ` +
+          `or set profile: 'development' if this is not production`,
+      );
+}
+
+function checkMinIdle({ pool: { minIdle, size } }: ResolvedDatabaseOptions, problems: Problems): void {
+  if (minIdle > size)
+    problems.add(
+      'pool.minIdle',
+      `${minIdle} is more than pool.size ${size}; the pool keeps no more idle connections than that`,
+    );
+}
+
+/** PostgreSQL's names of what a setting of this module decides. */
+const OWN_POSTGRES_SETTINGS: ReadonlyMap<string, string> = new Map([
+  ...[...POSTGRES_LIMITS].map(([name, key]) => [name, `timeouts.${key}`] as const),
   ['application_name', 'applicationName'],
 ]);
 
-/** Shorter than this, a time limit in code was probably meant in seconds. Waits for locks are short on purpose. */
-const SUSPICIOUS_MS = {
-  'timeouts.statementMs': 1_000,
-  'timeouts.idleInTransactionMs': 1_000,
-  'timeouts.lockMs': 100,
-  'timeouts.shutdownMs': 1_000,
-} as const;
-
-/** What is right by itself and wrong, or suspicious, together. */
-export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: Problems): void {
-  const { typeorm, origins } = resolved;
-  const changesSchema = (['synchronize', 'migrationsRun', 'dropSchema'] as const).filter(
-    (key) => typeorm[key],
-  );
-  if (resolved.startup === 'lazy' && changesSchema.length > 0)
-    problems.add(
-      changesSchema[0]!,
-      'needs the database at start, which startup: lazy does without; use startup: verify, or run migrations apart',
-    );
-  if (resolved.pool.minIdle > resolved.pool.size)
-    problems.add(
-      'pool.minIdle',
-      `${resolved.pool.minIdle} is more than pool.size ${resolved.pool.size}; beyond that connections don't stay`,
-    );
-  if (resolved.profile === 'production')
-    for (const key of ['synchronize', 'dropSchema'] as const)
-      if (typeorm[key])
-        problems.warn(
-          key,
-          `is on in profile production: it can DELETE COLUMNS AND DATA at every start; use migrations, ` +
-            `or say profile: 'development' where this is no production`,
-        );
-  for (const key of Object.keys(resolved.session)) {
-    const ours = OWN_GUCS.get(key.toLowerCase());
-    if (ours !== undefined)
-      problems.add(`session.${key}`, `would contradict the settings of this module; use ${ours}`);
+function checkSession({ session }: ResolvedDatabaseOptions, problems: Problems): void {
+  for (const key of Object.keys(session)) {
+    const setting = OWN_POSTGRES_SETTINGS.get(key.toLowerCase());
+    if (setting !== undefined)
+      problems.add(`session.${key}`, `would contradict the settings of this module; use ${setting}`);
   }
-  if (resolved.channelBinding === 'require' && resolved.ssl.mode === 'disable')
+}
+
+function checkChannelBinding({ channelBinding, ssl }: ResolvedDatabaseOptions, problems: Problems): void {
+  if (channelBinding === 'require' && ssl.mode === 'disable')
     problems.add('ssl.mode', 'is disable, but channel_binding=require in the URL needs TLS; use require');
-  for (const [path, least] of Object.entries(SUSPICIOUS_MS)) {
-    const value = valueAt(resolved, path);
-    if (fromCode(origins[path]) && value > 0 && value < least)
+}
+
+/** A shorter limit in code was probably meant in seconds. A short `lockMs` is common, so its bound is lower. */
+const SUSPICIOUS_BELOW_MS = [
+  ['statementMs', 1_000],
+  ['idleInTransactionMs', 1_000],
+  ['lockMs', 100],
+  ['shutdownMs', 1_000],
+] as const satisfies (readonly [keyof TimeoutSettings, number])[];
+
+function checkShortTimeouts({ timeouts, origins }: ResolvedDatabaseOptions, problems: Problems): void {
+  for (const [key, least] of SUSPICIOUS_BELOW_MS) {
+    const value = timeouts[key];
+    if (isFromCode(origins[`timeouts.${key}`]) && value > 0 && value < least)
       problems.warn(
-        path,
+        `timeouts.${key}`,
         `${value} ms is very short; the unit is milliseconds, ${value} seconds are ${spaced(value * 1_000)}`,
       );
   }
 }
 
-const fromCode = (origin: SettingOrigin | undefined) => origin === 'options' || origin === 'url';
-
-const valueAt = (resolved: ResolvedDatabaseOptions, path: string) =>
-  resolved.timeouts[path.slice('timeouts.'.length) as keyof ResolvedDatabaseOptions['timeouts']];
+const isFromCode = (origin: SettingOrigin | undefined) => origin === 'options' || origin === 'url';

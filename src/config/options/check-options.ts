@@ -1,150 +1,224 @@
-import type { z } from 'zod';
-import type { DatabaseModuleOptions, SslSettings } from '../../database.options.js';
-import { EXTRA_REPLACED, knownKeys, REPLACED, TLS_KEYS, TLS_REFUSED } from './known-options.js';
+import type {
+  ConnectRetrySettings,
+  DatabaseModuleOptions,
+  DatabaseSettings,
+  ReplicationServer,
+  ReplicationSettings,
+  SslSettings,
+} from '../../database.options.js';
 import { nearMiss } from '../problems/near-miss.js';
-import type { Origins } from './origins.js';
 import type { Problems } from '../problems/problems.js';
-import { REPLICATION_SERVER_KEYS, SETTINGS } from '../settings/schema.js';
-import type { SettingName } from '../settings/schema.js';
 import { shapeOf } from '../problems/value-shape.js';
-import { SSL_MODES } from '../tls/ssl.js';
+import { group, isGroup, serverList, sessionValue } from '../settings/setting-types.js';
+import type { SettingType } from '../settings/setting-types.js';
+import { GROUPS, OPTION_NAMES, SETTINGS, SSL_MODES } from '../settings/settings.js';
+import type { GroupName } from '../settings/settings.js';
+import { EXTRA_REPLACED, KNOWN_OPTIONS, REPLACED, TLS_OPTIONS, TLS_REFUSED } from './known-options.js';
+import type { Origins } from './origins.js';
 
-type Output<K extends SettingName> = z.output<(typeof SETTINGS)[K]>;
-/** What was given and is right; what is wrong has become a problem and is absent. */
-export type CheckedSettings = { readonly [K in Exclude<SettingName, 'ssl' | 'echo'>]?: Output<K> } & {
-  readonly ssl?: boolean | SslSettings;
-  readonly echo?: boolean | Output<'echo'>;
-};
-
-export type CheckedReplicationServer = NonNullable<Output<'replication'>['master']>;
-
-/** The servers of `replication` that were given, each with its path in the options. */
-export function replicationServers(
-  replication: CheckedSettings['replication'],
-): [path: string, server: CheckedReplicationServer][] {
-  // A list with a wrong server in it is absent.
-  const { master, slaves = [] } = (replication ?? {}) as Partial<NonNullable<typeof replication>>;
-  return [
-    ...(master ? [['replication.master', master] as [string, CheckedReplicationServer]] : []),
-    ...slaves.map((slave, index): [string, CheckedReplicationServer] => [
-      `replication.slaves.${index}`,
-      slave,
-    ]),
-  ];
+/** The settings that were given and are valid, in their long form; each invalid one has become a problem and is absent. */
+export interface CheckedSettings extends Omit<DatabaseSettings, 'connectRetry' | 'replication'> {
+  readonly connectRetry?: ConnectRetrySettings;
+  readonly replication?: CheckedReplication;
 }
 
-const NAMES = Object.keys(SETTINGS) as SettingName[];
-const KNOWN = knownKeys(NAMES);
+export interface CheckedReplicationServer extends Omit<ReplicationServer, 'ssl'> {
+  readonly ssl?: SslSettings;
+}
 
-/** Judges every key that is there by itself; what contradicts what is judged when they are put together. */
+/** A list with an invalid server in it is absent, and so is an invalid primary. */
+export interface CheckedReplication extends Pick<ReplicationSettings, 'defaultMode'> {
+  readonly master?: CheckedReplicationServer;
+  readonly slaves?: readonly CheckedReplicationServer[];
+}
+
+/** The servers of `replication`, each with its path in the options. */
+export function replicationServers({ master, slaves = [] }: CheckedReplication = {}): [
+  path: string,
+  server: CheckedReplicationServer,
+][] {
+  const replicas = slaves.map((slave, index): [string, CheckedReplicationServer] => [
+    `replication.slaves.${index}`,
+    slave,
+  ]);
+  return master ? [['replication.master', master], ...replicas] : replicas;
+}
+
+/** Adds the problem of one value. */
+type Report = (path: string, value: unknown, message: string) => void;
+
+/** The settings by their keys, for a group. */
+type Rows = Readonly<Record<string, { readonly type: SettingType }>>;
+
+/**
+ * Checks each option by itself. `check-combinations` looks at options that contradict each other, once they are resolved.
+ */
 export function checkOptions(
   options: DatabaseModuleOptions,
   origins: Origins,
   problems: Problems,
 ): CheckedSettings {
-  checkKeys(options, problems);
+  const report: Report = (path, value, message) => problems.add(origins.nameOf(path, value), message);
+  checkNames(options, problems);
   if (options.type !== undefined && options.type !== 'postgres')
     problems.add('type', `${shapeOf(options.type)} is not supported; the only database is 'postgres'`);
   checkExtra(options.extra, problems);
+
   const checked: Record<string, unknown> = {};
-  for (const name of NAMES) {
-    const value = longForm(name, options[name]);
-    if (value === undefined) continue;
-    if (name === 'ssl' && typeof value === 'string') {
-      problems.add('ssl', sslText(value));
-      continue;
-    }
-    if ((name === 'ssl' || name === 'echo') && typeof value === 'boolean') checked[name] = value;
-    else checked[name] = checkOne(name, value, origins, problems);
+  for (const name of OPTION_NAMES) {
+    const value = inLongForm(name, options[name]);
+    if (value !== undefined) checked[name] = checkOption(name, value, report);
   }
-  checkTlsKeys('ssl', checked['ssl'], problems);
-  for (const [path, server] of replicationServers(checked['replication'] as CheckedSettings['replication']))
-    checkTlsKeys(`${path}.ssl`, server.ssl, problems);
-  return checked;
+  const settings: CheckedSettings = checked;
+  checkTlsOptions('ssl', settings.ssl, problems);
+  for (const [path, server] of replicationServers(settings.replication))
+    checkTlsOptions(`${path}.ssl`, server.ssl, problems);
+  return settings;
 }
 
-/** What was meant by a text, as other libraries take it. */
-function sslText(text: string): string {
-  const mode = SSL_MODES.find((known) => known === text.toLowerCase());
-  const meant = mode
-    ? `write ssl: { mode: '${mode}' }`
-    : `allowed are true, false and { mode: … }, one of ${SSL_MODES.join(', ')}`;
-  return `${shapeOf(text)} is not a group of settings: { … }; ${meant}`;
-}
-
-/** `connectRetry: 3` stands for `{ retries: 3 }`; `replication: false` says what is the case without it. */
-function longForm(name: SettingName, value: unknown): unknown {
+/** `connectRetry: 3` is short for `{ retries: 3 }`, and `replication: false` for none. */
+function inLongForm(name: keyof DatabaseSettings, value: unknown): unknown {
   if (name === 'connectRetry' && typeof value === 'number') return { retries: value };
   return name === 'replication' && value === false ? undefined : value;
 }
 
-function checkOne(name: SettingName, value: unknown, origins: Origins, problems: Problems): unknown {
-  const result = SETTINGS[name].safeParse(value);
-  if (result.success) return result.data;
-  for (const issue of result.error.issues) {
-    const path = [name, ...issue.path].join('.');
-    if (issue.code === 'unrecognized_keys') {
-      for (const key of issue.keys) problems.add(`${path}.${key}`, unknownKey(path, key));
-      continue;
-    }
-    const wrong = issue.path.reduce<unknown>(
-      (from, key) => (from as Record<PropertyKey, unknown>)[key],
-      value,
-    );
-    problems.add(
-      origins.nameOf(path, wrong),
-      issue.code === 'invalid_key' ? issue.issues[0]!.message : issue.message,
-    );
+function checkOption(name: keyof DatabaseSettings, value: unknown, report: Report): unknown {
+  if ((name === 'ssl' || name === 'echo') && typeof value === 'boolean') return value;
+  if (name === 'ssl' && typeof value === 'string') {
+    report('ssl', value, sslTextProblem(value));
+    return undefined;
   }
-  return remainder(value, result.error.issues);
+  if (name === 'session') return checkSession(value, report);
+  if (name === 'replication') return checkReplication(value, report);
+  if (Object.hasOwn(GROUPS, name)) return checkGroup(name, GROUPS[name as GroupName], value, report);
+  return checkValue(name, SETTINGS[name as keyof typeof SETTINGS].type, value, report);
 }
 
-/** The settings of a group that are right, so that what contradicts them is told in the same error. */
-function remainder(value: unknown, issues: readonly z.core.$ZodIssue[]): unknown {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return undefined;
-  const wrong = issues.flatMap((issue) =>
-    issue.code === 'unrecognized_keys' && issue.path.length === 0 ? issue.keys : issue.path.slice(0, 1),
-  );
-  return Object.fromEntries(Object.entries(value).filter(([key]) => !wrong.includes(key)));
+/** Other libraries take `ssl: 'require'`; the message says what to write here. */
+function sslTextProblem(text: string): string {
+  const mode = SSL_MODES.find((known) => known === text.toLowerCase());
+  const meant = mode
+    ? `write ssl: { mode: '${mode}' }`
+    : `allowed are true, false and { mode: … }, one of ${SSL_MODES.join(', ')}`;
+  return `${group.problemOf(text)}; ${meant}`;
 }
 
-/** @param path of the group: `pool`, `replication.slaves.0` */
-function unknownKey(path: string, key: string): string {
-  const known = keysOf(path);
+function checkValue(path: string, type: SettingType, value: unknown, report: Report): unknown {
+  const problem = type.problemOf(value);
+  if (problem === undefined) return value;
+  report(path, value, problem);
+  return undefined;
+}
+
+/** The valid settings of a group; undefined when the value is no group. Options of TLS beside ours stay as they are. */
+function checkGroup(
+  path: string,
+  rows: Rows,
+  value: unknown,
+  report: Report,
+): Record<string, unknown> | undefined {
+  if (checkValue(path, group, value, report) === undefined) return undefined;
+  const given = value as Record<string, unknown>;
+  const isOpen = rows === GROUPS.ssl;
+  const checked: Record<string, unknown> = isOpen ? { ...given } : {};
+  for (const [key, { type }] of Object.entries(rows))
+    if (given[key] !== undefined) checked[key] = checkValue(`${path}.${key}`, type, given[key], report);
+  if (!isOpen)
+    for (const key of Object.keys(given))
+      if (!Object.hasOwn(rows, key)) report(`${path}.${key}`, given[key], unknownKey(path, key, rows));
+  return checked;
+}
+
+function unknownKey(path: string, key: string, rows: Rows): string {
+  const known = Object.keys(rows);
   const meant = nearMiss(key, known);
   return `is not a setting; ${meant ? `did you mean ${path}.${meant}?` : `there are ${known.join(', ')}`}`;
 }
 
-function keysOf(path: string): readonly string[] {
-  if (/^replication\../.test(path)) return REPLICATION_SERVER_KEYS;
-  const schema = SETTINGS[path as SettingName];
-  return 'shape' in schema ? Object.keys(schema.shape) : [];
+/** Names of PostgreSQL's settings, with a prefix for those of extensions: `search_path`, `app.tenant`. */
+const POSTGRES_NAME = /^[A-Za-z_][\w$]*(?:\.[A-Za-z_][\w$]*)*$/;
+
+function checkSession(value: unknown, report: Report): Record<string, unknown> | undefined {
+  if (checkValue('session', group, value, report) === undefined) return undefined;
+  const valid = Object.entries(value as object).filter(([key, setting]: [string, unknown]) => {
+    const problem = sessionProblem(key, setting);
+    if (problem !== undefined) report(`session.${key}`, setting, problem);
+    return problem === undefined;
+  });
+  return Object.fromEntries(valid);
 }
 
-/** TypeORM may have options that we don't know, so only what looks misspelt is refused. */
-function checkKeys(options: object, problems: Problems): void {
-  for (const key of Object.keys(options)) {
-    const value = (options as Record<string, unknown>)[key];
-    if (value === undefined || KNOWN.includes(key)) continue;
-    const instead = Object.hasOwn(REPLACED, key) ? REPLACED[key] : undefined;
+function sessionProblem(key: string, setting: unknown): string | undefined {
+  if (!POSTGRES_NAME.test(key))
+    return "is not the name of a PostgreSQL setting, as 'search_path' or 'app.tenant'";
+  if (typeof setting === 'string' && setting.includes('\0')) return 'it holds a zero character';
+  return sessionValue.problemOf(setting);
+}
+
+/** What a server of `replication` takes, beside `ssl`: the same as the top level. */
+const SERVER_ROWS: Rows = {
+  url: SETTINGS.url,
+  host: SETTINGS.host,
+  port: SETTINGS.port,
+  username: SETTINGS.username,
+  password: SETTINGS.password,
+  database: SETTINGS.database,
+  ssl: { type: group },
+  applicationName: SETTINGS.applicationName,
+};
+
+function checkReplication(value: unknown, report: Report): CheckedReplication | undefined {
+  const checked = checkGroup('replication', GROUPS.replication, value, report);
+  if (!checked) return undefined;
+  if ((value as CheckedReplication).slaves === undefined)
+    report('replication.slaves', undefined, serverList.problemOf(undefined)!);
+  const { master, slaves, defaultMode } = checked as {
+    master?: object;
+    slaves?: unknown[];
+  } & CheckedReplication;
+  const servers = slaves?.map((slave, index) => checkServer(`replication.slaves.${index}`, slave, report));
+  return {
+    ...(master && { master: checkServer('replication.master', master, report) }),
+    ...(servers?.every((server) => server !== undefined) && { slaves: servers }),
+    ...(defaultMode && { defaultMode }),
+  };
+}
+
+/** The server; undefined when anything in it is invalid. */
+function checkServer(path: string, value: unknown, report: Report): CheckedReplicationServer | undefined {
+  let isValid = true;
+  const reportInvalid: Report = (...problem) => {
+    isValid = false;
+    report(...problem);
+  };
+  const ssl = isGroup(value) ? value['ssl'] : undefined;
+  const longSsl = typeof ssl === 'boolean' ? { mode: ssl ? 'require' : 'disable' } : ssl;
+  const server = isGroup(value) && ssl !== undefined ? { ...value, ssl: longSsl } : value;
+  const checked = checkGroup(path, SERVER_ROWS, server, reportInvalid);
+  if (checked?.['ssl'] !== undefined) checkGroup(`${path}.ssl`, GROUPS.ssl, checked['ssl'], reportInvalid);
+  return isValid ? checked : undefined;
+}
+
+/** An unknown option may be one that a newer TypeORM has, so it is refused only when it looks misspelled. */
+function checkNames(options: object, problems: Problems): void {
+  for (const [name, value] of Object.entries(options)) {
+    if (value === undefined || KNOWN_OPTIONS.includes(name)) continue;
+    const instead = Object.hasOwn(REPLACED, name) ? REPLACED[name] : undefined;
     if (instead !== undefined) {
-      // Switched off, it says what is the case here anyway.
-      if (value !== false) problems.add(key, `is not supported; ${instead}`);
+      // `keepConnectionAlive: false` asks for what this module does anyway.
+      if (value !== false) problems.add(name, `is not supported; ${instead}`);
       continue;
     }
-    const meant = nearMiss(key, [...KNOWN, ...Object.keys(REPLACED)]);
+    const meant = nearMiss(name, [...KNOWN_OPTIONS, ...Object.keys(REPLACED)]);
     if (meant === undefined)
-      problems.warn(key, 'is neither a setting of this module nor a known one of TypeORM; it is passed on');
-    else {
-      const hint = REPLACED[meant];
-      problems.add(key, `is not a setting; ${hint ?? `did you mean ${meant}?`}`);
-    }
+      problems.warn(name, 'is neither a setting of this module nor a known one of TypeORM; it is passed on');
+    else problems.add(name, `is not a setting; ${REPLACED[meant] ?? `did you mean ${meant}?`}`);
   }
 }
 
 function checkExtra(extra: unknown, problems: Problems): void {
   if (extra === undefined) return;
-  if (typeof extra !== 'object' || extra === null || Array.isArray(extra)) {
+  if (!isGroup(extra)) {
     problems.add('extra', `${shapeOf(extra)} is not a group of options for pg: { … }`);
     return;
   }
@@ -155,14 +229,15 @@ function checkExtra(extra: unknown, problems: Problems): void {
   }
 }
 
-function checkTlsKeys(path: string, ssl: unknown, problems: Problems): void {
-  if (typeof ssl !== 'object' || ssl === null) return;
-  const known = [...Object.keys(SETTINGS.ssl.shape), ...TLS_KEYS];
+/** `ssl` also takes the options of `tls.connect`; one that is not known is refused only when it looks misspelled. */
+function checkTlsOptions(path: string, ssl: unknown, problems: Problems): void {
+  if (!isGroup(ssl)) return;
+  const known = [...Object.keys(GROUPS.ssl), ...TLS_OPTIONS];
   for (const [key, value] of Object.entries(ssl)) {
     if (value === undefined || known.includes(key)) continue;
     const meant = nearMiss(key, known);
     if (TLS_REFUSED.includes(key))
-      problems.add(`${path}.${key}`, 'is not a matter of TLS; use url or host and port');
+      problems.add(`${path}.${key}`, 'is not an option of TLS; use url or host and port');
     else if (meant !== undefined)
       problems.add(`${path}.${key}`, `is not a setting; did you mean ${path}.${meant}?`);
     else problems.warn(`${path}.${key}`, 'is not a known option of TLS; it is passed on');

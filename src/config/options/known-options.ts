@@ -1,4 +1,6 @@
-/** Options of TypeORM 0.3 and 1 for PostgreSQL. TypeORM has no list of them at run time. */
+import { GROUPS, OPTION_NAMES, POSTGRES_LIMITS } from '../settings/settings.js';
+
+/** Options of TypeORM 0.3 and 1 for PostgreSQL; TypeORM itself has no list of them at run time. */
 const TYPEORM = [
   'entities',
   'subscribers',
@@ -30,14 +32,14 @@ const TYPEORM = [
   'installExtensions',
   'extensions',
   'parseInt8',
-  // Set by TypeORM's own reader of options; no driver for PostgreSQL reads it.
+  // TypeORM's own ConnectionOptionsReader sets it; its driver for PostgreSQL does not read it.
   'baseDirectory',
 ] as const;
 
-/** Ours, beside the names in the schema. */
-const OWN = ['type', 'name'] as const;
+/** The names that may stand on the top level of the options. */
+export const KNOWN_OPTIONS: readonly string[] = [...OPTION_NAMES, 'type', 'name', ...TYPEORM];
 
-/** Options of TypeORM and `@nestjs/typeorm` that have no effect here, and what is meant to be used. */
+/** Options of TypeORM and `@nestjs/typeorm` that this module does not take, each with its replacement. */
 export const REPLACED: Readonly<Record<string, string>> = {
   poolSize: 'use pool.size and pool.maxOverflow',
   connectTimeoutMS: 'use timeouts.connectMs',
@@ -46,23 +48,21 @@ export const REPLACED: Readonly<Record<string, string>> = {
   manualInitialization: "use startup: 'off'",
   user: 'use username',
   connectionString: 'use url',
-  dataSourceFactory: 'this module makes the data source; what the factory changes belongs into the options',
+  dataSourceFactory: 'this module creates the data source; set in the options what the factory would change',
   keepConnectionAlive: 'every app opens and closes its own connections',
 };
 
-/** Keys of `extra`, which TypeORM hands to `pg`, that a setting of ours decides. */
+/** Keys of `extra`, which TypeORM hands to `pg`, that would contradict a setting of this module, each with that setting. */
 export const EXTRA_REPLACED: Readonly<Record<string, string>> = {
   max: 'use pool.size and pool.maxOverflow',
   min: 'use pool.minIdle',
   poolSize: 'use pool.size and pool.maxOverflow',
-  connectionTimeoutMillis: 'use pool.acquireTimeoutMs for the wait and timeouts.connectMs for the dial',
+  connectionTimeoutMillis: 'use pool.acquireTimeoutMs for the wait and timeouts.connectMs for connecting',
   idleTimeoutMillis: 'use pool.idleTimeoutMs',
   maxLifetimeSeconds: 'use pool.maxLifetimeMs',
   maxUses: 'use pool.maxLifetimeMs',
-  statement_timeout: 'use timeouts.statementMs',
   query_timeout: 'use timeouts.statementMs',
-  lock_timeout: 'use timeouts.lockMs',
-  idle_in_transaction_session_timeout: 'use timeouts.idleInTransactionMs',
+  ...Object.fromEntries([...POSTGRES_LIMITS].map(([name, key]) => [name, `use timeouts.${key}`])),
   application_name: 'use applicationName',
   fallback_application_name: 'use applicationName',
   options: "use session: { search_path: '…' }",
@@ -79,24 +79,13 @@ export const EXTRA_REPLACED: Readonly<Record<string, string>> = {
   requireChannelBinding: 'use channel_binding in the URL',
   requireAuth: 'use require_auth in the URL',
   serverKind: 'use target_session_attrs in the URL',
-  size: 'use pool.size',
-  maxOverflow: 'use pool.maxOverflow',
-  acquireTimeoutMs: 'use pool.acquireTimeoutMs',
-  maxLifetimeMs: 'use pool.maxLifetimeMs',
-  prePing: 'use pool.prePing',
-  leakThresholdMs: 'use pool.leakThresholdMs',
-  reclaimAfterMs: 'use pool.reclaimAfterMs',
-  minIdle: 'use pool.minIdle',
-  maxWaiting: 'use pool.maxWaiting',
-  overflowIdleMs: 'use pool.overflowIdleMs',
-  keepaliveMs: 'use pool.keepaliveMs',
-  reset: 'use pool.reset',
+  ...Object.fromEntries(Object.keys(GROUPS.pool).map((key) => [key, `use pool.${key}`])),
   connectTimeoutMs: 'use timeouts.connectMs',
   session: 'use session',
 };
 
-/** Options of `tls.connect` that make sense for a connection to a database. */
-export const TLS_KEYS = [
+/** Options of `tls.connect` that are useful for a connection to a database. */
+export const TLS_OPTIONS = [
   'ALPNProtocols',
   'checkServerIdentity',
   'ciphers',
@@ -126,12 +115,5 @@ export const TLS_KEYS = [
   'ticketKeys',
 ] as const;
 
-/** Where the connection goes is no matter of TLS. */
+/** Options of `tls.connect` that name the server, which `url` or `host` and `port` do here. */
 export const TLS_REFUSED: readonly string[] = ['host', 'port', 'path', 'socket'];
-
-/** All names that may stand on the top level, given those in the schema. */
-export const knownKeys = (settings: readonly string[]): readonly string[] => [
-  ...settings,
-  ...OWN,
-  ...TYPEORM,
-];

@@ -1,12 +1,12 @@
 import type { SettingOrigin } from '../../database.options.js';
 import { Secret } from '../secrets/secret.js';
 
-/** Registered, so that it is the same one in both builds; on an enumerable property it survives `{ ...config }`. */
+/** Registered, so that the ESM and the CommonJS build share it. `{ ...config }` copies it, since it is enumerable. */
 export const ORIGINS = Symbol.for('nestjs-database.origins');
 
 /** What the environment gave, beside the settings themselves. */
 export interface EnvironmentOrigins {
-  /** By the setting's path: the variable and the value that it gave. */
+  /** By the path of the setting: the variable and its value. */
   readonly values: Readonly<Record<string, { readonly variable: string; readonly value: unknown }>>;
   readonly warnings: readonly string[];
 }
@@ -15,10 +15,10 @@ export function originsIn(options: object): EnvironmentOrigins | undefined {
   return (options as { [ORIGINS]?: EnvironmentOrigins })[ORIGINS];
 }
 
-const same = (a: unknown, b: unknown) =>
-  a === b || (Secret.is(a) && Secret.is(b) && a.reveal() === b.reveal());
+/** Where a setting may come from, with the value that is there. */
+export type Layer<T> = readonly [SettingOrigin, T | undefined];
 
-/** Keeps where each value came from while the settings are put together. */
+/** Records the origin of each value while the settings are resolved. */
 export class Origins {
   readonly #environment: EnvironmentOrigins | undefined;
   readonly chosen: Record<string, SettingOrigin> = {};
@@ -27,25 +27,28 @@ export class Origins {
     this.#environment = environment;
   }
 
-  /** The variable that gave `value`; undefined once the code has put another value in its place. */
-  variable(path: string, value: unknown): string | undefined {
+  /** The variable that gave `value`; undefined when the code has replaced that value. */
+  variableOf(path: string, value: unknown): string | undefined {
     const given = this.#environment?.values[path];
-    return given && same(given.value, value) ? given.variable : undefined;
+    return given && isSame(given.value, value) ? given.variable : undefined;
   }
 
-  /** What a message calls the setting: the variable where it came from there, else the option's path. */
+  /** The name of the setting in messages: the variable that gave `value`, else the path of the option. */
   nameOf(path: string, value: unknown): string {
-    return this.variable(path, value) ?? path;
+    return this.variableOf(path, value) ?? path;
   }
 
-  /** The first value that is there; those of the options count as the environment's where they still are. */
-  choose<T>(path: string, layers: readonly (readonly [SettingOrigin, T | undefined])[]): T | undefined {
+  /** The value of the first layer that has one. A value of the options counts as the environment's if it is the same. */
+  choose<T>(path: string, layers: readonly Layer<T>[]): T | undefined {
     for (const [origin, value] of layers) {
       if (value === undefined) continue;
-      const variable = origin === 'options' ? this.variable(path, value) : undefined;
+      const variable = origin === 'options' ? this.variableOf(path, value) : undefined;
       this.chosen[path] = variable === undefined ? origin : `environment ${variable}`;
       return value;
     }
     return undefined;
   }
 }
+
+const isSame = (a: unknown, b: unknown) =>
+  a === b || (Secret.is(a) && Secret.is(b) && a.reveal() === b.reveal());

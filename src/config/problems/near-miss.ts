@@ -1,6 +1,6 @@
 /**
- * How many characters have to be changed, added, taken away or swapped with their neighbour to make `b` of `a`
- * (Levenshtein, with the swap that makes `siez` of `size` one slip).
+ * The number of characters to change, insert, delete or swap with their neighbour that turns `a` into `b`: the
+ * Damerau-Levenshtein distance (optimal string alignment), in which `siez` for `size` is one slip.
  */
 export function distance(a: string, b: string): number {
   const slips = Array.from({ length: a.length + 1 }, (_, row) =>
@@ -24,8 +24,8 @@ export function distance(a: string, b: string): number {
 const plain = (name: string) => name.replace(/[_-]/g, '').toLowerCase();
 
 /**
- * The known name that `name` was probably meant to be. Case, `_` and `-` don't count; two slips are forgiven, in short
- * names one, since most names of four letters are two letters from each other.
+ * The known name that `name` was probably meant to be. Case, `_` and `-` do not count. Two slips are forgiven, in a name of
+ * less than six characters one: most names of four letters are two slips from each other.
  */
 export function nearMiss(name: string, known: readonly string[]): string | undefined {
   const written = plain(name);
@@ -34,7 +34,7 @@ export function nearMiss(name: string, known: readonly string[]): string | undef
     if (candidate === name) return undefined;
     const wanted = plain(candidate);
     const forgiven = Math.min(written.length, wanted.length) < 6 ? 1 : 2;
-    // Each character too many is a slip, and the table below has one row for each.
+    // A difference in length is at least as many slips; this keeps a pasted text of megabytes out of the table of slips.
     if (Math.abs(written.length - wanted.length) > forgiven) continue;
     const slips = distance(written, wanted);
     if (slips <= forgiven && (!best || slips < best.slips)) best = { name: candidate, slips };

@@ -1,22 +1,38 @@
-import { DatabaseConfigError } from '../../database.errors.js';
-import type { ConfigProblem } from '../../database.errors.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
+import type { ConfigProblem } from '../../errors/config.errors.js';
 
-/** Gathers what is wrong and what is suspicious, so that all of it is told at once. */
+/** Collects what is wrong and what is suspicious, so that one error reports everything. */
 export class Problems {
   readonly found: ConfigProblem[] = [];
-  readonly warnings: string[] = [];
+  readonly warnings: string[];
 
-  /** `message` says the shape of what was found and what is allowed; never a secret. */
+  constructor(warnings: readonly string[] = []) {
+    this.warnings = [...warnings];
+  }
+
+  /** Adds a problem: the shape of the value and what is allowed, never a secret. */
   add(setting: string, message: string): void {
-    // zod reports 0.5 twice where a whole number above 0 is meant.
+    // The primary, its direct server and its replicas share settings, and each of them would report these again.
     if (!this.found.some((known) => known.setting === setting && known.message === message))
       this.found.push({ setting, message });
   }
 
+  /** Adds a warning, which does not fail the start. */
   warn(setting: string, message: string): void {
-    this.warnings.push(`${setting}: ${message}`);
+    const warning = `${setting}: ${message}`;
+    if (!this.warnings.includes(warning)) this.warnings.push(warning);
   }
 
+  /** Adds the problems and warnings of another server's settings, each under the name that `rename` gives its setting. */
+  addAll(others: Problems, rename: (setting: string) => string): void {
+    for (const { setting, message } of others.found) this.add(rename(setting), message);
+    for (const warning of others.warnings) {
+      const end = warning.indexOf(': ');
+      this.warn(rename(warning.slice(0, end)), warning.slice(end + 2));
+    }
+  }
+
+  /** @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with all problems, when there are any */
   throwIfAny(dataSource?: string): void {
     if (this.found.length > 0)
       throw new DatabaseConfigError(this.found, dataSource === undefined ? {} : { dataSource });

@@ -1,16 +1,11 @@
-/** Short and of plain characters: what a number, a mode or a name looks like and a URL or a key does not. */
+/** Short and plain: a number, a mode or a name looks like this; a URL or a key does not. */
 const HARMLESS = /^[\w.+ -]{1,24}$/;
 
-/** What a value looks like, for a message. A text is shown only where it is too short and plain to be a pasted secret. */
+/** A value as messages show it. A text is quoted only when it is too short and plain to be a pasted secret. */
 export function shapeOf(value: unknown): string {
-  if (typeof value === 'string') {
-    if (value === '') return 'an empty text';
+  if (typeof value === 'string' && value !== '')
     return HARMLESS.test(value) ? `"${value}"` : `a text of ${value.length} characters`;
-  }
-  if (typeof value === 'number' || typeof value === 'boolean' || value === null || value === undefined)
-    return String(value);
-  if (Array.isArray(value)) return 'a list';
-  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : kindOf(value);
 }
 
 /** The kind of a value that may be a secret. */

@@ -1,59 +1,61 @@
-import { PasswordError, plainCause } from '../../database.errors.js';
+import { PasswordError } from '../../errors/connection.errors.js';
+import { plainCause } from '../../errors/plain-cause.js';
 import type { IssuedPassword, PasswordFunction, PasswordSource } from '../../database.options.js';
 import { kindOf } from '../problems/value-shape.js';
 
 /**
- * A password that a function gives: asked for at each dial, by one call for all dials at a time, and kept until it expires.
- * Private fields alone, so that nothing that prints it shows one.
+ * The password that a function returns. Connections that are opened at the same time share one call; the password is kept
+ * until it expires. All fields are private, so that no output shows a password.
  */
 export class RotatingPassword implements PasswordSource {
-  readonly #give: PasswordFunction;
+  readonly #passwordFunction: PasswordFunction;
   readonly #timeoutMs: number;
   #kept: { readonly password: string; readonly until: number } | undefined;
-  #asking: Promise<string> | undefined;
-  /** The last two, which no error may show: what a function throws may quote them. */
+  #pending: Promise<string> | undefined;
+  /** The last two passwords: an error of the function may quote them, and must not show them. */
   #issued: readonly string[] = [];
 
-  /** @param timeoutMs longest wait for the function; after it the next dial calls it anew. Milliseconds */
-  constructor(give: PasswordFunction, timeoutMs: number) {
-    this.#give = give;
+  /** @param timeoutMs longest wait for the function, in milliseconds; the next connect after it calls the function again */
+  constructor(passwordFunction: PasswordFunction, timeoutMs: number) {
+    this.#passwordFunction = passwordFunction;
     this.#timeoutMs = timeoutMs;
   }
 
   /**
+   * Returns the password that is valid now.
    * @throws PasswordError `PASSWORD_UNAVAILABLE` when the function throws, rejects or takes too long, `PASSWORD_INVALID`
-   * when it gives what is no password
+   * when it returns no password
    */
   ask(): Promise<string> {
     const kept = this.#kept;
     if (kept && Date.now() < kept.until) return Promise.resolve(kept.password);
     this.#kept = undefined;
-    this.#asking ??= this.#call().finally(() => {
-      this.#asking = undefined;
+    this.#pending ??= this.#call().finally(() => {
+      this.#pending = undefined;
     });
-    return this.#asking;
+    return this.#pending;
   }
 
-  /** Another dial may have got a new one meanwhile, which stays. */
+  /** Forgets a password that the server refused, but not a newer one that another connect has fetched meanwhile. */
   refused(password: string): void {
     if (this.#kept?.password === password) this.#kept = undefined;
   }
 
   async #call(): Promise<string> {
     let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
+    const timeout = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(PasswordError.late(this.#timeoutMs)), this.#timeoutMs);
     });
-    let given: unknown;
+    let returned: unknown;
     try {
-      // A function may also throw at once.
-      given = await Promise.race([new Promise((resolve) => resolve(this.#give())), late]);
+      // The function may throw instead of returning a rejected promise.
+      returned = await Promise.race([new Promise((resolve) => resolve(this.#passwordFunction())), timeout]);
     } catch (error) {
       throw error instanceof PasswordError ? error : this.#failed(error);
     } finally {
       clearTimeout(timer);
     }
-    const { password, until } = judged(given);
+    const { password, until } = issuedPassword(returned);
     this.#issued = [password, ...this.#issued].slice(0, 2);
     if (until !== undefined) this.#kept = { password, until };
     return password;
@@ -69,11 +71,11 @@ export class RotatingPassword implements PasswordSource {
   }
 }
 
-function judged(given: unknown): { password: string; until: number | undefined } {
-  const issued = typeof given === 'object' && given !== null;
-  const { password, expiresAt } = issued ? (given as Partial<IssuedPassword>) : { password: given };
+function issuedPassword(returned: unknown): { password: string; until: number | undefined } {
+  const isObject = typeof returned === 'object' && returned !== null;
+  const { password, expiresAt } = isObject ? (returned as Partial<IssuedPassword>) : { password: returned };
   if (typeof password !== 'string' || password === '')
-    throw invalid(`${issued ? 'an object whose password is ' : ''}${kindOf(password)}`);
+    throw invalid(`${isObject ? 'an object whose password is ' : ''}${kindOf(password)}`);
   if (expiresAt === undefined) return { password, until: undefined };
   const until = expiresAt instanceof Date ? expiresAt.getTime() : expiresAt;
   if (typeof until !== 'number' || Number.isNaN(until))
@@ -82,8 +84,8 @@ function judged(given: unknown): { password: string; until: number | undefined }
 }
 
 function invalid(what: string): PasswordError {
-  return new PasswordError(`The password function gave ${what}.`, {
+  return new PasswordError(`The password function returned ${what}.`, {
     code: 'PASSWORD_INVALID',
-    hint: 'It returns a text, or { password, expiresAt }, or a promise of one.',
+    hint: 'It must return a text, or { password, expiresAt }, or a promise of one of them.',
   });
 }

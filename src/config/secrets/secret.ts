@@ -3,7 +3,7 @@ import type { SecretText } from '../../database.options.js';
 const MASK = '***';
 const BRAND = Symbol.for('nestjs-database.secret');
 
-/** A text that shows itself only to who asks by `reveal()`: every way of printing it gives a mask. */
+/** A text that only `reveal()` returns: log, `inspect` and JSON show a mask. */
 export class Secret implements SecretText {
   readonly #text: string;
 
@@ -12,13 +12,13 @@ export class Secret implements SecretText {
     Object.freeze(this);
   }
 
-  /** A secret with the text of `value`; one of ours stays as it is, also one that another copy of the package made. */
+  /** A secret with the text of `value`. A secret of this package stays the same, even from another copy of the package. */
   static from(value: string | SecretText): SecretText {
     if (typeof value === 'string') return new Secret(value);
     return (value as { [BRAND]?: unknown })[BRAND] === true ? value : new Secret(value.reveal());
   }
 
-  /** Whether `value` can be asked for a text; by shape, since the class of another copy is not ours. */
+  /** Whether `value` has a `reveal()`; another copy of the package has another class, so this does not test the class. */
   static is(value: unknown): value is SecretText {
     return typeof value === 'object' && value !== null && typeof (value as SecretText).reveal === 'function';
   }

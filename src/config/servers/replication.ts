@@ -1,56 +1,55 @@
-import type { PasswordSource, ResolvedReplication, SecretText, DirectServer } from '../../database.options.js';
-import { ownSettings } from './direct-server.js';
+import type {
+  DirectServer,
+  PasswordSource,
+  ResolvedReplication,
+  SecretText,
+} from '../../database.options.js';
 import { replicationServers } from '../options/check-options.js';
 import type { CheckedReplicationServer, CheckedSettings } from '../options/check-options.js';
 import { Origins } from '../options/origins.js';
-import { RotatingPassword } from '../secrets/rotating-password.js';
 import { Problems } from '../problems/problems.js';
+import { RotatingPassword } from '../secrets/rotating-password.js';
 import { Secret } from '../secrets/secret.js';
-import { resolveServer } from './resolve-server.js';
-import type { Server } from './resolve-server.js';
+import { SETTINGS } from '../settings/settings.js';
 import { resolveSsl } from '../tls/ssl.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
+import { settingsOfUrl } from './url-settings.js';
+import { hasUrl, resolveServer } from './resolve-server.js';
+import type { Server, ServerSettings } from './resolve-server.js';
 
-/** What both the top level and `replication.master` may say of the primary. */
+/** What both the top level and `replication.master` may set for the primary. */
 const PARTS = ['url', 'host', 'port', 'username', 'password', 'database'] as const;
 
 /**
- * The settings with `replication.master` in the place of `url`. A part that both say differently is a problem; what one
- * of them says by its URL and the other by single options is compared where the server is resolved.
+ * The settings with `replication.master` merged into the top level. A part that both set differently is a problem;
+ * `resolveServer` compares what one of them sets in a URL and the other in single options.
  */
 export function withMaster(given: CheckedSettings, origins: Origins, problems: Problems): CheckedSettings {
   const { master } = given.replication ?? {};
   if (!master) return given;
-  const parts = Object.fromEntries(
-    PARTS.flatMap((part) => (isSet(master[part]) ? [[part, master[part]]] : [])),
-  );
-  for (const part of PARTS)
-    if (isSet(given[part]) && isSet(master[part]) && revealed(given[part]) !== revealed(master[part]))
+  const parts = PARTS.filter((part) => isSet(master[part]));
+  for (const part of parts)
+    if (isSet(given[part]) && revealed(given[part]) !== revealed(master[part]))
       problems.add(
         `replication.master.${part}`,
         `contradicts ${origins.nameOf(part, given[part])}; give one of them`,
       );
   return {
     ...given,
-    ...parts,
+    ...Object.fromEntries(parts.map((part) => [part, master[part]])),
     ...(master.ssl && { ssl: master.ssl }),
-    // The order of TypeORM.
+    // TypeORM prefers the top level, too.
     applicationName: given.applicationName ?? master.applicationName,
   };
 }
 
-/** Problems of the primary under the names that its settings have in the options. */
-export function namedAsMaster(given: CheckedSettings, found: Problems, problems: Problems): void {
-  const { master } = given.replication ?? {};
-  const ofMaster = (setting: string) => {
-    const part = /^\w+/.exec(setting)?.[0] as (typeof PARTS)[number];
-    return master && isSet(master[part]) ? `replication.master.${setting}` : setting;
-  };
-  for (const { setting, message } of found.found) problems.add(ofMaster(setting), message);
-  problems.warnings.push(...found.warnings.map(ofMaster));
+/** The name of a setting of the primary as it stands in the options: `replication.master.url` for `url`. */
+export function nameInMaster({ replication }: CheckedSettings, setting: string): string {
+  const part = /^\w+/.exec(setting)?.[0] as (typeof PARTS)[number];
+  return isSet(replication?.master?.[part]) ? `replication.master.${setting}` : setting;
 }
 
-/** The read replicas, each with what differs from the primary. */
+/** The read replicas, each with the settings that differ from those of the primary. */
 export function resolveReplication(
   given: CheckedSettings,
   primary: Server<SecretText | PasswordSource>,
@@ -66,30 +65,25 @@ export function resolveReplication(
     .map(([path, server]) => resolveReplica(path, server, given, primary, connectMs, problems));
   return {
     replicas: Object.freeze(replicas),
-    defaultMode: replication.defaultMode ?? 'slave',
+    defaultMode: replication.defaultMode ?? SETTINGS['replication.defaultMode'].default,
   };
 }
 
 function resolveReplica(
   path: string,
-  server: CheckedReplicationServer,
+  replica: CheckedReplicationServer,
   given: CheckedSettings,
   primary: Server<SecretText | PasswordSource>,
   connectMs: number,
   problems: Problems,
 ): DirectServer {
-  if (!isSet(server.url) && server.host === undefined)
-    problems.add(path, 'names no server; give url or host');
+  if (!hasUrl(replica) && replica.host === undefined) problems.add(path, 'names no server; give url or host');
   const found = new Problems();
-  const { address, password, url } = resolveServer(
-    withDefaults(server, primary),
-    () => undefined,
-    new Origins(undefined),
-    found,
-  );
+  const server = resolveServer(withPrimaryDefaults(replica, primary), new Origins(undefined), found);
+  const { address, password, url } = server;
   const ssl = resolveSsl(
     {
-      settings: server.ssl ?? given.ssl,
+      settings: replica.ssl ?? given.ssl,
       url: url?.parameters,
       urlName: 'url',
       host: address.host,
@@ -97,56 +91,47 @@ function resolveReplica(
     },
     found,
   );
-  const own = ownSettings(
-    { ...given, applicationName: given.applicationName ?? server.applicationName },
-    url,
-    'url',
-    found,
-  );
-  const named = (text: string) => (OF_SERVER.test(text) ? `${path}.${text}` : text);
-  for (const { setting, message } of found.found) problems.add(named(setting), message);
-  for (const warning of found.warnings.map(named))
-    if (!problems.warnings.includes(warning)) problems.warnings.push(warning);
-  // A replica without a password means the same user's.
+  const applicationName = given.applicationName ?? replica.applicationName;
+  const own = settingsOfUrl({ ...given, applicationName }, url, 'url', found);
+  problems.addAll(found, (setting) => (SERVER_SETTING.test(setting) ? `${path}.${setting}` : setting));
+  // A replica without a password has that of the same user on the primary.
   const shared = address.username === primary.address.username ? primary.password : undefined;
   return {
     server: address,
     password:
       typeof password === 'function' ? new RotatingPassword(password, connectMs) : (password ?? shared),
     ssl: { mode: ssl.mode, negotiation: ssl.negotiation, tls: ssl.tls },
-    channelBinding: url?.parameters.channelBinding,
-    requireAuth: url?.parameters.requireAuth,
-    serverKind: url?.parameters.serverKind,
-    startupOptions: url?.parameters.startupOptions,
     ...own,
-    applicationName: own.applicationName ?? (given.applicationName ? undefined : server.applicationName),
+    applicationName: own.applicationName ?? (given.applicationName ? undefined : replica.applicationName),
   };
 }
 
-/** Names that a message about one server may begin with. */
-const OF_SERVER = /^(?:url|host|port|username|password|database|ssl)\b/;
+/** Settings of one server; the other settings are shared, and named as on the top level. */
+const SERVER_SETTING = /^(?:url|host|port|username|password|database|ssl)\b/;
 
-/** User and database that it leaves out are those of the primary. */
-function withDefaults(server: CheckedReplicationServer, { address }: Server<unknown>): CheckedSettings {
-  const { url, host, port, password } = server;
-  // Empty where the primary has become a problem.
-  const of = (text: string) => text || undefined;
-  const ofUrl = isSet(url) ? parseDatabaseUrl(Secret.from(url).reveal()) : undefined;
+/** User and database that a replica lacks are those of the primary. */
+function withPrimaryDefaults(
+  replica: CheckedReplicationServer,
+  { address }: Server<unknown>,
+): ServerSettings {
+  const { url, host, port, password } = replica;
+  const inUrl = hasUrl(replica) ? parseDatabaseUrl(Secret.from(replica.url).reveal()) : undefined;
+  // Empty when the primary itself has a problem.
+  const shared = (part: 'username' | 'database') =>
+    inUrl?.[part] === undefined ? address[part] || undefined : undefined;
   return {
     url,
     host,
     port,
     password,
-    username: server.username ?? (ofUrl?.username === undefined ? of(address.username) : undefined),
-    database: server.database ?? (ofUrl?.database === undefined ? of(address.database) : undefined),
+    username: replica.username ?? shared('username'),
+    database: replica.database ?? shared('database'),
   };
 }
 
-/** `url: process.env.X ?? ''` is no URL. */
+/** Whether a value is given: `url: process.env.X ?? ''` gives none. */
 function isSet<T>(value: T | undefined): value is T {
   return value !== undefined && revealed(value) !== '';
 }
 
-function revealed(value: unknown): unknown {
-  return Secret.is(value) ? value.reveal() : value;
-}
+const revealed = (value: unknown): unknown => (Secret.is(value) ? value.reveal() : value);

@@ -3,118 +3,160 @@ import type { PasswordFunction, SecretText, ServerAddress } from '../../database
 import type { CheckedSettings } from '../options/check-options.js';
 import type { Origins } from '../options/origins.js';
 import type { Problems } from '../problems/problems.js';
-import { DEFAULTS } from '../settings/defaults.js';
-import { SETTINGS } from '../settings/schema.js';
 import { Secret } from '../secrets/secret.js';
-import { hostName, parseDatabaseUrl } from '../url/database-url.js';
+import { SETTINGS } from '../settings/settings.js';
+import { parseDatabaseUrl } from '../url/database-url.js';
 import type { ParsedUrl } from '../url/database-url.js';
+import { hostName } from '../url/host-name.js';
 
-/** Where to connect and as whom, from the URL, the single options, or both where they don't contradict. */
+/** The server to connect to and its user, from the URL, from single options, or from both. */
 export interface Server<Password = SecretText | PasswordFunction> {
   readonly address: ServerAddress;
   readonly password: Password | undefined;
   readonly url: ParsedUrl | undefined;
-  /** What messages call the URL. */
+  /** The name of the URL in messages: `DB_URL` or `url`. */
   readonly urlName: string;
+  /** Whether neither a URL nor a host is given. */
+  readonly isMissing: boolean;
 }
 
-/** Stands in while the other settings are judged; the error comes before anybody sees it. */
-const NOWHERE: ServerAddress = { host: 'localhost', port: DEFAULTS.port, database: '', username: '' };
+/** The options that name a server. */
+export type ServerSettings = Pick<
+  CheckedSettings,
+  'url' | 'host' | 'port' | 'username' | 'password' | 'database'
+>;
 
-/** @param missing is called when there is neither URL nor host */
-export function resolveServer(
-  given: CheckedSettings,
-  missing: () => void,
-  origins: Origins,
-  problems: Problems,
-): Server {
+/** Stands in for a server with a problem while the other settings are checked; the problem becomes an error before any use. */
+const PLACEHOLDER: ServerAddress = {
+  host: 'localhost',
+  port: SETTINGS.port.default,
+  database: '',
+  username: '',
+};
+
+/** Resolves the server of one connection; single options that contradict the URL are problems. */
+export function resolveServer(given: ServerSettings, origins: Origins, problems: Problems): Server {
   const urlName = origins.nameOf('url', given.url);
-  // `url: process.env.X ?? ''` is no URL.
-  const text = given.url === undefined ? '' : Secret.from(given.url).reveal().trim();
-  if (text === '' && given.host === undefined) {
-    missing();
-    return { address: NOWHERE, password: undefined, url: undefined, urlName };
-  }
-  const url = text === '' ? undefined : parseDatabaseUrl(text);
+  const url = hasUrl(given) ? parseDatabaseUrl(Secret.from(given.url).reveal()) : undefined;
+  const isMissing = !url && given.host === undefined;
+  if (isMissing || (url && addUrlProblems(url, urlName, problems)))
+    return { address: PLACEHOLDER, password: undefined, url, urlName, isMissing };
   if (url) {
     origins.choose('url', [['options', given.url]]);
-    for (const problem of url.problems) problems.add(urlName, problem);
-    for (const warning of url.warnings) problems.warn(urlName, warning);
-    if (url.problems.length > 0) return { address: NOWHERE, password: undefined, url, urlName };
     checkContradictions(given, url, urlName, origins, problems);
   }
 
-  const host = given.host === undefined ? undefined : hostName(given.host);
-  if (given.host !== undefined && host === undefined)
-    problems.add(
-      origins.nameOf('host', given.host),
-      'holds a character that no host has; a URL belongs into url, a port into port',
-    );
-  const username =
-    origins.choose('username', [
-      ['options', given.username],
-      ['url', url?.username],
-      ['default', osUser()],
-    ]) ?? '';
+  const username = resolveUsername(given, url, origins);
   if (username === '')
     problems.add(
       url ? urlName : 'username',
       'the user is missing; expected is postgres://user:password@host/database',
     );
   const password = origins.choose<SecretText | PasswordFunction>('password', [
-    ['options', passwordIn(given, origins)],
+    ['options', givenPassword(given, origins)],
     ['url', url?.password],
   ]);
-  const address: ServerAddress = {
-    host:
-      origins.choose('host', [
-        ['options', host],
-        ['url', url?.host],
-      ]) ?? NOWHERE.host,
-    port:
-      origins.choose('port', [
-        ['options', given.port],
-        ['url', url?.port],
-        ['default', DEFAULTS.port],
-      ]) ?? DEFAULTS.port,
+  const address = {
+    host: resolveHost(given, url, origins, problems),
+    port: resolvePort(given, url, origins),
     username,
-    database:
-      origins.choose('database', [
-        ['options', given.database],
-        ['url', url?.database],
-        // As libpq does.
-        ['default', username],
-      ]) ?? username,
+    database: resolveDatabase(given, url, username, origins),
   };
-  return { address, password, url, urlName };
+  return { address, password, url, urlName, isMissing };
 }
 
-/** `application_name` of a URL; a problem when it is none that PostgreSQL takes. */
-export function applicationNameIn(
+/** Whether a URL is given: `url: process.env.X ?? ''` gives none. */
+export function hasUrl<S extends Pick<ServerSettings, 'url'>>(
+  given: S,
+): given is S & { readonly url: string | SecretText } {
+  return given.url !== undefined && Secret.from(given.url).reveal().trim() !== '';
+}
+
+/** Adds what is wrong with the URL; returns whether anything is. */
+function addUrlProblems(url: ParsedUrl, urlName: string, problems: Problems): boolean {
+  for (const problem of url.problems) problems.add(urlName, problem);
+  for (const warning of url.warnings) problems.warn(urlName, warning);
+  return url.problems.length > 0;
+}
+
+function resolveHost(
+  given: ServerSettings,
   url: ParsedUrl | undefined,
-  urlName: string,
+  origins: Origins,
   problems: Problems,
-): string | undefined {
-  const name = SETTINGS.applicationName.optional().safeParse(url?.parameters.applicationName);
-  if (name.error) problems.add(`${urlName} (application_name)`, name.error.issues[0]!.message);
-  return name.data;
+): string {
+  const host = given.host === undefined ? undefined : hostName(given.host);
+  if (given.host !== undefined && host === undefined)
+    problems.add(
+      origins.nameOf('host', given.host),
+      'holds a character that no host name has; give a URL as url, and a port as port',
+    );
+  const chosen = origins.choose('host', [
+    ['options', host],
+    ['url', url?.host],
+  ]);
+  return chosen ?? PLACEHOLDER.host;
 }
 
-/** `password: process.env.X ?? ''` is no password. */
-function passwordIn(
-  { password, url }: CheckedSettings,
+function resolvePort(given: ServerSettings, url: ParsedUrl | undefined, origins: Origins): number {
+  const chosen = origins.choose<number>('port', [
+    ['options', given.port],
+    ['url', url?.port],
+    ['default', SETTINGS.port.default],
+  ]);
+  return chosen!;
+}
+
+function resolveUsername(given: ServerSettings, url: ParsedUrl | undefined, origins: Origins): string {
+  const chosen = origins.choose('username', [
+    ['options', given.username],
+    ['url', url?.username],
+    ['default', osUser()],
+  ]);
+  return chosen ?? '';
+}
+
+/** The default is the name of the user, as in libpq. */
+function resolveDatabase(
+  given: ServerSettings,
+  url: ParsedUrl | undefined,
+  username: string,
+  origins: Origins,
+): string {
+  const chosen = origins.choose('database', [
+    ['options', given.database],
+    ['url', url?.database],
+    ['default', username],
+  ]);
+  return chosen!;
+}
+
+/** The user of the operating system, as in libpq; in a container it may have no name. */
+function osUser(): string | undefined {
+  try {
+    return userInfo().username || undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The password in the options; `password: process.env.X ?? ''` is none. */
+function givenPassword(
+  { password, url }: ServerSettings,
   origins: Origins,
 ): SecretText | PasswordFunction | undefined {
-  // What reads the password of a file with a URL is for the server in that file alone.
-  const ofUrlFile = origins.variable('password', password) === 'DB_URL_FILE';
-  if (ofUrlFile && origins.variable('url', url) !== 'DB_URL_FILE') return undefined;
+  // The password of a file with a URL is for the server in that file: another URL in code must not get it.
+  const isOfUrlFile = origins.variableOf('password', password) === URL_FILE;
+  if (isOfUrlFile && origins.variableOf('url', url) !== URL_FILE) return undefined;
   if (password === undefined || typeof password === 'function') return password;
   const secret = Secret.from(password);
   return secret.reveal() === '' ? undefined : secret;
 }
 
+const URL_FILE = SETTINGS.url.file.variable;
+
 function checkContradictions(
-  given: CheckedSettings,
+  given: ServerSettings,
   url: ParsedUrl,
   urlName: string,
   origins: Origins,
@@ -124,19 +166,10 @@ function checkContradictions(
   for (const part of ['host', 'port', 'username', 'database'] as const)
     if (differs(given[part], url[part]))
       problems.add(origins.nameOf(part, given[part]), `contradicts ${urlName}; give one of them`);
-  const password = passwordIn(given, origins);
-  // It reads the same URL again.
-  if (origins.variable('password', password) === 'DB_URL_FILE') return;
-  // What a function will give is not known yet; one of the two would never be used.
+  const password = givenPassword(given, origins);
+  // This function reads the password of the same URL, so it cannot contradict it.
+  if (origins.variableOf('password', password) === URL_FILE) return;
+  // A function beside a password in the URL contradicts it whatever it returns: one of the two would never be used.
   if (differs(typeof password === 'function' ? password : password?.reveal(), url.password?.reveal()))
     problems.add(origins.nameOf('password', given.password), `contradicts ${urlName}; give one of them`);
-}
-
-/** The user of the operating system, as libpq takes it; a container's may have no name. */
-function osUser(): string | undefined {
-  try {
-    return userInfo().username || undefined;
-  } catch {
-    return undefined;
-  }
 }

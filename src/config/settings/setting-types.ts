@@ -1,20 +1,92 @@
-import { z } from 'zod';
-import { BOUNDS, LONGEST_TIMER, within } from './bounds.js';
-import type { Bounds } from './bounds.js';
-import { readPem } from '../tls/pem.js';
-import type { PemKind } from '../tls/pem.js';
-import { passwordOfFile, readSecretFile } from '../environment/secret-files.js';
+import { kindOf, shapeOf, spaced } from '../problems/value-shape.js';
 import { Secret } from '../secrets/secret.js';
-import { shapeOf } from '../problems/value-shape.js';
-import { hostName, parseDatabaseUrl } from '../url/database-url.js';
+import { hostName } from '../url/host-name.js';
+import { durationIn } from './durations.js';
 
-/** What reads one variable's text, and what it allows in words. */
-export interface Parser {
-  readonly schema: z.ZodType<unknown, string>;
+/** The longest delay of a timer, in milliseconds; Node.js fires a timer with a longer delay at once. */
+export const LONGEST_TIMER_MS = 2_147_483_000;
+
+/** The values that a setting takes, in code and in an environment variable. */
+export interface SettingType {
+  /** What is allowed in code, in words that follow "is not": `a whole number from 1 to 100`. */
   readonly allowed: string;
+  /** What is allowed in a variable: `a duration from 1 s to 300 s as 30, 30s, 500ms, 5m or 1h`. */
+  readonly allowedText: string;
+  /** What the text of a variable is checked for beyond its form; this needs files or the reader of URLs. */
+  readonly content?: 'url' | 'certificate' | 'key';
+  /** What is wrong with a value that was given in code, without a secret; undefined when it is allowed. */
+  problemOf(value: unknown): string | undefined;
+  /** The value that the text of a variable stands for. */
+  read(text: string): Read<unknown>;
 }
 
-const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000 };
+/** A value, or what is wrong with the text that should hold it. */
+export type Read<T> = { readonly value: T } | { readonly problem: string };
+
+/** Numbers from `min` to `max`; with `off`, 0 is allowed too and switches the feature off. */
+export interface Bounds {
+  readonly min: number;
+  readonly max: number;
+  readonly off?: true;
+}
+
+/** A type whose values are numbers. */
+export interface NumberType extends SettingType {
+  readonly bounds: Bounds;
+  readonly unit: 'count' | 'milliseconds';
+}
+
+export const isWithin = (value: number, { min, max, off }: Bounds) =>
+  (value >= min && value <= max) || (off === true && value === 0);
+
+export function wholeNumber(min: number, max: number): NumberType {
+  const bounds = { min, max };
+  return {
+    bounds,
+    unit: 'count',
+    ...shown({
+      allowed: `a whole number from ${min} to ${spaced(max)}`,
+      allowedText: `a whole number from ${min} to ${max}`,
+      isAllowed: (value) => Number.isInteger(value) && isWithin(value as number, bounds),
+      parse: (text) => {
+        const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
+        return isWithin(value, bounds) ? value : undefined;
+      },
+    }),
+  };
+}
+
+/** A duration: milliseconds in code, seconds or a number with a unit in a variable. */
+export function duration(bounds: Bounds): NumberType {
+  const { min, max, off } = bounds;
+  const isAllowed = (value: unknown) => Number.isInteger(value) && isWithin(value as number, bounds);
+  const seconds = (ms: number) => `${ms / 1_000} s`;
+  const least = min < 1_000 ? '0 s' : seconds(min);
+  const range = max === LONGEST_TIMER_MS ? `of at least ${least}` : `from ${least} to ${seconds(max)}`;
+  return {
+    bounds,
+    unit: 'milliseconds',
+    ...shown({
+      allowed: `a whole number of milliseconds from ${spaced(min)} to ${spaced(max)}${off ? ', or 0 for off' : ''}`,
+      allowedText: `a duration ${range}${off ? ', 0 for off,' : ''} as 30, 30s, 500ms, 5m or 1h`,
+      isAllowed,
+      parse: (text) => {
+        const value = off && text.toLowerCase() === 'off' ? 0 : durationIn(text);
+        return value !== undefined && isWithin(value, bounds) ? value : undefined;
+      },
+      // Code and environment have different units, and each is easily taken for the other.
+      hint: (value) =>
+        typeof value === 'number' && value > 0 && value < min && isWithin(value * 1_000, bounds)
+          ? `; ${value} seconds are ${spaced(value * 1_000)}`
+          : '',
+      hintForText: (text) =>
+        /^\d+$/.test(text) && isWithin(Number(text), bounds)
+          ? `; a number alone is seconds, ${text} milliseconds are ${text}ms`
+          : '',
+    }),
+  };
+}
+
 /** A map, since `__proto__` and `constructor` are keys of every object. */
 const FLAGS: ReadonlyMap<string, boolean> = new Map([
   ['true', true],
@@ -27,124 +99,159 @@ const FLAGS: ReadonlyMap<string, boolean> = new Map([
   ['off', false],
 ]);
 
-/** A parser whose only message is "<shape> is not <allowed>". */
-function parser<T>(
-  allowed: string,
-  parse: (text: string) => T | undefined,
-  hint?: (text: string) => string,
-): Parser {
-  return {
-    allowed,
-    schema: z.string().transform((text, context) => {
-      const value = parse(text);
-      if (value !== undefined) return value;
-      context.addIssue({
-        code: 'custom',
-        message: `${shapeOf(text)} is not ${allowed}${hint?.(text) ?? ''}`,
-      });
-      return z.NEVER;
-    }),
-  };
-}
+export const flag: SettingType = shown({
+  allowed: 'true or false',
+  allowedText: 'true or false (1, 0, yes, no, on, off)',
+  isAllowed: (value) => typeof value === 'boolean',
+  parse: (text) => FLAGS.get(text.toLowerCase()),
+});
 
-export const wholeNumber = (bounds: Bounds): Parser =>
-  parser(`a whole number from ${bounds.min} to ${bounds.max}`, (text) => {
-    const value = /^\d{1,15}$/.test(text) ? Number(text) : Number.NaN;
-    return within(value, bounds) ? value : undefined;
+export const oneOf = (...values: readonly string[]): SettingType =>
+  shown({
+    allowed: `one of ${values.join(', ')}`,
+    isAllowed: (value) => values.includes(value as string),
+    parse: (text) => values.find((value) => value === text.toLowerCase()),
   });
 
-/** Milliseconds of `30`, `30s`, `500ms`, `5m`, `1h`; a number alone is seconds. */
-export function milliseconds(text: string): number | undefined {
-  const parts = /^(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|min|h)?$/i.exec(text);
-  if (!parts) return undefined;
-  const value = Number(parts[1]) * UNITS[(parts[2] ?? 's').toLowerCase()]!;
-  const rounded = Math.round(value);
-  // 0.0001s is not 0, which would mean off.
-  return value > 0 && rounded === 0 ? undefined : rounded;
+/** PostgreSQL truncates a longer `application_name` (NAMEDATALEN - 1). */
+export const LONGEST_NAME_BYTES = 63;
+
+const isApplicationName = (text: string) => {
+  const bytes = Buffer.byteLength(text, 'utf8');
+  return bytes >= 1 && bytes <= LONGEST_NAME_BYTES;
+};
+
+export const applicationName: SettingType = shown({
+  allowed: `a name of 1 to ${LONGEST_NAME_BYTES} bytes`,
+  isAllowed: (value) => typeof value === 'string' && isApplicationName(value),
+  parse: (text) => (isApplicationName(text) ? text : undefined),
+});
+
+export const callback: SettingType = shown({
+  allowed: 'a function',
+  isAllowed: (value) => typeof value === 'function',
+});
+
+/** Where a group of settings belongs. */
+export const group: SettingType = shown({
+  allowed: 'a group of settings: { … }',
+  isAllowed: isGroup,
+});
+
+export function isGroup(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-const seconds = (ms: number) => `${ms / 1_000} s`;
+export const serverList: SettingType = shown({
+  allowed: 'a list of servers: [{ url }, …]',
+  isAllowed: Array.isArray,
+});
 
-export function duration(bounds: Bounds): Parser {
-  const { min, max, off } = bounds;
-  const least = min < 1_000 ? '0 s' : seconds(min);
-  const range = max === LONGEST_TIMER ? `of at least ${least}` : `from ${least} to ${seconds(max)}`;
-  const allowed = `a duration ${range}${off ? ', 0 for off,' : ''} as 30, 30s, 500ms, 5m or 1h`;
-  return parser(
+/** The value of a setting of PostgreSQL. */
+export const sessionValue: SettingType = hidden({
+  allowed: 'a text, a number, true or false',
+  isAllowed: (value) =>
+    typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && isFinite(value)),
+});
+
+/** A name that only the server can check. Only the kind of a wrong value is shown, since it may be a secret. */
+export const name = (allowed: string): SettingType =>
+  hidden({
     allowed,
-    (text) => {
-      const value = off && text.toLowerCase() === 'off' ? 0 : milliseconds(text);
-      return value !== undefined && within(value, bounds) ? value : undefined;
-    },
-    (text) =>
-      /^\d+$/.test(text) && within(Number(text), bounds)
-        ? `; a number alone is seconds, ${text} milliseconds are ${text}ms`
-        : '',
-  );
+    isAllowed: (value) => typeof value === 'string' && value !== '',
+    parse: (text) => text,
+  });
+
+export const host: SettingType = {
+  ...name('a host name or the directory of a socket'),
+  read: (text) =>
+    hostName(text) === undefined
+      ? { problem: `${shapeOf(text)} is not a host name or the directory of a socket` }
+      : { value: hostName(text) },
+};
+
+const isText = (value: unknown) => typeof value === 'string' || Secret.is(value);
+
+export const url: SettingType = {
+  ...hidden({
+    allowed: 'a URL: postgres://user:password@host:5432/database',
+    allowedText: 'postgres:// or postgresql://',
+    isAllowed: isText,
+    parse: (text) => new Secret(text),
+  }),
+  content: 'url',
+};
+
+export const password: SettingType = hidden({
+  allowed: 'a password, or a function that returns one',
+  allowedText: 'any text, white space at its ends included',
+  isAllowed: (value) => isText(value) || typeof value === 'function',
+  parse: (text) => new Secret(text),
+});
+
+const PEM = {
+  allowed: 'PEM text, a buffer with it, or the path of a PEM file',
+  allowedText: 'PEM text or the path of a PEM file',
+};
+const isPem = (value: unknown) => (typeof value === 'string' && value !== '') || value instanceof Uint8Array;
+const isListOf = (isOne: (item: unknown) => boolean, value: unknown) =>
+  Array.isArray(value) && value.length > 0 && value.every(isOne);
+
+export const certificate: SettingType = {
+  ...hidden({
+    ...PEM,
+    isAllowed: (value) => isPem(value) || isListOf(isPem, value),
+    parse: (text) => text,
+  }),
+  content: 'certificate',
+};
+
+export const privateKey: SettingType = {
+  ...hidden({
+    ...PEM,
+    // An item of a list may have a passphrase of its own: tls.connect takes { pem, passphrase }.
+    isAllowed: (value) =>
+      isPem(value) ||
+      Secret.is(value) ||
+      isListOf((item) => isPem(item) || (isGroup(item) && isPem(item['pem'])), value),
+    parse: (text) => new Secret(text),
+  }),
+  content: 'key',
+};
+
+interface Definition {
+  readonly allowed: string;
+  /** @defaultValue `allowed` */
+  readonly allowedText?: string;
+  readonly isAllowed: (value: unknown) => boolean;
+  /** Absent when no variable sets the type. */
+  readonly parse?: (text: string) => unknown;
+  readonly hint?: (value: unknown) => string;
+  readonly hintForText?: (text: string) => string;
 }
 
-export const flag: Parser = parser('true or false (1, 0, yes, no, on, off)', (text) =>
-  FLAGS.get(text.toLowerCase()),
-);
+/** A type whose messages show a wrong value, or the shape of one that may be a secret in the wrong place. */
+function shown(definition: Definition): SettingType {
+  return typeOf(definition, shapeOf);
+}
 
-export const oneOf = (values: readonly string[]): Parser =>
-  parser(`one of ${values.join(', ')}`, (text) => values.find((value) => value === text.toLowerCase()));
+/** A type whose values may be secrets: messages say only the kind of a wrong value. */
+function hidden(definition: Definition): SettingType {
+  return typeOf(definition, kindOf);
+}
 
-export const applicationName: Parser = parser(
-  `a name of 1 to ${BOUNDS.applicationNameBytes} bytes`,
-  (text) => (Buffer.byteLength(text, 'utf8') <= BOUNDS.applicationNameBytes ? text : undefined),
-);
-
-export const host: Parser = parser('the name of a host, or the folder of a socket', (text) => hostName(text));
-
-/** Any name or password: only the server knows which are right. */
-export const name = (allowed: string): Parser => ({ allowed, schema: z.string() });
-
-export const password: Parser = {
-  allowed: 'a password, as it is',
-  schema: z.string().transform((text) => new Secret(text)),
-};
-
-/** The path of a file that holds a password; the value is a function that reads it. */
-export const passwordFile = (variable: string): Parser => ({
-  allowed: 'the path of a file with a password',
-  schema: z.string().transform((path, context) => {
-    const read = readSecretFile(path);
-    if ('problem' in read) context.addIssue({ code: 'custom', message: read.problem });
-    return passwordOfFile(variable, path);
-  }),
-});
-
-/** The path of a file that holds a URL; the value is the URL as it is now. */
-export const urlFile: Parser = {
-  allowed: 'the path of a file with a URL',
-  schema: z.string().transform((path, context) => {
-    const read = readSecretFile(path);
-    if ('text' in read) {
-      for (const message of parseDatabaseUrl(read.text).problems)
-        context.addIssue({ code: 'custom', message });
-      return new Secret(read.text);
-    }
-    context.addIssue({ code: 'custom', message: read.problem });
-    return z.NEVER;
-  }),
-};
-
-/** Judged here already, so that a wrong URL is told together with the other variables; kept as a secret. */
-export const url: Parser = {
-  allowed: 'postgres:// or postgresql://',
-  schema: z.string().transform((text, context) => {
-    for (const message of parseDatabaseUrl(text).problems) context.addIssue({ code: 'custom', message });
-    return new Secret(text);
-  }),
-};
-
-/** Likewise judged here and kept as it was given; a private key as a secret. */
-export const pem = (kind: PemKind): Parser => ({
-  allowed: 'PEM text or the path of a PEM file',
-  schema: z.string().transform((text, context) => {
-    const read = readPem(text, kind);
-    if ('problem' in read) context.addIssue({ code: 'custom', message: read.problem });
-    return kind === 'key' ? new Secret(text) : text;
-  }),
-});
+function typeOf(definition: Definition, describe: (value: unknown) => string): SettingType {
+  const { allowed, allowedText = allowed, isAllowed, parse, hint, hintForText } = definition;
+  return {
+    allowed,
+    allowedText,
+    problemOf: (value) =>
+      isAllowed(value) ? undefined : `${describe(value)} is not ${allowed}${hint?.(value) ?? ''}`,
+    read: (text) => {
+      const value = parse?.(text);
+      return value === undefined
+        ? { problem: `${describe(text)} is not ${allowedText}${hintForText?.(text) ?? ''}` }
+        : { value };
+    },
+  };
+}

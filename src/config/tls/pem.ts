@@ -1,6 +1,6 @@
 import { readTextFile, shownPath } from '../environment/text-file.js';
 
-/** What a file or text has to hold. */
+/** What a file or a text must hold. */
 export type PemKind = 'certificate' | 'key' | 'revocation list';
 
 const BEGINS: Readonly<Record<PemKind, RegExp>> = {
@@ -15,8 +15,8 @@ const WANTED: Readonly<Record<PemKind, string>> = {
 };
 
 /**
- * PEM text from a setting that is PEM text, or the path of a file that holds it. Variables often hold it in one line
- * with `\n` written out; those are read as line ends.
+ * PEM text from a setting that holds it, or that holds the path of a file with it. A variable often holds PEM in one line,
+ * with `\n` written out for each line end.
  */
 export function readPem(given: string | Uint8Array, kind: PemKind): { pem: string } | { problem: string } {
   const text = (typeof given === 'string' ? given : Buffer.from(given).toString('utf8')).trim();
@@ -27,7 +27,7 @@ export function readPem(given: string | Uint8Array, kind: PemKind): { pem: strin
   if (typeof given !== 'string') return { problem: `the buffer does not hold ${WANTED[kind]}` };
   if (/[\n\r]/.test(text) || text.length > 4_096)
     return { problem: `a text of ${text.length} characters is neither a path nor ${WANTED[kind]}` };
-  // A text that lost its header is the bare key, so only what is surely a path is repeated.
+  // PEM text that lost its header is the bare key, so messages show only what is certainly a path.
   const read = readTextFile(text);
   if ('problem' in read)
     return { problem: `${read.problem}; allowed are PEM text and the path of a PEM file` };

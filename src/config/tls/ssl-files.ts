@@ -8,16 +8,16 @@ import type { Problems } from '../problems/problems.js';
 import { Secret } from '../secrets/secret.js';
 import type { UrlParameters } from '../url/url-parameters.js';
 
-/** Where files are named, and what messages call that. */
+/** Where certificates and keys come from, with the names in messages. */
 export interface SslFileSources {
   readonly url: UrlParameters | undefined;
-  /** Where the URL came from, for messages: `DB_URL` or `url`. */
+  /** The name of the URL in messages: `DB_URL` or `url`. */
   readonly urlName: string;
-  /** What a message calls the setting. */
+  /** The name of a setting in messages. */
   readonly nameOf: (path: string, value: unknown) => string;
 }
 
-/** What is read from PEM texts and files, for `tls.connect`. */
+/** The certificates and keys for `tls.connect`. */
 export type SslFiles = Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'crl' | 'passphrase'>;
 
 const PARTS = {
@@ -28,7 +28,7 @@ const PARTS = {
 } as const;
 type Part = keyof typeof PARTS;
 
-/** Reads and judges them all, before any connection; the code's win over the URL's. */
+/** Reads and checks all certificates and keys before the first connection. Settings take precedence over the URL. */
 export function readSslFiles(sources: SslFileSources, given: SslSettings, problems: Problems): SslFiles {
   const { url, urlName } = sources;
   const passphrase = given.passphrase ?? passphraseIn(given.key) ?? url?.sslPassphrase?.reveal();
@@ -41,32 +41,32 @@ export function readSslFiles(sources: SslFileSources, given: SslSettings, proble
     const setting =
       given[part] === undefined ? `${urlName} (${parameter})` : sources.nameOf(`ssl.${part}`, given[part]);
     names[part] = setting;
-    // Several revocation lists are for Node.js to judge.
+    // Node.js checks several revocation lists itself.
     if (part === 'crl' && Array.isArray(value)) continue;
     const read = readAll(value, kind, part === 'ca');
-    const wrong = 'problem' in read ? read.problem : unusable(read.pem, kind, passphrase);
-    if (wrong !== undefined) problems.add(setting, wrong);
+    const problem = 'problem' in read ? read.problem : contentProblem(read.pem, kind, passphrase);
+    if (problem !== undefined) problems.add(setting, problem);
     else if ('pem' in read) found[part] = read.pem;
   }
   if (names.cert && !names.key && !given.pfx)
     problems.add(names.cert, 'is given without its key (DB_SSL_KEY, ssl.key or sslkey)');
   if (names.key && !names.cert && !given.pfx)
     problems.add(names.key, 'is given without its certificate (DB_SSL_CERT, ssl.cert or sslcert)');
-  if (names.key && found.cert && found.key && !belongTogether(found))
+  if (names.key && found.cert && found.key && !isKeyOfCertificate(found))
     problems.add(names.key, `is not the key of the certificate in ${names.cert}`);
   return found;
 }
 
 type PemValue = string | Uint8Array | SecretText | { readonly pem: string | Uint8Array };
 
-/** PEM of a value, or of a list of them; only authorities may be several. */
+/** The PEM text of a value, or of a list; only authorities may be several. */
 function readAll(
   value: PemValue | readonly PemValue[],
   kind: PemKind,
-  several: boolean,
+  mayBeSeveral: boolean,
 ): { pem: string } | { problem: string } {
   const list = Array.isArray(value) ? (value as readonly PemValue[]) : [value as PemValue];
-  if (list.length > 1 && !several) return { problem: `holds ${list.length} of them; give one` };
+  if (list.length > 1 && !mayBeSeveral) return { problem: `is a list of ${list.length}; give one` };
   const parts: string[] = [];
   for (const one of list) {
     const read = readPem(textOf(one), kind);
@@ -81,14 +81,14 @@ function textOf(value: PemValue): string | Uint8Array {
   return typeof value === 'object' && 'pem' in value ? value.pem : value;
 }
 
-/** That of a key in a list, as `tls.connect` takes it. */
+/** The passphrase of a key in a list: `tls.connect` takes `[{ pem, passphrase }]`. */
 function passphraseIn(key: SslSettings['key']): string | undefined {
   const [first] = Array.isArray(key) ? key : [];
   return typeof first === 'object' && 'passphrase' in first ? first.passphrase : undefined;
 }
 
-function unusable(pem: string, kind: PemKind, passphrase: string | undefined): string | undefined {
-  // Node.js has several codes for it, by the kind of the key and what OpenSSL was asked before.
+function contentProblem(pem: string, kind: PemKind, passphrase: string | undefined): string | undefined {
+  // OpenSSL has several error codes for this, which depend on the kind of the key and on earlier calls.
   if (kind === 'key' && passphrase === undefined && /ENCRYPTED/.test(pem))
     return 'the key is encrypted; give ssl.passphrase in code, or sslpassword in the URL';
   try {
@@ -98,12 +98,12 @@ function unusable(pem: string, kind: PemKind, passphrase: string | undefined): s
     return undefined;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    // OpenSSL's words hold no content of the file.
-    return `the ${kind} cannot be read${code ? ` (${code})` : ''}; it is cut off, damaged or needs another passphrase`;
+    // The code of OpenSSL holds nothing of the file.
+    return `the ${kind} cannot be read${code ? ` (${code})` : ''}; it is truncated or damaged, or needs another passphrase`;
   }
 }
 
-function belongTogether({ cert, key, passphrase }: SslFiles): boolean {
+function isKeyOfCertificate({ cert, key, passphrase }: SslFiles): boolean {
   const secret = createPrivateKey({
     key: key as string,
     ...(passphrase !== undefined && { passphrase }),

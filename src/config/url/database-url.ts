@@ -1,14 +1,15 @@
 import { isIPv6 } from 'node:net';
-import { domainToASCII } from 'node:url';
 import { Secret } from '../secrets/secret.js';
 import type { SecretText } from '../../database.options.js';
-import { BOUNDS, within } from '../settings/bounds.js';
+import { isWithin } from '../settings/setting-types.js';
+import { SETTINGS } from '../settings/settings.js';
+import { hostName } from './host-name.js';
 import { readParameters } from './url-parameters.js';
 import type { UrlParameters } from './url-parameters.js';
 
-/** What a URL says. What it doesn't say is undefined: defaults come later, and other settings may fill it in. */
+/** The parts of a URL. A part that it lacks is undefined: other settings may give it, and defaults come later. */
 export interface ParsedUrl {
-  /** A name, an address without brackets, or the folder of a socket. */
+  /** A name, an address without brackets, or the directory of a socket. */
   readonly host: string | undefined;
   readonly port: number | undefined;
   readonly username: string | undefined;
@@ -16,25 +17,25 @@ export interface ParsedUrl {
   readonly database: string | undefined;
   readonly parameters: UrlParameters;
   readonly warnings: readonly string[];
-  /** What is wrong with it, in words that hold nothing of the URL but its scheme and the names of known parameters. */
+  /** What is wrong with the URL. Messages repeat nothing of it but the scheme and the names of known parameters. */
   readonly problems: readonly string[];
 }
 
 const ENCODE =
-  'in user, password and database percent-encode what has a meaning in a URL (@ %40, / %2F, ? %3F, # %23, % %25)';
+  'percent-encode the characters of user, password and database that have a meaning in a URL (@ %40, / %2F, ? %3F, # %23, % %25)';
 const EXPECTED = 'expected is postgres://user:password@host:5432/database';
 
-/** What one part of the URL came to: its value, or why it has none. */
+/** The value of one part of the URL, or what is wrong with it. */
 type Part<T> = { value: T } | { problem: string };
 
 /**
- * Takes a URL apart as libpq does. Not by `URL` or `pg`: theirs repeat the URL in their errors, let parameters override
- * what was set in code and drop some of them silently.
+ * Parses a URL as libpq does. `URL` of Node.js and the parser of `pg` do not serve: they repeat the URL in their errors, let
+ * parameters override the settings in code, and drop some parameters silently.
  */
 export function parseDatabaseUrl(text: string): ParsedUrl {
   const problems: string[] = [];
   const warnings: string[] = [];
-  const take = <T>(part: Part<T>): T | undefined => {
+  const valueOf = <T>(part: Part<T>): T | undefined => {
     if ('value' in part) return part.value;
     problems.push(part.problem);
     return undefined;
@@ -51,44 +52,46 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
     problems,
   };
 
-  const rest = take(withoutScheme(url));
+  const rest = valueOf(withoutScheme(url));
   if (rest === undefined) return found;
   const end = rest.search(/[/?#]/);
   const authority = end < 0 ? rest : rest.slice(0, end);
   const tail = end < 0 ? '' : rest.slice(end);
-  // Where a password holds / ? or #, the real @ comes after what looks like the end of host and port. Whatever else
-  // would be said about such a URL could quote a piece of the password, so this is all that is said.
+  // A password with / ? or # puts the @ after the apparent end of host and port. Any other message about such a URL could
+  // quote a piece of the password, so this one is the only one.
   if (tail.includes('@') || tail.includes('#')) {
     problems.push(`there is an @ or # after the host; ${ENCODE}`);
     return found;
   }
 
-  // The last @, as in pg and WHATWG: a host cannot hold one, a password that nobody encoded can.
+  // The last @, as in pg and WHATWG: a password that is not encoded may hold one, a host may not.
   const at = authority.lastIndexOf('@');
   if (at >= 0) {
     const user = authority.slice(0, at);
     const colon = user.indexOf(':');
-    found.username = take(decoded(colon < 0 ? user : user.slice(0, colon), 'the user'));
-    const password = colon < 0 ? undefined : take(decoded(user.slice(colon + 1), 'the password'));
+    found.username = valueOf(decoded(colon < 0 ? user : user.slice(0, colon), 'the user'));
+    const password = colon < 0 ? undefined : valueOf(decoded(user.slice(colon + 1), 'the password'));
     found.password = password === undefined ? undefined : new Secret(password);
     if (user.includes('@'))
-      warnings.push('user or password hold an @ as it is; psql reads such a URL differently, write %40');
+      warnings.push(
+        'user or password hold an @ that is not encoded; psql reads such a URL differently, write %40',
+      );
   }
 
   const question = tail.indexOf('?');
   const path = question < 0 ? tail : tail.slice(0, question);
   found.parameters = readParameters(question < 0 ? '' : tail.slice(question + 1), problems, warnings);
   const { parameters } = found;
-  const server = take(hostAndPort(authority.slice(at + 1)));
-  // As in libpq and pg: postgres://user@localhost/app?host=/cloudsql/… means the socket.
+  const server = valueOf(hostAndPort(authority.slice(at + 1)));
+  // The parameter takes precedence, as in libpq and pg: postgres://user@localhost/app?host=/cloudsql/… means the socket.
   const named = parameters.host === undefined ? undefined : hostName(parameters.host);
   if (parameters.host !== undefined && named === undefined)
-    problems.push('the parameter host is neither the name of one host nor the folder of a socket');
+    problems.push('the parameter host is neither the name of one host nor the directory of a socket');
   found.host = parameters.host === undefined ? server?.host : named;
   found.port = parameters.port ?? server?.port;
   found.username = parameters.user ?? found.username;
   found.password = parameters.password ?? found.password;
-  found.database = parameters.dbname ?? take(databaseOf(path));
+  found.database = parameters.dbname ?? valueOf(databaseOf(path));
   if (found.host === undefined && parameters.host === undefined && server !== undefined)
     problems.push('the host is empty; a socket is written postgres:///database?host=/var/run/postgresql');
   return found;
@@ -107,7 +110,7 @@ function withoutScheme(url: string): Part<string> {
   return { value: url.slice(scheme[0].length) };
 }
 
-/** An empty text counts as absent. */
+/** An empty text is an absent part. */
 function decoded(text: string, what: string): Part<string | undefined> {
   if (text === '') return { value: undefined };
   try {
@@ -127,21 +130,21 @@ function databaseOf(path: string): Part<string | undefined> {
 
 function hostAndPort(text: string): Part<{ host: string | undefined; port: number | undefined }> {
   if (text.includes(','))
-    return { problem: 'several hosts are not supported; name one, or a name that leads to the primary' };
+    return { problem: 'several hosts are not supported; give one, or a name that resolves to the primary' };
   const parts = /^(?:\[(?<v6>[^\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>[^:]*))?$/.exec(text)?.groups;
   if (!parts) return { problem: 'host and port cannot be told apart; an IPv6 address is written [::1]:5432' };
   const port = portOf(parts.port);
   if ('problem' in port) return port;
   const v6 = parts.v6 === undefined ? undefined : safeDecode(parts.v6);
   if (v6 !== undefined) {
-    if (!isIPv6(v6)) return { problem: 'what stands in brackets is not an IPv6 address' };
+    if (!isIPv6(v6)) return { problem: 'the text in brackets is not an IPv6 address' };
     return { value: { host: v6, port: port.value } };
   }
   const name = decoded(parts.name ?? '', 'the host');
   if ('problem' in name) return name;
   if (name.value === undefined) return { value: { host: undefined, port: port.value } };
   const host = hostName(name.value);
-  if (host === undefined) return { problem: `the host holds a character that no host has; ${ENCODE}` };
+  if (host === undefined) return { problem: `the host holds a character that no host name has; ${ENCODE}` };
   return { value: { host, port: port.value } };
 }
 
@@ -150,22 +153,11 @@ const safeDecode = (text: string) => {
   return 'value' in part ? (part.value ?? '') : '';
 };
 
-/** A socket's folder or a host's name as DNS and TLS know it; undefined when it can be neither. */
-export function hostName(text: string): string | undefined {
-  if (text.startsWith('/')) return text;
-  if (isIPv6(text)) return text;
-  // The underscore is no letter of DNS, but compose services and Windows machines have it in their names.
-  if (/^[A-Za-z0-9._-]+$/.test(text)) return text;
-  // Longer than DNS allows; punycode would take its length squared.
-  if (text.length > 253) return undefined;
-  return /^[\p{L}\p{M}\p{N}._-]+$/u.test(text) ? domainToASCII(text) || undefined : undefined;
-}
-
-/** The digits are never shown: where the host is forgotten they are the password. */
+/** Messages do not show the digits: in a URL without a host they are the password. */
 function portOf(text: string | undefined): Part<number | undefined> {
   if (text === undefined || text === '') return { value: undefined };
   const port = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;
-  if (within(port, BOUNDS.port)) return { value: port };
+  if (isWithin(port, SETTINGS.port.type.bounds)) return { value: port };
   const wrong = 'the port is not a whole number from 1 to 65535';
   return { problem: /^\d+$/.test(text) ? wrong : `${wrong}; ${ENCODE}` };
 }

@@ -1,10 +1,10 @@
-/** A parameter that other programs read from a URL and that sets nothing here. */
+/** A parameter that other programs read from a URL and that this module does not support. */
 interface Unsupported {
-  /** Values that ask for what is the case anyway. */
-  readonly fine?: RegExp;
-  /** Values without which another server, another user or less safety could come out than was asked for. */
+  /** Values that ask for what this module does anyway. */
+  readonly harmless?: RegExp;
+  /** Values that are refused: to ignore them could mean another server, another user or less security than intended. */
   readonly refused?: RegExp;
-  /** What says the same here, or what holds. */
+  /** What to use in its place, or what applies. */
   readonly instead: string;
 }
 
@@ -12,7 +12,7 @@ const ANY = /^/;
 const NO_GSS = 'GSSAPI is not supported';
 const NO_OAUTH = 'a login by OAuth is not supported';
 
-/** Those of libpq (https://www.postgresql.org/docs/current/libpq-connect.html), and below them those of other libraries. */
+/** Parameters of libpq (https://www.postgresql.org/docs/current/libpq-connect.html), and below them those of other libraries. */
 export const UNSUPPORTED: Readonly<Record<string, Unsupported>> = {
   hostaddr: {
     refused: ANY,
@@ -21,40 +21,44 @@ export const UNSUPPORTED: Readonly<Record<string, Unsupported>> = {
   passfile: { refused: ANY, instead: 'give the password in the URL or in code' },
   service: { refused: ANY, instead: 'name the server in the URL' },
   servicefile: { refused: ANY, instead: 'name the server in the URL' },
-  requirepeer: { refused: ANY, instead: 'who owns the process behind a socket is not checked' },
+  requirepeer: { refused: ANY, instead: 'the owner of the process behind a socket is not checked' },
   scram_client_key: { refused: ANY, instead: 'give the password' },
   scram_server_key: { refused: ANY, instead: 'give the password' },
   sslcrldir: { refused: ANY, instead: 'use sslcrl, with one file' },
   sslcertmode: {
-    fine: /^allow$/,
+    harmless: /^allow$/,
     refused: ANY,
     instead: 'a client certificate is sent where one is given and the server asks for it',
   },
-  gssencmode: { fine: /^disable$/, refused: /^(?!prefer$)/, instead: `${NO_GSS}; sslmode decides` },
+  gssencmode: { harmless: /^disable$/, refused: /^(?!prefer$)/, instead: `${NO_GSS}; sslmode decides` },
   replication: {
-    fine: /^(?:false|off|no|0)$/i,
+    harmless: /^(?:false|off|no|0)$/i,
     refused: ANY,
     instead: 'connections for replication are not supported',
   },
-  min_protocol_version: { fine: /^3\.0$/, refused: ANY, instead: 'the protocol is version 3.0' },
-  max_protocol_version: { fine: /^(?:3\.\d+|latest)$/, refused: ANY, instead: 'the protocol is version 3.0' },
+  min_protocol_version: { harmless: /^3\.0$/, refused: ANY, instead: 'the protocol is version 3.0' },
+  max_protocol_version: {
+    harmless: /^(?:3\.\d+|latest)$/,
+    refused: ANY,
+    instead: 'the protocol is version 3.0',
+  },
   krbsrvname: { instead: NO_GSS },
   gsslib: { instead: NO_GSS },
-  gssdelegation: { fine: /^0$/, instead: NO_GSS },
+  gssdelegation: { harmless: /^0$/, instead: NO_GSS },
   oauth_issuer: { instead: NO_OAUTH },
   oauth_client_id: { instead: NO_OAUTH },
   oauth_client_secret: { instead: NO_OAUTH },
   oauth_scope: { instead: NO_OAUTH },
-  sslsni: { fine: /^1$/, instead: 'the name of the host is always sent' },
-  sslcompression: { fine: /^0$/, instead: 'TLS compression is never used' },
+  sslsni: { harmless: /^1$/, instead: 'the name of the host is always sent' },
+  sslcompression: { harmless: /^0$/, instead: 'TLS compression is never used' },
   sslkeylogfile: { instead: 'use --tls-keylog of Node.js' },
-  keepalives: { fine: /^1$/, instead: 'use extra: { keepAlive: false }' },
+  keepalives: { harmless: /^1$/, instead: 'use extra: { keepAlive: false }' },
   keepalives_idle: { instead: 'use extra: { keepAliveInitialDelayMillis: … }' },
-  keepalives_interval: { instead: "the operating system's holds" },
-  keepalives_count: { instead: "the operating system's holds" },
+  keepalives_interval: { instead: "the operating system's setting applies" },
+  keepalives_count: { instead: "the operating system's setting applies" },
   tcp_user_timeout: { instead: 'timeouts.statementMs bounds the wait for an answer' },
-  load_balance_hosts: { fine: /^disable$/, instead: 'there is one host' },
-  client_encoding: { fine: /^(?:auto|utf-?8|unicode)$/i, instead: 'it is always UTF8' },
+  load_balance_hosts: { harmless: /^disable$/, instead: 'there is one host' },
+  client_encoding: { harmless: /^(?:auto|utf-?8|unicode)$/i, instead: 'it is always UTF8' },
   uselibpqcompat: { instead: 'sslmode=require always verifies here' },
   connection_limit: { instead: 'use pool.size and pool.maxOverflow' },
   pool_timeout: { instead: 'use pool.acquireTimeoutMs' },
@@ -63,20 +67,20 @@ export const UNSUPPORTED: Readonly<Record<string, Unsupported>> = {
   search_path: { instead: "use session: { search_path: '…' }" },
 };
 
-/** Refuses or warns of what is left of a URL's parameters, by name. No value is shown: it may be a secret. */
-export function judgeUnsupported(
+/** Refuses the parameters that are left, or warns of them, by name. Messages show no value, since it may be a secret. */
+export function checkUnsupported(
   given: ReadonlyMap<string, string>,
   problems: string[],
   warnings: string[],
 ): void {
   for (const [name, value] of given) {
     const known = Object.hasOwn(UNSUPPORTED, name) ? UNSUPPORTED[name] : undefined;
-    if (known !== undefined && (value === '' || known.fine?.test(value))) continue;
+    if (known !== undefined && (value === '' || known.harmless?.test(value))) continue;
     if (known?.refused?.test(value)) {
       problems.push(`the parameter ${name} is not supported; ${known.instead}`);
       continue;
     }
-    // A name that is none, or an @ behind it, may be the rest of a password with a ? in it.
+    // A text that is not the form of a name, or an @ after it, may be the rest of a password that holds a ?.
     const isName = /^[a-z][a-z_]{2,40}$/.test(name) && !value.includes('@');
     const shown = isName ? `the parameter ${name}` : 'a parameter';
     warnings.push(`${shown} has no effect here${known ? `; ${known.instead}` : ''}`);

@@ -5,33 +5,33 @@ import type {
   SslNegotiation,
   TimeoutSettings,
 } from '../../database.options.js';
-import { BOUNDS, within } from '../settings/bounds.js';
-import { loginMethods } from './require-auth.js';
+import { isWithin } from '../settings/setting-types.js';
+import { POSTGRES_LIMITS, SETTINGS } from '../settings/settings.js';
+import { parseRequireAuth } from './require-auth.js';
 import { Secret } from '../secrets/secret.js';
-import { TIME_LIMITS } from '../settings/time-limits.js';
-import { judgeUnsupported } from './unsupported-parameters.js';
+import { checkUnsupported } from './unsupported-parameters.js';
 
 /** Whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS). */
 export type ChannelBinding = 'disable' | 'prefer' | 'require';
 
-/** What stands behind the `?` of a URL and is understood here. */
+/** The supported parameters after the `?` of a URL. */
 export interface UrlParameters {
   readonly host: string | undefined;
   readonly port: number | undefined;
   readonly user: string | undefined;
   readonly password: SecretText | undefined;
   readonly dbname: string | undefined;
-  /** As it was written; `config/ssl` judges it. */
+  /** As it is written; `resolveSsl` checks it. */
   readonly sslMode: string | undefined;
   readonly sslNegotiation: SslNegotiation | undefined;
   readonly sslCa: string | undefined;
-  /** `sslrootcert=system`: the authorities that Node.js brings along, which is what an absent CA means. */
+  /** Whether `sslrootcert=system` asks for the authorities that Node.js trusts, which are also the default. */
   readonly sslSystemCa: boolean;
   readonly sslCert: string | undefined;
   readonly sslKey: string | undefined;
   readonly sslPassphrase: SecretText | undefined;
   readonly sslCrl: string | undefined;
-  /** As they were written; `config/ssl` judges them. */
+  /** As they are written; `resolveSsl` checks them. */
   readonly sslMinVersion: string | undefined;
   readonly sslMaxVersion: string | undefined;
   readonly channelBinding: ChannelBinding | undefined;
@@ -45,11 +45,11 @@ export interface UrlParameters {
 
 const CHANNEL_BINDINGS: readonly ChannelBinding[] = ['disable', 'prefer', 'require'];
 const NEGOTIATIONS: readonly SslNegotiation[] = ['postgres', 'direct'];
-/** With one host `prefer-standby` takes what there is. */
+/** Kinds that every server has; with one host, `prefer-standby` has no alternative. */
 const ANY_SERVER = ['any', 'prefer-standby'] as const;
 const SERVER_KINDS: readonly ServerKind[] = ['read-write', 'read-only', 'primary', 'standby'];
 
-/** Reads the part behind the `?`. No value goes into a message: any of them may be a secret in the wrong place. */
+/** Reads the part after the `?`. Messages show no value: any of them may be a secret in the wrong place. */
 export function readParameters(query: string, problems: string[], warnings: string[]): UrlParameters {
   const given = new Map<string, string>();
   for (const pair of query.split('&')) {
@@ -70,7 +70,10 @@ export function readParameters(query: string, problems: string[], warnings: stri
 
   const host = text('host');
   const port = text('port');
-  if (port !== undefined && !within(/^\d+$/.test(port) ? Number(port) : Number.NaN, BOUNDS.port))
+  if (
+    port !== undefined &&
+    !isWithin(/^\d+$/.test(port) ? Number(port) : Number.NaN, SETTINGS.port.type.bounds)
+  )
     problems.push('the parameter port is not a whole number from 1 to 65535');
   const oneOf = <T extends string>(name: string, values: readonly T[]): T | undefined => {
     const value = text(name);
@@ -99,25 +102,25 @@ export function readParameters(query: string, problems: string[], warnings: stri
     sslMinVersion: text('ssl_min_protocol_version'),
     sslMaxVersion: text('ssl_max_protocol_version'),
     channelBinding: oneOf('channel_binding', CHANNEL_BINDINGS),
-    requireAuth: loginMethods(text('require_auth'), problems),
+    requireAuth: parseRequireAuth(text('require_auth'), problems),
     serverKind: SERVER_KINDS.find((kind) => kind === server),
     applicationName: text('application_name') ?? text('fallback_application_name'),
     startupOptions: text('options'),
     timeouts: timeouts(text, problems),
   };
   given.delete('fallback_application_name');
-  judgeUnsupported(given, problems, warnings);
+  checkUnsupported(given, problems, warnings);
   return found;
 }
 
-/** `ssl=true` is JDBC's and old pg's way to say it, `requiressl=1` old libpq's. */
+/** JDBC and older versions of `pg` write `ssl=true`, old versions of libpq `requiressl=1`. */
 function sslMode(
   mode: string | undefined,
   ssl: string | undefined,
   requireSsl: string | undefined,
   problems: string[],
 ): string | undefined {
-  // Not whichever comes first: somebody has asked for TLS and would get plain text.
+  // Neither takes precedence: one of them demands TLS, and the connection would be in plain text.
   const wanted = ssl === 'true' || ssl === '1' || requireSsl === '1';
   if (mode === 'disable' && wanted)
     problems.push('sslmode is disable, but ssl or requiressl demands TLS; leave out one of them');
@@ -137,14 +140,14 @@ function timeouts(text: (name: string) => string | undefined, problems: string[]
   const connect = text('connect_timeout');
   if (connect !== undefined) {
     const ms = /^\d+$/.test(connect) ? Number(connect) * 1_000 : Number.NaN;
-    if (within(ms, BOUNDS.timeouts.connectMs)) found.connectMs = ms;
+    if (isWithin(ms, SETTINGS['timeouts.connectMs'].type.bounds)) found.connectMs = ms;
     else problems.push('connect_timeout is not a whole number of seconds from 1 to 120');
   }
-  for (const [name, key] of Object.entries(TIME_LIMITS)) {
+  for (const [name, key] of POSTGRES_LIMITS) {
     const given = text(name);
     if (given === undefined) continue;
     const ms = /^\d+$/.test(given) ? Number(given) : Number.NaN;
-    if (within(ms, BOUNDS.timeouts[key])) found[key] = ms;
+    if (isWithin(ms, SETTINGS[`timeouts.${key}`].type.bounds)) found[key] = ms;
     else problems.push(`${name} is not a whole number of milliseconds from 0 to 86400000`);
   }
   return found;
@@ -152,7 +155,7 @@ function timeouts(text: (name: string) => string | undefined, problems: string[]
 
 function decode(text: string): string | undefined {
   try {
-    // Not `+` for a blank: libpq and `options=-c%20a=b+c` take it as it is.
+    // `+` stays a plus sign, as in libpq: `options=-c%20a=b+c`.
     return decodeURIComponent(text);
   } catch {
     return undefined;

@@ -1,4 +1,4 @@
-import { ConnectionError } from '../../database.errors.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
 import type { LoginMethod } from '../../database.options.js';
 import type { WireEventSource } from '../wire/pg-internals.js';
 

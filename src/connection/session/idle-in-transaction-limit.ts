@@ -1,4 +1,5 @@
-import { ConnectionError, shortSql } from '../../database.errors.js';
+import { shortSql } from '../../text/masking.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
 
 /**
  * The error that PostgreSQL sends at `idle_in_transaction_session_timeout`, so that one handler serves both limits.

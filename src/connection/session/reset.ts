@@ -1,5 +1,5 @@
 import { escapeLiteral } from 'pg';
-import { ConnectionResetError } from '../../database.errors.js';
+import { ConnectionResetError } from '../../errors/connection.errors.js';
 import { withTimeout } from '../deadline.js';
 import type { PgInternals, SubmittedQuery } from '../wire/pg-internals.js';
 

@@ -1,4 +1,4 @@
-import { ConnectionResetError } from '../../database.errors.js';
+import { ConnectionResetError } from '../../errors/connection.errors.js';
 
 /**
  * The cancel requests of one connection, at most one at a time. A cancel stops whatever the server runs for the connection

@@ -1,5 +1,5 @@
 import { Query } from 'pg';
-import { QueryTimeoutError } from '../../database.errors.js';
+import { QueryTimeoutError } from '../../errors/connection.errors.js';
 import { startDeadline } from '../deadline.js';
 import type { PgInternals, SubmittedQuery } from '../wire/pg-internals.js';
 

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net';
 import type { PeerCertificate, TLSSocket } from 'node:tls';
-import { ConnectTimeoutError, PasswordError } from '../../database.errors.js';
-import type { ConnectionError } from '../../database.errors.js';
+import { ConnectTimeoutError, PasswordError } from '../../errors/connection.errors.js';
+import type { ConnectionError } from '../../errors/connection.errors.js';
 import { isWaitingForPassword } from '../auth/password.js';
 import { PgInternals } from './pg-internals.js';
 

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
-import { ConnectionError } from '../../database.errors.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
 import type { PgWire } from './pg-internals.js';
 
 /** The first byte of a PostgreSQL server's answer, by the request. */

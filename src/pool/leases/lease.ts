@@ -1,4 +1,4 @@
-import { shortSql } from '../../database.errors.js';
+import { shortSql } from '../../text/masking.js';
 import type { LeaseInfo } from '../../database.snapshot.js';
 import { callSiteFrames } from '../../text/call-site.js';
 import type { Caller } from '../../text/call-site.js';

@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
+import { ConnectTimeoutError } from '../../errors/connection.errors.js';
 import {
-  ConnectTimeoutError,
   PoolAcquireTimeoutError,
   PoolClosedError,
   PoolConnectError,
   PoolQueueFullError,
   PoolValidationError,
-} from '../../database.errors.js';
+} from '../../errors/pool.errors.js';
 import type { PoolSnapshot } from '../../database.snapshot.js';
 import { PgPoolErrors } from './pg-pool-errors.js';
 

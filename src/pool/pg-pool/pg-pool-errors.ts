@@ -1,10 +1,10 @@
+import { ConnectTimeoutError } from '../../errors/connection.errors.js';
 import {
-  ConnectTimeoutError,
   PoolAcquireTimeoutError,
   PoolClosedError,
   PoolConnectError,
   PoolError,
-} from '../../database.errors.js';
+} from '../../errors/pool.errors.js';
 import { setStackFrom } from '../../text/call-site.js';
 
 /** Turns an error of the pool into the one that the caller gets; `site` is where the caller stands. */

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
-import * as errors from '../../database.errors.js';
+import { ConnectTimeoutError } from '../../errors/connection.errors.js';
+import * as errors from '../../errors/pool.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
 import { captureCallSite } from '../leases/lease.js';
 import { PoolReporter } from './pool-reporter.js';
@@ -308,7 +309,7 @@ describe('an error', () => {
     });
     expect(reporter.timeoutError(1, {}, cause).hint).toBe('Wait.');
     expect(reporter.timeoutError(1, {}, undefined).hint).toMatch(/^Look at who/);
-    const late = new errors.ConnectTimeoutError('db:5432', 100);
+    const late = new ConnectTimeoutError('db:5432', 100);
     expect(reporter.connectError(late, {}).code).toBe('POOL_CONNECT_TIMEOUT');
   });
 

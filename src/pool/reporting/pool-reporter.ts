@@ -1,8 +1,10 @@
 import type { EventEmitter } from 'node:events';
-import * as errors from '../../database.errors.js';
+import { ConnectionResetError, ConnectTimeoutError } from '../../errors/connection.errors.js';
+import * as errors from '../../errors/pool.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
 import { setStackFrom, withoutStack } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
+import { shortSql } from '../../text/masking.js';
 import { describeLease, describePool, duration } from './describe.js';
 import { emitProcessWarning } from './pool-warning.js';
 import type { PoolWarning } from './pool-warning.js';
@@ -90,15 +92,15 @@ export class PoolReporter {
   }
 
   stateLeft(lease: LeaseInfo, sql: string): void {
-    const message = `A statement has changed the session of a connection that a pooler shares; others may see it, and nothing takes it back: ${errors.shortSql(sql)}. The connection was held by ${describeLease(lease)}.`;
+    const message = `A statement has changed the session of a connection that a pooler shares; others may see it, and nothing takes it back: ${shortSql(sql)}. The connection was held by ${describeLease(lease)}.`;
     this.#warn('SESSION_STATE_LEFT', 'warn', message, { lease });
   }
 
   /** @param misuse in what state the connection was found */
-  usedAfterRelease(misuse: string, sql: string | undefined): errors.ConnectionResetError {
-    const message = `An idle connection ${misuse} and was closed: its last borrower has used it after giving it back${sql ? `, last SQL ${errors.shortSql(sql)}` : ''}.`;
+  usedAfterRelease(misuse: string, sql: string | undefined): ConnectionResetError {
+    const message = `An idle connection ${misuse} and was closed: its last borrower has used it after giving it back${sql ? `, last SQL ${shortSql(sql)}` : ''}.`;
     const hint = 'Use a connection until its release() only; await what was sent before.';
-    const error = new errors.ConnectionResetError(message, { hint });
+    const error = new ConnectionResetError(message, { hint });
     this.#warn('USED_AFTER_RELEASE', 'warn', message, { error });
     return error;
   }
@@ -170,7 +172,7 @@ export class PoolReporter {
   }
 
   connectError(cause: Error, site: CallSite): errors.PoolConnectError {
-    const code = cause instanceof errors.ConnectTimeoutError ? 'POOL_CONNECT_TIMEOUT' : 'POOL_CONNECT_FAILED';
+    const code = cause instanceof ConnectTimeoutError ? 'POOL_CONNECT_TIMEOUT' : 'POOL_CONNECT_FAILED';
     const { message, hint } = this.#explain(cause);
     return this.#error(errors.PoolConnectError, `Could not open a connection: ${message}`, site, {
       code,

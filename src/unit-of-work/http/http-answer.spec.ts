@@ -1,15 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import { QueryFailedError } from 'typeorm';
+import { DatabaseConnectionError, QueryTimeoutError } from '../../errors/connection.errors.js';
+import { noteHttpErrors } from '../../errors/http-errors.js';
 import {
-  DatabaseConnectionError,
-  noteHttpErrors,
   PoolAcquireTimeoutError,
   PoolClosedError,
   PoolConnectError,
   PoolQueueFullError,
   PoolSelfDeadlockError,
-  QueryTimeoutError,
-} from '../../database.errors.js';
+} from '../../errors/pool.errors.js';
 import { CONNECTION_RULES } from '../../diagnosis/connection-rules.js';
 import { httpAnswerOf, toHttpException } from './http-answer.js';
 

@@ -1,14 +1,10 @@
 import { GatewayTimeoutException, ServiceUnavailableException } from '@nestjs/common';
 import type { HttpException } from '@nestjs/common';
 import { QueryFailedError } from 'typeorm';
-import {
-  DatabaseConnectionError,
-  DatabaseError,
-  httpErrorsOf,
-  PoolAcquireCancelledError,
-  PoolError,
-  QueryTimeoutError,
-} from '../../database.errors.js';
+import { DatabaseConnectionError, QueryTimeoutError } from '../../errors/connection.errors.js';
+import { DatabaseError } from '../../errors/database.error.js';
+import { httpErrorsOf } from '../../errors/http-errors.js';
+import { PoolAcquireCancelledError, PoolError } from '../../errors/pool.errors.js';
 import { findRule } from '../../diagnosis/diagnose.js';
 
 /** The answer to a request that failed. It holds no SQL, no value, and no name of a host or a user. */

@@ -39,16 +39,19 @@ const PASSWORDS: Record<string, string> = {
   'beyond ASCII': 'ünïcödé-пароль',
 };
 
+let server: PostgresServer;
+beforeAll(async () => {
+  server = await startPostgres();
+});
+afterAll(() => server?.dispose());
+
 describe.each(Object.keys(PASSWORDS))('a password with signs: %s', (signs) => {
   const password = PASSWORDS[signs]!;
-  let server: PostgresServer;
   let logger: CapturingLogger;
 
   beforeAll(async () => {
-    server = await startPostgres();
     await server.sql(`ALTER ROLE app PASSWORD '${password.replaceAll("'", "''")}'`);
   });
-  afterAll(() => server.dispose());
 
   const url = (secret: string, change: (url: URL) => void = () => {}) => {
     const changed = new URL(server.url);

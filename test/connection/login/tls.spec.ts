@@ -2,24 +2,21 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import { DatabaseModule } from 'nestjs-database';
 import type { DatabaseModuleOptions } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createAuthority } from '../../support/certificates.js';
 import type { CertificateAuthority } from '../../support/certificates.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
+
+const HBA = ['hostssl all app all scram-sha-256', 'host all postgres all scram-sha-256'];
 
 describe('TLS', () => {
   let authority: CertificateAuthority;
   let server: PostgresServer;
   let folder: string;
   let caFile: string;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
   const environment = { ...process.env };
 
   beforeAll(async () => {
@@ -27,15 +24,14 @@ describe('TLS', () => {
     const { cert, key } = await authority.issueServer({ hosts: ['127.0.0.1'] });
     server = await startPostgres({
       tls: { cert, key },
-      hba: ['hostssl all app all scram-sha-256', 'host all postgres all scram-sha-256'],
+      hba: HBA,
     });
     folder = await mkdtemp(join(tmpdir(), 'nestjs-database-ca-'));
     caFile = join(folder, 'ca.pem');
     await writeFile(caFile, authority.cert);
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     process.env = { ...environment };
   });
   afterAll(async () => {
@@ -44,13 +40,10 @@ describe('TLS', () => {
   });
 
   const start = async (options: DatabaseModuleOptions) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({ imports: [DatabaseModule.forRoot(options)] })
-      .setLogger(logger)
-      .compile();
-    const [row] = await module
-      .get(DataSource)
-      .query<{ ssl: boolean }[]>('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()');
+    const dataSource = await nest.start(options);
+    const [row] = await dataSource.query<{ ssl: boolean }[]>(
+      'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
+    );
     return row?.ssl;
   };
 
@@ -68,7 +61,9 @@ describe('TLS', () => {
     ],
   ])('connects encrypted by %s', async (_how, options) => {
     expect(await start(options())).toBe(true);
-    expect(logger.of('DatabaseModule').at(-1)).toMatch(/TLSv1\.[23] \((require|verify-ca|verify-full)\)/);
+    expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(
+      /TLSv1\.[23] \((require|verify-ca|verify-full)\)/,
+    );
   });
 
   it('takes DB_SSL_MODE and DB_SSL_CA from the environment', async () => {
@@ -86,26 +81,24 @@ describe('TLS', () => {
   });
 
   describe('channel_binding=require in the URL', () => {
-    const url = (target: PostgresServer) =>
-      `${target.url}?sslmode=verify-full&sslrootcert=${caFile}&channel_binding=require`;
+    const url = () => `${server.url}?sslmode=verify-full&sslrootcert=${caFile}&channel_binding=require`;
 
     it('binds the login to the TLS connection', async () => {
-      expect(await start({ url: url(server) })).toBe(true);
+      expect(await start({ url: url() })).toBe(true);
     });
 
     it.each(['password', 'trust'])(
       'refuses a server that asks by %s, before the password is sent',
       async (method) => {
-        const { cert, key } = await authority.issueServer({ hosts: ['127.0.0.1'] });
-        const other = await startPostgres({ tls: { cert, key }, hba: [`hostssl all app all ${method}`] });
-        await expect(start({ url: url(other) })).rejects.toMatchObject({ code: 'CHANNEL_BINDING_MISSING' });
-        await other.dispose();
+        await server.hba([`hostssl all app all ${method}`]);
+        await expect(start({ url: url() })).rejects.toMatchObject({ code: 'CHANNEL_BINDING_MISSING' });
+        await server.hba(HBA);
       },
     );
   });
 
   it('encrypts without verification only when told so in code, and warns', async () => {
     expect(await start({ url: server.url, ssl: { rejectUnauthorized: false } })).toBe(true);
-    expect(logger.text).toMatch(/warn .*not verified/);
+    expect(nest.logger.text).toMatch(/warn .*not verified/);
   });
 });

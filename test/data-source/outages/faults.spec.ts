@@ -9,6 +9,7 @@ import type { PostgresServer } from '../../support/postgres-server.js';
 import { startTcpProxy } from '../../support/tcp-proxy.js';
 import type { TcpProxy } from '../../support/tcp-proxy.js';
 import { WorkController } from './work.controller.js';
+import { until } from '../../support/until.js';
 
 describe('faults of server and network', () => {
   let server: PostgresServer;
@@ -42,10 +43,10 @@ describe('faults of server and network', () => {
     expect(await Promise.all(Array.from({ length: 20 }, quick))).toEqual(Array<number>(20).fill(200));
   };
   const untilServed = async () => {
-    while ((await quick()) !== 200);
+    await until(async () => (await quick()) === 200);
   };
   const nothingLost = async () => {
-    while (stats().checkedOut > 0) await new Promise(setImmediate);
+    await until(() => stats().checkedOut === 0);
     expect(stats().waiting).toBe(0);
     expect(await Promise.all(Array.from({ length: 12 }, quick))).toEqual(Array<number>(12).fill(200));
   };
@@ -67,7 +68,7 @@ describe('faults of server and network', () => {
     await start();
     await warm();
     const noticed = async () => {
-      while (stats().checkedIn > 0) await new Promise(setImmediate);
+      await until(() => stats().checkedIn === 0);
     };
     await server.sql(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults'`,
@@ -79,7 +80,7 @@ describe('faults of server and network', () => {
   it('a backend killed while busy fails its request with a clear error, and no other', async () => {
     await start({ retryTerminated: false });
     const busy = http.fetch('/busy');
-    while ((await backends('active')).length === 0);
+    await until(async () => (await backends('active')).length > 0);
     await server.sql(
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults' AND state = 'active'`,
     );

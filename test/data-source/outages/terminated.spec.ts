@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Body, Controller, Get, Post } from '@nestjs/common';
 import { DatabaseModule, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
@@ -11,6 +10,7 @@ import { startHttpApp } from '../../support/http-app.js';
 import type { HttpApp } from '../../support/http-app.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
+import { until } from '../../support/until.js';
 
 const CLIENTS = 12;
 const ROUNDS = 10;
@@ -99,8 +99,11 @@ describe('statements that the server terminated', () => {
   afterEach(() => http.close());
   afterAll(() => server.dispose());
 
-  /** Reads and single writes by `CLIENTS` clients while `disturb` runs; each failure and each acknowledged key. */
-  const load = async (disturb: () => Promise<unknown>) => {
+  /**
+   * Reads and single writes by `CLIENTS` clients while `disturb` runs: each failure and each acknowledged key. `served`
+   * waits until so many further writes have been acknowledged, or until a request has failed.
+   */
+  const load = async (disturb: (served: (writes: number) => Promise<unknown>) => Promise<unknown>) => {
     const failures: unknown[] = [];
     const acknowledged: string[] = [];
     let on = true;
@@ -121,7 +124,10 @@ describe('statements that the server terminated', () => {
         else if (turn % 3 === 2) acknowledged.push(key);
       }
     });
-    await disturb();
+    await disturb((writes) => {
+      const goal = acknowledged.length + writes;
+      return until(() => acknowledged.length >= goal || failures.length > 0);
+    });
     on = false;
     await Promise.all(clients);
     const rows = await server.sql<{ key: string }>('SELECT key FROM writes');
@@ -130,9 +136,9 @@ describe('statements that the server terminated', () => {
 
   it('fail no request under a load of reads and single writes, each of which is there once', async () => {
     await start();
-    const { failures, acknowledged, written } = await load(async () => {
+    const { failures, acknowledged, written } = await load(async (served) => {
       for (let round = 0; round < ROUNDS; round++) {
-        await pause(1_000);
+        await served(11);
         await terminateAll();
       }
     });
@@ -144,12 +150,12 @@ describe('statements that the server terminated', () => {
 
   it('fail no request under a fast restart of the server, and each acknowledged write is there once', async () => {
     await start();
-    const { failures, acknowledged, written } = await load(async () => {
+    const { failures, acknowledged, written } = await load(async (served) => {
       for (let round = 0; round < 3; round++) {
-        await pause(500);
+        await served(7);
         await server.stop('fast');
         await server.start();
-        await pause(500);
+        await served(7);
       }
     });
     expect(failures).toEqual([]);
@@ -160,16 +166,16 @@ describe('statements that the server terminated', () => {
   /** Runs `work`, and terminates its backend once it has run there for so long. */
   const terminated = async (text: string, work: Promise<unknown>, after = '0 s') => {
     const outcome = codeOf(work);
-    for (;;) {
+    const { pid } = await until(async () => {
       const [row] = await server.sql<{ pid: number }>(
         `SELECT pid FROM pg_stat_activity WHERE application_name = 'terminated' AND state = 'active' AND query = $1
           AND clock_timestamp() - query_start >= $2::interval`,
         [text, after],
       );
-      if (!row) continue;
-      await server.sql('SELECT pg_terminate_backend($1)', [row.pid], 'postgres');
-      return outcome;
-    }
+      return row;
+    });
+    await server.sql('SELECT pg_terminate_backend($1)', [pid], 'postgres');
+    return outcome;
   };
 
   it.each([
@@ -263,9 +269,10 @@ describe('statements that the server terminated', () => {
     await http.close();
     await start();
     const crashed = codeOf(dataSource().query(text));
-    while (
-      (await server.sql(`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = $1`, [text]))
-        .length === 0
+    await until(
+      async () =>
+        (await server.sql(`SELECT 1 FROM pg_stat_activity WHERE state = 'active' AND query = $1`, [text]))
+          .length > 0,
     );
     await server.stop('immediate');
     // The server's word of an immediate stop is a warning; the socket ends, and the outcome is unknown.

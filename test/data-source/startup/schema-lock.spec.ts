@@ -13,6 +13,7 @@ import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { describeWithPgBouncer } from '../../support/describe-with-pgbouncer.js';
 import { startPgBouncer } from '../../support/pgbouncer.js';
+import { until } from '../../support/until.js';
 
 const entities = ['books', 'authors', 'shelves', 'loans'].map(
   (name) =>
@@ -82,7 +83,7 @@ describe('instances that change the schema at once', () => {
       import 'reflect-metadata';
       import { EntitySchema } from 'typeorm';
       import { NestFactory } from '@nestjs/core';
-      import { DatabaseModule } from ${JSON.stringify(new URL('../../../src/index.ts', import.meta.url).href)};
+      import { DatabaseModule } from 'nestjs-database';
       const entities = ['books', 'authors', 'shelves', 'loans', 'readers', 'rooms'].map((name) => new EntitySchema({
         name,
         columns: { id: { type: 'int', primary: true, generated: true }, label: { type: 'text', unique: true } },
@@ -98,17 +99,10 @@ describe('instances that change the schema at once', () => {
       process.exit(0);
     `;
     const children = [1, 2, 3].map(() =>
-      spawn(
-        process.execPath,
-        [
-          '--import',
-          new URL('../../support/typescript.mjs', import.meta.url).href,
-          '--input-type=module',
-          '-e',
-          script,
-        ],
-        { env: { ...process.env, NODE_OPTIONS: '', TEST_URL: database.url }, stdio: 'pipe' },
-      ),
+      spawn(process.execPath, ['--input-type=module', '-e', script], {
+        env: { ...process.env, NODE_OPTIONS: '', TEST_URL: database.url },
+        stdio: 'pipe',
+      }),
     );
     await Promise.all(children.map((child) => once(child.stdout, 'data')));
     for (const child of children) child.stdin.write('go');
@@ -150,7 +144,7 @@ describe('instances that change the schema at once', () => {
     const before = told().length;
     Working.work = async (runner) => {
       waiting = second!.runMigrations();
-      while (told().length === before) await new Promise(setImmediate);
+      await until(() => told().length !== before);
       await runner.query('CREATE INDEX CONCURRENTLY shelf_id ON shelf (id)');
     };
     expect(await first!.runMigrations()).toHaveLength(1);

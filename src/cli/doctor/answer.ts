@@ -1,0 +1,16 @@
+import { withTimeout } from '../../connection/deadline.js';
+import type { ResolvedDatabaseOptions } from '../../database.options.js';
+import { ConnectionError } from '../../errors/connection.errors.js';
+
+/**
+ * Bounds the wait for an answer by the connect timeout: the statement timeout may be off, and a network may freeze after the
+ * login.
+ */
+export function answerOf<T>(answer: Promise<T>, { timeouts }: ResolvedDatabaseOptions): Promise<T> {
+  const { connectMs } = timeouts;
+  return withTimeout(
+    answer,
+    connectMs,
+    () => new ConnectionError(`no answer within ${connectMs} ms`, { code: 'CONNECTION_SILENT' }),
+  );
+}

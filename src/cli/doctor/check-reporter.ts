@@ -1,0 +1,53 @@
+import type { Check, CheckName } from './report.js';
+
+/** What a check that passed has found. */
+export type Finding = Pick<Check, 'summary'> & Partial<Pick<Check, 'warnings' | 'facts'>>;
+
+/** Reports checks one after the other, each with the time since the one before it. */
+export class CheckReporter {
+  readonly #report: (check: Check) => void;
+  #current: CheckName = 'settings';
+  #since = performance.now();
+
+  constructor(report: (check: Check) => void) {
+    this.#report = report;
+  }
+
+  /** Names the check that runs from now on. */
+  begin(name: CheckName): void {
+    this.#current = name;
+  }
+
+  /** Reports that the current check passed, possibly with warnings. */
+  pass({ summary, warnings = [], facts }: Finding): void {
+    const status = warnings.length > 0 ? 'warning' : 'ok';
+    this.#report({
+      name: this.#current,
+      status,
+      ms: this.#lap(),
+      summary,
+      warnings,
+      ...(facts && { facts }),
+    });
+  }
+
+  /** Reports that the current check failed. */
+  fail(summary: string, diagnosis: NonNullable<Check['diagnosis']>): void {
+    this.#report({
+      name: this.#current,
+      status: 'failed',
+      ms: this.#lap(),
+      summary,
+      warnings: [],
+      diagnosis,
+    });
+  }
+
+  /** Milliseconds since the last report. */
+  #lap(): number {
+    const now = performance.now();
+    const ms = Math.round((now - this.#since) * 10) / 10;
+    this.#since = now;
+    return ms;
+  }
+}

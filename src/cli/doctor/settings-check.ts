@@ -1,0 +1,54 @@
+import type { ResolvedDatabaseOptions } from '../../database.options.js';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
+import type { CheckReporter, Finding } from './check-reporter.js';
+
+/** Where the settings come from. */
+export interface SettingsSource {
+  /** @throws DatabaseConfigError for wrong settings */
+  readonly read: () => ResolvedDatabaseOptions;
+  /** The file of variables that was loaded into the environment. */
+  readonly file: string | undefined;
+}
+
+/** Checks the settings; undefined when they are wrong. */
+export function checkSettings(
+  { read, file }: SettingsSource,
+  checks: CheckReporter,
+): ResolvedDatabaseOptions | undefined {
+  checks.begin('settings');
+  let settings: ResolvedDatabaseOptions;
+  try {
+    settings = read();
+  } catch (error) {
+    if (!(error instanceof DatabaseConfigError)) throw error;
+    const problems = error.problems.map(({ setting, message }) => `${setting}: ${message}`);
+    const origin =
+      file === undefined
+        ? 'There is no .env file in this folder; name one with --env-file.'
+        : `Variables were read from ${file}, too.`;
+    checks.fail(problems.join('; '), { code: error.code, hint: `${error.hint} ${origin}` });
+    return undefined;
+  }
+  if (settings.missingServer) {
+    const { setting, message } = settings.missingServer;
+    checks.fail(`${setting}: ${message}`, {
+      code: 'DATABASE_CONFIG_INVALID',
+      hint: 'Pass a URL as an argument, or set one. Only an app with startup off starts without it.',
+    });
+    return undefined;
+  }
+  checks.pass(describeSettings(settings, file));
+  return settings;
+}
+
+function describeSettings(settings: ResolvedDatabaseOptions, file: string | undefined): Finding {
+  const { server, profile, pool, ssl, timeouts, instances, warnings } = settings;
+  const origin = file === undefined ? '' : `, with ${file}`;
+  return {
+    summary:
+      `database "${server.database}" at ${server.host}:${server.port} as "${server.username}", profile ${profile}, ` +
+      `TLS ${ssl.mode}, pool ${pool.size} + ${pool.maxOverflow}${origin}`,
+    warnings,
+    facts: { ...server, profile, sslMode: ssl.mode, pool, timeouts, instances },
+  };
+}

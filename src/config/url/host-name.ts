@@ -1,0 +1,13 @@
+import { isIPv6 } from 'node:net';
+import { domainToASCII } from 'node:url';
+
+/** The directory of a socket, or a host name as DNS and TLS know it; undefined when the text is neither. */
+export function hostName(text: string): string | undefined {
+  if (text.startsWith('/')) return text;
+  if (isIPv6(text)) return text;
+  // DNS has no underscore, but the names of Compose services and of Windows machines have.
+  if (/^[A-Za-z0-9._-]+$/.test(text)) return text;
+  // Longer than DNS allows: punycode would take time quadratic in the length.
+  if (text.length > 253) return undefined;
+  return /^[\p{L}\p{M}\p{N}._-]+$/u.test(text) ? domainToASCII(text) || undefined : undefined;
+}

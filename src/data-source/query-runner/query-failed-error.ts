@@ -1,0 +1,41 @@
+import { errorParagraph } from '../../errors/error-paragraph.js';
+import { QueryFailedError } from 'typeorm';
+import { shortSql } from '../../text/masking.js';
+import { callSite, setStackFrom, withoutStack } from '../../text/call-site.js';
+
+/** What the server says about a failure beside its message. */
+const SAID = ['detail', 'where', 'table', 'column', 'constraint'] as const;
+
+/**
+ * TypeORM's error of a statement, which a log prints in one paragraph: where it was called, the statement, the server's
+ * words. The driver's error repeats all of it, and the parameters may be personal data: both are there for programs, and are
+ * not enumerable.
+ * @param showParameters whether the parameters may be logged
+ */
+export function createQueryFailedError(
+  query: string,
+  parameters: unknown[] | undefined,
+  driverError: unknown,
+  showParameters: boolean,
+): QueryFailedError {
+  const error = withoutStack(() => new QueryFailedError(query, parameters, driverError as Error));
+  setStackFrom(error, callSite(createQueryFailedError));
+  Object.defineProperty(error, 'driverError', { enumerable: false });
+  if (!showParameters) Object.defineProperty(error, 'parameters', { enumerable: false });
+  Object.defineProperty(error, Symbol.for('nodejs.util.inspect.custom'), { value: inspectFailedQuery });
+  return error;
+}
+
+function inspectFailedQuery(
+  this: QueryFailedError & Record<string, unknown>,
+  _depth: number,
+  options: object,
+  inspect: (value: unknown, options: object) => string,
+): string {
+  const shown: Record<string, unknown> = {};
+  for (const key of ['code', ...SAID, 'hint', 'query'])
+    if (this[key] !== undefined) shown[key] = key === 'query' ? shortSql(this.query) : this[key];
+  if (Object.keys(this).includes('parameters') && this.parameters) shown.parameters = this.parameters;
+  const bare = Object.create(null, { stack: { get: () => this.stack } }) as Error;
+  return errorParagraph(bare, shown, options, inspect);
+}

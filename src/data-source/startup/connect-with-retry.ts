@@ -1,0 +1,81 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import { DatabaseConfigError } from '../../errors/config.errors.js';
+import { DatabaseConnectionError } from '../../errors/connection.errors.js';
+import { PoolError } from '../../errors/pool.errors.js';
+import type { ResolvedDatabaseOptions } from '../../database.options.js';
+import type { DatabaseLogger } from '../logging/database.logger.js';
+import type { DataSourcePool } from '../pools/data-source.pool.js';
+import { connectFailure } from '../logging/connect-failure.js';
+import { queryServerInfo } from './server-info.js';
+import type { ServerInfo } from './server-info.js';
+
+/**
+ * Connects and asks, and does so again while the failure is one that passes.
+ * @throws DatabaseConnectionError with the diagnosis and the last failure as its cause; the signal's reason when it is aborted
+ * @throws DatabaseConfigError when no server is set
+ */
+export async function connectWithRetry(
+  pool: DataSourcePool,
+  options: ResolvedDatabaseOptions,
+  logger: DatabaseLogger,
+  retries: number,
+  signal: AbortSignal,
+): Promise<ServerInfo> {
+  if (options.missingServer)
+    throw new DatabaseConfigError([options.missingServer], { dataSource: options.name });
+  const { initialDelayMs, maxDelayMs } = options.connectRetry;
+  for (let attempt = 0; ; attempt++) {
+    try {
+      return await ask(pool, options, logger);
+    } catch (error) {
+      const failure = failureOf(error, options);
+      signal.throwIfAborted();
+      const again = options.toRetry ? options.toRetry(failure.cause) : failure.transient;
+      if (!again || attempt >= retries) throw failure.error;
+      const delay = jitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs));
+      logger.warn(
+        `${failure.error.message} Trying again in ${Math.round(delay)} ms (${attempt + 1} of ${retries}).`,
+      );
+      await pause(delay, undefined, { signal }).catch(() => signal.throwIfAborted());
+    }
+  }
+}
+
+async function ask(
+  pool: DataSourcePool,
+  options: ResolvedDatabaseOptions,
+  logger: DatabaseLogger,
+): Promise<ServerInfo> {
+  const connection = await pool.acquire({ borrower: 'start', failFast: true });
+  try {
+    const facts = await queryServerInfo(connection, options, (reason) => logger.debug(reason));
+    connection.release();
+    return facts;
+  } catch (error) {
+    connection.release(error as Error);
+    throw error;
+  }
+}
+
+function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
+  // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said,
+  // and what `@nestjs/typeorm` hands to `toRetry`.
+  let cause = error;
+  while (cause instanceof PoolError && cause.cause !== undefined) cause = cause.cause;
+  const { code, hint, transient, target, summary } = connectFailure(cause, options);
+  return {
+    cause,
+    transient,
+    error: new DatabaseConnectionError(`Cannot connect to ${target}: ${summary}. ${hint}`, {
+      code,
+      hint: hint,
+      cause,
+      dataSource: options.name,
+    }),
+  };
+}
+
+/** Up to 20 % longer, so that the instances of one app don't knock all at once. */
+function jitter(delayMs: number): number {
+  return delayMs * (1 + Math.random() * 0.2);
+}
