@@ -8,8 +8,9 @@ import type {
   ResolvedDatabaseOptions,
 } from '../database.options.js';
 import { maskedCopy, maskedStartupOptions, printedAs } from '../text/masking.js';
-import { missingUrl, processEnvironment } from './environment/environment.js';
-import type { Environment } from './environment/environment.js';
+import { processEnvironment } from './environment/environment.js';
+import { missingUrl } from './environment/variable-names.js';
+import type { Environment } from './environment/variable-names.js';
 import { defaultApplicationName, defaultProfile } from './environment/environment-defaults.js';
 import { checkCombinations } from './options/check-combinations.js';
 import { checkOptions } from './options/check-options.js';
