@@ -31,7 +31,7 @@ import type { GroupName, Setting } from './settings/settings.js';
 import { resolveSsl } from './tls/ssl.js';
 
 /** What the options are resolved for. */
-export interface ResolveContext {
+interface ResolveContext {
   /** The name of the data source. @defaultValue 'default' */
   readonly name?: string;
   /** Where NODE_ENV and the name of the app come from. @defaultValue the environment of the process */

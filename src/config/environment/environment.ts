@@ -16,7 +16,7 @@ import type { Environment } from './variable-names.js';
 
 /**
  * The settings in the environment, for `ConfigModule.forFeature(databaseConfig)`: validated, frozen and sparse. They hold
- * no defaults, so that a setting in code can be told from one that is not set anywhere.
+ * no defaults, so that defaults are applied once, after the options in code.
  * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with every variable that is wrong
  */
 export const databaseConfig = registerAs('database', () => readEnvironment(processEnvironment()));
