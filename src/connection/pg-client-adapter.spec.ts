@@ -5,7 +5,6 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
-import { PgInternals } from './wire/pg-internals.js';
 import { PgClientAdapter } from './pg-client-adapter.js';
 
 /** Shaped like a `pg.Client`, as far as its documentation goes. */
@@ -150,36 +149,5 @@ describe('the care for a client of another class', () => {
     expect(end).toHaveBeenCalledTimes(1);
     expect([control.isUsable, control.closeReason]).toEqual([false, reason]);
     await expect(client.query('late')).rejects.toBe(reason);
-  });
-});
-
-describe('what pg does not document', () => {
-  it('is taken at its documented word where it is missing', () => {
-    const pg = new PgInternals({});
-    expect([pg.isReadyForQuery, pg.isQueryable, pg.transactionStatus, pg.closeSocket()]).toEqual([
-      true,
-      true,
-      null,
-      false,
-    ]);
-  });
-
-  it.each([
-    [{ readyForQuery: false }, false],
-    [{ readyForQuery: true, _activeQuery: {} }, false],
-    [{ readyForQuery: true, _activeQuery: null, _queryQueue: [{}] }, false],
-    [{ readyForQuery: true, _activeQuery: null, _queryQueue: [], _sentQueryQueue: [{}] }, false],
-    [{ readyForQuery: true, _activeQuery: null, _queryQueue: [], _sentQueryQueue: [] }, true],
-  ])('says when a connection is quiet: %j', (client, quiet) => {
-    expect(new PgInternals(client).isReadyForQuery).toBe(quiet);
-  });
-
-  it.each([
-    [{ _queryable: false }, false],
-    [{ _queryable: true, _ending: true }, false],
-    [{ _queryable: true, _ending: false, _ended: true }, false],
-    [{ _queryable: true, _ending: false, _ended: false }, true],
-  ])('says when a statement can be sent: %j', (client, queryable) => {
-    expect(new PgInternals(client).isQueryable).toBe(queryable);
   });
 });

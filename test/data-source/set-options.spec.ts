@@ -1,27 +1,18 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseConfigError, DatabaseModule } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../support/capturing-logger.js';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseConfigError } from 'nestjs-database';
+import type { DataSource } from 'typeorm';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { NestModule } from '../support/nest-module.js';
 
 describe('setOptions()', () => {
   let database: TestDatabase;
   let second: TestDatabase;
-  let module: TestingModule;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: database.url, ...options })],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start({ url: database.url, ...options });
   };
   const current = (dataSource: DataSource) => dataSource.query('SELECT current_database() AS name');
 
@@ -29,7 +20,7 @@ describe('setOptions()', () => {
     database = await createTestDatabase();
     second = await createTestDatabase();
   });
-  afterEach(() => module.close());
+  afterEach(() => nest.close());
   afterAll(async () => {
     await database.drop();
     await second.drop();
@@ -42,7 +33,7 @@ describe('setOptions()', () => {
     expect(await current(dataSource)).toEqual([{ name: second.name }]);
     expect(dataSource.driver.database).toBe(second.name);
     expect(dataSource.settings.server.database).toBe(second.name);
-    expect(logger.text).toContain(`Connected to database "${second.name}"`);
+    expect(nest.logger.text).toContain(`Connected to database "${second.name}"`);
   });
 
   it('with another database after initialize() is refused, and with the same one is not', async () => {
@@ -58,13 +49,13 @@ describe('setOptions()', () => {
     const dataSource = await start();
     dataSource.setOptions({ logging: true });
     await dataSource.query('SELECT 1 AS heard');
-    expect(logger.of('DatabaseQuery').join()).toContain('SELECT 1 AS heard');
+    expect(nest.logger.of('DatabaseQuery').join()).toContain('SELECT 1 AS heard');
     dataSource.setOptions({ logging: false });
     await dataSource.query('SELECT 2 AS unheard');
-    expect(logger.text).not.toContain('unheard');
+    expect(nest.logger.text).not.toContain('unheard');
     dataSource.setOptions({ logging: ['query'] });
     await dataSource.query('SELECT 3 AS again');
-    expect(logger.text).toContain('SELECT 3 AS again');
+    expect(nest.logger.text).toContain('SELECT 3 AS again');
   });
 
   it('with logging alone is refused where the logger is an object of the app', async () => {
@@ -98,6 +89,6 @@ describe('setOptions()', () => {
     const dataSource = await start();
     dataSource.setOptions({ maxQueryExecutionTime: 1 });
     await dataSource.query('SELECT pg_sleep(0.01)');
-    expect(logger.of('DatabaseQuery').join()).toContain('pg_sleep');
+    expect(nest.logger.of('DatabaseQuery').join()).toContain('pg_sleep');
   });
 });

@@ -9,7 +9,7 @@ const PLUS = { mechanisms: ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256'] };
 function bindingLogin(...messages: [name: string, message?: object][]): Error[] {
   const wire = new EventEmitter();
   const refused: Error[] = [];
-  requireChannelBinding(wire as never, (error) => refused.push(error));
+  requireChannelBinding(wire, (error) => refused.push(error));
   for (const [name, message] of messages) wire.emit(`authentication${name}`, message ?? {});
   return refused;
 }
@@ -42,7 +42,7 @@ describe('a login that has to be bound to its TLS connection', () => {
 function methodLogin(allowed: LoginMethod[], ...messages: string[]): Error[] {
   const wire = new EventEmitter();
   const refused: Error[] = [];
-  requireLoginMethods(wire as never, allowed, (error) => refused.push(error));
+  requireLoginMethods(wire, allowed, (error) => refused.push(error));
   for (const message of messages) wire.emit(`authentication${message}`, {});
   return refused;
 }

@@ -11,7 +11,7 @@ async function letIn(reported: Record<string, string>, answer?: { standby: boole
   let asked = 0;
   for (const kind of KINDS) {
     const wire = new EventEmitter();
-    const judge = requireServerKind(wire as never, kind);
+    const judge = requireServerKind(wire, kind);
     for (const [parameterName, parameterValue] of Object.entries(reported))
       wire.emit('parameterStatus', { parameterName, parameterValue });
     const query = (text: string) => {
@@ -70,7 +70,7 @@ describe('the kind of a server', () => {
     'is told, and what was wanted (recovering %s, read-only %s)',
     async (recovering, readOnly, wanted, found) => {
       const wire = new EventEmitter();
-      const judge = requireServerKind(wire as never, wanted);
+      const judge = requireServerKind(wire, wanted);
       wire.emit('parameterStatus', { parameterName: 'in_hot_standby', parameterValue: recovering });
       wire.emit('parameterStatus', {
         parameterName: 'default_transaction_read_only',

@@ -37,7 +37,7 @@ export class QueryQueue {
         try {
           resolve(query(request));
         } catch (error) {
-          reject(error as Error);
+          reject(error);
           throw error;
         }
       });

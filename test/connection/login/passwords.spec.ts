@@ -2,12 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import type { ManagedDataSource, DatabaseModuleOptions, PasswordFunction } from 'nestjs-database';
-import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
+import { DatabaseMonitor } from 'nestjs-database';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { TemporaryFolder } from '../../support/temporary-folder.js';
@@ -15,8 +12,7 @@ import { until } from '../../support/until.js';
 
 const HOUR = 3_600_000;
 let server: PostgresServer;
-let module: TestingModule | undefined;
-let logger: CapturingLogger;
+const nest = new NestModule();
 /** Every password that was ever right or given, and all that was ever printed. */
 const passwords: string[] = [];
 const printed: string[] = [];
@@ -27,9 +23,8 @@ beforeAll(async () => {
 afterAll(() => server?.dispose());
 beforeEach(() => rotate());
 afterEach(async () => {
-  printed.push(logger.text);
-  await module?.close();
-  module = undefined;
+  printed.push(nest.logger.text);
+  await nest.close();
 });
 
 /** The right password from now on; connections that are open stay. */
@@ -45,15 +40,11 @@ const current = () => passwords.at(-1)!;
 async function startByEnvironment(variables: Record<string, string>): Promise<ManagedDataSource> {
   const before = { ...process.env };
   Object.assign(process.env, variables);
-  logger = new CapturingLogger();
   try {
-    module = await Test.createTestingModule({ imports: [DatabaseModule.forRoot({ connectRetry: 0 })] })
-      .setLogger(logger)
-      .compile();
+    return await nest.start({ connectRetry: 0 });
   } finally {
     process.env = before;
   }
-  return module.get<DataSource, ManagedDataSource>(DataSource);
 }
 
 const url = () => server.url.replace(/:[^:@/]*@/, '@');
@@ -62,26 +53,18 @@ async function start(
   give: PasswordFunction,
   options: DatabaseModuleOptions = {},
 ): Promise<ManagedDataSource> {
-  logger = new CapturingLogger();
-  module = await Test.createTestingModule({
-    imports: [
-      DatabaseModule.forRoot({
-        url: url(),
-        password: give,
-        pool: { size: 3, maxOverflow: 0 },
-        connectRetry: { retries: 0, initialDelayMs: 1 },
-        ...options,
-      }),
-    ],
-  })
-    .setLogger(logger)
-    .compile();
-  const dataSource = module.get<DataSource, ManagedDataSource>(DataSource);
+  const dataSource = await nest.start({
+    url: url(),
+    password: give,
+    pool: { size: 3, maxOverflow: 0 },
+    connectRetry: { retries: 0, initialDelayMs: 1 },
+    ...options,
+  });
   for (const thing of [
     dataSource,
     dataSource.settings,
     dataSource.pool?.options,
-    module.get(DatabaseMonitor).options,
+    nest.get(DatabaseMonitor).options,
   ])
     printed.push(
       inspect(thing, { depth: 12, showHidden: true }),
@@ -187,7 +170,7 @@ describe('a password function', () => {
       { connectRetry: { retries: 5, initialDelayMs: 1 } },
     );
     expect(calls).toBe(3);
-    expect(logger.text).toMatch(/The password function failed: the vault is sealed.*Trying again/);
+    expect(nest.logger.text).toMatch(/The password function failed: the vault is sealed.*Trying again/);
   });
 
   it('that goes on to fail is the reason of the failed start', async () => {
@@ -215,14 +198,14 @@ describe('a password function', () => {
   ])('that gives %s fails the start at once', async (_what, given) => {
     const error = await failure(start(() => given as never, { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_INVALID' });
-    expect(logger.text).not.toContain('Trying again');
+    expect(nest.logger.text).not.toContain('Trying again');
   });
 
   it('that gives a wrong password fails the start at once', async () => {
     passwords.unshift('wr0ng-of-many');
     const error = await failure(start(() => 'wr0ng-of-many', { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_WRONG' });
-    expect(logger.text).not.toContain('Trying again');
+    expect(nest.logger.text).not.toContain('Trying again');
   });
 
   it('beside a password in the URL is refused, since one of them would never be used', async () => {

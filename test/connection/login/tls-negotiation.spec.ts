@@ -1,12 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseModule } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
+import type { DataSource } from 'typeorm';
 import { createAuthority } from '../../support/certificates.js';
 import type { CertificateAuthority } from '../../support/certificates.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { ManInTheMiddle } from './man-in-the-middle.js';
@@ -15,7 +12,7 @@ import { until } from '../../support/until.js';
 let authority: CertificateAuthority;
 let server: PostgresServer;
 let serverCertificate: string;
-let module: TestingModule | undefined;
+const nest = new NestModule();
 let man: ManInTheMiddle | undefined;
 
 beforeAll(async () => {
@@ -26,19 +23,13 @@ beforeAll(async () => {
 });
 afterAll(() => server?.dispose());
 afterEach(async () => {
-  await module?.close();
-  module = undefined;
+  await nest.close();
   await man?.close();
   man = undefined;
 });
 
 async function start(options: DatabaseModuleOptions): Promise<ManagedDataSource> {
-  module = await Test.createTestingModule({
-    imports: [DatabaseModule.forRoot({ connectRetry: 0, pool: { size: 1 }, ...options })],
-  })
-    .setLogger(new CapturingLogger())
-    .compile();
-  return module.get<DataSource, ManagedDataSource>(DataSource);
+  return nest.start({ connectRetry: 0, pool: { size: 1 }, ...options });
 }
 
 const encryption = async (dataSource: DataSource) =>
@@ -66,7 +57,7 @@ describe('TLS that begins at once', () => {
     await start(options(man.through(server.url)));
     expect(man.asked).toEqual([{ servername: false, alpn: 'postgresql' }]);
     expect(man.questions).toBe(0);
-    await module?.close();
+    await nest.close();
     expect(await encryption(await start(options(server.url)))).toMatchObject({ ssl: true });
   });
 
@@ -117,7 +108,7 @@ describe('TLS that begins at once', () => {
       man = await witness(['127.0.0.1']);
       await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
       expect(man.questions).toBe(1);
-      await module?.close();
+      await nest.close();
       await start({ url: server.url, ssl: false });
     } finally {
       delete process.env.PGSSLNEGOTIATION;

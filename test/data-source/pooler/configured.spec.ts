@@ -1,31 +1,22 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import { DatabaseConnectionError, DatabaseModule } from 'nestjs-database';
-import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
-import { DataSource } from 'typeorm';
+import { DatabaseConnectionError } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import type { DataSource } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { describeWithPgBouncer } from '../../support/describe-with-pgbouncer.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPgBouncer } from '../../support/pgbouncer.js';
 import type { PgBouncer } from '../../support/pgbouncer.js';
 
 describeWithPgBouncer('a pooler', () => {
   let database: TestDatabase;
   let bouncer: PgBouncer | undefined;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: bouncer?.url ?? database.url, ...options })],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start({ url: bouncer?.url ?? database.url, ...options });
   };
   const show = async (dataSource: DataSource, name: string) => {
     const [row] = await dataSource.query<{ value: string }[]>(`SELECT current_setting($1, true) AS value`, [
@@ -34,9 +25,9 @@ describeWithPgBouncer('a pooler', () => {
     return row!.value;
   };
   const started = () =>
-    logger.of('DatabaseModule').find((line) => line.startsWith('Connected to database')) ?? '';
+    nest.logger.of('DatabaseModule').find((line) => line.startsWith('Connected to database')) ?? '';
   const warnings = () =>
-    logger.lines
+    nest.logger.lines
       .filter(({ level, message }) => level === 'warn' && !message.includes('is very short'))
       .map(({ message }) => message);
 
@@ -44,8 +35,7 @@ describeWithPgBouncer('a pooler', () => {
     database = await createTestDatabase();
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     await bouncer?.dispose();
     bouncer = undefined;
   });
@@ -83,7 +73,7 @@ describeWithPgBouncer('a pooler', () => {
       });
       expect(started()).toContain('pooler in session mode');
       expect(warnings()).toEqual([]);
-      expect(logger.text).not.toContain('refused');
+      expect(nest.logger.text).not.toContain('refused');
       // The second time on the same connection, cleared in between.
       for (let i = 0; i < 2; i += 1) {
         expect(await show(dataSource, 'statement_timeout')).toBe('30s');
@@ -101,7 +91,7 @@ describeWithPgBouncer('a pooler', () => {
         settings: { default_pool_size: 1 },
       });
       await start({ pooler: 'session', timeouts: { lockMs: 4_321 } });
-      await module!.close();
+      await nest.close();
       const dataSource = await start({ pooler: 'transaction' });
       expect(await show(dataSource, 'lock_timeout')).toBe('0');
     });
@@ -150,7 +140,7 @@ describeWithPgBouncer('a pooler', () => {
     const failing = start({ pooler: 'none' });
     await expect(failing).rejects.toThrow(DatabaseConnectionError);
     await expect(failing).rejects.toThrow('unsupported startup parameter: statement_timeout');
-    expect(logger.text).not.toContain('Trying again');
+    expect(nest.logger.text).not.toContain('Trying again');
   });
 
   it('that refuses options of the URL gets none, and a warning says so', async () => {

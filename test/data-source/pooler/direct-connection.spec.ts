@@ -1,13 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import { DatabaseModule } from 'nestjs-database';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
+import { NestModule } from '../../support/nest-module.js';
 
 /** A migration that does as its test says. */
 class Working implements MigrationInterface {
@@ -25,23 +23,18 @@ class Working implements MigrationInterface {
 describe('a migration past the pooler', () => {
   let database: TestDatabase;
   let other: TestDatabase;
-  let module: TestingModule | undefined;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    module = await Test.createTestingModule({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          directUrl: database.url,
-          migrations: [Working],
-          ...options,
-        }),
-        DatabaseModule.forRootAsync({ name: 'other', useFactory: () => ({ url: other.url }) }),
-      ],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start(
+      {
+        url: database.url,
+        directUrl: database.url,
+        migrations: [Working],
+        ...options,
+      },
+      [DatabaseModule.forRootAsync({ name: 'other', useFactory: () => ({ url: other.url }) })],
+    );
   };
   const nameOf = async (dataSource: DataSource) => {
     const [row] = await dataSource.query<{ name: string }[]>('SELECT current_database() AS name');
@@ -53,8 +46,7 @@ describe('a migration past the pooler', () => {
     other = await createTestDatabase();
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     Working.work = () => Promise.resolve();
     await database.sql('DROP TABLE IF EXISTS migrations');
   });
@@ -62,7 +54,7 @@ describe('a migration past the pooler', () => {
 
   it('that asks another data source is answered by that one’s server', async () => {
     const dataSource = await start();
-    const second = module!.get<string, DataSource>('otherDataSource');
+    const second = nest.get<DataSource>('otherDataSource');
     const names: string[] = [];
     Working.work = async () => names.push(await nameOf(dataSource), await nameOf(second));
     await dataSource.runMigrations();

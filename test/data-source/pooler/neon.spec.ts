@@ -1,18 +1,15 @@
 import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseModule } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createAuthority } from '../../support/certificates.js';
 import type { CertificateAuthority } from '../../support/certificates.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { startNeonProxy } from '../../support/neon-proxy.js';
 import type { NeonProxy } from '../../support/neon-proxy.js';
+import { NestModule } from '../../support/nest-module.js';
 import { until } from '../../support/until.js';
 
 const POOLED = 'ep-cool-1-pooler.eu-central-1.aws.neon.tech';
@@ -33,8 +30,7 @@ describe('on Neon', () => {
   let authority: CertificateAuthority;
   let database: TestDatabase;
   let proxy: NeonProxy;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
   const { lookup } = dns;
 
   beforeAll(async () => {
@@ -52,8 +48,7 @@ describe('on Neon', () => {
       })) as never;
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     dns.lookup = lookup;
     await proxy.close();
   });
@@ -66,13 +61,7 @@ describe('on Neon', () => {
     return `${url.href}${parameters}`;
   };
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: urlOf(DIRECT), ssl: { ca: authority.cert }, ...options })],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get(DataSource);
+    return nest.start({ url: urlOf(DIRECT), ssl: { ca: authority.cert }, ...options });
   };
   /** As after five minutes without a query: the sockets are closed, and the pool has seen it. */
   const suspended = async (dataSource: DataSource) => {
@@ -85,7 +74,7 @@ describe('on Neon', () => {
     it('is known by its name: nothing goes into the startup packet that PgBouncer refuses', async () => {
       const dataSource = await start({ url: urlOf(POOLED), timeouts: { statementMs: 12_000 } });
       expect(await dataSource.query('SHOW statement_timeout')).toEqual([{ statement_timeout: '0' }]);
-      expect(logger.of('DatabaseModule').join('\n')).toMatch(
+      expect(nest.logger.of('DatabaseModule').join('\n')).toMatch(
         /transaction.*statement_timeout 12 s by the client/s,
       );
     });
@@ -120,7 +109,7 @@ describe('on Neon', () => {
       });
       expect(proxy.endpoints).toContain('ep-other-2');
       expect(proxy.endpoints).not.toContain('ep-cool-1');
-      await module?.get(DataSource).undoLastMigration();
+      await nest.get(DataSource).undoLastMigration();
     });
   });
 
@@ -129,7 +118,7 @@ describe('on Neon', () => {
       proxy.wakes(700);
       const dataSource = await start();
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-      expect(logger.text).not.toContain('Trying again');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it.each([
@@ -140,7 +129,7 @@ describe('on Neon', () => {
       proxy.refuses(words, 2, code);
       const dataSource = await start({ connectRetry: fast });
       expect(dataSource.isInitialized).toBe(true);
-      expect(logger.text.match(/Trying again/g)).toHaveLength(2);
+      expect(nest.logger.text.match(/Trying again/g)).toHaveLength(2);
     });
 
     it.each([

@@ -1,12 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import { DatabaseModule } from 'nestjs-database';
-import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { describeWithPgBouncer } from '../../support/describe-with-pgbouncer.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPgBouncer } from '../../support/pgbouncer.js';
 import type { PgBouncer, PoolMode } from '../../support/pgbouncer.js';
 import { startPostgres } from '../../support/postgres-server.js';
@@ -17,21 +13,15 @@ describeWithPgBouncer('behind PgBouncer', () => {
   let server: PostgresServer;
   const bouncers = new Map<PoolMode, PgBouncer>();
   let bouncer: PgBouncer;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: bouncer.url, ...options })],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start({ url: bouncer.url, ...options });
   };
   const started = () =>
-    logger.of('DatabaseModule').find((line) => line.startsWith('Connected to database')) ?? '';
-  const warnings = () => logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
+    nest.logger.of('DatabaseModule').find((line) => line.startsWith('Connected to database')) ?? '';
+  const warnings = () =>
+    nest.logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
   /** What a client of its own gets to see on a connection of the pooler's. */
   const asStranger = async (sql: string) => {
     const client = new pg.Client(bouncer.url);
@@ -65,8 +55,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       );
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     await server.sql('TRUNCATE ledger');
   });
   afterAll(async () => {
@@ -121,7 +110,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       const runners = [1, 2, 3].map(() => dataSource.createQueryRunner());
       await Promise.all(runners.map((runner) => runner.query('SELECT 1')));
       await Promise.all(runners.map((runner) => runner.release()));
-      await module!.close();
+      await nest.close();
       const seen = await asStranger(
         `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
            coalesce(current_setting('app.tenant', true), '') AS tenant, current_setting('work_mem') AS memory`,
@@ -147,7 +136,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       expect(text).toContain(`ALTER ROLE … SET lock_timeout = '4321ms'`);
       expect(text).toContain('session.app.tenant is not in force');
       expect(warnings()).toHaveLength(2);
-      expect(logger.text).not.toContain('my secret');
+      expect(nest.logger.text).not.toContain('my secret');
     });
 
     it('finds settings in force that the role has', async () => {
@@ -160,8 +149,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
         expect(warnings()).toEqual([]);
       } finally {
         await server.sql('ALTER ROLE app RESET lock_timeout');
-        await module?.close();
-        module = undefined;
+        await nest.close();
         await bouncer.stop();
         await bouncer.start();
       }
@@ -198,8 +186,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       const dataSource = await start({ timeouts: { shutdownMs: 200 } });
       const cut = expect(dataSource.query(`SELECT 'still at work', pg_sleep(60)`)).rejects.toThrow();
       await until(async () => (await running('still at work')) > 0);
-      await module!.close();
-      module = undefined;
+      await nest.close();
       await cut;
       await until(async () => (await running('still at work')) === 0);
       expect(dataSource.isInitialized).toBe(false);
@@ -296,8 +283,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       expect(said[0]).toContain('GET /tenants');
       expect(said[0]).toContain(`SET app.tenant = 'left behind'`);
       expect(server.log.slice(before)).not.toContain('DISCARD ALL');
-      await module!.close();
-      module = undefined;
+      await nest.close();
       await asStranger('DISCARD ALL');
     });
   });

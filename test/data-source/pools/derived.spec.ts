@@ -1,28 +1,21 @@
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseConfigError, DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseConfigError } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { User } from '../../support/entities.js';
+import { NestModule } from '../../support/nest-module.js';
 
 describe('a data source that is made of the options of ours', () => {
   let main: TestDatabase;
   let tenant: TestDatabase;
-  let module: TestingModule | undefined;
+  const nest = new NestModule();
   let derived: DataSource | undefined;
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: main.url, entities: [User], pool: { size: 2 }, ...options })],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start({ url: main.url, entities: [User], pool: { size: 2 }, ...options });
   };
   const derive = async (from: DataSource, options: object) => {
     derived = new DataSource({ ...from.options, ...options });
@@ -49,8 +42,7 @@ describe('a data source that is made of the options of ours', () => {
   afterEach(async () => {
     if (derived?.isInitialized) await derived.destroy();
     derived = undefined;
-    await module?.close();
-    module = undefined;
+    await nest.close();
   });
   afterAll(async () => {
     await main.drop();

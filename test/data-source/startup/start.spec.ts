@@ -1,16 +1,16 @@
 import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DatabaseConnectionError, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
 import type { DatabaseModuleOptions } from 'nestjs-database';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import type { QueryRunner, Repository } from 'typeorm';
 import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { User } from '../../support/entities.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startTcpProxy } from '../../support/tcp-proxy.js';
 import type { TcpProxy } from '../../support/tcp-proxy.js';
 import { until } from '../../support/until.js';
@@ -18,17 +18,10 @@ import { until } from '../../support/until.js';
 describe('a data source', () => {
   let database: TestDatabase;
   let proxy: TcpProxy;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: database.url, ...options }), DatabaseModule.forFeature([User])],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get(DataSource);
+    return nest.start({ url: database.url, ...options }, [DatabaseModule.forFeature([User])]);
   };
   const failing = async (options: DatabaseModuleOptions): Promise<DatabaseConnectionError> => {
     const error: unknown = await start(options).then(
@@ -49,8 +42,7 @@ describe('a data source', () => {
     proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     await proxy.pass();
   });
   afterAll(async () => {
@@ -135,7 +127,7 @@ describe('a data source', () => {
         url: proxy.through(database.url),
         connectRetry: { retries: 50, initialDelayMs: 20, maxDelayMs: 20 },
       });
-      await until(() => logger?.text.includes('Trying again'));
+      await until(() => nest.logger.text.includes('Trying again'));
       await proxy.pass();
       expect((await starting).isInitialized).toBe(true);
     });
@@ -146,14 +138,14 @@ describe('a data source', () => {
       expect(error.message).toContain(database.name);
       expect(error.message).toContain('DB_URL');
       expect(error.cause).toMatchObject({ code: '28P01' });
-      expect(`${error.message}${error.stack}${logger.text}`).not.toContain('wrong-secret');
-      expect(logger.text).not.toContain('Trying again');
+      expect(`${error.message}${error.stack}${nest.logger.text}`).not.toContain('wrong-secret');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it('fails at once when there is no such database', async () => {
       const error = await failing({ url: changed((url) => (url.pathname = '/nowhere')) });
       expect(error.code).toBe('DATABASE_UNKNOWN');
-      expect(logger.text).not.toContain('Trying again');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it.each<[string, string, () => DatabaseModuleOptions]>([
@@ -170,7 +162,7 @@ describe('a data source', () => {
         const since = performance.now();
         expect((await failing(options())).code).toBe(code);
         expect(performance.now() - since).toBeLessThan(2000);
-        expect(logger.text).not.toContain('Trying again');
+        expect(nest.logger.text).not.toContain('Trying again');
       },
     );
 
@@ -200,7 +192,7 @@ describe('a data source', () => {
         expect(error.code).toBe('HOST_NOT_FOUND');
         expect(performance.now() - since).toBeLessThan(2000);
         expect(error.message).toContain('db.example.com');
-        expect(logger.text).not.toContain('Trying again');
+        expect(nest.logger.text).not.toContain('Trying again');
       });
 
       it('tries again when it is a local one, since a service of a compose file appears late', async () => {
@@ -210,7 +202,7 @@ describe('a data source', () => {
           connectRetry: { retries: 1, initialDelayMs: 1, maxDelayMs: 1 },
         });
         expect(error.code).toBe('HOST_NOT_FOUND');
-        expect(logger.text).toContain('Trying again');
+        expect(nest.logger.text).toContain('Trying again');
       });
     });
 
@@ -221,7 +213,7 @@ describe('a data source', () => {
         connectRetry: { retries: 2, initialDelayMs: 1, maxDelayMs: 1 },
       });
       expect(error.code).toBe('CONNECTION_REFUSED');
-      expect(logger.text.match(/Trying again/g)).toHaveLength(2);
+      expect(nest.logger.text.match(/Trying again/g)).toHaveLength(2);
     });
 
     it('does as toRetry of @nestjs/typeorm says', async () => {
@@ -232,7 +224,7 @@ describe('a data source', () => {
         retryDelay: 1,
         toRetry: () => false,
       });
-      expect(logger.text).not.toContain('Trying again');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it.each([
@@ -287,7 +279,7 @@ describe('a data source', () => {
       await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
       await proxy.pass();
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-      expect(logger.of('DatabaseModule').at(-1)).toMatch(/^Connected to database/);
+      expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(/^Connected to database/);
       expect(dataSource.driver.database).toBe(database.name);
     });
   });
@@ -297,7 +289,7 @@ describe('a data source', () => {
       await proxy.refuse();
       const dataSource = await start({ url: proxy.through(database.url), startup: 'off' });
       expect(dataSource.isInitialized).toBe(false);
-      expect(module?.get(DatabaseMonitor).poolStats().status).toBe('closed');
+      expect(nest.get(DatabaseMonitor).poolStats().status).toBe('closed');
       await proxy.pass();
       await dataSource.initialize();
       const users: Repository<User> = dataSource.getRepository(User);
@@ -317,7 +309,7 @@ describe('a data source', () => {
     await proxy.refuse();
     const dataSource = await start({ url: proxy.through(database.url), startup: 'lazy' });
     await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
-    expect(logger.text).not.toContain('Trying again');
+    expect(nest.logger.text).not.toContain('Trying again');
     await proxy.pass();
     proxy.freeze();
     const runner = dataSource.createQueryRunner();
@@ -347,7 +339,7 @@ describe('a data source', () => {
     const runner = dataSource.createQueryRunner();
     const answer = runner.query(`SELECT pg_sleep(0.3), 'finished' AS state`);
     await runner.connect();
-    const closing = module!.close();
+    const closing = nest.close();
     expect(((await answer) as { state: string }[])[0]?.state).toBe('finished');
     await runner.release();
     await closing;

@@ -1,27 +1,16 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import pg from 'pg';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
+import { NestModule } from '../../support/nest-module.js';
 
 describe.each(['lazy', 'verify'] as const)('with startup: %s', (startup) => {
   let database: TestDatabase;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: database.url, startup, ...options })],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start({ url: database.url, startup, ...options });
   };
 
   beforeAll(async () => {
@@ -30,8 +19,7 @@ describe.each(['lazy', 'verify'] as const)('with startup: %s', (startup) => {
   afterEach(async () => {
     // One for the process.
     pg.defaults.parseInt8 = false;
-    await module?.close();
-    module = undefined;
+    await nest.close();
   });
   afterAll(() => database.drop());
 
@@ -47,9 +35,9 @@ describe.each(['lazy', 'verify'] as const)('with startup: %s', (startup) => {
       await runner.query(`DO $$ BEGIN RAISE NOTICE 'heard on connection ${index}'; END $$`);
     await runners[0]!.query('LISTEN news');
     await runners[0]!.query(`NOTIFY news, 'it works'`);
-    expect(logger.text).toContain('heard on connection 0');
-    expect(logger.text).toContain('heard on connection 1');
-    expect(logger.text).toContain('Received NOTIFY on channel news: it works.');
+    expect(nest.logger.text).toContain('heard on connection 0');
+    expect(nest.logger.text).toContain('heard on connection 1');
+    expect(nest.logger.text).toContain('Received NOTIFY on channel news: it works.');
     await Promise.all(runners.map((runner) => runner.release()));
   });
 
