@@ -52,7 +52,7 @@ export function rootProviders(name: string): Provider[] {
     {
       provide: lifecycleToken(name),
       useFactory: (source: DataSource, modules: ModulesContainer, httpErrors: HttpErrorsFilter) => {
-        httpErrors.serve(source);
+        httpErrors.register(source);
         return new DataSourceLifecycle(source, modules);
       },
       inject: [dataSource, ModulesContainer, HttpErrorsFilter],
@@ -209,11 +209,11 @@ class DataSourceLifecycle implements OnApplicationBootstrap, OnModuleDestroy, On
   onApplicationBootstrap(): void {
     if (!(this.#dataSource instanceof ManagedDataSource)) return;
     starting(this.#modules).delete(this.#dataSource);
-    this.#dataSource.holdProcess();
+    this.#dataSource.lifecycle.setAllowExitOnIdle(false);
   }
 
   onModuleDestroy(): void {
-    if (this.#dataSource instanceof ManagedDataSource) this.#dataSource.beginShutdown();
+    if (this.#dataSource instanceof ManagedDataSource) this.#dataSource.lifecycle.beginShutdown();
   }
 
   async onApplicationShutdown(): Promise<void> {

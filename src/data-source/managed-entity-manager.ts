@@ -1,16 +1,16 @@
 import { EntityManager, QueryRunnerProviderAlreadyReleasedError, TypeORMError } from 'typeorm';
 import type { DataSource, QueryRunner } from 'typeorm';
-import type { IsolationLevel } from 'typeorm/driver/types/IsolationLevel.js';
 import type { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
-import { runTransaction } from './unit-of-work.context.js';
+import { runInTransactionScope } from './execution-scope.js';
+import type { IsolationLevel } from './typeorm-internals.js';
 
 type Work<T> = (manager: EntityManager) => Promise<T>;
 
 const ignore = () => undefined;
 
 /**
- * TypeORM's `EntityManager`, whose transactions are units of work: the pool sees a job that waits for a second connection
- * while its own transaction holds one.
+ * TypeORM's `EntityManager`, whose transactions have a scope of their own. The pool compares scopes and refuses an acquire that
+ * would wait for a connection that the caller's own transaction has.
  */
 export class ManagedEntityManager extends EntityManager {
   readonly #dataSource: DataSource;
@@ -29,21 +29,21 @@ export class ManagedEntityManager extends EntityManager {
         'Transaction method requires callback in second parameter if isolation level is supplied.',
       );
     if (this.queryRunner?.isReleased) throw new QueryRunnerProviderAlreadyReleasedError();
-    return runTransaction(() => this.#transact(isolationLevel, work));
+    return runInTransactionScope(() => this.#transact(isolationLevel, work));
   }
 
   async #transact<T>(isolationLevel: IsolationLevel | undefined, work: Work<T>): Promise<T> {
     const runner = (this.queryRunner ?? this.#dataSource.createQueryRunner()) as ManagedQueryRunner;
     try {
-      // Outside of the inner `try`: TypeORM answers a start that failed with a rollback, which ends the outer transaction.
+      // Outside the inner `try`: TypeORM answers a start that failed by a rollback, which ends the outer transaction.
       const depth = await runner.begin(isolationLevel);
       try {
         const result = await work(runner.manager);
         await runner.commit();
         return result;
       } catch (error) {
-        // The first error is the reason; that of the rollback would hide it.
-        await runner.rollBack(depth).catch(ignore);
+        // The error of the rollback would hide the first one, which is the reason.
+        await runner.rollBackAt(depth).catch(ignore);
         throw error;
       }
     } finally {

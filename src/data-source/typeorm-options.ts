@@ -6,7 +6,7 @@ import type { ResolvedDatabaseOptions } from '../database.options.js';
 import { TypeOrmLogger } from './logging/database.logger.js';
 import type { DatabaseLoggers } from './logging/database.logger.js';
 import { derivedPoolClass } from './pools/derived.pool.js';
-import type { DerivedFrom } from './pools/derived.pool.js';
+import type { PoolGroup } from './pools/pool-group.js';
 
 /** An entity class or schema, as TypeORM's `entities` takes them. */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- TypeORM's own type of a class
@@ -20,20 +20,20 @@ export function typeOrmOptions(
   options: ResolvedDatabaseOptions,
   entities: readonly EntityTarget[],
   loggers: DatabaseLoggers,
-  derivedFrom: () => DerivedFrom,
+  pools: PoolGroup,
 ): DataSourceOptions {
   const { typeorm } = options;
   const forTypeOrm: DataSourceOptions = {
     // The pool tells of lost connections itself, once.
     poolErrorHandler: () => undefined,
-    logger: typeOrmLogger(options, loggers, typeorm.logging),
+    logger: createTypeOrmLogger(options, loggers, typeorm.logging),
     ...typeorm,
     // TypeORM 0.3 has it as `dataSource.name`, from which `@nestjs/typeorm` makes tokens.
     ...{ name: options.name },
     type: 'postgres',
     applicationName: options.applicationName,
     ...(entities.length > 0 && { entities: [...listOf(typeorm.entities), ...entities] }),
-    driver: { ...pg, Pool: derivedPoolClass(derivedFrom) },
+    driver: { ...pg, Pool: derivedPoolClass(pools) },
     // TypeORM tries to load pg-native otherwise, and takes its Pool when it is there.
     nativeDriver: {},
   };
@@ -52,7 +52,7 @@ export function typeOrmOptions(
 }
 
 /** TypeORM's `logging` on our loggers. */
-export function typeOrmLogger(
+export function createTypeOrmLogger(
   { echo }: ResolvedDatabaseOptions,
   loggers: DatabaseLoggers,
   logging: LoggerOptions | undefined,
@@ -86,7 +86,7 @@ const DECIDED = [
  * What of `setOptions()` can have no effect.
  * @param started whether the data source has begun to connect
  */
-export function withoutEffect(
+export function ineffectiveOptions(
   options: Partial<DataSourceOptions>,
   current: DataSourceOptions,
   database: string,
@@ -124,7 +124,7 @@ export function withoutEffect(
 }
 
 /** What `setOptions()` changes; what is left out is not given, or as it was. */
-export function changeable(options: Partial<DataSourceOptions>): Partial<DataSourceOptions> {
+export function changeableOptions(options: Partial<DataSourceOptions>): Partial<DataSourceOptions> {
   const kept = Object.fromEntries(
     Object.entries(options).filter(([key]) => !(DECIDED as readonly string[]).includes(key)),
   );

@@ -1,7 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
-import { managed } from '../data-source/managed-data-source.js';
+import { requireManagedDataSource } from '../data-source/managed-data-source.js';
 import { leakWarnings, poolStats } from '../data-source/pools/pool-stats.js';
 import type { LeakWarning, PoolStats } from '../data-source/pools/pool-stats.js';
 import { probe } from '../data-source/pools/probe.js';
@@ -77,7 +77,7 @@ export class DatabaseMonitor {
    * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
    */
   poolStats(name?: string): PoolStats {
-    return poolStats(managed(this.#dataSource(name))) as PoolStats;
+    return poolStats(requireManagedDataSource(this.#dataSource(name))) as PoolStats;
   }
 
   /**
@@ -88,7 +88,7 @@ export class DatabaseMonitor {
    * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
    */
   connectionLeaks(name?: string): LeakWarning[] {
-    return leakWarnings(managed(this.#dataSource(name)));
+    return leakWarnings(requireManagedDataSource(this.#dataSource(name)));
   }
 
   /** The settings in force of the default data source. See `optionsOf()`. */
@@ -113,7 +113,7 @@ export class DatabaseMonitor {
       typeorm,
       startupOptions,
       ...shown
-    } = managed(this.#dataSource(name)).settings;
+    } = requireManagedDataSource(this.#dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
       ...shown,

@@ -3,32 +3,39 @@ import type { Provider } from '@nestjs/common';
 import { APP_INTERCEPTOR, REQUEST } from '@nestjs/core';
 import type { DataSource } from 'typeorm';
 import { getDataSourceToken, getQueryRunnerToken, getUnitOfWorkToken } from '../database.tokens.js';
+import { HandlerScopeInterceptor } from './handler-scope.interceptor.js';
 import { HttpErrorsFilter } from './http/http-errors.filter.js';
-import type { RequestUnit } from './foreign-unit-of-work.js';
-import { UnitsOfWork } from './units-of-work.js';
+import { RequestTracker } from './request-tracker.js';
 
-/** The request's units of work, for all data sources: a static module, so that several roots share it. */
+/** What all data sources share about requests: a static module, so that Nest creates it once for several roots. */
 @Module({
-  providers: [HttpErrorsFilter, UnitsOfWork, { provide: APP_INTERCEPTOR, useExisting: UnitsOfWork }],
-  exports: [HttpErrorsFilter, UnitsOfWork],
+  providers: [
+    HttpErrorsFilter,
+    RequestTracker,
+    { provide: APP_INTERCEPTOR, useClass: HandlerScopeInterceptor },
+  ],
+  exports: [HttpErrorsFilter, RequestTracker],
 })
 export class DatabaseRequestModule {}
 
 /** The request's unit of work on one data source, and its query runner. */
 export function requestProviders(name: string): Provider[] {
+  const inject = [RequestTracker, getDataSourceToken(name), REQUEST];
   return [
     {
       provide: getUnitOfWorkToken(name),
       scope: Scope.REQUEST,
-      inject: [UnitsOfWork, getDataSourceToken(name), REQUEST],
-      useFactory: (units: UnitsOfWork, dataSource: DataSource, request: unknown) =>
-        units.of(request, dataSource),
+      inject,
+      useFactory: (tracker: RequestTracker, dataSource: DataSource, request: unknown) =>
+        tracker.unitOfWork(request, dataSource),
     },
     {
+      // Not by way of the unit of work: Nest takes longer for each request-scoped provider than for the rest of this.
       provide: getQueryRunnerToken(name),
       scope: Scope.REQUEST,
-      inject: [getUnitOfWorkToken(name)],
-      useFactory: (unit: RequestUnit) => unit.runner,
+      inject,
+      useFactory: (tracker: RequestTracker, dataSource: DataSource, request: unknown) =>
+        tracker.unitOfWork(request, dataSource).runner,
     },
   ];
 }

@@ -1,75 +1,96 @@
 import type { QueryRunner } from 'typeorm';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
-import type { Borrower, ManagedQueryRunner } from '../data-source/query-runner/managed-query-runner.js';
+import type { ManagedQueryRunner, RunnerBorrower } from '../data-source/query-runner/managed-query-runner.js';
+
+const CLIENT_GONE = 'the client has closed the connection';
 
 /**
- * The query runners of one request on one data source. They hold a connection only while they must, so that the end of the
- * handler and of the response has little to do: what is still open is rolled back, and the runners are released.
+ * The query runners of one request on one data source; inject it by `@InjectUnitOfWork()`. A runner keeps a connection only while a
+ * statement is pending or something pins it: an open transaction, `connect()`, a changed session, a stream. The end of the request
+ * rolls back open transactions and releases the runners.
+ *
+ * @example
+ * ```ts
+ * constructor(@InjectUnitOfWork() private readonly unit: UnitOfWork) {}
+ *
+ * async totals() {
+ *   const runners = [this.unit.runner, this.unit.createQueryRunner()];
+ *   return Promise.all(runners.map((runner, part) => runner.query('SELECT total($1)', [part])));
+ * }
+ * ```
  */
 export class UnitOfWork {
   readonly #dataSource: ManagedDataSource;
-  #mayHold: boolean;
+  readonly #borrower: RunnerBorrower;
   readonly #runners = new Set<ManagedQueryRunner>();
-  readonly #borrower: Borrower;
-  #first: ManagedQueryRunner | undefined;
-  #over = false;
+  #ownRunner: ManagedQueryRunner | undefined;
+  #isPinningAllowed: boolean;
+  #isEnded = false;
 
-  /** @param isCurrent whether the calling code belongs to a run of the request's handler that has not settled */
-  constructor(dataSource: ManagedDataSource, name: string, isCurrent: () => boolean, mayHold: boolean) {
+  /** @param isHandlerRunning whether the running code belongs to a run of the request's handler that has not settled */
+  constructor(
+    dataSource: ManagedDataSource,
+    name: string,
+    isHandlerRunning: () => boolean,
+    isPinningAllowed: boolean,
+  ) {
     this.#dataSource = dataSource;
-    this.#mayHold = mayHold;
-    this.#borrower = { name, isCurrent, released: (runner) => this.#runners.delete(runner) };
+    this.#isPinningAllowed = isPinningAllowed;
+    this.#borrower = { name, isHandlerRunning, onReleased: (runner) => this.#runners.delete(runner) };
   }
 
-  /** The request's own query runner: always the same one. It acquires a connection with its first statement. */
+  /** The query runner of the request, always the same one. It acquires a connection with its first statement. */
   get runner(): QueryRunner {
-    return (this.#first ??= this.#create());
+    return (this.#ownRunner ??= this.#create());
   }
 
-  /** A further query runner of the request, for work in parallel. It ends with the request, or at its own `release()`. */
+  /**
+   * Creates a further query runner of the request, for statements in parallel. It is released with the request, or by its own
+   * `release()`.
+   */
   createQueryRunner(): QueryRunner {
     return this.#create();
   }
 
   #create(): ManagedQueryRunner {
-    const runner = this.#dataSource.createRunnerFor(this.#borrower);
+    const runner = this.#dataSource.runners.create('master', this.#borrower);
     this.#runners.add(runner);
-    if (this.#over) void runner.release();
-    else if (!this.#mayHold) runner.allowHolding(false);
+    if (this.#isEnded) void runner.release();
+    else if (!this.#isPinningAllowed) runner.runnerConnection.allowPinning(false);
     return runner;
   }
 
-  /** @internal Guards have passed: from here on the handler may use its runners, whatever the client does. */
-  handlerStarted(): void {
-    this.#mayHold = true;
-    for (const runner of this.#runners) runner.allowHolding(true);
+  /** @internal */
+  onHandlerStarted(): void {
+    this.#isPinningAllowed = true;
+    for (const runner of this.#runners) runner.runnerConnection.allowPinning(true);
   }
 
-  /** @internal The handler has settled, and the response is still open: an exception filter may use the runners. */
-  handlerSettled(): void {
-    for (const runner of this.#runners) void runner.stopHolding();
+  /** @internal */
+  onHandlerSettled(): void {
+    for (const runner of this.#runners) void runner.runnerConnection.unpin();
   }
 
-  /** @internal The client has gone while the handler runs: its statements must not lose their connection halfway. */
-  clientGone(): void {
-    for (const runner of this.#runners) {
-      runner.stopWaiting('the client has closed the connection');
-      if (this.#dataSource.settings.cancelOnDisconnect) void runner.cancelRunning();
+  /** @internal */
+  onClientGone(): void {
+    for (const { runnerConnection } of this.#runners) {
+      runnerConnection.cancelAcquire(CLIENT_GONE);
+      if (this.#dataSource.settings.cancelOnDisconnect) void runnerConnection.cancelRunning();
     }
   }
 
-  /** @internal The response has ended before the handler began. It may begin yet, when a slow guard lets it pass. */
-  endedBeforeHandler(answered: boolean): void {
-    this.#mayHold = false;
-    for (const runner of this.#runners) {
-      if (!answered) runner.stopWaiting('the client has closed the connection');
-      runner.allowHolding(false);
+  /** @internal */
+  onEndedBeforeHandler(isAnswered: boolean): void {
+    this.#isPinningAllowed = false;
+    for (const { runnerConnection } of this.#runners) {
+      if (!isAnswered) runnerConnection.cancelAcquire(CLIENT_GONE);
+      runnerConnection.allowPinning(false);
     }
   }
 
-  /** @internal The handler has settled, and the response has ended. */
+  /** @internal */
   end(): void {
-    this.#over = true;
+    this.#isEnded = true;
     for (const runner of this.#runners) void runner.release();
   }
 }

@@ -334,6 +334,11 @@ describe('traps below the data source', () => {
         `SELECT current_setting('TimeZone') AS zone, current_setting('app.tenant', true) AS tenant, to_regclass('pg_temp.leftovers') AS temp`,
       ),
     ).toEqual([{ zone: 'UTC', tenant: expect.not.stringMatching('other'), temp: null }]);
-    expect(await database.sql(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory'`)).toEqual([]);
+    expect(
+      await database.sql(
+        `SELECT 1 FROM pg_locks WHERE locktype = 'advisory'
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
+      ),
+    ).toEqual([]);
   });
 });

@@ -1,11 +1,13 @@
 import { execFile } from 'node:child_process';
 import type { ExecFileException } from 'node:child_process';
 import { cpSync, readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { missingInternals, typeOrmVersion } from '../support/typeorm-contract.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
 import { installPackage, linkModules } from '../package/consumer.js';
 import type { Manifest } from '../package/consumer.js';
@@ -54,6 +56,12 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
     await database?.drop();
     await folder?.remove();
   }, 180_000);
+
+  it('finds in TypeORM 0.3 the undocumented parts that the package uses', async () => {
+    const load = createRequire(join(folder.path, 'index.js'));
+    expect(typeOrmVersion(load)).toMatch(/^0\.3\./);
+    expect(await missingInternals(load, typeOrmVersion(load))).toEqual([]);
+  });
 
   it('passes all tests of the app, in CommonJS Jest', async () => {
     const report = join(folder.path, 'report.json');

@@ -41,13 +41,13 @@ export async function checkConnect(
     });
     try {
       await connection.connect();
-      await answerOf(pooler.setUp(connection), settings);
+      await answerOf(pooler.applySessionSettings(connection), settings);
       connection.finishSetup();
       checks.pass({ summary: `as "${settings.server.username}"` });
       return connection;
     } catch (error) {
       connection.destroy();
-      if (!pooler.onConnectFailed(error)) throw error;
+      if (!pooler.observeRefusal(error)) throw error;
     }
   }
 }

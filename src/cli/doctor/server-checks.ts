@@ -1,9 +1,9 @@
 import type { Connection } from '../../connection/connection.js';
 import type { PoolerDetector } from '../../data-source/pooler/pooler-detector.js';
-import { connectionsLeft, mayOpen } from '../../data-source/startup/budget.js';
+import { availableConnections, maxConnectionsOf } from '../../data-source/startup/budget.js';
 import { budgetOf, describePooler, settingsInForce } from '../../data-source/startup/describe-start.js';
-import { askServer } from '../../data-source/startup/server-facts.js';
-import type { ServerFacts } from '../../data-source/startup/server-facts.js';
+import { queryServerInfo } from '../../data-source/startup/server-info.js';
+import type { ServerInfo } from '../../data-source/startup/server-info.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { answerOf } from './answer.js';
 import type { CheckReporter, Finding } from './check-reporter.js';
@@ -16,27 +16,27 @@ export async function checkServer(
   settings: ResolvedDatabaseOptions,
   pooler: PoolerDetector,
   checks: CheckReporter,
-): Promise<ServerFacts> {
+): Promise<ServerInfo> {
   checks.begin('server');
   const unanswered: string[] = [];
   const facts = await answerOf(
-    askServer(connection, settings, (what) => unanswered.push(what)),
+    queryServerInfo(connection, settings, (what) => unanswered.push(what)),
     settings,
   );
-  pooler.onStarted(facts);
+  pooler.observeServer(facts);
   checks.pass(describeServer(facts, settings, pooler, unanswered));
   return facts;
 }
 
 function describeServer(
-  facts: ServerFacts,
+  facts: ServerInfo,
   settings: ResolvedDatabaseOptions,
   pooler: PoolerDetector,
   unanswered: readonly string[],
 ): Finding {
   const { budget, version, standby } = facts;
-  const wanted = mayOpen(settings);
-  const left = budget && connectionsLeft(budget);
+  const wanted = maxConnectionsOf(settings);
+  const left = budget && availableConnections(budget);
   const connections = budget
     ? `, max_connections ${budget.maxConnections}: ${budget.others} in use by others, ${left} left; this app may open ${wanted}`
     : '';
@@ -55,16 +55,16 @@ function describeServer(
 
 /** Compares the configured settings with those in force. */
 export function checkSettingsInForce(
-  facts: ServerFacts,
+  facts: ServerInfo,
   settings: ResolvedDatabaseOptions,
   pooler: PoolerDetector,
   checks: CheckReporter,
 ): void {
   checks.begin('settings in force');
   const { checks: found, warnings } = settingsInForce(settings, facts, pooler);
-  const described = found.map(({ name, found: value, keptBy }) => {
-    if (keptBy === 'server') return `${name} ${value}`;
-    return keptBy ? `${name} enforced by the client` : `${name} not in force`;
+  const described = found.map(({ name, actual, enforcedBy }) => {
+    if (enforcedBy === 'server') return `${name} ${actual}`;
+    return enforcedBy ? `${name} enforced by the client` : `${name} not in force`;
   });
   checks.pass({
     summary: described.join(', ') || 'none is configured',

@@ -20,7 +20,7 @@ export interface DatabaseLoggers {
 }
 
 /** Cuts a text for a log line and says how much is missing. */
-export function cut(text: string, maxLength: number): string {
+export function truncate(text: string, maxLength: number): string {
   return text.length <= maxLength
     ? text
     : `${text.slice(0, maxLength)}… (${text.length - maxLength} more characters)`;
@@ -73,9 +73,9 @@ export class TypeOrmLogger extends AbstractLogger {
 
 /** One statement for the log, on one line: its text cut to the bound, its parameters when asked for. */
 export function statementText(sql: string, parameters: unknown, limits: Required<EchoSettings>): string {
-  const text = cut(oneLine(maskedSql(sql)), limits.maxLength);
+  const text = truncate(oneLine(maskedSql(sql)), limits.maxLength);
   if (!limits.parameters || !Array.isArray(parameters) || parameters.length === 0) return text;
-  return `${text} -- ${cut(oneLine(parametersText(parameters)), limits.maxLength)}`;
+  return `${text} -- ${truncate(oneLine(parametersText(parameters)), limits.maxLength)}`;
 }
 
 /** As JSON, which knows no bigint and no circle and asks objects for their form: a log line must not fail for one. */

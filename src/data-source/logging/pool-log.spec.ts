@@ -4,7 +4,7 @@ import { PoolAcquireTimeoutError } from '../../errors/pool.errors.js';
 import type { PoolSnapshot } from '../../database.snapshot.js';
 import type { PoolWarning } from '../../pool/reporting/pool-warning.js';
 import { PoolLog } from './pool-log.js';
-import type { ReportedConnects } from './pool-log.js';
+import type { ConnectFailureReports } from './pool-log.js';
 
 class FakePool extends EventEmitter {
   waitingCount = 0;
@@ -27,7 +27,7 @@ describe('the log of a pool', () => {
   let lines: string[];
   let pool: FakePool;
   let log: PoolLog;
-  const logOf = (dials: ReportedConnects) => {
+  const logOf = (dials: ConnectFailureReports) => {
     const logger = Object.fromEntries(
       (['log', 'warn', 'error', 'debug'] as const).map((level) => [
         level,
@@ -88,7 +88,7 @@ describe('the log of a pool', () => {
     connectFailed();
     lost();
     pool.failed = 736;
-    log.statementsLost += 1;
+    log.lostStatements += 1;
     now += 4_100;
     log.connected();
     expect(lines).toEqual(['warn lost', 'log The database is back after 4.1 s, 737 requests failed.']);
@@ -173,7 +173,7 @@ describe('the log of a pool', () => {
 
   it('keeps what a drain has cut for who tells of it', () => {
     warn('CONNECTION_CUT', 'GET /slow');
-    expect(log.cut).toEqual(['GET /slow for 1 ms']);
+    expect(log.closedLeases).toEqual(['GET /slow for 1 ms']);
     expect(lines).toEqual([]);
   });
 });

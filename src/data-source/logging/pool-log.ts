@@ -3,7 +3,7 @@ import { PoolError } from '../../errors/pool.errors.js';
 import { describeLease, describePool, duration } from '../../pool/reporting/describe.js';
 import type { PoolWarning } from '../../pool/reporting/pool-warning.js';
 import type { DatabaseLogger } from './database.logger.js';
-import { moreLikeIt, Repeats } from './repeats.js';
+import { suppressedNote, LogThrottle } from './log-throttle.js';
 
 /** An outage that begins so soon after the last one is told when it lasts; milliseconds. */
 const FLAP_MS = 10_000;
@@ -23,7 +23,7 @@ const REPEATING: ReadonlySet<PoolWarning['code']> = new Set([
 ]);
 
 /** Which connections that cannot be opened are told: those of a start and of a replica are told by these. */
-export type ReportedConnects = 'always' | 'after-the-first' | 'never';
+export type ConnectFailureReports = 'always' | 'after-the-first' | 'never';
 
 /** What the log asks of the pool whose warnings it writes. */
 export interface LoggedPool {
@@ -49,29 +49,33 @@ interface Incident {
  */
 export class PoolLog {
   readonly #logger: DatabaseLogger;
-  readonly #dials: ReportedConnects;
+  readonly #dials: ConnectFailureReports;
   readonly #now: () => number;
   /** Descriptions of the connections that the end of a drain has cut. */
-  readonly cut: string[] = [];
+  readonly closedLeases: string[] = [];
   /** Statements that failed because their connection was lost. */
-  statementsLost = 0;
+  lostStatements = 0;
   #outage: (Incident & { connectFailed: boolean }) | undefined;
   #exhaustion: Incident | undefined;
   #outageEndedAt = -Infinity;
   #exhaustionEndedAt = -Infinity;
   #leftState = false;
-  readonly #repeats: Repeats;
+  readonly #repeats: LogThrottle;
 
   #pool: LoggedPool | undefined;
   /** Whether connections that cannot be opened are told. */
   #reportsConnects: boolean;
 
-  constructor(logger: DatabaseLogger, dials: ReportedConnects, now: () => number = () => performance.now()) {
+  constructor(
+    logger: DatabaseLogger,
+    dials: ConnectFailureReports,
+    now: () => number = () => performance.now(),
+  ) {
     this.#logger = logger;
     this.#dials = dials;
     this.#now = now;
     this.#reportsConnects = dials === 'always';
-    this.#repeats = new Repeats(now);
+    this.#repeats = new LogThrottle(now);
   }
 
   /** The pool, once it is made: its warnings may come before. */
@@ -89,7 +93,7 @@ export class PoolLog {
       case 'POOL_EXHAUSTED':
         return this.#exhausted(error);
       case 'CONNECTION_CUT':
-        if (lease) this.cut.push(describeLease(lease));
+        if (lease) this.closedLeases.push(describeLease(lease));
         return this.#logger.debug(message);
       case 'SESSION_STATE_LEFT': {
         // Behind a pooler the same code leaves the same state at each request.
@@ -113,9 +117,9 @@ export class PoolLog {
   #tell(code: PoolWarning['code'], level: PoolWarning['level'], message: string, lease?: LeaseInfo): void {
     const text = lease?.stack ? `${message}\n${lease.stack}` : message;
     if (level === 'info' && code !== 'CONNECTION_LEAK_ENDED') return this.#logger.debug(text);
-    const more = REPEATING.has(code) ? this.#repeats.untold(`${code} ${lease?.borrower}`) : 0;
+    const more = REPEATING.has(code) ? this.#repeats.admit(`${code} ${lease?.borrower}`) : 0;
     if (more === undefined) return this.#logger.debug(text);
-    const line = message + moreLikeIt(more);
+    const line = message + suppressedNote(more);
     this.#logger[level === 'warn' ? 'warn' : 'log'](lease?.stack ? `${line}\n${lease.stack}` : line);
   }
 
@@ -202,7 +206,7 @@ export class PoolLog {
   #failed(): number {
     if (!this.#pool) return 0;
     const { timeouts, refused, failedByConnect } = this.#pool.snapshot().counters;
-    return timeouts + refused + failedByConnect + this.statementsLost;
+    return timeouts + refused + failedByConnect + this.lostStatements;
   }
 }
 

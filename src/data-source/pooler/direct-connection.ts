@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { DirectServer, ResolvedDatabaseOptions } from '../../database.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import { DataSourcePool } from '../pools/data-source.pool.js';
-import { settingsForServer } from '../startup/server-settings.js';
+import { settingsForServer } from '../pools/server-settings.js';
 
 /** Way past the pooler of one data source, for the code that runs on it. */
 interface DirectConnectionScope {

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { resolveDatabaseOptions } from '../../config/resolve.js';
 import type { DatabaseModuleOptions } from '../../database.options.js';
 import { PoolerDetector } from './pooler-detector.js';
-import type { FoundSettings } from '../startup/self-check.js';
+import type { ServerSettings } from '../startup/self-check.js';
 
 const plan = (options: DatabaseModuleOptions = {}) =>
   new PoolerDetector(
@@ -12,7 +12,7 @@ const plan = (options: DatabaseModuleOptions = {}) =>
     ),
   );
 const refusal = (name: string) => new Error(`unsupported startup parameter: ${name}`);
-const from = (source: string): FoundSettings => ({
+const from = (source: string): ServerSettings => ({
   statement_timeout: { value: '30s', raw: '30000', source },
 });
 
@@ -32,7 +32,7 @@ describe('the plan for a pooler', () => {
 
   it('after a refusal sends none of them and keeps the limits', () => {
     const refused = plan({ session: { jit: false } });
-    expect(refused.onConnectFailed(refusal('statement_timeout'))).toBe(true);
+    expect(refused.observeRefusal(refusal('statement_timeout'))).toBe(true);
     expect(Object.keys(refused.connectOptions())).toEqual(['poolerTerms']);
     expect(refused).toMatchObject({
       mode: 'transaction',
@@ -45,39 +45,39 @@ describe('the plan for a pooler', () => {
 
   it('does not learn from other failures, nor from a refusal of what it never sends', () => {
     const without = plan();
-    expect(without.onConnectFailed(new Error('password authentication failed for user "app"'))).toBe(false);
-    expect(without.onConnectFailed(refusal('replication'))).toBe(false);
-    expect(without.onConnectFailed(undefined)).toBe(false);
+    expect(without.observeRefusal(new Error('password authentication failed for user "app"'))).toBe(false);
+    expect(without.observeRefusal(refusal('replication'))).toBe(false);
+    expect(without.observeRefusal(undefined)).toBe(false);
     expect(without.mode).toBe('none');
   });
 
   it('takes a refusal for the truth also when others were on their way, but not for ever', () => {
     const refused = plan({ pool: { size: 2, maxOverflow: 1 } });
-    const answers = Array.from({ length: 6 }, () => refused.onConnectFailed(refusal('statement_timeout')));
+    const answers = Array.from({ length: 6 }, () => refused.observeRefusal(refusal('statement_timeout')));
     expect(answers).toEqual([true, true, true, true, false, false]);
   });
 
   it('gives up the options of the URL last, and only when they are refused', () => {
     const refused = plan({ url: 'postgres://me@localhost/app?options=-c%20geqo%3Doff' });
-    refused.onConnectFailed(refusal('statement_timeout'));
+    refused.observeRefusal(refusal('statement_timeout'));
     expect(refused.connectOptions()).toMatchObject({ options: '-c geqo=off' });
-    expect(refused.omitsUrlOptions).toBe(false);
-    expect(refused.onConnectFailed(refusal('options'))).toBe(true);
+    expect(refused.isUrlOptionsOmitted).toBe(false);
+    expect(refused.observeRefusal(refusal('options'))).toBe(true);
     expect(refused.connectOptions()).not.toHaveProperty('options');
-    expect(refused.omitsUrlOptions).toBe(true);
+    expect(refused.isUrlOptionsOmitted).toBe(true);
   });
 
   it("knows a refusal of session settings by the parameter that holds them, and RDS Proxy's words", () => {
     const ours = plan({ session: { jit: false } });
-    expect(ours.onConnectFailed(refusal('options'))).toBe(true);
+    expect(ours.observeRefusal(refusal('options'))).toBe(true);
     expect(ours.connectOptions()).not.toHaveProperty('session');
     expect(
-      plan({ session: { jit: false } }).onConnectFailed(
+      plan({ session: { jit: false } }).observeRefusal(
         new Error("Feature not supported: RDS Proxy currently doesn't support command-line options."),
       ),
     ).toBe(true);
     expect(
-      plan({ session: { 'app.tenant': 'mine' } }).onConnectFailed(
+      plan({ session: { 'app.tenant': 'mine' } }).observeRefusal(
         new Error('unsupported startup parameter in options: app.tenant'),
       ),
     ).toBe(true);
@@ -93,16 +93,16 @@ describe('the plan for a pooler', () => {
 
   it('finds a pooler that ignores settings by the process id, and takes a proxy that passes them on for none', () => {
     const ignored = plan();
-    ignored.onStarted({ announcedPid: 1, pid: 2, settings: from('default') });
+    ignored.observeServer({ announcedPid: 1, pid: 2, settings: from('default') });
     expect(ignored.mode).toBe('transaction');
     const passed = plan();
-    passed.onStarted({ announcedPid: 1, pid: 2, settings: from('client') });
+    passed.observeServer({ announcedPid: 1, pid: 2, settings: from('client') });
     expect(passed.mode).toBe('none');
     const same = plan();
-    same.onStarted({ announcedPid: 2, pid: 2, settings: from('default') });
+    same.observeServer({ announcedPid: 2, pid: 2, settings: from('default') });
     expect(same.mode).toBe('none');
     const unknown = plan();
-    unknown.onStarted({ announcedPid: undefined, pid: 2, settings: {} });
+    unknown.observeServer({ announcedPid: undefined, pid: 2, settings: {} });
     expect(unknown.mode).toBe('none');
   });
 
@@ -115,14 +115,14 @@ describe('the plan for a pooler', () => {
       statementLimitMs: 30_000,
     });
     expect(told.connectOptions()).not.toHaveProperty('statement_timeout');
-    told.onStarted({ announcedPid: 2, pid: 2, settings: from('client') });
+    told.observeServer({ announcedPid: 2, pid: 2, settings: from('client') });
     expect(told.mode).toBe(pooler);
   });
 
   it('does as it is told: none, whatever is refused', () => {
     const told = plan({ pooler: 'none' });
-    expect(told.onConnectFailed(refusal('statement_timeout'))).toBe(false);
-    told.onStarted({ announcedPid: 1, pid: 2, settings: from('default') });
+    expect(told.observeRefusal(refusal('statement_timeout'))).toBe(false);
+    told.observeServer({ announcedPid: 1, pid: 2, settings: from('default') });
     expect(told).toMatchObject({ mode: 'none', isSessionShared: false });
     expect(told.connectOptions()).toMatchObject({ statement_timeout: 30_000 });
   });
@@ -135,7 +135,7 @@ describe('the plan for a pooler', () => {
     expect(short.connectOptions()).toMatchObject({ statementLimitMs: 3_750 });
     const sent: unknown[] = [];
     const query = (...statement: unknown[]) => Promise.resolve(void sent.push(statement));
-    await told.setUp({ query } as never);
+    await told.applySessionSettings({ query } as never);
     expect(sent).toEqual([
       [
         'SELECT set_config($1, $2, false), set_config($3, $4, false), set_config($5, $6, false), set_config($7, $8, false)',
@@ -145,8 +145,11 @@ describe('the plan for a pooler', () => {
         ],
       ],
     ]);
-    await plan({ pooler: 'transaction' }).setUp({ query } as never);
-    await plan({ pooler: 'session', timeouts: { statementMs: 0, idleInTransactionMs: 0 } }).setUp({
+    await plan({ pooler: 'transaction' }).applySessionSettings({ query } as never);
+    await plan({
+      pooler: 'session',
+      timeouts: { statementMs: 0, idleInTransactionMs: 0 },
+    }).applySessionSettings({
       query,
     } as never);
     expect(sent).toHaveLength(1);

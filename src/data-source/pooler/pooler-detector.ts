@@ -4,8 +4,8 @@ import { neonHost } from '../../config/url/neon.js';
 import type { PoolerTerms } from '../../connection/session/pooler-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 import { wantedSettings } from '../startup/self-check.js';
-import type { Between } from '../startup/self-check.js';
-import type { ServerFacts } from '../startup/server-facts.js';
+import type { PoolerConstraints } from '../startup/self-check.js';
+import type { ServerInfo } from '../startup/server-info.js';
 
 /** PgBouncer's words, and those of Amazon's RDS Proxy. The parameter's name is in the first only. */
 const REFUSAL = /unsupported startup parameter(?: in options)?: ([\w.$]+)|(command-line options)/i;
@@ -17,7 +17,7 @@ const PACKETS = ['all', 'without ours', 'bare'] as const;
  * the limits. One for each data source's pool; a refused dial and the start teach it, and connections that are open
  * already follow, since they ask it each time.
  */
-export class PoolerDetector implements PoolerTerms, Between {
+export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   readonly settings = {
     statement: 'timeouts.statementMs (DB_STATEMENT_TIMEOUT)',
     idleInTransaction: 'timeouts.idleInTransactionMs (DB_IDLE_IN_TRANSACTION_TIMEOUT)',
@@ -64,7 +64,7 @@ export class PoolerDetector implements PoolerTerms, Between {
   }
 
   /** Whether the `options` of the URL are not sent, since they were refused. */
-  get omitsUrlOptions(): boolean {
+  get isUrlOptionsOmitted(): boolean {
     return this.#packet === 'bare' && this.#settings.startupOptions !== undefined;
   }
 
@@ -102,7 +102,7 @@ export class PoolerDetector implements PoolerTerms, Between {
   }
 
   /** Whether a failed dial was a pooler's refusal of the startup packet, so that the next one goes with less in it. */
-  onConnectFailed(error: unknown): boolean {
+  observeRefusal(error: unknown): boolean {
     const refusal = REFUSAL.exec((error as { message?: string } | undefined)?.message ?? '');
     if (!refusal || this.#settings.pooler === 'none') return false;
     const name = refusal[1] ?? 'options';
@@ -126,7 +126,11 @@ export class PoolerDetector implements PoolerTerms, Between {
    * settings from our startup packet all the same, its session began with our connection and is ours: a proxy. Else it is
    * a pooler, which has ignored them. In doubt a pooler: a limit that is kept twice does no harm.
    */
-  onStarted({ announcedPid, pid, settings }: Pick<ServerFacts, 'announcedPid' | 'pid' | 'settings'>): void {
+  observeServer({
+    announcedPid,
+    pid,
+    settings,
+  }: Pick<ServerInfo, 'announcedPid' | 'pid' | 'settings'>): void {
     if (this.isConfigured || this.#detected || typeof announcedPid !== 'number' || announcedPid === pid)
       return;
     const passed =
@@ -135,7 +139,7 @@ export class PoolerDetector implements PoolerTerms, Between {
   }
 
   /** In session mode the server's session is ours until we leave, so that what the packet may not say is said by SET. */
-  async setUp(connection: Pick<Connection, 'query'>): Promise<void> {
+  async applySessionSettings(connection: Pick<Connection, 'query'>): Promise<void> {
     const wanted = Object.entries(wantedSettings(this.#settings));
     if (this.mode !== 'session' || wanted.length === 0) return;
     const calls = wanted.map((_, index) => `set_config($${index * 2 + 1}, $${index * 2 + 2}, false)`);

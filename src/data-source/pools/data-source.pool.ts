@@ -6,7 +6,7 @@ import type { PoolOptions } from '../../pool/pool.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import { connectFailure } from '../logging/connect-failure.js';
 import { PoolLog } from '../logging/pool-log.js';
-import type { ReportedConnects } from '../logging/pool-log.js';
+import type { ConnectFailureReports } from '../logging/pool-log.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 
 /** A pool of a data source: made from its settings, heard by its logger. */
@@ -14,7 +14,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
   /** Since when there are more than `size` connections without a break; milliseconds of `Date.now()`. */
   overflowSince: number | undefined;
   /** What is known of a pooler in between. */
-  readonly plan: PoolerDetector;
+  readonly pooler: PoolerDetector;
 
   /** @internal What it says to an operator. */
   readonly log: PoolLog;
@@ -22,7 +22,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
   constructor(
     settings: ResolvedDatabaseOptions,
     logger: DatabaseLogger,
-    reportedConnects: ReportedConnects = settings.startup === 'lazy' ? 'always' : 'after-the-first',
+    reportedConnects: ConnectFailureReports = settings.startup === 'lazy' ? 'always' : 'after-the-first',
   ) {
     const log = new PoolLog(logger, reportedConnects);
     const plan = new PoolerDetector(settings);
@@ -39,8 +39,8 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       },
       retryConnect: (error) => {
         const { mode } = plan;
-        const again = plan.onConnectFailed(error);
-        if (!again) this.connectFailed(error);
+        const again = plan.observeRefusal(error);
+        if (!again) this.onConnectFailed(error);
         // Once for an operator: several dials may hear the same at the same time.
         if (again)
           logger[plan.mode === mode ? 'debug' : 'log'](
@@ -49,7 +49,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
         return again;
       },
       onConnect: async (connection) => {
-        await plan.setUp(connection);
+        await plan.applySessionSettings(connection);
         await onConnect?.(connection);
       },
       onWarning: (warning) => log.report(warning),
@@ -58,7 +58,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     // `inspect(dataSource)` prints whole graphs.
     Object.defineProperty(this, 'log', { enumerable: false });
     log.watch(this);
-    this.plan = plan;
+    this.pooler = plan;
     // `extra` is in them, with passwords of proxies and the like.
     printedAs(this.options, () => maskedCopy({ ...this.options }));
     const watch = () => {
@@ -70,7 +70,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
   }
 
   /** A connection could not be opened. */
-  protected connectFailed(_error: Error): void {
+  protected onConnectFailed(_error: Error): void {
     // Its waiters hear of it.
   }
 }

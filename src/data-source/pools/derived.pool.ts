@@ -3,39 +3,32 @@ import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { ConfigProblem } from '../../errors/config.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { DataSourcePool } from './data-source.pool.js';
-import type { DatabaseLogger } from '../logging/database.logger.js';
+import type { PoolGroup } from './pool-group.js';
 import type { PoolerDetector } from '../pooler/pooler-detector.js';
 
-/** What TypeORM gives a `Pool`: the parts of the options that `pg` knows, by the names of `pg`, and `extra`. */
+/** The options that TypeORM passes to a `Pool`: those that `pg` knows, under the names of `pg`, and `extra`. */
 export interface GivenPoolOptions extends Readonly<Record<string, unknown>> {
   readonly database?: unknown;
 }
 
-/** The data source whose options were taken. */
-export interface DerivedFrom {
-  readonly settings: ResolvedDatabaseOptions;
-  /** What its pool has learned of a pooler in between. */
-  readonly plan: PoolerDetector | undefined;
-  readonly logger: DatabaseLogger;
-}
-
 /**
- * The `Pool` in `dataSource.options.driver`, for `new DataSource({ ...dataSource.options, database: 'tenant_b' })`: each
- * data source that TypeORM makes of these options has a pool of its own, of the same settings, and closes it.
+ * The class `Pool` in `dataSource.options.driver`, for `new DataSource({ ...dataSource.options, database: 'tenant_b' })`. A data
+ * source that TypeORM creates from these options gets a pool of its own with the same settings, and closes it.
+ *
+ * @param base the pools of the data source whose options are copied
  */
-export function derivedPoolClass(base: () => DerivedFrom): new (given: GivenPoolOptions) => DataSourcePool {
+export function derivedPoolClass(base: PoolGroup): new (given: GivenPoolOptions) => DataSourcePool {
   return class Pool extends DataSourcePool {
     constructor(given: GivenPoolOptions) {
-      const { settings, plan, logger } = base();
-      super(derivedSettings(settings, plan, given), logger);
+      super(derivedSettings(base.settings, base.primary?.pooler, given), base.loggers.pool);
     }
   };
 }
 
-/** @throws DatabaseConfigError for what only a data source of its own can have */
+/** @throws DatabaseConfigError for options that need a data source of DatabaseModule */
 function derivedSettings(
   settings: ResolvedDatabaseOptions,
-  plan: PoolerDetector | undefined,
+  pooler: PoolerDetector | undefined,
   given: GivenPoolOptions,
 ): ResolvedDatabaseOptions {
   const { connectionString, host, port, user, password, ssl, ...own } = given;
@@ -74,8 +67,8 @@ function derivedSettings(
   return {
     ...settings,
     server: { ...settings.server, database: database as string },
-    // Found once, since nothing but the start of a data source of ours looks for one.
-    pooler: settings.pooler ?? (plan && plan.mode !== 'none' ? plan.mode : undefined),
+    // Only the start of a managed data source detects a pooler.
+    pooler: settings.pooler ?? (pooler && pooler.mode !== 'none' ? pooler.mode : undefined),
     pool:
       max === undefined
         ? pool

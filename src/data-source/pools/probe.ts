@@ -61,7 +61,7 @@ async function ask(dataSource: DataSource, timeoutMs: number): Promise<ProbeResu
 
 async function askManaged(dataSource: ManagedDataSource, deadline: number): Promise<ProbeResult> {
   const { pool } = dataSource;
-  if (!pool || dataSource.stopping)
+  if (!pool || dataSource.isStopping)
     throw new DatabaseError('The data source is not started yet, or closed.', { code: 'DATA_SOURCE_CLOSED' });
   const { leased, validating, resetting, waiting, max } = pool.snapshot();
   // Behind everybody who waits for a connection, the answer would only tell of the queue.
@@ -94,12 +94,12 @@ function behindTimeout(error: unknown): unknown {
 
 async function askBesidePool(
   settings: ResolvedDatabaseOptions,
-  { plan }: DataSourcePool,
+  { pooler }: DataSourcePool,
   deadline: number,
 ): Promise<ProbeResult> {
   const connection = new Connection({
     ...connectionOptions(settings),
-    ...plan.connectOptions(),
+    ...pooler.connectOptions(),
     connectTimeoutMs: left(deadline),
   });
   // What breaks it is told by the dial or the question.

@@ -1,23 +1,26 @@
 import type { Connection } from '../../connection/connection.js';
 import { PoolAcquireCancelledError } from '../../errors/pool.errors.js';
-import type { Caller } from '../../pool/leases/lease.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
+import type { Caller } from '../../text/call-site.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
+import type { ExecutionScope } from '../execution-scope.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
-import type { WorkUnit } from '../unit-of-work.context.js';
+
+/** The pool that a runner acquires from; a promise only while a lazy data source connects. */
+export type PoolSource = () => DataSourcePool | Promise<DataSourcePool>;
 
 const ignore = () => undefined;
 
-/** Ends one wait. Where a connection is there at once, which is the rule, nothing listens to it. */
-class WaitSignal implements CancelSignal {
-  readonly #unit: WorkUnit | undefined;
+/** Cancels one acquire. If a connection is idle, which is the rule, nothing listens to it. */
+class AcquireSignal implements CancelSignal {
+  readonly #scope: ExecutionScope | undefined;
   aborted = false;
   reason: unknown;
   #listener: (() => void) | undefined;
-  #leaveUnit: (() => void) | undefined;
+  #leaveScope: (() => void) | undefined;
 
-  constructor(unit: WorkUnit | undefined) {
-    this.#unit = unit;
+  constructor(scope: ExecutionScope | undefined) {
+    this.#scope = scope;
   }
 
   abort(reason: Error): void {
@@ -26,19 +29,19 @@ class WaitSignal implements CancelSignal {
     this.#listener?.();
   }
 
-  /** The pool listens only when the acquire has to wait. */
+  /** The pool listens only if the acquire has to wait. */
   addEventListener(_event: 'abort', listener: () => void): void {
     this.#listener = listener;
-    this.#leaveUnit ??= this.#unit?.addWait(this);
+    this.#leaveScope ??= this.#scope?.addPendingAcquire(this);
   }
 
   removeEventListener(): void {
     this.#listener = undefined;
-    this.#leaveUnit?.();
-    this.#leaveUnit = undefined;
+    this.#leaveScope?.();
+    this.#leaveScope = undefined;
   }
 
-  /** For a wait that the pool knows nothing of yet. */
+  /** Rejects on abort, for an acquire that has not reached the pool yet. */
   rejection(): Promise<never> {
     return new Promise((_, reject) => {
       this.#listener = () =>
@@ -49,108 +52,110 @@ class WaitSignal implements CancelSignal {
   }
 }
 
-/** The query runner that a lease belongs to. */
-export interface LeaseHolder {
-  /** Name for warnings and errors. */
+/** What a lease asks and reports. */
+export interface LeaseOwner {
+  /** The borrower's name in warnings and errors, if a request gives it one. */
   readonly borrowerName: string | undefined;
-  /** What is known of a holder without a name. */
+  /** The name of a borrower without a request. */
   describe(lastSql: string | undefined): string | undefined;
-  /** The unit of work that keeps the connection on purpose: by an open transaction, or by `connect()`. */
-  readonly heldFor: WorkUnit | undefined;
-  /** The last statement that was under way has settled. */
-  settled(lease: RunnerLease): void;
-  /** The pool has taken the connection back by force. */
-  reclaimed(lease: RunnerLease, error: Error): void;
+  /** The scope that keeps the connection on purpose: by an open transaction, or by `connect()`. */
+  readonly heldFor: ExecutionScope | undefined;
+  /** No statement of the lease is pending any more. */
+  onSettled(lease: RunnerLease): void;
+  /** The pool has forcibly ended the lease. */
+  onReclaimed(lease: RunnerLease, error: Error): void;
 }
 
-/** A query runner's lease of one connection, from the acquire to the release. It is the request that the pool gets. */
+/**
+ * A query runner's lease of one connection, from the acquire to the release. It is itself the options of the acquire, so that a
+ * statement allocates no second object for them.
+ */
 export class RunnerLease implements AcquireOptions {
-  readonly #holder: LeaseHolder;
-  /** Resolves with the connection; rejects when the pool has none, or when the lease ended first. */
+  readonly #owner: LeaseOwner;
+  /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
   readonly connected: Promise<LeasedClient<Connection>>;
   /** The connection, while it is leased. */
   connection: LeasedClient<Connection> | undefined;
-  readonly signal: WaitSignal;
+  readonly signal: AcquireSignal;
   readonly borrower: string | undefined;
   /** Whether a statement has failed with the loss of the connection, so that the caller knows of it. */
-  lossReported = false;
+  isLossReported = false;
   #pool: DataSourcePool | undefined;
-  #running = 0;
-  #onSettled: (() => void) | undefined;
-  #over = false;
+  #pendingStatements = 0;
+  #resolveIdle: (() => void) | undefined;
+  #isReleased = false;
 
   /**
-   * @param deadlineMs longest wait for the connection; the pool's own limit when it is not given
-   * @param calledIn the runner's method whose caller asks for the connection
+   * @param unit the scope that acquires
+   * @param deadlineMs longest wait for the connection, in milliseconds; the pool's own limit by default
+   * @param calledIn the runner's method whose caller acquires: stacks begin there
    */
   constructor(
-    pool: () => DataSourcePool | Promise<DataSourcePool>,
-    holder: LeaseHolder,
-    readonly unit: WorkUnit | undefined,
+    pool: PoolSource,
+    owner: LeaseOwner,
+    readonly unit: ExecutionScope | undefined,
     readonly deadlineMs?: number,
     public calledIn?: Caller,
   ) {
-    this.#holder = holder;
-    this.borrower = holder.borrowerName;
-    this.signal = new WaitSignal(unit);
+    this.#owner = owner;
+    this.borrower = owner.borrowerName;
+    this.signal = new AcquireSignal(unit);
     this.connected = this.#acquire(pool);
-    // A caller that uses the promise hears of its failure.
+    // A caller that uses the promise gets its failure; without one it would be an unhandled rejection.
     this.connected.catch(ignore);
   }
 
-  /** For the messages of the pool. */
   describe(lastSql: string | undefined): string | undefined {
-    return this.#holder.describe(lastSql);
+    return this.#owner.describe(lastSql);
   }
 
-  /** For the pool's search for deadlocks. */
-  heldFor(): WorkUnit | undefined {
-    return this.#holder.heldFor;
+  heldFor(): ExecutionScope | undefined {
+    return this.#owner.heldFor;
   }
 
   onReclaimed(error: Error): void {
-    this.#holder.reclaimed(this, error);
+    this.#owner.onReclaimed(this, error);
   }
 
-  /** Statements under way, those included that wait for the connection. */
-  get running(): number {
-    return this.#running;
+  /** Whether statements are pending, including those that wait for the connection. */
+  get hasPendingStatements(): boolean {
+    return this.#pendingStatements > 0;
   }
 
-  /** A statement has failed for the loss of its connection. */
-  noteLoss(): void {
-    if (this.#pool) this.#pool.log.statementsLost += 1;
+  /** Counts a statement that has failed with the loss of the connection. */
+  countLostStatement(): void {
+    if (this.#pool) this.#pool.log.lostStatements += 1;
   }
 
-  /** Pending waits for the connection reject with a PoolAcquireCancelledError; a connection that is leased stays. */
-  stopWaiting(reason: string): void {
+  /** Rejects the pending acquire with a PoolAcquireCancelledError. A leased connection stays leased. */
+  cancelAcquire(reason: string): void {
     if (!this.connection) this.signal.abort(new Error(reason));
   }
 
-  /** Runs `work` on the connection; the lease does not end before that has settled. */
+  /** Runs `work` on the connection. The lease is not released before `work` has settled. */
   async run<T>(work: (connection: LeasedClient<Connection>) => Promise<T>): Promise<T> {
-    this.#running += 1;
+    this.#pendingStatements += 1;
     try {
       return await work(await this.connected);
     } finally {
-      this.#running -= 1;
-      if (this.#running === 0) {
-        this.#onSettled?.();
-        this.#holder.settled(this);
+      this.#pendingStatements -= 1;
+      if (this.#pendingStatements === 0) {
+        this.#resolveIdle?.();
+        this.#owner.onSettled(this);
       }
     }
   }
 
   /**
-   * Releases the connection to the pool, which rolls back what is open. Once. Waits for statements under way, at most
-   * `graceMs`: one that was not sent yet would go out on a connection that another borrower has by then. What still runs
-   * after that is the pool's to stop.
+   * Releases the connection to the pool, which rolls back an open transaction. Further calls do nothing. Waits for pending
+   * statements, at most `graceMs` milliseconds: one that is not sent yet would be sent on a connection that another borrower has by
+   * then. The pool cancels what still runs after that.
    */
   async release(graceMs: number): Promise<void> {
-    if (this.#over) return;
-    this.#over = true;
-    this.stopWaiting('the query runner was released');
-    if (this.#running > 0) await this.#settledWithin(graceMs);
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.cancelAcquire('the query runner was released');
+    if (this.#pendingStatements > 0) await this.#idleWithin(graceMs);
     const { connection } = this;
     if (!connection) return;
     this.connection = undefined;
@@ -158,23 +163,21 @@ export class RunnerLease implements AcquireOptions {
     connection.release();
   }
 
-  #settledWithin(ms: number): Promise<void> {
+  #idleWithin(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
-      this.#onSettled = () => {
+      this.#resolveIdle = () => {
         clearTimeout(timer);
         resolve();
       };
     });
   }
 
-  /** No await before the pool is asked: it takes the stack of the borrower, which an await would cut off. */
-  async #acquire(
-    poolOnceReady: () => DataSourcePool | Promise<DataSourcePool>,
-  ): Promise<LeasedClient<Connection>> {
-    const pool = poolOnceReady();
+  /** No await before the pool is called: the pool captures the borrower's stack, which an await would cut off. */
+  async #acquire(source: PoolSource): Promise<LeasedClient<Connection>> {
+    const pool = source();
     if (!(pool instanceof Promise)) this.#pool = pool;
-    // It is not on the stack any more when a pool that is not there yet is asked.
+    // The method is no longer on the stack when the pool is called later.
     if (pool instanceof Promise) this.calledIn = undefined;
     const connection = await (pool instanceof Promise
       ? Promise.race([pool, this.signal.rejection()]).then((ready) => {
@@ -182,12 +185,12 @@ export class RunnerLease implements AcquireOptions {
           return ready.acquire(this);
         })
       : pool.acquire(this));
-    if (this.#over) {
-      // The lease ended in the moment in which the connection came.
+    if (this.#isReleased) {
+      // The lease was released in the same turn in which the pool served it.
       connection.release();
       throw this.signal.reason;
     }
-    // A leased connection that breaks emits 'error', which ends the process when nothing listens. The borrower learns of it
+    // A leased connection that is lost emits 'error', which ends the process when nothing listens. The borrower gets the loss
     // from its statement.
     connection.on('error', ignore);
     this.connection = connection;

@@ -23,7 +23,7 @@ export interface ConnectionBudget {
 }
 
 /** Its answer is the budget, as JSON. All of it is visible to every role; `reserved_connections` is new in version 16. */
-export const BUDGET = `(
+export const BUDGET_QUERY = `(
   SELECT json_build_object(
     'maxConnections', current_setting('max_connections')::int,
     'reserved', CASE WHEN r.rolsuper THEN 0 ELSE
@@ -40,16 +40,19 @@ export const BUDGET = `(
   WHERE r.rolname = session_user AND d.datname = current_database())`;
 
 /** How many connections all instances together may open. */
-export function mayOpen({ pool, instances }: Pick<ResolvedDatabaseOptions, 'pool' | 'instances'>): number {
+export function maxConnectionsOf({
+  pool,
+  instances,
+}: Pick<ResolvedDatabaseOptions, 'pool' | 'instances'>): number {
   return (pool.size + pool.maxOverflow) * instances;
 }
 
 /** How many of a limit are left when others use so many. */
-const leftOf = (limit: number, others: number) => Math.max(0, limit - others);
+const remaining = (limit: number, others: number) => Math.max(0, limit - others);
 
 /** How many connections the server has left beside those of others. */
-export function connectionsLeft({ maxConnections, reserved, others }: ConnectionBudget): number {
-  return leftOf(maxConnections - reserved, others);
+export function availableConnections({ maxConnections, reserved, others }: ConnectionBudget): number {
+  return remaining(maxConnections - reserved, others);
 }
 
 /** A warning for each limit that all instances together can run into. */
@@ -58,7 +61,7 @@ export function checkBudget(
   budget: ConnectionBudget,
 ): string[] {
   const { instances, pool } = settings;
-  const wanted = mayOpen(settings);
+  const wanted = maxConnectionsOf(settings);
   const limits = [
     {
       limit: budget.maxConnections - budget.reserved,
@@ -84,7 +87,7 @@ export function checkBudget(
     .map(
       ({ limit, others, words, hint }) =>
         `This app may open ${wanted} connections: (pool.size ${pool.size} + pool.maxOverflow ${pool.maxOverflow}) × ${instances} ` +
-        `instance(s); the server has ${leftOf(limit, others)} for it (${words}; ${others} in use by others). ` +
+        `instance(s); the server has ${remaining(limit, others)} for it (${words}; ${others} in use by others). ` +
         `Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or DB_INSTANCES (if fewer run), or ${hint}.`,
     );
 }

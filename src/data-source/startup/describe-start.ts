@@ -1,21 +1,21 @@
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { checkBudget } from './budget.js';
 import type { PoolerDetector } from '../pooler/pooler-detector.js';
-import { checkSettings, describeKept, describeMissing } from './self-check.js';
+import { checkSettings, describeClientEnforced, describeUnenforced } from './self-check.js';
 import type { SettingCheck } from './self-check.js';
-import type { ServerFacts } from './server-facts.js';
+import type { ServerInfo } from './server-info.js';
 
 /** What a start says: its one line, and what is to be warned of. No secret, no user. */
 export function describeStart(
   settings: ResolvedDatabaseOptions,
-  facts: ServerFacts,
+  facts: ServerInfo,
   plan: PoolerDetector,
 ): { line: string; warnings: string[]; details: string[] } {
   const { server, pool, profile, ssl } = settings;
   const tls = facts.tls ? `${facts.tls} (${ssl.mode})` : 'no TLS';
   const inForce = settingsInForce(settings, facts, plan);
   const budget = budgetOf(settings, facts, plan);
-  const kept = describeKept(inForce.checks);
+  const kept = describeClientEnforced(inForce.checks);
   const pooler = plan.mode === 'none' ? '' : `${describePooler(plan)}, `;
   const replicas = settings.replication?.replicas.length ?? 0;
   const line =
@@ -25,7 +25,7 @@ export function describeStart(
 }
 
 /** `PostgreSQL 18.4` */
-function describeServer({ version, standby }: ServerFacts): string {
+function describeServer({ version, standby }: ServerInfo): string {
   return `PostgreSQL ${version}${standby ? ' (standby)' : ''}`;
 }
 
@@ -38,12 +38,13 @@ export function describePooler({ mode, isConfigured }: PoolerDetector): string {
 /** Each configured setting as it is in force, and what is wrong with them. */
 export function settingsInForce(
   settings: ResolvedDatabaseOptions,
-  facts: ServerFacts,
+  facts: ServerInfo,
   plan: PoolerDetector,
 ): { checks: SettingCheck[]; warnings: string[] } {
   const checks = facts.settings ? checkSettings(settings, facts.settings, plan) : [];
-  const warnings = describeMissing(checks, plan);
-  if (plan.omitsUrlOptions) warnings.push('options of the URL are not in force: the pooler refuses them.');
+  const warnings = describeUnenforced(checks, plan);
+  if (plan.isUrlOptionsOmitted)
+    warnings.push('options of the URL are not in force: the pooler refuses them.');
   if (plan.isSessionShared && settings.pool.reset === 'discard')
     warnings.push(
       "pool.reset discard has no effect: DISCARD ALL would clear a session that is somebody else's.",
@@ -58,7 +59,7 @@ export function settingsInForce(
 /** Whether the connections of all instances fit. */
 export function budgetOf(
   settings: ResolvedDatabaseOptions,
-  { budget }: ServerFacts,
+  { budget }: ServerInfo,
   { mode }: PoolerDetector,
 ): { warnings: string[]; details: string[] } {
   if (mode !== 'none')

@@ -53,7 +53,7 @@ const current = new AsyncLocalStorage<Holding>();
 export interface SchemaLockOptions {
   readonly settings: ResolvedDatabaseOptions;
   /** What the start has learned of a pooler in between. */
-  readonly plan: PoolerDetector;
+  readonly pooler: PoolerDetector;
   readonly logger: DatabaseLogger;
   /** `current_database()`: other names lead to the same one by way of a pooler. */
   readonly database: string;
@@ -90,7 +90,7 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   const { logger, database, check } = options;
   const { direct } = options.settings;
   const settings = direct ? directSettings(options.settings, direct) : options.settings;
-  const plan = direct ? new PoolerDetector(settings) : options.plan;
+  const plan = direct ? new PoolerDetector(settings) : options.pooler;
   const connection = await connect(settings, plan, options);
   const close = () => connection.close().catch(() => connection.destroy());
   const kind = plan.isSessionShared ? OF_TRANSACTION : OF_SESSION;
@@ -142,7 +142,7 @@ async function connect(
       return connection;
     } catch (error) {
       connection.destroy();
-      if (plan.onConnectFailed(error)) continue;
+      if (plan.observeRefusal(error)) continue;
       const { code, hint, transient, target, summary } = connectFailure(error, settings);
       const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${summary}. ${hint}`;
       if (!transient || attempt >= retries)

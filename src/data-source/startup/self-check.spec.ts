@@ -1,14 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
-import { checkSettings, describeKept, describeMissing, wantedSettings } from './self-check.js';
-import type { Between, FoundSettings } from './self-check.js';
+import { checkSettings, describeClientEnforced, describeUnenforced, wantedSettings } from './self-check.js';
+import type { PoolerConstraints, ServerSettings } from './self-check.js';
 
-const NOTHING: Between = {
+const NOTHING: PoolerConstraints = {
   mode: 'none',
   isSessionShared: false,
   statementLimitMs: 0,
   idleInTransactionMs: 0,
 };
-const POOLER: Between = {
+const POOLER: PoolerConstraints = {
   mode: 'transaction',
   isSessionShared: true,
   statementLimitMs: 30_000,
@@ -23,11 +23,11 @@ const has = (value: string | null, raw = value, source: string | null = 'default
   raw,
   source,
 });
-const SET: FoundSettings = {
+const SET: ServerSettings = {
   statement_timeout: has('30s', '30000', 'client'),
   idle_in_transaction_session_timeout: has('1min', '60000', 'client'),
 };
-const UNSET: FoundSettings = {
+const UNSET: ServerSettings = {
   statement_timeout: has('0'),
   idle_in_transaction_session_timeout: has('0'),
   lock_timeout: has('0'),
@@ -45,25 +45,25 @@ describe('the self-check', () => {
 
   it('finds what the server keeps, in whatever unit it tells it', () => {
     const checks = checkSettings(configured(), SET, NOTHING);
-    expect(checks.map(({ name, keptBy }) => [name, keptBy])).toEqual([
+    expect(checks.map(({ name, enforcedBy }) => [name, enforcedBy])).toEqual([
       ['statement_timeout', 'server'],
       ['idle_in_transaction_session_timeout', 'server'],
     ]);
-    expect(describeKept(checks)).toBe('');
-    expect(describeMissing(checks, NOTHING)).toEqual([]);
+    expect(describeClientEnforced(checks)).toBe('');
+    expect(describeUnenforced(checks, NOTHING)).toEqual([]);
   });
 
   it('says what the client keeps behind a pooler', () => {
     const checks = checkSettings(configured(), UNSET, POOLER);
-    expect(describeKept(checks)).toBe(
+    expect(describeClientEnforced(checks)).toBe(
       'statement_timeout 30 s by the client, idle_in_transaction_session_timeout 60 s by the client',
     );
-    expect(describeMissing(checks, POOLER)).toEqual([]);
+    expect(describeUnenforced(checks, POOLER)).toEqual([]);
   });
 
   it('names what is in force nowhere, its hint, and no value of the app’s own', () => {
     const checks = checkSettings(configured({ 'app.tenant': 'secret' }, 1_500), UNSET, POOLER);
-    const missing = describeMissing(checks, POOLER);
+    const missing = describeUnenforced(checks, POOLER);
     expect(missing).toHaveLength(2);
     expect(missing[0]).toMatch(/^timeouts\.lockMs \(DB_LOCK_TIMEOUT\) is not in force; the server has 0: /);
     expect(missing[0]).toContain(`ALTER ROLE … SET lock_timeout = '1500ms'`);
@@ -73,32 +73,32 @@ describe('the self-check', () => {
 
   it('counts what a role has as in force, behind a pooler too', () => {
     const found = { ...UNSET, lock_timeout: has('5s', '5000', 'user') };
-    expect(describeMissing(checkSettings(configured({}, 5_000), found, POOLER), POOLER)).toEqual([]);
+    expect(describeUnenforced(checkSettings(configured({}, 5_000), found, POOLER), POOLER)).toEqual([]);
   });
 
   it('warns of a limit that somebody has changed since, without a pooler', () => {
     const found = { ...SET, statement_timeout: has('1s', '1000', 'session') };
-    const missing = describeMissing(checkSettings(configured(), found, NOTHING), NOTHING);
+    const missing = describeUnenforced(checkSettings(configured(), found, NOTHING), NOTHING);
     expect(missing).toEqual([expect.stringContaining('the server has 1s')]);
   });
 
   it('takes a setting that came with our startup packet for what was said, however the server writes it', () => {
     const settings = configured({ jit: 'true', work_mem: '8192' });
     const found = { ...SET, jit: has('on', 'on', 'client'), work_mem: has('8MB', '8192', 'client') };
-    expect(describeMissing(checkSettings(settings, found, NOTHING), NOTHING)).toEqual([]);
+    expect(describeUnenforced(checkSettings(settings, found, NOTHING), NOTHING)).toEqual([]);
     // Behind a pooler it may be a stranger's.
     const strange = checkSettings(
       configured({ jit: 'true' }),
       { ...UNSET, jit: has('on', 'on', 'session') },
       POOLER,
     );
-    expect(describeMissing(strange, POOLER)).toHaveLength(1);
+    expect(describeUnenforced(strange, POOLER)).toHaveLength(1);
   });
 
   it('takes a setting that was set after the login for ours in session mode', () => {
-    const between: Between = { ...NOTHING, mode: 'session' };
+    const between: PoolerConstraints = { ...NOTHING, mode: 'session' };
     const found = { ...SET, jit: has('on', 'on', 'session') };
-    expect(checkSettings(configured({ jit: 'true' }), found, between).at(-1)?.keptBy).toBe('server');
+    expect(checkSettings(configured({ jit: 'true' }), found, between).at(-1)?.enforcedBy).toBe('server');
   });
 
   it('knows of a setting that the server does not have at all', () => {
@@ -108,6 +108,8 @@ describe('the self-check', () => {
 
   it('writes a limit that is no whole number of seconds in milliseconds', () => {
     const settings = { ...configured(), timeouts: { ...configured().timeouts, statementMs: 1_500 } };
-    expect(describeKept(checkSettings(settings, UNSET, POOLER))).toContain('statement_timeout 1500 ms');
+    expect(describeClientEnforced(checkSettings(settings, UNSET, POOLER))).toContain(
+      'statement_timeout 1500 ms',
+    );
   });
 });

@@ -3,9 +3,9 @@ import type { Setting } from '../../config/settings/settings.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 
 /** What the server says of its settings. */
-export type FoundSettings = Readonly<Record<string, FoundSetting>>;
+export type ServerSettings = Readonly<Record<string, ServerSetting>>;
 
-export interface FoundSetting {
+export interface ServerSetting {
   /** As SHOW tells it: `30s`; null when there is no such setting. */
   readonly value: string | null;
   /** In the setting's own unit: `30000`; null for those of extensions that are not loaded. */
@@ -20,13 +20,13 @@ export interface SettingCheck {
   readonly name: string;
   readonly wanted: string;
   /** What the server has; undefined when it has none. */
-  readonly found: string | undefined;
+  readonly actual: string | undefined;
   /** Who sees to it; undefined: nobody does. */
-  readonly keptBy: 'server' | 'client' | undefined;
+  readonly enforcedBy: 'server' | 'client' | undefined;
 }
 
 /** What stands in between, and which limits the client keeps because of it (milliseconds, 0 is none). */
-export interface Between {
+export interface PoolerConstraints {
   readonly mode: PoolerMode;
   /** Whether the server's session is ours for a transaction only. */
   readonly isSessionShared: boolean;
@@ -54,8 +54,8 @@ export function wantedSettings({
 /** Compares what is configured with what is in force. */
 export function checkSettings(
   settings: Pick<ResolvedDatabaseOptions, 'timeouts' | 'session'>,
-  found: FoundSettings,
-  between: Between,
+  found: ServerSettings,
+  between: PoolerConstraints,
 ): SettingCheck[] {
   const byClient = new Set<string>();
   if (between.statementLimitMs > 0) byClient.add('statement_timeout');
@@ -70,32 +70,32 @@ export function checkSettings(
     return {
       name,
       wanted,
-      found: value ?? undefined,
-      keptBy: inForce ? 'server' : byClient.has(name) ? 'client' : undefined,
+      actual: value ?? undefined,
+      enforcedBy: inForce ? 'server' : byClient.has(name) ? 'client' : undefined,
     };
   });
 }
 
 /** What the client keeps, for the line of the start: `statement_timeout 30 s by the client`; empty when nothing. */
-export function describeKept(checks: readonly SettingCheck[]): string {
+export function describeClientEnforced(checks: readonly SettingCheck[]): string {
   return checks
-    .filter(({ keptBy }) => keptBy === 'client')
+    .filter(({ enforcedBy }) => enforcedBy === 'client')
     .map(({ name, wanted }) => `${name} ${seconds(wanted)} by the client`)
     .join(', ');
 }
 
 /** A warning for each setting that is in force nowhere, with what can be done about it. */
-export function describeMissing(
+export function describeUnenforced(
   checks: readonly SettingCheck[],
-  { isSessionShared }: Pick<Between, 'isSessionShared'>,
+  { isSessionShared }: Pick<PoolerConstraints, 'isSessionShared'>,
 ): string[] {
   return checks
-    .filter(({ keptBy }) => keptBy === undefined)
-    .map(({ name, wanted, found }) => {
+    .filter(({ enforcedBy }) => enforcedBy === undefined)
+    .map(({ name, wanted, actual }) => {
       const limit = optionOf(name);
       const setting = limit ? `${limit} (${(SETTINGS[limit] as Setting).variable})` : `session.${name}`;
       // What a setting of an app holds is its own business.
-      const is = limit ? `; the server has ${found ?? 'none'}` : '';
+      const is = limit ? `; the server has ${actual ?? 'none'}` : '';
       const hint = isSessionShared
         ? `the pooler does not let it pass, and a SET would land in somebody else's session. ` +
           `ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'} has the server set it; ` +

@@ -6,7 +6,7 @@ import type { AbstractHttpAdapter } from '@nestjs/core';
 import { QueryFailedError } from 'typeorm';
 import type { DataSource } from 'typeorm';
 import { ManagedDataSource } from '../../data-source/managed-data-source.js';
-import { moreLikeIt, Repeats } from '../../data-source/logging/repeats.js';
+import { suppressedNote, LogThrottle } from '../../data-source/logging/log-throttle.js';
 import { httpErrorsOf } from '../../errors/http-errors.js';
 import { shortSql } from '../../text/masking.js';
 import { httpAnswerOf, mayFollowDisconnect } from './http-answer.js';
@@ -30,7 +30,7 @@ abstract class AnsweredError {
 export class HttpErrorsFilter implements ExceptionFilter {
   readonly #adapterHost: HttpAdapterHost;
   readonly #logger = new Logger('DatabaseRequest');
-  readonly #repeats = new Repeats();
+  readonly #repeats = new LogThrottle();
   /** Whether a data source answers by its errors. */
   #on = false;
 
@@ -40,7 +40,7 @@ export class HttpErrorsFilter implements ExceptionFilter {
   }
 
   /** Takes note of the option of a data source. */
-  serve(dataSource: DataSource): void {
+  register(dataSource: DataSource): void {
     if (dataSource instanceof ManagedDataSource && dataSource.settings.httpErrors) this.#on = true;
   }
 
@@ -63,10 +63,10 @@ export class HttpErrorsFilter implements ExceptionFilter {
     this.#debug(request, what, error);
     // No line of the pool tells of a slow statement.
     if (exception.getStatus() !== 504) return;
-    const more = this.#repeats.untold(nameOf(request));
+    const more = this.#repeats.admit(nameOf(request));
     if (more === undefined) return;
     const sql = error instanceof QueryFailedError ? `, SQL ${shortSql(error.query)}` : '';
-    this.#logger.warn(`${nameOf(request)} ${what}: ${error.message}${sql}.${moreLikeIt(more)}`);
+    this.#logger.warn(`${nameOf(request)} ${what}: ${error.message}${sql}.${suppressedNote(more)}`);
   }
 
   #debug(request: HttpRequest, what: string, error: Error): void {

@@ -267,14 +267,14 @@ describeWithPgBouncer('behind PgBouncer', () => {
     it('warns once of a SET of the app, by borrower and statement, and clears nobody else', async () => {
       const before = server.log.length;
       const dataSource = await start({ pool: { size: 1, maxOverflow: 0 } });
-      const runner = dataSource.createRunnerFor({
+      const runner = dataSource.runners.create('master', {
         name: 'GET /tenants',
-        isCurrent: () => true,
-        released: () => undefined,
+        isHandlerRunning: () => true,
+        onReleased: () => undefined,
       });
       for (let i = 0; i < 3; i += 1) {
         await runner.query(`SET app.tenant = 'left behind'`);
-        await runner.giveBack();
+        await runner.runnerConnection.release();
       }
       await runner.release();
       await dataSource.query('SELECT 1');

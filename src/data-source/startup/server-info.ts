@@ -2,13 +2,13 @@ import type { TLSSocket } from 'node:tls';
 import type { Connection } from '../../connection/connection.js';
 import { PgInternals } from '../../connection/wire/pg-internals.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
-import { BUDGET } from './budget.js';
+import { BUDGET_QUERY } from './budget.js';
 import type { ConnectionBudget } from './budget.js';
 import { wantedSettings } from './self-check.js';
-import type { FoundSettings } from './self-check.js';
+import type { ServerSettings } from './self-check.js';
 
 /** What the server says of itself. */
-export interface ServerFacts {
+export interface ServerInfo {
   /** `18.4` */
   version: string;
   database: string;
@@ -22,11 +22,11 @@ export interface ServerFacts {
   /** The process id that came with the key for cancels: another one when something stands in between. */
   announcedPid: number | null | undefined;
   /** Of those that are configured; undefined when they could not be asked for, null when there are none. */
-  settings: FoundSettings | null | undefined;
+  settings: ServerSettings | null | undefined;
   budget: ConnectionBudget | undefined;
 }
 
-type Row = Omit<ServerFacts, 'tls' | 'announcedPid'>;
+type Row = Omit<ServerInfo, 'tls' | 'announcedPid'>;
 
 const FACTS = `current_setting('server_version') AS version, current_database() AS database, current_schema() AS schema,
   pg_is_in_recovery() AS standby, pg_backend_pid() AS pid`;
@@ -40,11 +40,11 @@ const SETTINGS = `(
  * Asks for all of it in one round trip. What only the self-check and the budget need may be kept from a role, or be missing
  * where something else speaks PostgreSQL's protocol: then it is left out, and `missing` hears why.
  */
-export async function askServer(
+export async function queryServerInfo(
   connection: Connection,
   options: ResolvedDatabaseOptions,
   missing: (reason: string) => void,
-): Promise<ServerFacts> {
+): Promise<ServerInfo> {
   const row = await rowOf(connection, options, missing);
   const pg = new PgInternals(connection);
   return {
@@ -64,7 +64,7 @@ async function rowOf(
   try {
     // Not by way of a tracing tool: it may set `application_name`, which the budget asks for.
     const { rows } = await connection.ownQuery<Row>({
-      text: `SELECT ${FACTS}, ${SETTINGS} AS settings, ${BUDGET} AS budget`,
+      text: `SELECT ${FACTS}, ${SETTINGS} AS settings, ${BUDGET_QUERY} AS budget`,
       values: asked,
     });
     return rows[0]!;

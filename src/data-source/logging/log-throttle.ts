@@ -5,7 +5,7 @@ const REPEAT_MS = 60_000;
 const REMEMBERED = 1_000;
 
 /** Lines of a log that would repeat: each is told once a minute, with the number of those in between. */
-export class Repeats {
+export class LogThrottle {
   readonly #now: () => number;
   readonly #lines = new Map<string, { toldAt: number; untold: number }>();
 
@@ -14,7 +14,7 @@ export class Repeats {
   }
 
   /** How often it came untold since it was told; undefined when it is not to be told yet. */
-  untold(key: string): number | undefined {
+  admit(key: string): number | undefined {
     const now = this.#now();
     const known = this.#lines.get(key);
     if (known && now - known.toldAt < REPEAT_MS) {
@@ -31,6 +31,6 @@ export class Repeats {
 }
 
 /** The end of a line that was held back before. */
-export function moreLikeIt(count: number): string {
+export function suppressedNote(count: number): string {
   return count > 0 ? ` ${count} more like it since the last such line.` : '';
 }

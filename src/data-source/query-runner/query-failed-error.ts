@@ -12,14 +12,14 @@ const SAID = ['detail', 'where', 'table', 'column', 'constraint'] as const;
  * not enumerable.
  * @param showParameters whether the parameters may be logged
  */
-export function failedQuery(
+export function createQueryFailedError(
   query: string,
   parameters: unknown[] | undefined,
   driverError: unknown,
   showParameters: boolean,
 ): QueryFailedError {
   const error = withoutStack(() => new QueryFailedError(query, parameters, driverError as Error));
-  setStackFrom(error, callSite(failedQuery));
+  setStackFrom(error, callSite(createQueryFailedError));
   Object.defineProperty(error, 'driverError', { enumerable: false });
   if (!showParameters) Object.defineProperty(error, 'parameters', { enumerable: false });
   Object.defineProperty(error, Symbol.for('nodejs.util.inspect.custom'), { value: inspectFailedQuery });

@@ -6,8 +6,8 @@ import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 import { connectFailure } from '../logging/connect-failure.js';
-import { askServer } from './server-facts.js';
-import type { ServerFacts } from './server-facts.js';
+import { queryServerInfo } from './server-info.js';
+import type { ServerInfo } from './server-info.js';
 
 /**
  * Connects and asks, and does so again while the failure is one that passes.
@@ -20,7 +20,7 @@ export async function connectWithRetry(
   logger: DatabaseLogger,
   retries: number,
   signal: AbortSignal,
-): Promise<ServerFacts> {
+): Promise<ServerInfo> {
   if (options.missingServer)
     throw new DatabaseConfigError([options.missingServer], { dataSource: options.name });
   const { initialDelayMs, maxDelayMs } = options.connectRetry;
@@ -45,10 +45,10 @@ async function ask(
   pool: DataSourcePool,
   options: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
-): Promise<ServerFacts> {
+): Promise<ServerInfo> {
   const connection = await pool.acquire({ borrower: 'start', failFast: true });
   try {
-    const facts = await askServer(connection, options, (reason) => logger.debug(reason));
+    const facts = await queryServerInfo(connection, options, (reason) => logger.debug(reason));
     connection.release();
     return facts;
   } catch (error) {

@@ -4,7 +4,7 @@ import type { Connection } from '../../connection/connection.js';
 import type { DrainReport } from '../../pool/drain.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
-import { DataSourcePool } from './data-source.pool.js';
+import { DataSourcePool } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import { connectFailure } from '../logging/connect-failure.js';
 
@@ -67,7 +67,7 @@ export class ReplicaPool extends DataSourcePool {
     return super.drain(options);
   }
 
-  protected override connectFailed(error: Error): void {
+  protected override onConnectFailed(error: Error): void {
     // It serves with the connections that it has.
     const { code, target, summary } = connectFailure(error, this.#settings);
     if (code === 'TOO_MANY_CONNECTIONS' && this.totalCount > 0) return;
@@ -99,16 +99,6 @@ export class ReplicaPool extends DataSourcePool {
       this.#retrying = undefined;
     }
   }
-}
-
-/** A replica at random, as TypeORM chooses; undefined when all are away. */
-export function availableReplica(replicas: readonly ReplicaPool[]): ReplicaPool | undefined {
-  const first = Math.floor(Math.random() * replicas.length);
-  for (let offset = 0; offset < replicas.length; offset++) {
-    const replica = replicas[(first + offset) % replicas.length]!;
-    if (replica.isAvailable()) return replica;
-  }
-  return undefined;
 }
 
 /** Whether the wait ended because the replica cannot be reached, and not because the caller gave up. */

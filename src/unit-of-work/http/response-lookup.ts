@@ -14,7 +14,7 @@ interface HttpEvent {
 }
 
 /** What ends a request: its response, or the stream that carries both in HTTP/2. */
-export type Answer = ServerResponse | ServerHttp2Stream;
+export type ResponseStream = ServerResponse | ServerHttp2Stream;
 
 /** What is used here of Fastify. */
 interface FastifyInstance {
@@ -25,7 +25,7 @@ interface FastifyInstance {
 }
 
 /** Which response answers a request: Fastify's request does not know its own. */
-export class HttpResponses {
+export class ResponseLookup {
   // Weak: a request that nobody holds any more takes its entry along.
   readonly #responses = new WeakMap<object, ServerResponse>();
   #closing: Server | undefined;
@@ -45,7 +45,7 @@ export class HttpResponses {
   }
 
   /** Fastify's `inject()` runs without a server, which would tell the response: Fastify itself does, once middleware has run. */
-  hearOfInjected(
+  observeInjected(
     adapter: AbstractHttpAdapter | undefined,
     told: (request: IncomingMessage, response: ServerResponse) => void,
   ): void {
@@ -53,7 +53,7 @@ export class HttpResponses {
     adapter
       .getInstance<FastifyInstance>()
       .addHook('onRequest', ({ raw: request }, { raw: response }, done) => {
-        if (!this.of(request)) {
+        if (!this.find(request)) {
           this.#responses.set(request, response);
           told(request, response);
         }
@@ -76,7 +76,7 @@ export class HttpResponses {
     diagnostics.unsubscribe(FINISHED, this.#finished);
   }
 
-  of(request: IncomingMessage | Http2ServerRequest): Answer | undefined {
+  find(request: IncomingMessage | Http2ServerRequest): ResponseStream | undefined {
     // Nothing is told of the responses of HTTP/2; the stream is there from the start.
     if (request.httpVersionMajor === 2) return (request as Http2ServerRequest).stream;
     // Express notes the response itself, so that a request handed to it by something else than a server has one too.

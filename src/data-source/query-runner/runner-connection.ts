@@ -1,0 +1,306 @@
+import type { Readable } from 'node:stream';
+import type { DataSource } from 'typeorm';
+import type { Connection } from '../../connection/connection.js';
+import { noteHttpErrors } from '../../errors/http-errors.js';
+import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.errors.js';
+import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
+import { RESET_TIMEOUT_MS } from '../../pool/pool.options.js';
+import type { Caller } from '../../text/call-site.js';
+import { currentScope, requestNameOf } from '../execution-scope.js';
+import type { ExecutionScope } from '../execution-scope.js';
+import { describeBorrower, requestClosedError } from './borrower.js';
+import { RunnerLease } from './runner-lease.js';
+import type { LeaseOwner, PoolSource } from './runner-lease.js';
+import { RunnerStreams } from './streams.js';
+import type { OpenTransaction, RunnerTransactions } from './transactions.js';
+
+const ignore = () => undefined;
+
+/** The query runner whose connection this is. */
+export interface ConnectionUser {
+  readonly isReleased: boolean;
+  readonly isTransactionActive: boolean;
+  readonly transactions: RunnerTransactions;
+  /** The connection, and the promise of it, change; both are undefined from the release on. */
+  onConnectionChange(
+    connection: LeasedClient<Connection> | undefined,
+    promise: Promise<LeasedClient<Connection>> | undefined,
+  ): void;
+  /** The connection is released: no transaction is open any more. */
+  onConnectionReleased(): void;
+  /** The pool was closed: the runner is released, as TypeORM's driver releases its runners. */
+  onPoolClosed(): void;
+}
+
+/** What this part of a query runner needs of its data source. One object for all runners of a data source. */
+export interface RunnerConnectionSettings {
+  readonly dataSource: DataSource;
+  /** Longest wait for a connection; milliseconds, 0 waits without limit. */
+  readonly acquireTimeoutMs: number;
+  /** Whether HTTP requests are answered by the errors of the data source. */
+  readonly httpErrors: boolean;
+}
+
+/**
+ * The connection of one query runner: when it is acquired, how long it is pinned, when it is released.
+ *
+ * A runner acquires a connection with its first statement.
+ *
+ * | the runner                                  | keeps its connection                                                         |
+ * | ------------------------------------------- | ---------------------------------------------------------------------------- |
+ * | of a request (`@InjectQueryRunner()`)       | while a statement is pending, and while it is pinned                         |
+ * | of a caller (`dataSource.createQueryRunner`) | until `release()`, as with TypeORM                                           |
+ *
+ * | the connection is pinned by | until                                                                                         |
+ * | --------------------------- | --------------------------------------------------------------------------------------------- |
+ * | an open transaction         | COMMIT or ROLLBACK                                                                            |
+ * | `connect()`                 | the end of the request                                                                        |
+ * | a changed session           | the end of the request; the next connection would lack the setting, lock or temporary table   |
+ * | a stream                    | the stream closes                                                                             |
+ *
+ * If the connection is lost, the next statement acquires another one. It does not do so in a transaction. If the session was pinned,
+ * a first statement has to fail with the loss before, so that the caller knows that its session is gone; and without a request it
+ * fails until `release()`.
+ */
+export class RunnerConnection implements LeaseOwner {
+  readonly #user: ConnectionUser;
+  readonly #settings: RunnerConnectionSettings;
+  readonly #pool: PoolSource;
+  /** The request that the runner belongs to. */
+  readonly borrowerName: string | undefined;
+  /** The method of the data source that has made the runner for one call: `dataSource.query`. */
+  readonly #callerName: string | undefined;
+  #lease: RunnerLease | undefined;
+  #streams: RunnerStreams | undefined;
+  /** What is to be released when the last stream closes. */
+  #releaseAfterStreams: { lease: RunnerLease; transaction: OpenTransaction | undefined } | undefined;
+  /** Whether the caller has pinned the connection by `connect()`. */
+  #isPinnedByCaller = false;
+  #pinnedIn: ExecutionScope | undefined;
+  /** Whether a request's runner may pin a connection. */
+  #isPinningAllowed = true;
+
+  constructor(
+    user: ConnectionUser,
+    settings: RunnerConnectionSettings,
+    pool: PoolSource,
+    borrowerName: string | undefined,
+    callerName: string | undefined,
+  ) {
+    this.#user = user;
+    this.#settings = settings;
+    this.#pool = pool;
+    this.borrowerName = borrowerName;
+    this.#callerName = callerName;
+  }
+
+  /** The lease, if there is one; its connection may still be on its way. */
+  get lease(): RunnerLease | undefined {
+    return this.#lease;
+  }
+
+  // ---- acquire -------------------------------------------------------------------------------------------------------
+
+  /** The lease that the next statement runs on: the present one, or a new one. */
+  acquire(calledIn: Caller): RunnerLease {
+    const lease = this.#lease;
+    if (lease && !this.#isReplaceable(lease)) return lease;
+    if (lease) this.#release(lease);
+    return this.#newLease(undefined, calledIn);
+  }
+
+  /** A lease in place of one whose session the server has terminated, within the rest of the caller's deadline. */
+  acquireInPlaceOf(lost: RunnerLease, waitedMs: number): RunnerLease {
+    if (this.#lease && this.#lease !== lost) return this.#lease;
+    if (this.#lease) this.#release(lost);
+    const { acquireTimeoutMs } = this.#settings;
+    const remainingMs = Math.max(0, acquireTimeoutMs - waitedMs);
+    return this.#newLease(acquireTimeoutMs > 0 ? remainingMs : undefined);
+  }
+
+  /** Releases a lost connection before a transaction starts: from then on a loss counts as that of the transaction. */
+  releaseIfReplaceable(): void {
+    if (this.#lease && this.#isReplaceable(this.#lease)) this.#release(this.#lease);
+  }
+
+  #newLease(deadlineMs?: number, calledIn?: Caller): RunnerLease {
+    const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn);
+    this.#lease = lease;
+    this.#user.onConnectionChange(undefined, lease.connected);
+    lease.connected.then(
+      (connection) => {
+        if (this.#lease === lease) this.#user.onConnectionChange(connection, lease.connected);
+      },
+      // A rejected promise that is kept would fail every later statement of the runner.
+      (error: unknown) => {
+        noteHttpErrors(error, this.#settings.httpErrors);
+        this.#forgetLease(lease);
+      },
+    );
+    return lease;
+  }
+
+  /**
+   * Whether the connection is lost and the next statement may acquire another one; the class says when.
+   * A borrower whose lease the pool has reclaimed has to see why, too.
+   */
+  #isReplaceable({ connection, isLossReported }: RunnerLease): boolean {
+    if (!connection || connection.isUsable || this.#user.isTransactionActive) return false;
+    if (connection.closeReason instanceof PoolLeaseReclaimedError) return isLossReported;
+    if (!this.isSessionPinned(connection)) return true;
+    return isLossReported && this.borrowerName !== undefined;
+  }
+
+  // ---- pin -----------------------------------------------------------------------------------------------------------
+
+  /** Pins the connection. Rejects with `REQUEST_CLOSED` if pinning is not allowed. */
+  pin(calledIn: Caller): Promise<LeasedClient<Connection>> {
+    if (!this.#isPinningAllowed) return Promise.reject(requestClosedError(this.borrowerName));
+    this.#isPinnedByCaller = true;
+    this.#pinnedIn ??= currentScope();
+    return this.acquire(calledIn).connected;
+  }
+
+  /** @throws DatabaseError `REQUEST_CLOSED` if the response ended before the handler began */
+  refuseWithoutPinning(): void {
+    if (!this.#isPinningAllowed) throw requestClosedError(this.borrowerName);
+  }
+
+  /** Allows a request's runner to pin a connection, or forbids it and releases a pinned one. */
+  allowPinning(isAllowed: boolean): void {
+    this.#isPinningAllowed = isAllowed;
+    if (!isAllowed) void this.unpin();
+  }
+
+  /** Rolls back and releases a pinned connection, when no stream reads from it any more. Pending statements run on. */
+  async unpin(): Promise<void> {
+    const lease = this.#lease;
+    if (!lease) return;
+    if (this.#streams?.isEmpty === false) {
+      this.#releaseAfterStreams = { lease, transaction: this.#user.transactions.outermost };
+      return;
+    }
+    const { connection } = lease;
+    if (
+      this.#user.isTransactionActive ||
+      this.#isPinnedByCaller ||
+      (connection && this.#isPinned(connection))
+    )
+      await this.release();
+  }
+
+  addStream(stream: Readable, lease: RunnerLease): void {
+    const streams = (this.#streams ??= new RunnerStreams());
+    streams.add(stream, () => {
+      this.onSettled(lease);
+      const pinned = this.#releaseAfterStreams;
+      if (!streams.isEmpty || !pinned) return;
+      this.#releaseAfterStreams = undefined;
+      // What has begun meanwhile belongs to an exception filter, or to the next run of the handler.
+      if (this.#lease === pinned.lease && this.#user.transactions.outermost === pinned.transaction)
+        void this.unpin();
+    });
+  }
+
+  destroyStreams(): void {
+    this.#streams?.destroy();
+  }
+
+  /** Whether the session has something that another connection lacks. */
+  isSessionPinned(connection: LeasedClient<Connection>): boolean {
+    return this.#isPinnedByCaller || connection.isSessionChanged || this.#streams?.isEmpty === false;
+  }
+
+  #isPinned(connection: LeasedClient<Connection>): boolean {
+    if (this.#streams?.isEmpty === false) return true;
+    return (
+      this.#isPinningAllowed &&
+      (this.#user.isTransactionActive ||
+        connection.transactionStatus !== 'I' ||
+        this.isSessionPinned(connection))
+    );
+  }
+
+  // ---- release -------------------------------------------------------------------------------------------------------
+
+  /** Rolls back an open transaction and releases the connection. The runner stays usable: its next statement acquires again. */
+  async release(): Promise<void> {
+    const lease = this.#lease;
+    if (!lease) return;
+    if (this.#user.isTransactionActive) this.#user.transactions.endForcibly();
+    this.#forgetLease(lease);
+    await lease.release(RESET_TIMEOUT_MS);
+  }
+
+  /** Rejects a pending acquire. A leased connection stays leased. */
+  cancelAcquire(reason: string): void {
+    this.#lease?.cancelAcquire(reason);
+  }
+
+  /** Asks the server to cancel the statement that runs. */
+  async cancelRunning(): Promise<void> {
+    await this.#lease?.connection?.cancelRunning();
+  }
+
+  /** Releases the connection of a request if nothing pins it any more. */
+  settle(): void {
+    if (this.#lease) this.onSettled(this.#lease);
+  }
+
+  onSettled(lease: RunnerLease): void {
+    const { connection } = lease;
+    if (lease !== this.#lease || lease.hasPendingStatements || !connection) return;
+    if (!connection.isUsable) {
+      if (this.#isReplaceable(lease)) this.#release(lease);
+      return;
+    }
+    if (this.borrowerName === undefined) return;
+    if (!connection.isReadyForQuery) {
+      // `pg` reports an error before ReadyForQuery, which carries the state of the transaction.
+      connection.whenReadyForQuery().then(() => this.onSettled(lease), ignore);
+      return;
+    }
+    if (!this.#isPinned(connection)) this.#release(lease);
+  }
+
+  onReclaimed(lease: RunnerLease, error: Error): void {
+    if (!(error instanceof PoolClosedError) || this.#user.isReleased) return;
+    this.#user.onPoolClosed();
+    this.#forgetLease(lease);
+  }
+
+  #release(lease: RunnerLease): void {
+    this.#forgetLease(lease);
+    void lease.release(RESET_TIMEOUT_MS);
+  }
+
+  #forgetLease(lease: RunnerLease): void {
+    if (this.#lease !== lease) return;
+    this.#lease = undefined;
+    this.#isPinnedByCaller = false;
+    this.#pinnedIn = undefined;
+    this.#user.onConnectionChange(undefined, undefined);
+    this.#user.onConnectionReleased();
+  }
+
+  // ---- the borrower, for the pool ------------------------------------------------------------------------------------
+
+  /** TypeORM makes the runners of repositories as it makes those of callers: what they do tells them apart. */
+  describe(lastSql: string | undefined): string {
+    const { isTransactionActive, transactions } = this.#user;
+    const isInTransactionScope = isTransactionActive && transactions.outermost?.ownsScope === true;
+    const name = describeBorrower(this.#settings.dataSource, this.#callerName, isInTransactionScope, lastSql);
+    const request = this.#lease?.unit && requestNameOf(this.#lease.unit);
+    return request ? `${name} in ${request}` : name;
+  }
+
+  get heldFor(): ExecutionScope | undefined {
+    if (this.#user.isTransactionActive) {
+      const scope = this.#user.transactions.outermost?.scope;
+      // Outside a request only a transaction with a scope of its own: TypeORM begins others by itself, as in `save()`, beside
+      // which the rest of the scope goes on.
+      if (this.borrowerName !== undefined || scope?.isTransaction) return scope;
+    }
+    return this.#isPinnedByCaller ? this.#pinnedIn : undefined;
+  }
+}

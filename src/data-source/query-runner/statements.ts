@@ -1,0 +1,208 @@
+import { QueryFailedError } from 'typeorm';
+import type { DataSource, QueryRunner } from 'typeorm';
+import type { Connection } from '../../connection/connection.js';
+import { isInterrupt } from '../../connection/wire/disconnect.js';
+import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
+import { noteHttpErrors } from '../../errors/http-errors.js';
+import type { EchoSettings } from '../../database.options.js';
+import { diagnose } from '../../diagnosis/diagnose.js';
+import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
+import type { Caller } from '../../text/call-site.js';
+import { statementText } from '../logging/database.logger.js';
+import type { DatabaseLogger } from '../logging/database.logger.js';
+import { QueryResult } from '../typeorm-internals.js';
+import { createQueryFailedError } from './query-failed-error.js';
+import type { RunnerConnection } from './runner-connection.js';
+import type { RunnerLease } from './runner-lease.js';
+
+/** What statements need of the data source. One object for all runners of a data source. */
+export interface StatementSettings {
+  readonly dataSource: DataSource;
+  readonly echo: Readonly<Required<EchoSettings>> | false;
+  /** Whether a statement whose session the server has terminated is sent once more. */
+  readonly retryTerminated: boolean;
+  /** Whether HTTP requests are answered by the errors of the data source. */
+  readonly httpErrors: boolean;
+  readonly queryLogger: DatabaseLogger;
+}
+
+/** The query runner that sends a statement. */
+export interface StatementRunner extends QueryRunner {
+  readonly settings: StatementSettings;
+  readonly runnerConnection: RunnerConnection;
+  alreadyReleasedError(): Error;
+}
+
+/** The result of `pg`; an array for several statements in one text. */
+export type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
+
+/**
+ * Sends a statement with TypeORM's events and log lines: `logQuery`, `BeforeQuery`, then `AfterQuery`, `logQuerySlow` or
+ * `logQueryError`. Sends it once more if the server has terminated its session and `isRepeatable` says so.
+ *
+ * @param calledIn the runner's method: stacks begin at its caller
+ * @throws QueryFailedError for a failure of the statement; the error of the acquire as it is
+ */
+export async function executeStatement(
+  runner: StatementRunner,
+  query: string,
+  parameters: unknown[] | undefined,
+  calledIn: Caller,
+): Promise<RawResult> {
+  const { settings, runnerConnection } = runner;
+  const { dataSource, echo, queryLogger } = settings;
+  const { logger } = dataSource;
+  const hasSubscribers = dataSource.subscribers.length > 0;
+  const startedAt = performance.now();
+  // The wait for a connection is no time of the statement.
+  let sentAt = startedAt;
+  let isAnnounced = false;
+  let isTerminated = false;
+  let isRepeated = false;
+  const send = (lease: RunnerLease) =>
+    lease.run(async (connection) => {
+      if (!isAnnounced) {
+        logger.logQuery(query, parameters, runner);
+        if (hasSubscribers) await runner.broadcaster.broadcast('BeforeQuery', query, parameters);
+        isAnnounced = true;
+        sentAt = performance.now();
+      }
+      // A release waits for pending statements, but not without limit: another borrower may have the connection by now.
+      if (lease.connection !== connection) throw runner.alreadyReleasedError();
+      try {
+        return await connection.query(query, parameters);
+      } catch (error) {
+        const driverError = lossBehind(error, connection);
+        isTerminated = isRepeatable(runner, driverError, lease, connection, query);
+        if (!connection.isUsable && !isTerminated) lease.isLossReported = true;
+        if (!connection.isUsable && !(isTerminated && !isRepeated)) lease.countLostStatement();
+        const failed = createQueryFailedError(
+          query,
+          parameters,
+          driverError,
+          echo !== false && echo.parameters,
+        );
+        noteHttpErrors(failed, settings.httpErrors);
+        throw failed;
+      }
+    });
+  const elapsedMs = () => performance.now() - sentAt;
+  try {
+    const lease = runnerConnection.acquire(calledIn);
+    let raw: RawResult;
+    try {
+      raw = await send(lease);
+    } catch (error) {
+      if (!isTerminated) throw error;
+      isTerminated = false;
+      isRepeated = true;
+      raw = await send(runnerConnection.acquireInPlaceOf(lease, sentAt - startedAt));
+    }
+    const ms = elapsedMs();
+    if (echo) queryLogger.log(`${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
+    const { maxQueryExecutionTime } = dataSource.options;
+    if (maxQueryExecutionTime && ms > maxQueryExecutionTime)
+      logger.logQuerySlow(Math.round(ms), query, parameters, runner);
+    if (hasSubscribers)
+      await runner.broadcaster.broadcast(
+        'AfterQuery',
+        query,
+        parameters,
+        true,
+        Math.round(ms),
+        raw,
+        undefined,
+      );
+    return raw;
+  } catch (error) {
+    if (!(error instanceof QueryFailedError)) throw error;
+    const driverError = error.driverError as Error;
+    logger.logQueryError(driverError, query, parameters, runner);
+    if (echo)
+      queryLogger.error(
+        `failed after ${elapsedMs().toFixed(1)} ms: ${statementText(query, parameters, echo)}`,
+      );
+    if (hasSubscribers)
+      await runner.broadcaster.broadcast(
+        'AfterQuery',
+        query,
+        parameters,
+        false,
+        undefined,
+        undefined,
+        driverError,
+      );
+    throw withHint(error as QueryFailedError);
+  }
+}
+
+/**
+ * Whether a statement may be sent once more. The server has terminated its session before it completed, outside a transaction: it had
+ * no effect. The session had nothing that another one lacks. And no statement before it has failed with the session: one queued behind
+ * a BEGIN or a SET would miss what that was to do.
+ */
+function isRepeatable(
+  { settings, isReleased, isTransactionActive, runnerConnection }: StatementRunner,
+  error: unknown,
+  lease: RunnerLease,
+  connection: LeasedClient<Connection>,
+  query: string,
+): boolean {
+  return (
+    settings.retryTerminated &&
+    isInterrupt(error) &&
+    !lease.isLossReported &&
+    !isReleased &&
+    !isTransactionActive &&
+    !runnerConnection.isSessionPinned(connection) &&
+    // That of the last ReadyForQuery, which came before this statement.
+    connection.transactionStatus === 'I' &&
+    !connection.commandCompleted &&
+    isSingleRepeatableStatement(query)
+  );
+}
+
+/**
+ * A statement on a connection that was lost before fails in `pg` with a message about its client, without SQLSTATE. The reason of
+ * the loss is what the caller can act on.
+ */
+function lossBehind(error: unknown, { closeReason }: LeasedClient<Connection>): unknown {
+  return closeReason && (error as { code?: unknown } | undefined)?.code === undefined ? closeReason : error;
+}
+
+/** TypeORM's result of a statement. */
+export function resultOf(raw: RawResult, isStructured: boolean): unknown {
+  const result = new QueryResult();
+  if (!raw) return result;
+  if (Object.hasOwn(raw, 'rows')) result.records = raw.rows as unknown[];
+  if (Object.hasOwn(raw, 'rowCount')) result.affected = raw.rowCount ?? undefined;
+  result.raw =
+    raw.command === 'DELETE' || raw.command === 'UPDATE' ? [raw.rows, raw.rowCount] : (raw.rows as unknown);
+  return isStructured ? result : (result.raw as unknown);
+}
+
+/** Failures of a single statement that a setting or an operator can change. */
+const WITH_HINT: ReadonlySet<string> = new Set([
+  'STATEMENT_TIMEOUT',
+  'STATEMENT_CANCELLED',
+  'LOCK_TIMEOUT',
+  'LOCK_NOT_AVAILABLE',
+  'PERMISSION_DENIED',
+  'ROW_SECURITY_VIOLATION',
+  'SERVER_READ_ONLY',
+  'SERVER_OVERLOADED',
+]);
+
+/** Adds the hint of the diagnosis, unless the server has sent one of its own. */
+function withHint(error: QueryFailedError): QueryFailedError {
+  const { driverError } = error as {
+    driverError: { code?: unknown; hint?: unknown; severity?: unknown };
+  };
+  if (driverError.hint !== undefined) return error;
+  const { code, hint } = diagnose(driverError);
+  if (code === 'UNKNOWN') return error;
+  // With severity ERROR the connection goes on: the hints about DB_URL and the like do not apply then.
+  if (driverError.severity === 'ERROR' && !WITH_HINT.has(code)) return error;
+  Object.assign(driverError, { hint });
+  return Object.assign(error, { hint });
+}

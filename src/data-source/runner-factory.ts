@@ -1,0 +1,63 @@
+import type { ReplicationMode } from 'typeorm';
+import type { DataSource } from 'typeorm';
+import type { DataSourceLifecycle } from './data-source-lifecycle.js';
+import type { ManagedDriver } from './managed-driver.js';
+import { directPool } from './pooler/direct-connection.js';
+import type { PoolGroup } from './pools/pool-group.js';
+import { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
+import type { RunnerBorrower, RunnerSettings } from './query-runner/managed-query-runner.js';
+import type { PoolSource } from './query-runner/runner-lease.js';
+import { setManager } from './typeorm-internals.js';
+
+/** Creates the query runners of one data source. What they share is allocated once. */
+export class RunnerFactory {
+  readonly #dataSource: DataSource;
+  readonly #driver: ManagedDriver;
+  readonly #pools: PoolGroup;
+  readonly #settings: RunnerSettings;
+  readonly #poolForWrites: PoolSource;
+  readonly #poolForReads: PoolSource;
+
+  constructor(
+    dataSource: DataSource,
+    driver: ManagedDriver,
+    pools: PoolGroup,
+    lifecycle: DataSourceLifecycle,
+  ) {
+    const { echo, httpErrors, pool, retryTerminated } = pools.settings;
+    this.#dataSource = dataSource;
+    this.#driver = driver;
+    this.#pools = pools;
+    this.#settings = {
+      dataSource,
+      echo,
+      httpErrors,
+      retryTerminated,
+      isTracing: pool.leakThresholdMs > 0,
+      acquireTimeoutMs: pool.acquireTimeoutMs,
+      moduleLogger: pools.loggers.module,
+      queryLogger: pools.loggers.query,
+    };
+    this.#poolForWrites = () => lifecycle.readyPool();
+    this.#poolForReads = () => {
+      const ready = lifecycle.readyPool();
+      return ready instanceof Promise
+        ? ready.then((primary) => pools.chooseForReads(primary))
+        : pools.chooseForReads(ready);
+    };
+  }
+
+  /**
+   * @param borrower the request that the runner belongs to
+   * @param callerName the borrower's name in warnings and errors, without a request
+   */
+  create(mode: ReplicationMode, borrower?: RunnerBorrower, callerName?: string): ManagedQueryRunner {
+    const { settings } = this.#pools;
+    const direct = settings.direct && directPool(settings);
+    const isRead = mode === 'slave' && settings.replication !== undefined;
+    const pool = direct ? () => direct : isRead ? this.#poolForReads : this.#poolForWrites;
+    const runner = new ManagedQueryRunner(this.#driver, mode, this.#settings, pool, borrower, callerName);
+    setManager(runner, this.#dataSource.createEntityManager(runner));
+    return runner;
+  }
+}

@@ -1,0 +1,99 @@
+import * as typeorm from 'typeorm';
+import { CannotExecuteNotConnectedError } from 'typeorm';
+import type { DataSource, EntityManager, Logger } from 'typeorm';
+import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
+
+/**
+ * Everything of TypeORM that this package uses and TypeORM does not document: deep imports, fields that TypeORM itself writes,
+ * and the texts of its statements. `typeorm-internals.spec.ts` checks each of them against the installed version.
+ */
+export { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
+export { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
+export { QueryResult } from 'typeorm/query-runner/QueryResult.js';
+export type { IsolationLevel } from 'typeorm/driver/types/IsolationLevel.js';
+export type { ReadStream } from 'typeorm/platform/PlatformTools.js';
+
+/** Members that TypeORM declares as read-only or protected. */
+interface DataSourceFields {
+  isInitialized: boolean;
+}
+interface QueryRunnerFields {
+  manager: EntityManager;
+  databaseConnection: unknown;
+  databaseConnectionPromise: Promise<unknown> | undefined;
+}
+
+/** Sets what `initialize()` and `destroy()` of TypeORM set. */
+export function setInitialized(dataSource: DataSource, isInitialized: boolean): void {
+  (dataSource as DataSourceFields).isInitialized = isInitialized;
+}
+
+/** Replaces the logger where TypeORM reads it, and where a data source that is derived from these options reads it. */
+export function setLogger(dataSource: DataSource, logger: Logger): void {
+  dataSource.logger = logger;
+  Object.assign(dataSource.options, { logger });
+}
+
+/** Sets what `DataSource.createQueryRunner()` of TypeORM sets. */
+export function setManager(runner: PostgresQueryRunner, manager: EntityManager): void {
+  (runner as unknown as QueryRunnerFields).manager = manager;
+}
+
+/** Sets what `PostgresQueryRunner.connect()` sets: TypeORM, and code that extends it, look for the connection there. */
+export function setConnection(
+  runner: PostgresQueryRunner,
+  connection: unknown,
+  promise: Promise<unknown> | undefined,
+): void {
+  const fields = runner as unknown as QueryRunnerFields;
+  fields.databaseConnection = connection;
+  fields.databaseConnectionPromise = promise;
+}
+
+/** Sets the pools that `PostgresDriver.connect()` creates. */
+export function setPools(driver: PostgresDriver, primary: unknown, replicas: readonly unknown[]): void {
+  driver.master = primary;
+  driver.slaves = [...replicas];
+}
+
+/** Sets what `PostgresDriver.connect()` asks the server for. */
+export function setServerInfo(
+  driver: PostgresDriver,
+  { version, database, schema }: { version: string; database: string; schema: string },
+): void {
+  driver.version = version;
+  driver.database = database;
+  driver.searchSchema = schema;
+  driver.schema ??= schema;
+}
+
+/** The isolation levels of the driver; undefined in TypeORM 0.3, which has no option to check against them. */
+export function supportedIsolationLevels(driver: PostgresDriver): readonly string[] | undefined {
+  return (driver as { supportedIsolationLevels?: readonly string[] }).supportedIsolationLevels;
+}
+
+/** The client of a query cache holds the cache's password: `inspect(dataSource)` must not print it. */
+export function hideQueryResultCache(dataSource: DataSource): void {
+  Object.defineProperty(dataSource, 'queryResultCache', {
+    value: dataSource.queryResultCache,
+    enumerable: false,
+    writable: true,
+    configurable: true,
+  });
+}
+
+/** Whether TypeORM sends this text to begin or to end a transaction or a savepoint. */
+export function isTransactionControl(query: string): boolean {
+  return /^(?:START|SET) TRANSACTION|^COMMIT$|^ROLLBACK|^(?:RELEASE )?SAVEPOINT/.test(query);
+}
+
+/** TypeORM 0.3 puts the argument of the constructor into the message, TypeORM 1 takes no argument. */
+export function notConnectedError(): CannotExecuteNotConnectedError {
+  const error = new CannotExecuteNotConnectedError();
+  error.message = 'Cannot execute operation because connection is not yet established.';
+  return error;
+}
+
+/** The class `Connection` of TypeORM 0.3, which `@nestjs/typeorm` uses as a token too; undefined in TypeORM 1. */
+export const LegacyConnection = (typeorm as { Connection?: typeof DataSource }).Connection;

@@ -1,0 +1,278 @@
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+/** Loads a module by its name. */
+type Load = (specifier: string) => any;
+
+/** The part of a data source that a subclass overrides below. */
+interface Overridden {
+  readonly manager: unknown;
+  createEntityManager(): unknown;
+}
+
+/** One part of TypeORM that this package uses and TypeORM does not document. */
+interface InternalPart {
+  /** As in "TypeORM 1.1.1 no longer has PostgresDriver.master". */
+  readonly name: string;
+  readonly isPresent: () => boolean | Promise<boolean>;
+}
+
+/**
+ * Checks what `src/data-source/typeorm-internals.ts` relies on, in the TypeORM that `load` loads.
+ * @returns one sentence for each part that is missing
+ */
+export async function missingInternals(load: Load, version: string): Promise<string[]> {
+  const missing: string[] = [];
+  for (const { name, isPresent } of internalParts(load)) {
+    const isThere = await Promise.resolve()
+      .then(isPresent)
+      .catch(() => false);
+    if (!isThere) missing.push(`TypeORM ${version} no longer has ${name}`);
+  }
+  return missing;
+}
+
+/** The version of the TypeORM that `require` loads. */
+export function typeOrmVersion(require: NodeJS.Require): string {
+  const manifest = join(dirname(require.resolve('typeorm')), 'package.json');
+  return (JSON.parse(readFileSync(manifest, 'utf8')) as { version: string }).version;
+}
+
+function internalParts(load: Load): InternalPart[] {
+  const { DataSource, EntityManager, QueryFailedError } = load('typeorm');
+  const { PostgresDriver } = load('typeorm/driver/postgres/PostgresDriver.js');
+  const { PostgresQueryRunner } = load('typeorm/driver/postgres/PostgresQueryRunner.js');
+  const { QueryResult } = load('typeorm/query-runner/QueryResult.js');
+  const connection = { query: () => Promise.resolve({ rows: [] }) };
+  const newDataSource = () =>
+    new DataSource({ type: 'postgres', driver: { Pool: class {} }, nativeDriver: {}, cache: true });
+  const newRunner = () => new PostgresQueryRunner(newDataSource().driver, 'master');
+  const newDriver = () => new PostgresDriver(newDataSource());
+
+  /** The texts that a runner sends for a transaction with a savepoint. */
+  const sentTexts = async (isolationLevel?: string) => {
+    const runner = newRunner();
+    const texts: string[] = [];
+    runner.query = (text: string) => Promise.resolve(void texts.push(text));
+    await runner.startTransaction(isolationLevel);
+    await runner.startTransaction();
+    await runner.rollbackTransaction();
+    await runner.startTransaction();
+    await runner.commitTransaction();
+    await runner.rollbackTransaction();
+    await runner.startTransaction();
+    await runner.commitTransaction();
+    return texts;
+  };
+  /** A driver whose `connect()` has created its pools and asked for what it needs to know. */
+  const connectedDriver = async () => {
+    const driver = newDriver();
+    driver.options = { ...driver.options, replication: { master: {}, slaves: [{}] } };
+    driver.createPool = (_options: unknown, server: unknown) => Promise.resolve({ server });
+    Object.assign(driver, { version: undefined, database: undefined, searchSchema: undefined });
+    driver.createQueryRunner = () => ({
+      getVersion: () => Promise.resolve('18.4'),
+      getCurrentDatabase: () => Promise.resolve('app'),
+      getCurrentSchema: () => Promise.resolve('public'),
+      query: () =>
+        Promise.resolve([{ version: 'PostgreSQL 18.4', current_database: 'app', current_schema: 'public' }]),
+      release: () => Promise.resolve(),
+    });
+    await driver.connect();
+    // TypeORM 0.3.20 asks for the version here.
+    driver.obtainMasterConnection = () => Promise.resolve([connection, () => undefined]);
+    driver.checkMetadataForExtensions = () => Promise.resolve({ hasExtensions: false });
+    driver.executeQuery = () => Promise.resolve({ rows: [{ version: 'PostgreSQL 18.4' }] });
+    await driver.afterConnect();
+    return driver;
+  };
+  const methods = (owner: string, prototype: any, names: string[]): InternalPart[] =>
+    names.map((name) => ({
+      name: `${owner}.${name}()`,
+      isPresent: () => typeof prototype[name] === 'function',
+    }));
+
+  return [
+    ...methods('DataSource', DataSource.prototype, [
+      'buildMetadatas',
+      'createEntityManager',
+      'createQueryRunner',
+      'destroy',
+      'dropDatabase',
+      'initialize',
+      'query',
+      'runMigrations',
+      'setOptions',
+      'showMigrations',
+      'synchronize',
+      'undoLastMigration',
+    ]),
+    ...methods('PostgresDriver', PostgresDriver.prototype, [
+      'afterConnect',
+      'connect',
+      'createQueryRunner',
+      'loadStreamDependency',
+    ]),
+    ...methods('PostgresQueryRunner', PostgresQueryRunner.prototype, [
+      'commitTransaction',
+      'connect',
+      'query',
+      'release',
+      'rollbackTransaction',
+      'startTransaction',
+      'stream',
+    ]),
+    {
+      name: 'DataSource.driver, made by its constructor',
+      isPresent: () => newDataSource().driver instanceof PostgresDriver,
+    },
+    {
+      name: 'DataSource.manager, made by createEntityManager() in its constructor',
+      isPresent: () => {
+        let made: unknown;
+        class Overriding extends (DataSource as new (options: object) => Overridden) {
+          override createEntityManager() {
+            return (made = super.createEntityManager());
+          }
+        }
+        const dataSource = new Overriding({ type: 'postgres', driver: { Pool: class {} }, nativeDriver: {} });
+        return made instanceof EntityManager && dataSource.manager === made;
+      },
+    },
+    {
+      name: 'DataSource.isInitialized, which destroy() reads',
+      isPresent: async () => {
+        const dataSource = newDataSource();
+        dataSource.driver.disconnect = () => Promise.resolve();
+        dataSource.queryResultCache = undefined;
+        const isRefused = await dataSource.destroy().then(
+          () => false,
+          () => true,
+        );
+        dataSource.isInitialized = true;
+        await dataSource.destroy();
+        return isRefused && dataSource.isInitialized === false;
+      },
+    },
+    {
+      name: 'DataSource.queryResultCache',
+      isPresent: () => typeof newDataSource().queryResultCache?.connect === 'function',
+    },
+    {
+      name: 'DataSource.logger and DataSource.options.logger',
+      isPresent: () => {
+        const logger = { logQuery: () => undefined };
+        const dataSource = new DataSource({
+          type: 'postgres',
+          driver: { Pool: class {} },
+          nativeDriver: {},
+          logger,
+        });
+        return dataSource.logger === logger && dataSource.options.logger === logger;
+      },
+    },
+    {
+      name: 'DataSource.subscribers and DataSource.entityMetadatas',
+      isPresent: () => {
+        const { subscribers, entityMetadatas } = newDataSource();
+        return Array.isArray(subscribers) && Array.isArray(entityMetadatas);
+      },
+    },
+    {
+      name: 'PostgresDriver.master',
+      isPresent: async () => (await connectedDriver()).master !== undefined,
+    },
+    {
+      name: 'PostgresDriver.slaves',
+      isPresent: async () => (await connectedDriver()).slaves.length === 1,
+    },
+    ...['version', 'database', 'searchSchema', 'schema'].map((name) => ({
+      name: `PostgresDriver.${name}`,
+      isPresent: async () => typeof (await connectedDriver())[name] === 'string',
+    })),
+    {
+      name: 'PostgresDriver.options',
+      isPresent: () => newDriver().options.type === 'postgres',
+    },
+    {
+      name: 'PostgresQueryRunner.databaseConnection, which connect() reads',
+      isPresent: async () => {
+        const runner = newRunner();
+        runner.databaseConnection = connection;
+        return (await runner.connect()) === connection;
+      },
+    },
+    {
+      name: 'PostgresQueryRunner.databaseConnectionPromise, which connect() reads',
+      isPresent: async () => {
+        const runner = newRunner();
+        runner.databaseConnectionPromise = Promise.resolve(connection);
+        return (await runner.connect()) === connection;
+      },
+    },
+    {
+      name: 'PostgresQueryRunner.isReleased',
+      isPresent: async () => {
+        const runner = newRunner();
+        const isOpen = runner.isReleased === false;
+        await runner.release();
+        return isOpen && runner.isReleased === true;
+      },
+    },
+    {
+      name: 'PostgresQueryRunner.isTransactionActive and transactionDepth',
+      isPresent: async () => {
+        const runner = newRunner();
+        runner.query = () => Promise.resolve();
+        const before = [runner.isTransactionActive, runner.transactionDepth];
+        await runner.startTransaction();
+        const after = [runner.isTransactionActive, runner.transactionDepth];
+        return before.join() === 'false,0' && after.join() === 'true,1';
+      },
+    },
+    {
+      name: 'PostgresQueryRunner.broadcaster.broadcast()',
+      isPresent: () => typeof newRunner().broadcaster.broadcast === 'function',
+    },
+    {
+      name: 'PostgresQueryRunner.driver',
+      isPresent: () => newRunner().driver instanceof PostgresDriver,
+    },
+    {
+      name: 'EntityManager.queryRunner, the argument of its constructor',
+      isPresent: () => {
+        const runner = newRunner();
+        return new EntityManager(newDataSource(), runner).queryRunner === runner;
+      },
+    },
+    {
+      name: 'QueryResult.raw, records and affected',
+      isPresent: () => {
+        const result = new QueryResult();
+        return Array.isArray(result.records) && !Object.hasOwn(Object.getPrototypeOf(result), 'raw');
+      },
+    },
+    {
+      name: 'QueryFailedError.query, parameters and driverError',
+      isPresent: () => {
+        const driverError = new Error('failed');
+        const error = new QueryFailedError('SELECT 1', [1], driverError);
+        return error.query === 'SELECT 1' && error.parameters[0] === 1 && error.driverError === driverError;
+      },
+    },
+    {
+      name: 'the texts of START TRANSACTION, COMMIT and ROLLBACK',
+      isPresent: async () => {
+        const texts = await sentTexts('SERIALIZABLE');
+        const isKnown = (text: string) =>
+          /^(?:START|SET) TRANSACTION|^COMMIT$|^ROLLBACK|^(?:RELEASE )?SAVEPOINT/.test(text);
+        return (
+          texts.every(isKnown) &&
+          texts[0] === 'START TRANSACTION' &&
+          texts.includes('ROLLBACK') &&
+          texts.at(-1) === 'COMMIT'
+        );
+      },
+    },
+  ];
+}
