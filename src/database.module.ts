@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import type { DynamicModule, FactoryProvider, Provider } from '@nestjs/common';
-import { processEnvironment, readEnvironment } from './config/environment/environment.js';
+import { withEnvironment } from './config/environment/environment.js';
 import { REPLACED } from './config/options/known-options.js';
 import { DatabaseConfigError } from './errors/config.errors.js';
 import { plainCause } from './errors/plain-cause.js';
@@ -161,42 +161,4 @@ function withConfigError(provider: Provider): Provider {
       }
     },
   };
-}
-
-function withEnvironment(options: DatabaseModuleOptions, name: string): DatabaseModuleOptions {
-  const given = withoutUndefined(options);
-  if ([given, given.replication?.master].some((one) => one?.url !== undefined || one?.host !== undefined))
-    return given;
-  // `url: process.env.X` of a named data source, and X is not set: the default URL of the environment would silently replace it.
-  if (name !== DEFAULT_DATA_SOURCE_NAME && ('url' in options || 'host' in options)) return given;
-  const requireUrl = given.startup !== 'off' && name === DEFAULT_DATA_SOURCE_NAME;
-  const environment = readEnvironment(processEnvironment(), { requireUrl });
-  return {
-    ...environment,
-    ...given,
-    ...mergedGroups(environment, given),
-  };
-}
-
-/** Removes options that are undefined, as `process.env.X` is where X is not set, and an empty URL. */
-function withoutUndefined<T extends object>(options: T): T {
-  // By spread, which copies the symbol under which `databaseConfig` keeps the origins.
-  const kept = { ...options };
-  for (const [key, value] of Object.entries(options))
-    if (value === undefined || (key === 'url' && typeof value === 'string' && value.trim() === ''))
-      Reflect.deleteProperty(kept, key);
-  return kept;
-}
-
-/** Options of a group in code complete the same group of the environment. Any other option in code replaces that of the environment. */
-function mergedGroups(environment: DatabaseModuleOptions, options: DatabaseModuleOptions): object {
-  const groups = ['pool', 'timeouts', 'ssl', 'connectRetry', 'echo', 'session'] as const;
-  return Object.fromEntries(
-    groups
-      .filter((group) => typeof environment[group] === 'object' && typeof options[group] === 'object')
-      .map((group) => [
-        group,
-        { ...(environment[group] as object), ...withoutUndefined(options[group] as object) },
-      ]),
-  );
 }

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { DatabaseConfigError } from '../errors/config.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../database.options.js';
 import { readEnvironment } from './environment/environment.js';
-import type { Environment } from './environment/environment.js';
+import type { Environment } from './environment/variable-names.js';
 import { resolveDatabaseOptions } from './resolve.js';
 import { Secret } from './secrets/secret.js';
 
@@ -26,7 +26,7 @@ const problemsOf = (options: unknown, env: Environment = {}): string[] => {
 /** The text of a password that no function gives. */
 const revealed = (password: unknown) => (Secret.is(password) ? password.reveal() : undefined);
 
-describe('defaults', () => {
+describe('The defaults', () => {
   it('are those of production', () => {
     expect(resolve()).toMatchObject({
       name: 'default',
@@ -71,7 +71,7 @@ describe('defaults', () => {
     expect(resolve({ profile })).toMatchObject({ profile, pool: { ...pool, prePing: true } });
   });
 
-  it('follow NODE_ENV where no profile is set', () => {
+  it('follow NODE_ENV when no profile is set', () => {
     expect(resolve({}, { NODE_ENV: 'test' })).toMatchObject({
       profile: 'development',
       pool: { size: 2 },
@@ -80,17 +80,17 @@ describe('defaults', () => {
     expect(resolve({ profile: 'production' }, { NODE_ENV: 'test' }).profile).toBe('production');
   });
 
-  it('load entities by themselves unless the entities are listed', () => {
+  it('load entities automatically unless the options list them', () => {
     expect(resolve({ entities: [] }).autoLoadEntities).toBe(false);
     expect(resolve({ entities: [], autoLoadEntities: true }).autoLoadEntities).toBe(true);
   });
 
-  it('an undefined option is one that is not set', () => {
+  it('apply to an option that is undefined', () => {
     expect(resolve({ pool: { size: undefined }, timeouts: undefined }).pool.size).toBe(5);
   });
 });
 
-describe('what wins', () => {
+describe('The value of a setting', () => {
   const env = readEnvironment({
     DB_URL: URL,
     DB_POOL_SIZE: '7',
@@ -98,7 +98,7 @@ describe('what wins', () => {
     DB_PROFILE: 'development',
   });
 
-  it('is what was set explicitly, then the profile, then the default, and each says where it came from', () => {
+  it('is that of the options, else of the profile, else the default, and has its origin', () => {
     const { pool, origins } = resolve({ ...env, pool: { ...env.pool, size: 8 } });
     expect(pool).toMatchObject({ size: 8, acquireTimeoutMs: 10_000, maxOverflow: 5, prePing: true });
     expect(origins).toMatchObject({
@@ -112,7 +112,7 @@ describe('what wins', () => {
     });
   });
 
-  it('is the option, then the URL, for what both can say', () => {
+  it('is that of the options, else of the URL', () => {
     const url = `${URL}?connect_timeout=15&application_name=from-url&sslmode=require`;
     expect(resolve({ url })).toMatchObject({
       timeouts: { connectMs: 15_000 },
@@ -125,12 +125,12 @@ describe('what wins', () => {
     ).toMatchObject({ timeouts: { connectMs: 5_000 }, applicationName: 'mine', ssl: { mode: 'disable' } });
   });
 
-  it('a problem names the variable that the value came from', () => {
+  it('has the name of its variable in a problem', () => {
     const wrong = readEnvironment({ DB_URL: `${URL}?sslmode=prefer` });
     expect(problemsOf(wrong)).toEqual([expect.stringMatching(/^DB_URL: sslmode=prefer/)]);
   });
 
-  it('is not undefined: it does not erase what the environment has set, and an empty URL is none', () => {
+  it('is that of the environment when the code sets undefined or an empty URL', () => {
     for (const over of [
       { pool: { ...env.pool, size: undefined }, profile: undefined },
       { pool: undefined, url: undefined },
@@ -146,22 +146,22 @@ describe('what wins', () => {
     expect(resolve({ ...env, pool: { maxOverflow: 3 } }).pool.size).toBe(2);
   });
 
-  it('warnings of the environment arrive', () => {
+  it('comes with the warnings of the environment', () => {
     expect(resolve({ ...readEnvironment({ DB_POOLSIZE: '3' }) }).warnings).toEqual([
       'DB_POOLSIZE: is not read; did you mean DB_POOL_SIZE?',
     ]);
   });
 });
 
-describe('the server', () => {
-  it('is not needed by a data source that is left alone', () => {
+describe('The server', () => {
+  it('may be missing with startup off', () => {
     const { missingServer, startup } = resolveDatabaseOptions({ startup: 'off' }, { env: {} });
     expect(startup).toBe('off');
     expect(missingServer).toMatchObject({ setting: 'DB_URL', message: expect.stringMatching(/^is not set/) });
     expect(problemsOf({ startup: 'lazy' })).toEqual([expect.stringMatching(/^DB_URL: is not set/)]);
   });
 
-  it('of a named data source is not looked for in DB_URL', () => {
+  it('of a named data source is not that of DB_URL', () => {
     try {
       resolveDatabaseOptions({ url: '' }, { name: 'reporting', env: {} });
       expect('no error').toBe('an error');
@@ -175,7 +175,7 @@ describe('the server', () => {
     }
   });
 
-  it('is asked for in the form that it is meant to have', () => {
+  it('is refused in a form that other libraries take, with the form to write', () => {
     expect(problemsOf('postgres://me:hunter2@localhost/app')).toEqual([
       'options: a text was given; a URL is written { url: … }',
     ]);
@@ -190,13 +190,13 @@ describe('the server', () => {
     ]);
   });
 
-  it('takes keys of every object for none of its own', () => {
+  it('has no settings from keys that every object has', () => {
     expect(resolve({ session: { constructor: 'x' }, extra: { toString: 'x' } }).session).toEqual({
       constructor: 'x',
     });
   });
 
-  it('is named by the single options as well', () => {
+  it('can be given by single options', () => {
     const { server, password, origins } = resolveDatabaseOptions(
       { host: 'db.local', port: 5433, username: 'me', password: 'p', database: 'app' },
       { env: {} },
@@ -206,7 +206,7 @@ describe('the server', () => {
     expect(origins).toMatchObject({ host: 'options', port: 'options' });
   });
 
-  it('is completed by single options that the URL leaves open', () => {
+  it('has the parts that the URL lacks from single options', () => {
     const { server, password } = resolveDatabaseOptions(
       { url: 'postgres://localhost', username: 'me', password: new Secret('p') },
       { env: {} },
@@ -215,7 +215,7 @@ describe('the server', () => {
     expect(revealed(password)).toBe('p');
   });
 
-  it('takes a function for the password, beside a URL of the environment that has none', async () => {
+  it('may have a password function beside a URL without a password', async () => {
     const give = () => 'token';
     const { password, origins } = resolve({
       ...readEnvironment({ DB_URL: 'postgres://me@localhost/app' }),
@@ -228,13 +228,13 @@ describe('the server', () => {
     );
   });
 
-  it('is not contradicted by what says the same', () => {
+  it('may be given twice with the same values', () => {
     expect(
       resolve({ host: 'localhost', username: 'me', database: 'app', password: 'hunter2' }).server.host,
     ).toBe('localhost');
   });
 
-  it('is not contradicted by what says something else', () => {
+  it('must not be given twice with different values', () => {
     expect(problemsOf({ url: URL, host: 'db', port: 1, database: 'b', password: 'x' })).toEqual([
       expect.stringMatching(/^host: contradicts url/),
       expect.stringMatching(/^database: contradicts url/),
@@ -251,18 +251,18 @@ describe('the server', () => {
     },
   );
 
-  it('an empty password is none', () => {
+  it('has no password when the password is empty', () => {
     expect(
       resolveDatabaseOptions({ host: 'db', username: 'me', password: '' }, { env: {} }).password,
     ).toBeUndefined();
   });
 
-  it('a URL in the host is refused without being shown', () => {
+  it('must not be a URL in host, which no message shows', () => {
     expect(problemsOf({ host: URL })).toEqual([expect.stringMatching(/^host: .*give a URL as url/)]);
   });
 });
 
-describe('bad options', () => {
+describe('Invalid options', () => {
   it.each([
     [undefined, /options: undefined was given; does the factory return/],
     [null, /options: null was given/],
@@ -343,7 +343,7 @@ describe('bad options', () => {
     expect(problems[0]).toMatch(message);
   });
 
-  it('are told all at once', () => {
+  it('are reported in one error', () => {
     expect(
       problemsOf({
         url: 'mysql://me:hunter2@host/app',
@@ -372,7 +372,7 @@ describe('bad options', () => {
   });
 });
 
-describe('suspicious options', () => {
+describe('A suspicious option', () => {
   it.each<[object, RegExp]>([
     [{ timeouts: { statementMs: 30 } }, /^timeouts\.statementMs: 30 ms is very short.*30 seconds are 30 000/],
     [{ synchronize: true }, /^synchronize: is on in profile production.*DELETE/],
@@ -383,7 +383,7 @@ describe('suspicious options', () => {
     ],
     [{ ssl: { mode: 'require', whatever: 1 } }, /^ssl\.whatever: is not a known option/],
     [{ url: `${URL}?pool_timeout=3` }, /^url: the parameter pool_timeout has no effect/],
-  ])('%j is accepted with a warning', (options, message) => {
+  ])('is accepted with a warning: %j', (options, message) => {
     expect(resolve(options).warnings).toEqual([expect.stringMatching(message)]);
   });
 
@@ -394,13 +394,13 @@ describe('suspicious options', () => {
     [{ extra: { keepAlive: true, max: undefined } }],
     [{ poolSize: undefined, keepConnectionAlive: false }],
     [{ ssl: { mode: 'require', rejectUnauthorized: true, ciphers: 'x' } }],
-  ])('%j is nothing to warn of', (options) => {
+  ])('is not %j', (options) => {
     expect(resolve(options).warnings).toEqual([]);
   });
 });
 
-describe('the retries of a start', () => {
-  it('wait 30 s by default for a server that refuses, without what is added at random', () => {
+describe('The retries of a start', () => {
+  it('take 30 s by default, without the jitter, for a server that refuses connections', () => {
     const { retries, initialDelayMs, maxDelayMs } = resolve({}).connectRetry;
     const pauses = Array.from({ length: retries }, (_, tried) =>
       Math.min(initialDelayMs * 2 ** tried, maxDelayMs),
@@ -409,15 +409,15 @@ describe('the retries of a start', () => {
   });
 });
 
-describe('the options of @nestjs/typeorm', () => {
-  it('type and name are understood', () => {
+describe('An option of @nestjs/typeorm', () => {
+  it('is accepted as type and name', () => {
     expect(resolve({ type: 'postgres', name: 'reports' }).name).toBe('reports');
     expect(resolveDatabaseOptions({ url: URL, name: 'x' } as never, { name: 'reports' }).name).toBe(
       'reports',
     );
   });
 
-  it('retryAttempts counts the first try too, retryDelay is the same before each', () => {
+  it('sets the retries: retryAttempts counts the first attempt, retryDelay is the pause before each', () => {
     const toRetry = () => true;
     const { connectRetry, toRetry: kept } = resolve({ retryAttempts: 10, retryDelay: 3_000, toRetry });
     expect(connectRetry).toEqual({ retries: 9, initialDelayMs: 3_000, maxDelayMs: 3_000 });
@@ -426,8 +426,8 @@ describe('the options of @nestjs/typeorm', () => {
   });
 });
 
-describe('short forms', () => {
-  it('a number is a count of retries', () => {
+describe('A short form', () => {
+  it('of connectRetry is the number of retries', () => {
     expect(resolve({ connectRetry: 3 }).connectRetry).toEqual({
       retries: 3,
       initialDelayMs: 200,
@@ -435,18 +435,18 @@ describe('short forms', () => {
     });
   });
 
-  it('one delay moves the other, where that is a default', () => {
+  it('of connectRetry with one delay moves the default of the other', () => {
     expect(resolve({ connectRetry: { initialDelayMs: 9_000 } }).connectRetry.maxDelayMs).toBe(9_000);
     expect(resolve({ connectRetry: { maxDelayMs: 100 } }).connectRetry.initialDelayMs).toBe(100);
   });
 
-  it('echo is a flag or a group', () => {
+  it('of echo is true or false', () => {
     expect(resolve({ echo: true }).echo).toEqual({ parameters: false, maxLength: 2_000 });
     expect(resolve({ echo: { parameters: true } }).echo).toEqual({ parameters: true, maxLength: 2_000 });
     expect(resolve({ echo: false }).echo).toBe(false);
   });
 
-  it('session values are what SQL says', () => {
+  it('of session values becomes a text of SQL', () => {
     expect(resolve({ session: { search_path: 'app', geqo: false, work_mem: 64 } }).session).toEqual({
       search_path: 'app',
       geqo: 'off',
@@ -455,8 +455,8 @@ describe('short forms', () => {
   });
 });
 
-describe('the result', () => {
-  it('is frozen, and what belongs to the user is not', () => {
+describe('resolveDatabaseOptions', () => {
+  it('freezes what it creates, but not what belongs to the user', () => {
     class User {}
     const logger = { log: () => undefined };
     const resolved = resolve({ entities: [User], logger });
@@ -477,7 +477,7 @@ describe('the result', () => {
     expect(resolved.typeorm).toEqual({ entities: [User], logger });
   });
 
-  it("hands TypeORM's options on, without URL, password and TLS", () => {
+  it('passes the options of TypeORM on, without URL, password and TLS', () => {
     const { typeorm } = resolve({
       schema: 'app',
       logging: true,
@@ -488,7 +488,7 @@ describe('the result', () => {
     expect(typeorm).toEqual({ schema: 'app', logging: true });
   });
 
-  it('shows no secret when it is printed', () => {
+  it('hides secrets from inspect and JSON', () => {
     const resolved = resolve({ ...readEnvironment({ DB_URL: URL }) });
     expect(inspect(resolved, { depth: 9, showHidden: true }) + JSON.stringify(resolved)).not.toContain(
       'hunter2',
@@ -496,7 +496,7 @@ describe('the result', () => {
     expect(revealed(resolved.password)).toBe('hunter2');
   });
 
-  it('hands on what the URL says for the startup packet', () => {
+  it('passes on the parameters of the URL for the startup packet', () => {
     expect(resolve({ url: `${URL}?options=-c%20geqo%3Doff&channel_binding=prefer` })).toMatchObject({
       startupOptions: '-c geqo=off',
       channelBinding: 'prefer',

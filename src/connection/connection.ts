@@ -223,9 +223,12 @@ export class Connection extends Client {
   }
 
   #send(request: unknown[]): unknown {
+    // `super.query` is read at each call: a tracing tool may wrap it at any time.
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- applied to this
+    const query = super.query;
     if (this.#changes.isSetupQueued)
-      return this.#changes.sendQueuedSetup(() => Reflect.apply(super.query, this, request) as unknown);
-    return Reflect.apply(super.query, this, request);
+      return this.#changes.sendQueuedSetup(() => Reflect.apply(query, this, request) as unknown);
+    return Reflect.apply(query, this, request);
   }
 
   /** @returns whether there was a queued statement */

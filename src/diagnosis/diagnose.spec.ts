@@ -5,7 +5,7 @@ import { diagnose, findRule } from './diagnose.js';
 import type { Sign } from './failure-rule.js';
 import { STATEMENT_RULES } from './statement-rules.js';
 
-/** As `pg` gives the server's answer to a statement. */
+/** An error of the server to a statement, as `pg` creates it. */
 const answered = (code: string, message = 'something') =>
   Object.assign(withCode(code, message), { severity: 'ERROR', routine: 'exec_simple_query' });
 const withCode = (code: string, message = 'something') => Object.assign(new Error(message), { code });
@@ -20,7 +20,7 @@ describe('diagnose', () => {
     ['53300', 'TOO_MANY_CONNECTIONS', true],
     ['57P03', 'SERVER_STARTING', true],
     ['CERT_HAS_EXPIRED', 'TLS_CERTIFICATE_EXPIRED', false],
-  ])('explains %s as %s, which passes by itself: %p', (code, name, transient) => {
+  ])('explains %s as %s, with transient %p', (code, name, transient) => {
     expect(diagnose(withCode(code))).toMatchObject({
       code: name,
       transient,
@@ -34,11 +34,11 @@ describe('diagnose', () => {
     ['timeout expired', 'CONNECT_TIMEOUT'],
     ['Connection terminated unexpectedly', 'CONNECTION_RESET'],
     ['SASL: SCRAM-SERVER-FIRST-MESSAGE: client password must be a non-empty string', 'PASSWORD_MISSING'],
-  ])('knows "%s" by its words', (message, code) => {
+  ])('recognises "%s" by its message', (message, code) => {
     expect(diagnose(new Error(message)).code).toBe(code);
   });
 
-  it('does not take the words of a statement for those of a connection', () => {
+  it('does not apply the messages of connections to errors of statements', () => {
     for (const code of ['P0001', 'XX000', '08P01', '42704'])
       expect(diagnose(answered(code, 'rate limit; no such user; endpoint not found')).code).not.toMatch(
         /NEON|ROLE|PASSWORD|CONNECT/,
@@ -59,7 +59,7 @@ describe('diagnose', () => {
     ['08001', 'FOREIGN_SERVER_FAILED', false],
     ['ZZ999', 'UNKNOWN', false],
   ])(
-    'names an answer of the server to a statement, %s, as %s, and no connection',
+    'explains the error %s of a statement as %s, without a word about connections',
     (state, code, transient) => {
       const wrapped = Object.assign(new Error('something'), {
         ...answered(state),
@@ -73,15 +73,15 @@ describe('diagnose', () => {
     },
   );
 
-  it('knows a connection that was ended by a fatal answer to a statement', () => {
+  it('explains a fatal error of a statement as the end of its connection', () => {
     const killed = Object.assign(answered('57P01'), { severity: 'FATAL' });
     expect(diagnose(killed)).toMatchObject({ code: 'CONNECTION_KILLED', transient: true });
     expect(diagnose(Object.assign(answered('42602'), { severity: 'FATAL' })).code).toBe('CONNECTION_FAILED');
-    // In the language of the server's messages.
+    // A severity in the language of lc_messages.
     expect(diagnose(Object.assign(answered('28P01'), { severity: 'ВАЖНО' })).code).toBe('PASSWORD_WRONG');
   });
 
-  it('takes an answer while a connection is opened for a failure of the connection', () => {
+  it('explains an error of a statement as a failure of the connection while that is opened', () => {
     const unknown = answered('42704', 'unrecognized configuration parameter "work_men"');
     expect(diagnose(unknown, { connecting: true }).code).toBe('SESSION_SETTING_INVALID');
     expect(diagnose(new PoolConnectError('no connection', { cause: unknown })).code).toBe(
@@ -93,7 +93,7 @@ describe('diagnose', () => {
     );
   });
 
-  it('tells a row that a policy does not allow from a privilege that is missing', () => {
+  it('distinguishes a row-level security policy from a missing privilege', () => {
     const refused = answered('42501', 'new row violates row-level security policy for table "t"');
     expect(diagnose(refused)).toMatchObject({
       code: 'ROW_SECURITY_VIOLATION',
@@ -105,18 +105,18 @@ describe('diagnose', () => {
     });
   });
 
-  it('tells a lock that a statement does not wait for from one that it waited too long for', () => {
+  it('distinguishes NOWAIT from a lock timeout', () => {
     const nowait = diagnose(answered('55P03', 'could not obtain lock on row in relation "t"'));
     expect(nowait.code).toBe('LOCK_NOT_AVAILABLE');
     expect(nowait.hint).not.toContain('DB_LOCK_TIMEOUT');
     expect(diagnose(answered('55P03', 'canceling statement due to lock timeout')).code).toBe('LOCK_TIMEOUT');
   });
 
-  it.each(['ENETDOWN', 'EHOSTDOWN', 'EHOSTUNREACH'])('knows %s to pass', (code) => {
+  it.each(['ENETDOWN', 'EHOSTDOWN', 'EHOSTUNREACH'])('explains %s as transient', (code) => {
     expect(diagnose(withCode(code))).toMatchObject({ code: 'HOST_UNREACHABLE', transient: true });
   });
 
-  it('takes the absence of a file for one of the socket only where it was to be connected to', () => {
+  it('explains ENOENT as a missing socket only for a connection attempt', () => {
     expect(diagnose(withCode('ENOENT', 'connect ENOENT /tmp/.s.PGSQL.5432'))).toMatchObject({
       code: 'CONNECTION_REFUSED',
       transient: true,
@@ -126,7 +126,7 @@ describe('diagnose', () => {
   });
 
   it.each(['The request to the vault timed out', 'Lock wait timeout exceeded; try restarting transaction'])(
-    'does not take "%s" for a timeout of the connection',
+    'does not explain "%s" as a timeout of the connection',
     (message) => {
       expect(diagnose(new Error(message))).toMatchObject({ code: 'UNKNOWN', transient: false });
     },
@@ -177,20 +177,20 @@ describe('diagnose', () => {
     expect(diagnose(withCode(code)).category).toBe(category);
   });
 
-  it('looks through causes and the errors of several addresses', () => {
+  it('searches causes and the errors of several addresses', () => {
     const several = new AggregateError([withCode('ECONNREFUSED'), withCode('ECONNREFUSED')]);
     expect(diagnose(new PoolConnectError('no connection', { cause: several })).code).toBe(
       'CONNECTION_REFUSED',
     );
   });
 
-  it('tells the failed dial as the reason of a timeout in the queue, and the queue when there is none', () => {
+  it('explains an acquire timeout by its failed connection attempt, if it has one', () => {
     const cause = withCode('28P01');
     expect(diagnose(new PoolAcquireTimeoutError('timeout', { cause })).code).toBe('PASSWORD_WRONG');
     expect(diagnose(new PoolAcquireTimeoutError('timeout')).code).toBe('POOL_ACQUIRE_TIMEOUT');
   });
 
-  it('takes an unknown name for one that appears later only when it is a local one', () => {
+  it('explains an unknown host name as transient only if it is local', () => {
     expect(diagnose(withCode('ENOTFOUND'), { localHost: true }).transient).toBe(true);
     expect(diagnose(withCode('ENOTFOUND'), { localHost: false }).transient).toBe(false);
   });
@@ -200,7 +200,7 @@ describe('diagnose', () => {
     ['text'],
     [new Error('something else')],
     [new TypeError("Cannot read properties of undefined (reading 'rows')")],
-  ])('says that nothing is known of %p, and no word of a connection', (error) => {
+  ])('explains %p as UNKNOWN, without a word about connections', (error) => {
     const diagnosis = diagnose(error);
     expect(diagnosis).toMatchObject({ code: 'UNKNOWN', transient: false });
     expect(`${diagnosis.meaning} ${diagnosis.hint}`).not.toContain('connection');

@@ -1,4 +1,4 @@
-/** A place in the code; its text is made only when it is read. */
+/** A place in the code. Its stack is formatted only when it is read. */
 export interface CallSite {
   stack?: string;
 }
@@ -6,43 +6,46 @@ export interface CallSite {
 /** A function, as `Error.captureStackTrace` takes it. */
 export type Caller = (...args: unknown[]) => unknown;
 
-/** Frames that an error of ours is captured with: below Nest and TypeORM, the user's own code is frame 13 to 16. */
+/** The number of captured frames: behind those of Nest and TypeORM, the user's code is at frame 13 to 16. */
 const DEPTH = 50;
 
-/** Frames that an error shows. */
+/** The number of frames that an error shows. */
 const SHOWN = 10;
 
-/** The root folder of this package's code, as stack frames name it. This file is one folder below it. */
+/** The root folder of this package's code as stack frames name it, one folder above this file. */
 const ownFolder = parentFolderOf(capture(Object, 1).stack?.split('\n')[1]);
 
-/** Remembers where the code stands that has called `below`; without it, where the caller of this function stands. */
+/**
+ * Captures where `below` was called; without it, where this function was called.
+ * @param depth the least number of frames to keep; 0 keeps as many as `Error.stackTraceLimit`
+ */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
-export function callSite(below: Function = callSite): CallSite {
-  return capture(below, DEPTH);
+export function callSite(below: Function = callSite, depth = DEPTH): CallSite {
+  return capture(below, depth);
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
 function capture(below: Function, depth: number): CallSite {
   const site: CallSite = {};
   const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = Math.max(limit, depth);
+  if (depth > limit) Error.stackTraceLimit = depth;
   Error.captureStackTrace(site, below === Object ? capture : below);
   Error.stackTraceLimit = limit;
   return site;
 }
 
 /**
- * The frames of a captured stack, from the first of the user's code to the last of it. Where none is the user's, all of them:
- * they say at least which part of a framework has called.
+ * The frames of a call site from the first of the user's code to the last of it. Without any of the user's, all frames:
+ * they show at least which part of a framework was the caller.
  */
 export function callSiteFrames(site: CallSite | undefined): string | undefined {
   if (site?.stack === undefined) return undefined;
-  // The first line names no error here.
+  // The first line names the object, not a frame.
   const frames = site.stack.split('\n').slice(1);
   return (framesOfUser(frames) ?? frames).join('\n');
 }
 
-/** The part of an error's stack that is the user's code; undefined when there is none. */
+/** The user's frames of an error's stack, at most ten; undefined when there are none. */
 export function userFramesOf({ stack }: Error): string | undefined {
   return framesOfUser(stack?.split('\n').filter((line) => /^\s*at /.test(line)) ?? [])
     ?.slice(0, SHOWN)
@@ -66,13 +69,14 @@ function isUsers(frame: string): boolean {
 /** `file:///app/dist/` of a frame in `file:///app/dist/text/call-site.js`. */
 function parentFolderOf(frame = ''): string {
   const place = /(?:\(|at (?:async )?)([^()]*[\\/])[^\\/]*[\\/][^\\/]*$/.exec(frame);
-  // A text that no frame contains.
+  // No frame contains a line break.
   return place?.[1] ?? '\n';
 }
 
 /**
- * Lets an error's stack begin where its caller stood. The text is made when it is read: ten thousand waiters that are
- * given up at once would else block the process for half a second.
+ * Has the stack of `error` show `site`. It is formatted when it is read: for ten thousand waiters that fail at once,
+ * formatting would block the process for half a second.
+ * @param more text behind the frames
  */
 export function setStackFrom(error: Error, site: CallSite, more = ''): void {
   Object.defineProperty(error, 'stack', {
@@ -87,7 +91,7 @@ export function setStackFrom(error: Error, site: CallSite, more = ''): void {
   });
 }
 
-/** Makes an error without capturing its stack, for a place that {@link setStackFrom} sets. */
+/** Creates an error without capturing a stack, for {@link setStackFrom}. */
 export function withoutStack<E>(make: () => E): E {
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 0;
@@ -97,12 +101,14 @@ export function withoutStack<E>(make: () => E): E {
     Error.stackTraceLimit = limit;
   }
 }
+
 /**
- * An error of the server is made where its answer is read; this leads its stack to who awaits the answer, as `pg` does for the
- * statements of which it makes the promise itself.
+ * Rethrows an error of the server with the stack of the code that awaits it. The error is created where the answer is read,
+ * and its own stack shows no caller. `pg` does the same for its promises.
+ * @example return new Promise(start).catch(rethrowFromCaller);
  */
 export function rethrowFromCaller(error: Error): never {
-  // A client of another class may throw anything.
+  // A client of another class may reject with anything.
   if (error instanceof Error) Error.captureStackTrace(error, rethrowFromCaller);
   throw error;
 }

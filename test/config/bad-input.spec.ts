@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
 
-/** An app in a process of its own, from the built package, as its users start it. */
+/** An app on the built package, in a process of its own. */
 const APP = (imports: string) => `
   import 'reflect-metadata';
   import { Module } from '@nestjs/common';
@@ -39,7 +39,7 @@ async function start(imports: string, env: Record<string, string> = {}): Promise
   return { code, signal, output };
 }
 
-describe('an app with wrong settings ends before any connection', () => {
+describe('An app ends before any connection', () => {
   let listener: TcpProxy;
 
   beforeAll(async () => {
@@ -61,17 +61,17 @@ describe('an app with wrong settings ends before any connection', () => {
   it.each<[string, () => Record<string, string>, string[]]>([
     ['no DB_URL', () => ({}), ['DB_URL']],
     ['an empty DB_URL', () => ({ DB_URL: '' }), ['DB_URL']],
-    ['a DB_URL that is none', () => ({ DB_URL: `not a url ${SECRET}` }), ['DB_URL']],
+    ['a DB_URL that is not a URL', () => ({ DB_URL: `not a url ${SECRET}` }), ['DB_URL']],
     ['the URL of another database', () => ({ DB_URL: `mysql://app:${SECRET}@127.0.0.1/app` }), ['DB_URL']],
-    ['a port that is none', () => ({ DB_URL: `postgres://app:${SECRET}@127.0.0.1:99999/app` }), ['DB_URL']],
+    ['an invalid port', () => ({ DB_URL: `postgres://app:${SECRET}@127.0.0.1:99999/app` }), ['DB_URL']],
     ['an empty host', () => ({ DB_URL: `postgres://app:${SECRET}@/app` }), ['DB_URL']],
     ['a wrong DATABASE_URL', () => ({ DATABASE_URL: `http://app:${SECRET}@127.0.0.1` }), ['DATABASE_URL']],
     ['a pool size of 0', () => ({ DB_URL: url(), DB_POOL_SIZE: '0' }), ['DB_POOL_SIZE']],
     ['a pool size of -3', () => ({ DB_URL: url(), DB_POOL_SIZE: '-3' }), ['DB_POOL_SIZE']],
     ['a pool size of abc', () => ({ DB_URL: url(), DB_POOL_SIZE: 'abc' }), ['DB_POOL_SIZE']],
-    ['a CA file that is not there', () => ({ DB_URL: url(), DB_SSL_CA: '/nowhere/ca.pem' }), ['DB_SSL_CA']],
+    ['a missing CA file', () => ({ DB_URL: url(), DB_SSL_CA: '/nowhere/ca.pem' }), ['DB_SSL_CA']],
     [
-      'several at once',
+      'several invalid variables',
       () => ({
         DB_URL: 'x',
         DB_POOL_SIZE: '0',
@@ -81,7 +81,7 @@ describe('an app with wrong settings ends before any connection', () => {
       }),
       ['DB_URL', 'DB_POOL_SIZE', 'DB_POOL_TIMEOUT', 'DB_STARTUP', 'DB_ECHO'],
     ],
-  ])('%s', async (_what, env, settings) => {
+  ])('because of %s', async (_what, env, settings) => {
     expectRefused(await start('DatabaseModule.forRoot()', env()), settings);
   });
 
@@ -102,41 +102,41 @@ describe('an app with wrong settings ends before any connection', () => {
       () => 'DatabaseModule.forRootAsync({ useFactory: () => undefined })',
       ['options'],
     ],
-    ['a URL that is no option', (u) => `DatabaseModule.forRoot('${u}')`, ['forRoot']],
+    ['a URL in place of the options', (u) => `DatabaseModule.forRoot('${u}')`, ['forRoot']],
     [
-      'a factory of TypeORM',
+      'a dataSourceFactory',
       () => 'DatabaseModule.forRootAsync({ useFactory: () => ({}), dataSourceFactory: () => 1 })',
       ['dataSourceFactory'],
     ],
     ['a text for TLS', (u) => `DatabaseModule.forRoot({ url: '${u}', ssl: 'require' })`, ['ssl']],
     ['a named data source without a URL', () => `DatabaseModule.forRoot({ name: 'reporting' })`, ['url']],
     ['no factory at all', () => 'DatabaseModule.forRootAsync({})', ['forRootAsync']],
-  ])('%s, in code', async (_what, imports, settings) => {
+  ])('because of %s in code', async (_what, imports, settings) => {
     expectRefused(await start(imports(url())), settings);
   });
 
   it.each([
-    ['of its own', `throw new Error('no vault today')`, 'no vault today'],
+    ['of the app', `throw new Error('no vault today')`, 'no vault today'],
     ['that shows the URL', `new URL('postgres //app:${SECRET}@nowhere')`, 'Invalid URL'],
     [
-      'that has the URL in its text',
+      'whose message holds the URL',
       `throw new Error('no way to postgres://app:${SECRET}@nowhere')`,
       'no way to',
     ],
-  ])('a factory that throws an error %s, in code', async (_what, body, told) => {
+  ])('because of a factory that throws an error %s in code', async (_what, body, message) => {
     const outcome = await start(`DatabaseModule.forRootAsync({ useFactory: () => { ${body} } })`);
     expectRefused(outcome, ['forRootAsync']);
-    expect(outcome.output).toContain(told);
+    expect(outcome.output).toContain(message);
   });
 
-  it('a class whose createDatabaseOptions throws, in code', async () => {
+  it('because of a class whose createDatabaseOptions throws', async () => {
     const outcome = await start(
       `DatabaseModule.forRootAsync({ useClass: class { createDatabaseOptions() { return new URL('postgres://app:${SECRET}@host:99999/db'); } } })`,
     );
     expectRefused(outcome, ['forRootAsync']);
   });
 
-  it('a named data source whose URL is not set, and not that of the default one', async () => {
+  it('because of a named data source whose URL is not set, although DB_URL is', async () => {
     const imports = `DatabaseModule.forRoot({ name: 'reporting', url: process.env.REPORTING_URL })`;
     expectRefused(await start(imports, { DB_URL: url() }), ['url']);
   });
@@ -146,13 +146,13 @@ describe('an app with wrong settings ends before any connection', () => {
     [`forRoot({ startup: 'off' })`, {}],
     [`forRoot({ name: 'reporting', startup: 'off' })`, {}],
     [`forRootAsync({ useFactory: () => ({ startup: 'off' }) })`, {}],
-  ])('but starts with startup off and no URL: %s %o', async (call, env) => {
+  ])('but not because of a missing URL with startup off: %s %o', async (call, env) => {
     expect((await start(`DatabaseModule.${call}`, env as Record<string, string>)).output).toContain(
       'started',
     );
   });
 
-  it('but takes the environment where code gives undefined or an empty URL', async () => {
+  it('because of an invalid variable when the code sets undefined or an empty URL', async () => {
     const variables = { DB_URL: url(), DB_STARTUP: 'off', DB_POOL_SIZE: '0' };
     for (const options of [
       '{ url: process.env.X }',
@@ -163,7 +163,7 @@ describe('an app with wrong settings ends before any connection', () => {
       expectRefused(await start(`DatabaseModule.forRoot(${options})`, variables), ['DB_POOL_SIZE']);
   });
 
-  it('but only warns of a timeout in the wrong unit, since it may be meant', async () => {
+  it('but not because of a short timeout, which causes a warning', async () => {
     const { output } = await start(
       `DatabaseModule.forRoot({ url: '${url()}', startup: 'off', timeouts: { statementMs: 30 } })`,
     );

@@ -1,27 +1,18 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseConfigError, DatabaseModule } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../support/capturing-logger.js';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseConfigError } from 'nestjs-database';
+import type { DataSource } from 'typeorm';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { NestModule } from '../support/nest-module.js';
 
 describe('setOptions()', () => {
   let database: TestDatabase;
   let second: TestDatabase;
-  let module: TestingModule;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: database.url, ...options })],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start({ url: database.url, ...options });
   };
   const current = (dataSource: DataSource) => dataSource.query('SELECT current_database() AS name');
 
@@ -29,23 +20,23 @@ describe('setOptions()', () => {
     database = await createTestDatabase();
     second = await createTestDatabase();
   });
-  afterEach(() => module.close());
+  afterEach(() => nest.close());
   afterAll(async () => {
     await database.drop();
     await second.drop();
   });
 
-  it('with a database before initialize() connects there', async () => {
+  it('connects to the database that is set before initialize()', async () => {
     const dataSource = await start({ startup: 'off' });
     expect(dataSource.setOptions({ database: second.name })).toBe(dataSource);
     await dataSource.initialize();
     expect(await current(dataSource)).toEqual([{ name: second.name }]);
     expect(dataSource.driver.database).toBe(second.name);
     expect(dataSource.settings.server.database).toBe(second.name);
-    expect(logger.text).toContain(`Connected to database "${second.name}"`);
+    expect(nest.logger.text).toContain(`Connected to database "${second.name}"`);
   });
 
-  it('with another database after initialize() is refused, and with the same one is not', async () => {
+  it('refuses another database after initialize() and accepts the same one', async () => {
     const dataSource = await start();
     expect(() => dataSource.setOptions({ database: second.name })).toThrow(
       /database: the data source is connected to .*set it before initialize\(\)/,
@@ -54,20 +45,20 @@ describe('setOptions()', () => {
     expect(await current(dataSource)).toEqual([{ name: database.name }]);
   });
 
-  it('with logging has its effect at any time, on and off', async () => {
+  it('turns logging on and off at any time', async () => {
     const dataSource = await start();
     dataSource.setOptions({ logging: true });
     await dataSource.query('SELECT 1 AS heard');
-    expect(logger.of('DatabaseQuery').join()).toContain('SELECT 1 AS heard');
+    expect(nest.logger.of('DatabaseQuery').join()).toContain('SELECT 1 AS heard');
     dataSource.setOptions({ logging: false });
     await dataSource.query('SELECT 2 AS unheard');
-    expect(logger.text).not.toContain('unheard');
+    expect(nest.logger.text).not.toContain('unheard');
     dataSource.setOptions({ logging: ['query'] });
     await dataSource.query('SELECT 3 AS again');
-    expect(logger.text).toContain('SELECT 3 AS again');
+    expect(nest.logger.text).toContain('SELECT 3 AS again');
   });
 
-  it('with logging alone is refused where the logger is an object of the app', async () => {
+  it('refuses logging alone when the logger is an object of the app', async () => {
     const own = {
       logQuery() {},
       logQueryError() {},
@@ -86,7 +77,7 @@ describe('setOptions()', () => {
     ['poolSize', { poolSize: 5 }],
     ['extra', { extra: { max: 1 } }],
     ['driver', { driver: {} }],
-  ])('with %s is refused in words', async (setting, options) => {
+  ])('refuses %s with an explanation', async (setting, options) => {
     const dataSource = await start({ startup: 'off' });
     const attempt = () => dataSource.setOptions(options);
     expect(attempt).toThrow(DatabaseConfigError);
@@ -94,10 +85,10 @@ describe('setOptions()', () => {
     expect(attempt).not.toThrow(/hunter2/);
   });
 
-  it('with further options of TypeORM does what TypeORM does', async () => {
+  it('applies further options as TypeORM does', async () => {
     const dataSource = await start();
     dataSource.setOptions({ maxQueryExecutionTime: 1 });
     await dataSource.query('SELECT pg_sleep(0.01)');
-    expect(logger.of('DatabaseQuery').join()).toContain('pg_sleep');
+    expect(nest.logger.of('DatabaseQuery').join()).toContain('pg_sleep');
   });
 });

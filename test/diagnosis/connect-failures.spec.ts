@@ -17,8 +17,8 @@ import type { PostgresServer } from '../support/postgres-server.js';
 
 const PASSWORD = `p@ss%"w'\\rd`;
 
-/** Every failure of a dial, made for real, as a start tells it. */
-describe('a start says why it failed, where, and what helps:', () => {
+/** Produces each failure of a connection attempt for real, and compares the error of the start. */
+describe('a failed start reports code, server and hint of', () => {
   let authority: CertificateAuthority;
   let server: PostgresServer;
   const servers: Server[] = [];
@@ -81,20 +81,20 @@ describe('a start says why it failed, where, and what helps:', () => {
     return { url: url.href };
   };
 
-  it('refused', async () => {
+  it('a refused connection', async () => {
     const port = await freePort();
     await expectFailure('CONNECTION_REFUSED', at(port), ['"orders"', `127.0.0.1:${port}`, 'DB_URL']);
   });
 
-  it('no socket at this path', async () => {
+  it('a socket path that does not exist', async () => {
     await expectFailure('CONNECTION_REFUSED', { ...at(5432), host: '/nowhere' }, ['/nowhere', 'socket']);
   });
 
   it.each([
-    ['host not found', 'ENOTFOUND', 'HOST_NOT_FOUND'],
-    ['name service out of order', 'EAI_AGAIN', 'DNS_TEMPORARY_FAILURE'],
+    ['a host name that does not exist', 'ENOTFOUND', 'HOST_NOT_FOUND'],
+    ['a name server that does not answer', 'EAI_AGAIN', 'DNS_TEMPORARY_FAILURE'],
   ])('%s', async (_what, errno, code) => {
-    // No name server is asked.
+    // Without a query to a name server.
     dns.lookup = ((host: string, _options: object, done: (error: Error) => void) =>
       process.nextTick(
         done,
@@ -103,8 +103,8 @@ describe('a start says why it failed, where, and what helps:', () => {
     await expectFailure(code, { ...at(5432), host: 'db.example.com' }, ['db.example.com', '"orders"']);
   });
 
-  it('unroutable, in a network namespace of its own that leads nowhere', () => {
-    // Nothing to do after `npm test`.
+  it('a host without a route, in a network namespace without a network', () => {
+    // Does nothing under `npm test`, which has built the package.
     execFileSync(process.execPath, ['scripts/build-once.mjs']);
     const namespace = ['--user', '--map-root-user', '--net'];
     const answer = execFileSync('unshare', [
@@ -115,8 +115,8 @@ describe('a start says why it failed, where, and what helps:', () => {
     expect(JSON.parse(answer.toString())).toMatchObject({ code: 'HOST_UNREACHABLE', cause: 'ENETUNREACH' });
   });
 
-  it('no answer to the dial: the queue of the listener is full', async () => {
-    // A stopped process takes no connection from its queue, and with the queue full the kernel drops what comes.
+  it('a server that does not answer because the queue of its listener is full', async () => {
+    // A stopped process accepts no connection, and the kernel drops further ones when the queue is full.
     const child = spawn(
       process.execPath,
       [
@@ -143,57 +143,58 @@ describe('a start says why it failed, where, and what helps:', () => {
     }
   });
 
-  it.each(['disable', 'require'] as const)('silence during the handshake, with sslmode %s', async (mode) => {
-    const port = await listen(createServer());
-    await expectFailure('HANDSHAKE_TIMEOUT', { ...at(port), ssl: { mode }, timeouts: { connectMs: 1000 } }, [
-      'accepted the connection',
-      'DB_CONNECT_TIMEOUT',
-    ]);
-  });
-
   it.each(['disable', 'require'] as const)(
-    'something on the port that is not PostgreSQL, with sslmode %s',
+    'a server that sends nothing during the handshake, with sslmode %s',
     async (mode) => {
-      const port = await listen(createHttpServer());
-      await expectFailure('NOT_POSTGRESQL', { ...at(port), ssl: { mode } }, ['not PostgreSQL']);
+      const port = await listen(createServer());
+      await expectFailure(
+        'HANDSHAKE_TIMEOUT',
+        { ...at(port), ssl: { mode }, timeouts: { connectMs: 1000 } },
+        ['accepted the connection', 'DB_CONNECT_TIMEOUT'],
+      );
     },
   );
 
-  it('a server that greets first, as MySQL does', async () => {
+  it.each(['disable', 'require'] as const)('another program on the port, with sslmode %s', async (mode) => {
+    const port = await listen(createHttpServer());
+    await expectFailure('NOT_POSTGRESQL', { ...at(port), ssl: { mode } }, ['not PostgreSQL']);
+  });
+
+  it('a server that sends the first message, as MySQL does', async () => {
     const greeting = Buffer.from('\x4a\0\0\0\x0a8.4.0\0', 'latin1');
     const port = await listen(createServer((socket) => socket.end(greeting)));
     await expectFailure('NOT_POSTGRESQL', at(port));
   });
 
-  it('a connection cut at its start', async () => {
+  it('a connection that is reset at its start', async () => {
     const port = await listen(createServer((socket) => socket.once('data', () => socket.resetAndDestroy())));
     await expectFailure('CONNECTION_RESET', at(port));
   });
 
-  it('TLS needed but not asked for', async () => {
+  it('a server that requires TLS', async () => {
     await server.hba(['hostssl all all all scram-sha-256']);
     await expectFailure('TLS_REQUIRED', { url: server.url }, ['DB_SSL_MODE']);
   });
 
-  it('a certificate of the client is demanded', async () => {
+  it('a server that requires a client certificate', async () => {
     await server.hba(['hostssl all all all cert']);
     const ssl = { ca: authority.cert };
     await expectFailure('TLS_CLIENT_CERTIFICATE_MISSING', { url: server.url, ssl }, ['DB_SSL_CERT']);
   });
 
-  it('a certificate of the client for somebody else', async () => {
+  it('a client certificate for another role', async () => {
     await server.hba(['hostssl all all all cert']);
-    const ssl = { ca: authority.cert, ...(await authority.issueClient({ commonName: 'somebody' })) };
+    const ssl = { ca: authority.cert, ...(await authority.issueClient({ commonName: 'other' })) };
     await expectFailure('TLS_CLIENT_CERTIFICATE_REFUSED', { url: server.url, ssl });
   });
 
-  it('a certificate of the client by an authority that the server does not know', async () => {
+  it('a client certificate of an authority that the server does not trust', async () => {
     const stranger = await createAuthority('Stranger');
     const ssl = { ca: authority.cert, ...(await stranger.issueClient({ commonName: 'app' })) };
     await expectFailure('TLS_CLIENT_CERTIFICATE_REFUSED', { url: server.url, ssl });
   });
 
-  it('wrong password', async () => {
+  it('a wrong password', async () => {
     await expectFailure(
       'PASSWORD_WRONG',
       changed((url) => (url.password = encodeURIComponent(PASSWORD))),
@@ -201,14 +202,14 @@ describe('a start says why it failed, where, and what helps:', () => {
     );
   });
 
-  it('no password', async () => {
+  it('a missing password', async () => {
     await expectFailure(
       'PASSWORD_MISSING',
       changed((url) => (url.password = '')),
     );
   });
 
-  it('unknown role, where the server tells', async () => {
+  it('an unknown role, where the server says so', async () => {
     await server.hba(['host all all all trust']);
     await expectFailure(
       'ROLE_UNKNOWN',
@@ -217,7 +218,7 @@ describe('a start says why it failed, where, and what helps:', () => {
     );
   });
 
-  it('a role that may not log in', async () => {
+  it('a role without LOGIN', async () => {
     await server.hba(['host all all all trust']);
     await expectFailure(
       'LOGIN_REFUSED',
@@ -225,7 +226,7 @@ describe('a start says why it failed, where, and what helps:', () => {
     );
   });
 
-  it('unknown database', async () => {
+  it('an unknown database', async () => {
     await expectFailure(
       'DATABASE_UNKNOWN',
       changed((url) => (url.pathname = '/nowhere')),
@@ -233,21 +234,21 @@ describe('a start says why it failed, where, and what helps:', () => {
     );
   });
 
-  it('a database that takes no connections', async () => {
+  it('a database that accepts no connections', async () => {
     await expectFailure(
       'DATABASE_CLOSED',
       changed((url) => (url.pathname = '/closed')),
     );
   });
 
-  it('no entry in pg_hba.conf', async () => {
+  it('a client without an entry in pg_hba.conf', async () => {
     await server.hba(['host nothing nobody all scram-sha-256']);
     await expectFailure('CLIENT_NOT_ALLOWED', { url: server.url, ssl: { ca: authority.cert } }, [
       'pg_hba.conf',
     ]);
   });
 
-  it('no right to connect', async () => {
+  it('a role without the privilege CONNECT', async () => {
     await expectFailure(
       'PERMISSION_DENIED',
       changed((url) => (url.pathname = '/private')),
@@ -272,7 +273,7 @@ describe('a start says why it failed, where, and what helps:', () => {
     );
   });
 
-  it('a CA file that is none, before anything is sent', async () => {
+  it('a CA file that does not exist, before a connection is opened', async () => {
     const compiling = Test.createTestingModule({
       imports: [DatabaseModule.forRoot({ url: server.url, ssl: { ca: '/nowhere/ca.pem' } })],
     }).compile();

@@ -1,5 +1,5 @@
-// Run in a network namespace without any network, where not even 127.0.0.1 can be reached. The built package and not its
-// sources: what compiles those wants to know whom the folders belong to, and in a namespace they are nobody's.
+// Runs in a network namespace without a network, where not even 127.0.0.1 can be reached. Imports the built package: the
+// compiler of the sources checks the owner of the folders, which does not exist in the namespace.
 import { diagnose } from '../../dist/esm/index.js';
 import { Connection } from '../../dist/esm/pool/index.js';
 

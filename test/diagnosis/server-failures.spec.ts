@@ -10,7 +10,7 @@ import { CapturingLogger } from '../support/capturing-logger.js';
 import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
 
-/** What a server says while it is no ordinary primary, and what it does to connections and statements. */
+/** Failures of a server that is not an ordinary primary, or that ends connections and statements. */
 describe('a server', () => {
   let server: PostgresServer;
   let module: TestingModule | undefined;
@@ -41,7 +41,7 @@ describe('a server', () => {
   });
   afterAll(() => server.dispose());
 
-  describe('that takes no ordinary connection', () => {
+  describe('that accepts no ordinary connection', () => {
     afterEach(async () => {
       await server.stop('immediate');
       await server.setRecovery(undefined);
@@ -49,16 +49,16 @@ describe('a server', () => {
       await server.start();
     });
 
-    it('since it is starting up', async () => {
+    it('is diagnosed while it is starting up', async () => {
       await server.stop();
       await server.setRecovery('recovery');
-      // The recovery asks for a file that takes as long as the test.
+      // The recovery waits for a file for as long as the test runs.
       await server.configure({ restore_command: 'sleep 600' });
       await server.startHeld();
       await expect(start()).rejects.toMatchObject({ code: 'SERVER_STARTING' });
     });
 
-    it('since it is a standby that admits nobody', async () => {
+    it('is diagnosed as a standby that accepts no connections', async () => {
       await server.stop();
       await server.setRecovery('standby');
       await server.configure({ hot_standby: false });
@@ -69,7 +69,7 @@ describe('a server', () => {
       });
     });
 
-    it('since it is a standby, where only reading works', async () => {
+    it('is diagnosed as a standby that is read-only', async () => {
       await server.stop();
       await server.setRecovery('standby');
       await server.start();
@@ -78,11 +78,11 @@ describe('a server', () => {
       expect(diagnose(reason)).toMatchObject({ code: 'SERVER_READ_ONLY', transient: false });
     });
 
-    it('since it is shutting down and waits for its clients', async () => {
+    it('is diagnosed while it is shutting down and waits for its clients', async () => {
       const client = new pg.Client({ connectionString: server.url });
       await client.connect();
       const stopping = server.stop('smart');
-      // What it has logged is what it says to the next client.
+      // From this line of its log on, it rejects new clients.
       while (!server.log.includes('received smart shutdown request')) await new Promise(setImmediate);
       await expect(start()).rejects.toMatchObject({ code: 'SERVER_SHUTTING_DOWN' });
       await client.end();
@@ -90,7 +90,7 @@ describe('a server', () => {
     });
   });
 
-  describe('that ends statements and connections says so in an error with a hint:', () => {
+  describe('that ends a statement or a connection causes an error with a hint for', () => {
     let dataSource: DataSource;
     let runner: QueryRunner;
 
@@ -112,7 +112,7 @@ describe('a server', () => {
       expectDiagnosis(reason, 'STATEMENT_TIMEOUT', 'DB_STATEMENT_TIMEOUT', '57014');
     });
 
-    it('a statement that somebody cancelled', async () => {
+    it('a statement that another session cancelled', async () => {
       const [{ pid }] = (await runner.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
       const failing = reasonOf(runner.query('SELECT pg_sleep(5)'));
       await server.sql('SELECT pg_cancel_backend($1)', [pid]);
@@ -127,7 +127,7 @@ describe('a server', () => {
       expectDiagnosis(reason, 'LOCK_TIMEOUT', 'DB_LOCK_TIMEOUT', '55P03');
     });
 
-    it('an idle transaction', async () => {
+    it('a transaction that was idle for too long', async () => {
       await runner.startTransaction();
       const connection = (await runner.connect()) as pg.Client;
       await new Promise((ended) => connection.once('end', ended));
@@ -135,8 +135,8 @@ describe('a server', () => {
       expectDiagnosis(reason, 'IDLE_IN_TRANSACTION_TIMEOUT', 'DB_IDLE_IN_TRANSACTION_TIMEOUT', '25P03');
     });
 
-    it('a connection that an administrator ended', async () => {
-      // Else the statement is sent once more on another connection.
+    it('a connection that an administrator terminated', async () => {
+      // Without a pinned connection, the statement would be sent once more on another one.
       await runner.connect();
       const [{ pid }] = (await runner.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
       const failing = reasonOf(runner.query('SELECT pg_sleep(5)'));
@@ -144,7 +144,7 @@ describe('a server', () => {
       expectDiagnosis(await failing, 'CONNECTION_KILLED', 'next connection', '57P01');
     });
 
-    it('a privilege that is missing', async () => {
+    it('a missing privilege', async () => {
       await server.sql('CREATE TABLE IF NOT EXISTS secret (id int)');
       const reason = await reasonOf(runner.query('SELECT * FROM secret'));
       expectDiagnosis(reason, 'PERMISSION_DENIED', 'GRANT', '42501');
@@ -158,7 +158,7 @@ describe('a server', () => {
       ["SELECT 'x'::int", 'VALUE_MALFORMED', false],
       ['SELECT * FROM nowhere', 'TABLE_UNKNOWN', false],
       ["SELECT current_setting('app.tenant')", 'OBJECT_UNKNOWN', false],
-    ])('nothing of the connection for %s, which is a %s', async (sql, code, transient) => {
+    ])('the statement alone: %s is a %s', async (sql, code, transient) => {
       await server.sql(`CREATE TABLE IF NOT EXISTS kept (id int PRIMARY KEY);
         CREATE TABLE IF NOT EXISTS secured (id int); ALTER TABLE secured ENABLE ROW LEVEL SECURITY;
         GRANT ALL ON kept, secured TO app; INSERT INTO kept VALUES (1) ON CONFLICT DO NOTHING`);
@@ -175,7 +175,7 @@ describe('a server', () => {
       await runner.rollbackTransaction();
     });
 
-    it('nothing where the server has a hint of its own, or the failure is of the statement alone', async () => {
+    it('nothing when the server sent a hint, or the hint would concern the statement alone', async () => {
       const own = await reasonOf(runner.query('SELECT * FROM pg_clas'));
       expect(own).toMatchObject({ code: '42P01' });
       expect((own as Error & { hint?: string }).hint).toBeUndefined();
@@ -189,14 +189,14 @@ describe('a server', () => {
       ['SELECT $1::int, $2::int', [1], '08P01'],
       ['ALTER DATABASE nowhere SET work_mem = 64', [], '3D000'],
       ["DO $$ BEGIN RAISE 'rate limit of this tenant' USING ERRCODE = 'XX000'; END $$", [], 'XX000'],
-    ])('nothing of the connection for an answer on one that goes on: %s', async (sql, values, sqlState) => {
+    ])('nothing of the connection when it stays open: %s', async (sql, values, sqlState) => {
       const reason = await reasonOf(runner.query(sql, values));
       expect(reason).toMatchObject({ code: sqlState });
       expect(String((reason as Error & { hint?: string }).hint)).not.toMatch(/DB_|pooler|POOL/);
     });
   });
 
-  it('that is gone is named with its database by the query that finds it so', async () => {
+  it('that is down is named with its database in the error of a query', async () => {
     const dataSource = await start({ pool: { prePing: false } });
     await server.stop();
     const gone = await reasonOf(dataSource.query('SELECT 1'));
@@ -210,7 +210,7 @@ describe('a server', () => {
     });
   });
 
-  it('whose pool is exhausted is told from one that does not answer', async () => {
+  it('that answers is not blamed for an exhausted pool', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0, acquireTimeoutMs: 1000 } });
     const runner = dataSource.createQueryRunner();
     await runner.connect();

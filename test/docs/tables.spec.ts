@@ -15,17 +15,17 @@ import { TABLES_OF_CODES } from './tables-of-codes.js';
 const CONFIGURATION = 'docs/configuration.md';
 const TROUBLESHOOTING = 'docs/troubleshooting.md';
 
-describe('parameters of the URL', () => {
+describe('A parameter of the URL', () => {
   const reading = (name: string, value: string) =>
     parseDatabaseUrl(`postgres://user@localhost/app?${name}=${value}`);
 
-  it('that are said to have an effect are read', () => {
+  it('is read when the table says what it sets', () => {
     const names = tableOf(CONFIGURATION, 'parameter', 'what it sets').flatMap(([cell]) => codesIn(cell!));
     expect(names.length).toBeGreaterThan(15);
     for (const name of names) expect([name, reading(name, '5').warnings]).toEqual([name, []]);
   });
 
-  it('that are said to have none are warned of, with what to use', () => {
+  it('causes a warning when the table gives a replacement', () => {
     for (const [cell, instead] of tableOf(CONFIGURATION, 'parameter', 'in its place'))
       expect(reading(codesIn(cell!)[0]!, '5').warnings).toEqual([
         `the parameter ${codesIn(cell!)[0]} has no effect here; ${instead}`,
@@ -33,7 +33,7 @@ describe('parameters of the URL', () => {
   });
 
   const REFUSED = ['parameter', 'allowed', 'what holds, or says the same'];
-  it('that are said to be refused are, unless they say what is allowed', () => {
+  it('is refused when the table says so, but for the values that the table allows', () => {
     for (const [cell, allowed, instead] of tableOf(CONFIGURATION, ...REFUSED)) {
       const name = codesIn(cell!)[0]!;
       expect(reading(name, '5').problems).toEqual([`the parameter ${name} is not supported; ${instead}`]);
@@ -41,7 +41,7 @@ describe('parameters of the URL', () => {
     }
   });
 
-  it('are all that the code knows', () => {
+  it('is in one of the tables when the code knows it', () => {
     const inTable = (...header: string[]) =>
       tableOf(CONFIGURATION, ...header).map(([cell]) => codesIn(cell!));
     expect([...inTable(...REFUSED), ...inTable('parameter', 'in its place')].flat().sort()).toEqual(

@@ -1,17 +1,16 @@
 import 'reflect-metadata';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConfigModule } from '@nestjs/config';
 import type { ConfigType } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
 import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../../database.options.js';
-import { defaultApplicationName, defaultProfile } from './environment-defaults.js';
 import { databaseConfig, readEnvironment } from './environment.js';
-import type { Environment } from './environment.js';
+import type { Environment } from './variable-names.js';
 import { originsIn } from '../options/origins.js';
 import { resolveDatabaseOptions } from '../resolve.js';
 import { FOREIGN_NAMES, VARIABLES } from '../settings/variables.js';
@@ -29,7 +28,7 @@ const problemsOf = (env: Environment, options?: { requireUrl: boolean }): string
 const URL = 'postgres://me:pw@localhost/app';
 
 describe('readEnvironment', () => {
-  it('holds what was set and nothing else', () => {
+  it('returns only the settings that a variable sets', () => {
     expect(Object.keys(readEnvironment({}))).toEqual([]);
     expect({ ...readEnvironment({ DB_POOL_SIZE: '7', DB_SSL_MODE: 'require' }) }).toMatchObject({
       pool: { size: 7 },
@@ -82,7 +81,7 @@ describe('readEnvironment', () => {
     expect((settings.url as { reveal(): string }).reveal()).toBe(URL);
   });
 
-  it('reads DATABASE_URL where DB_URL is not set, or empty', () => {
+  it('reads DATABASE_URL when DB_URL is not set, or empty', () => {
     for (const env of [{ DATABASE_URL: URL }, { DATABASE_URL: URL, DB_URL: ' ' }])
       expect(originsIn(readEnvironment(env))?.values['url']?.variable).toBe('DATABASE_URL');
     expect(originsIn(readEnvironment({ DATABASE_URL: 'x', DB_URL: URL }))?.values['url']?.variable).toBe(
@@ -90,17 +89,17 @@ describe('readEnvironment', () => {
     );
   });
 
-  it('takes an empty variable for one that is not set, as compose files leave them', () => {
+  it('treats an empty variable, as Compose files pass it, as one that is not set', () => {
     expect(Object.keys(readEnvironment(Object.fromEntries(VARIABLES.map(({ name }) => [name, '']))))).toEqual(
       [],
     );
   });
 
-  it.each(['true', 'TRUE', '1', 'yes', 'Yes', 'on'])('takes %p for true', (text) => {
+  it.each(['true', 'TRUE', '1', 'yes', 'Yes', 'on'])('reads %p as true', (text) => {
     expect(readEnvironment({ DB_ECHO: text }).echo).toBe(true);
   });
 
-  it.each(['false', '0', 'no', 'NO', 'off'])('takes %p for false', (text) => {
+  it.each(['false', '0', 'no', 'NO', 'off'])('reads %p as false', (text) => {
     expect(readEnvironment({ DB_ECHO: text }).echo).toBe(false);
   });
 
@@ -113,7 +112,7 @@ describe('readEnvironment', () => {
     ['1.5s', 1_500],
     ['1h', 3_600_000],
     ['86400', 86_400_000],
-  ])('takes the duration %p for %p ms', (text, ms) => {
+  ])('reads the duration %p as %p ms', (text, ms) => {
     expect(readEnvironment({ DB_STATEMENT_TIMEOUT: text }).timeouts?.statementMs).toBe(ms);
   });
 
@@ -149,7 +148,7 @@ describe('readEnvironment', () => {
     expect(problems[0]).toContain(message);
   });
 
-  it('tells everything that is wrong at once', () => {
+  it('reports all problems in one error', () => {
     const wrong = {
       DB_URL: 'mysql://me:hunter2@host/app',
       DB_POOL_SIZE: '0',
@@ -165,14 +164,14 @@ describe('readEnvironment', () => {
     expect(problemsOf(wrong).join()).not.toContain('hunter2');
   });
 
-  it('does not repeat a long text, which may be a secret in the wrong variable', () => {
+  it('repeats no long text, since it may be a secret in the wrong variable', () => {
     for (const { name } of VARIABLES)
       expect(problemsOf({ [name]: 'postgres://me:hunter2/secret@host:99999/app' }).join()).not.toContain(
         'hunter2',
       );
   });
 
-  it('needs no URL, unless it is the only source of settings', () => {
+  it('demands a URL only when the environment is the only source of settings', () => {
     expect(problemsOf({})).toEqual([]);
     expect(problemsOf({ DB_USER: 'x', DB_ECHO: '?' }, { requireUrl: true })).toEqual([
       expect.stringMatching(/^DB_ECHO/),
@@ -184,7 +183,7 @@ describe('readEnvironment', () => {
     expect(problemsOf({ DB_STARTUP: 'OFF' }, { requireUrl: true })).toEqual([]);
   });
 
-  it('warns of names that are nearly ours, and leaves the others to the app', () => {
+  it('warns of misspelled variables, and ignores other variables of the app', () => {
     const warnings = (env: Environment) => originsIn(readEnvironment(env))?.warnings;
     expect(warnings({ DB_POOLSIZE: '5', DB_POOL_TIMOUT: '3', db_echo: '1' })).toEqual([
       'DB_POOLSIZE: is not read; did you mean DB_POOL_SIZE?',
@@ -195,7 +194,7 @@ describe('readEnvironment', () => {
     expect(warnings(Object.fromEntries(own.map((name) => [name, 'x'])))).toEqual([]);
   });
 
-  it('warns of the names that other libraries have for ours', () => {
+  it('warns of the names that other libraries have for a variable', () => {
     const warnings = (env: Environment) => originsIn(readEnvironment(env))?.warnings;
     expect(warnings({ DB_SSL: 'true', DB_POOL_MAX: '3', DB_USER: 'x', db_pass: 'x' })).toEqual([
       'DB_SSL: is not read; did you mean DB_SSL_MODE?',
@@ -208,17 +207,17 @@ describe('readEnvironment', () => {
     expect([...FOREIGN_NAMES.keys()].filter((name) => known.includes(name))).toEqual([]);
   });
 
-  it.each(['__proto__', 'constructor', 'toString'])('takes %s for no value of any variable', (text) => {
+  it.each(['__proto__', 'constructor', 'toString'])('refuses %s as the value of a variable', (text) => {
     for (const { name } of VARIABLES.filter(({ path }) => /echo|prePing|profile|startup|Ms$/.test(path)))
       expect(problemsOf({ [name]: text })).toEqual([expect.stringMatching(`^${name}: `)]);
     expect(Object.isFrozen(Object.prototype)).toBe(false);
   });
 
-  describe('takes the server from single variables', () => {
+  describe('reads the server from single variables', () => {
     const PARTS = { DB_HOST: 'db', DB_PORT: '5433', DB_USERNAME: 'me', DB_NAME: 'app' };
     const resolved = (env: Environment) => resolveDatabaseOptions(readEnvironment(env), { env });
 
-    it('where there is no URL', () => {
+    it('when no URL is set', () => {
       const { server, password, origins } = resolved({ ...PARTS, DB_PASSWORD: ' p@ss/word ' });
       expect(server).toEqual({ host: 'db', port: 5433, username: 'me', database: 'app' });
       // White space may belong to a password.
@@ -226,14 +225,14 @@ describe('readEnvironment', () => {
       expect(origins).toMatchObject({ host: 'environment DB_HOST', password: 'environment DB_PASSWORD' });
     });
 
-    it('and shows no password when they are printed', () => {
+    it('and hides the password from inspect and JSON', () => {
       const settings = readEnvironment({ ...PARTS, DB_PASSWORD: 'hunter2' });
       expect(inspect(settings, { depth: 9, showHidden: true }) + JSON.stringify(settings)).not.toContain(
         'hunter2',
       );
     });
 
-    it('and names them where they are wrong', () => {
+    it('and names the invalid ones', () => {
       expect(problemsOf({ DB_HOST: 'postgres://me:hunter2@db', DB_PORT: '0' })).toEqual([
         expect.stringMatching(
           /^DB_HOST: a text of 24 characters is not a host name or the directory of a socket/,
@@ -242,7 +241,7 @@ describe('readEnvironment', () => {
       ]);
     });
 
-    it('but not beside a URL, of which it warns where they differ', () => {
+    it('but ignores them beside a URL, with a warning for each that differs', () => {
       const env = { ...PARTS, DB_PORT: 'x', DB_URL: 'postgres://me:pw@db/other', DB_PASSWORD: 'pw' };
       const { server, warnings } = resolved(env);
       expect(server).toEqual({ host: 'db', port: 5432, username: 'me', database: 'other' });
@@ -252,14 +251,14 @@ describe('readEnvironment', () => {
       ]);
     });
 
-    it('adds the password to a URL that has none', () => {
+    it('and adds the password to a URL without one', () => {
       const { password, warnings } = resolved({ DB_URL: 'postgres://me@db/app', DB_PASSWORD: 'secret' });
       expect((password as { reveal(): string }).reveal()).toBe('secret');
       expect(warnings.join()).not.toContain('DB_PASSWORD');
     });
   });
 
-  describe('takes secrets from files', () => {
+  describe('reads secrets from files:', () => {
     let folder: string;
     const file = (name: string, text: string) => {
       writeFileSync(join(folder, name), text);
@@ -299,13 +298,13 @@ describe('readEnvironment', () => {
       await expect(ask(password)).rejects.toThrow('DB_URL_FILE: the port is not a whole number');
     });
 
-    it('and keeps the password of a file with a URL from another URL', () => {
+    it('the password of a file with a URL, which no other URL gets', () => {
       const config = readEnvironment({ DB_URL_FILE: file('url', 'postgres://me:first@db/app') });
       const url = 'postgres://me@elsewhere/app';
       expect(resolveDatabaseOptions({ ...config, url }, { env: {} }).password).toBeUndefined();
     });
 
-    it('DATABASE_URL gives way to DB_URL_FILE', () => {
+    it('DB_URL_FILE before DATABASE_URL', () => {
       const env = {
         DATABASE_URL: 'postgres://me:x@old/app',
         DB_URL_FILE: file('url', 'postgres://me:y@new/app'),
@@ -317,13 +316,13 @@ describe('readEnvironment', () => {
       ['DB_URL_FILE', 'mysql://me:hunter2@db/app', /^DB_URL_FILE: it starts with mysql/],
       ['DB_URL_FILE', '\n', /^DB_URL_FILE: the file .* is empty/],
       ['DB_PASSWORD_FILE', '', /^DB_PASSWORD_FILE: the file .* is empty/],
-    ])('and refuses at once a file of %s with %j', (name, text, problem) => {
+    ])('and refuses at start a file of %s that holds %j', (name, text, problem) => {
       const problems = problemsOf({ [name]: file('secret', text) });
       expect(problems).toEqual([expect.stringMatching(problem)]);
       expect(problems.join()).not.toContain('hunter2');
     });
 
-    it('and refuses a secret beside the file of it', () => {
+    it('and refuses a secret beside the file that holds it', () => {
       const path = file('secret', 'postgres://me:x@db/app');
       expect(problemsOf({ DB_URL: 'postgres://me:x@db/app', DB_URL_FILE: path })).toEqual([
         'DB_URL_FILE: is set beside DB_URL; give one of them',
@@ -343,13 +342,13 @@ describe('readEnvironment', () => {
     ).toEqual([]);
   });
 
-  it('is frozen all the way down', () => {
+  it('returns settings that are deeply frozen', () => {
     const settings = readEnvironment({ DB_URL: URL, DB_POOL_SIZE: '7' });
     for (const part of [settings, settings.pool, settings.url, originsIn(settings)?.values])
       expect(Object.isFrozen(part)).toBe(true);
   });
 
-  it('shows no secret when it is printed', () => {
+  it('hides secrets from inspect and JSON', () => {
     const settings = readEnvironment({ DB_URL: 'postgres://me:hunter2@host/app' });
     expect(inspect(settings, { depth: 9, showHidden: true }) + JSON.stringify(settings)).not.toContain(
       'hunter2',
@@ -363,7 +362,7 @@ describe('databaseConfig', () => {
     process.env = { ...before };
   });
 
-  it('is injected by Nest, spreads into the options with its types, and keeps its origins', async () => {
+  it('can be injected and spread into the options, and keeps the origins', async () => {
     process.env['DB_URL'] = URL;
     process.env['DB_POOL_SIZE'] = '7';
     const module = await Test.createTestingModule({
@@ -381,7 +380,7 @@ describe('databaseConfig', () => {
     await module.close();
   });
 
-  it('is a provider of options by itself', async () => {
+  it('can provide the options by itself', async () => {
     process.env['DATABASE_URL'] = URL;
     const { useFactory } = databaseConfig.asProvider();
     const options: DatabaseModuleOptions = useFactory(databaseConfig());
@@ -390,54 +389,9 @@ describe('databaseConfig', () => {
 });
 
 describe('.env.example', () => {
-  it('shows values that are allowed', () => {
+  it('shows valid values', () => {
     const files = ['DB_URL_FILE', 'DB_PASSWORD_FILE', 'DB_SSL_CA', 'DB_SSL_CERT', 'DB_SSL_KEY'];
     const shown = VARIABLES.filter(({ name }) => !files.includes(name));
     expect(problemsOf(Object.fromEntries(shown.map(({ name, example }) => [name, example])))).toEqual([]);
-  });
-});
-
-describe('the profile where none is set', () => {
-  it.each([
-    ['development', 'development'],
-    ['test', 'development'],
-    ['production', 'production'],
-    ['staging', 'production'],
-    [undefined, 'production'],
-  ])('for NODE_ENV %p is %s', (stage, profile) => {
-    expect(defaultProfile({ NODE_ENV: stage })).toBe(profile);
-  });
-});
-
-describe('the application name where none is set', () => {
-  let folder: string;
-  beforeAll(() => {
-    folder = mkdtempSync(join(tmpdir(), 'app-'));
-    const write = (path: string, content: string) => {
-      mkdirSync(join(folder, path), { recursive: true });
-      writeFileSync(join(folder, path, 'package.json'), content);
-    };
-    write('app', '{"name":"users-api"}');
-    write('app/dist', '{"type":"module"}');
-    write('scoped', '{"name":"@acme/users-api"}');
-    write('long', JSON.stringify({ name: 'ä'.repeat(40) }));
-    write('broken', '{');
-    mkdirSync(join(folder, 'app/src/deep'), { recursive: true });
-  });
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-  it.each([
-    ['app', 'users-api'],
-    ['app/src/deep', 'users-api'],
-    ['app/dist', 'users-api'],
-    ['scoped', 'users-api'],
-    ['long', 'ä'.repeat(31)],
-    ['broken', 'nestjs-database'],
-  ])('in %s is %s', (path, name) => {
-    expect(defaultApplicationName({}, join(folder, path))).toBe(name);
-  });
-
-  it("is npm's where there is no package.json", () => {
-    expect(defaultApplicationName({ npm_package_name: '@acme/jobs' }, folder)).toBe('jobs');
   });
 });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { ORIGINS, Origins, originsIn } from './origins.js';
 import { Secret } from '../secrets/secret.js';
 
-describe('origins', () => {
+describe('Origins', () => {
   const environment = {
     values: {
       'pool.size': { variable: 'DB_POOL_SIZE', value: 7 },
@@ -11,25 +11,25 @@ describe('origins', () => {
     warnings: [],
   };
 
-  it('survive a spread, and no listing of the options shows them', () => {
+  it('survive a spread of the options, and are not listed among their keys', () => {
     const options = { ...Object.freeze({ [ORIGINS]: environment }), autoLoadEntities: true };
     expect(originsIn(options)).toBe(environment);
     expect(Object.keys(options)).toEqual(['autoLoadEntities']);
   });
 
-  it("are the environment's while its value is still there", () => {
+  it('name the variable as long as the options hold the value of the environment', () => {
     const origins = new Origins(environment);
     expect(origins.nameOf('pool.size', 7)).toBe('DB_POOL_SIZE');
     expect(origins.nameOf('url', new Secret('a'))).toBe('DB_URL');
   });
 
-  it("are the code's once it has set another value", () => {
+  it('name the option when the code has set another value', () => {
     const origins = new Origins(environment);
     expect(origins.nameOf('pool.size', 8)).toBe('pool.size');
     expect(origins.nameOf('url', 'a')).toBe('url');
   });
 
-  it('are written down for the first layer that has a value', () => {
+  it('record the first layer that has a value', () => {
     const origins = new Origins(environment);
     const layers = (own: number | undefined) =>
       [

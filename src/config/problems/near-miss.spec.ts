@@ -14,7 +14,7 @@ describe('distance', () => {
     expect(distance(a, b)).toBe(slips);
   });
 
-  it('is the same in both directions, and 0 only for the same text', () => {
+  it('is symmetric, and 0 only for equal texts', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 12 }), fc.string({ maxLength: 12 }), (a, b) => {
         expect(distance(a, b)).toBe(distance(b, a));
@@ -34,11 +34,11 @@ describe('nearMiss', () => {
     ['uri', 'url'],
     ['timeout', 'timeouts'],
     ['rejectUnauthorised', 'rejectUnauthorized'],
-  ])('takes %p for %p', (written, meant) => {
+  ])('finds for %p the name %p', (written, meant) => {
     expect(nearMiss(written, known)).toBe(meant);
   });
 
-  it.each(['pool', 'user', 'port', 'password', 'cache', 'anything'])('takes %p for nothing', (written) => {
+  it.each(['pool', 'user', 'port', 'password', 'cache', 'anything'])('finds nothing for %p', (written) => {
     expect(nearMiss(written, ['pool', 'url', 'timeouts'])).toBeUndefined();
   });
 });

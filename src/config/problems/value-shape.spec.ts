@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { kindOf, shapeOf, spaced } from './value-shape.js';
 
-describe('the shape of a value', () => {
+describe('shapeOf and kindOf', () => {
   it.each([
     [0, '0'],
     [Number.NaN, 'NaN'],
@@ -17,7 +17,7 @@ describe('the shape of a value', () => {
     [{ password: 'hunter2' }, 'an object'],
     [() => 'hunter2', 'a function'],
     [Symbol('hunter2'), 'a symbol'],
-  ])('of %p is told as %p', (value, shape) => {
+  ])('show %p as %p', (value, shape) => {
     expect(shapeOf(value)).toBe(shape);
   });
 
@@ -29,18 +29,18 @@ describe('the shape of a value', () => {
     [undefined, 'undefined'],
     [[], 'a list'],
     [{}, 'an object'],
-  ])('where it may be a secret is only the kind: %p is %p', (value, kind) => {
+  ])('show of a value that may be a secret only its kind: %p as %p', (value, kind) => {
     expect(kindOf(value)).toBe(kind);
   });
 });
 
-describe('a number', () => {
+describe('spaced', () => {
   it.each([
     [0, '0'],
     [999, '999'],
     [1_000, '1 000'],
     [86_400_000, '86 400 000'],
-  ])('%p is written %p', (value, text) => {
+  ])('writes %p as %p', (value, text) => {
     expect(spaced(value)).toBe(text);
   });
 });

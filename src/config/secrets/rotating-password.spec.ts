@@ -6,15 +6,15 @@ import { RotatingPassword } from './rotating-password.js';
 
 const HOUR = 3_600_000;
 
-/** Counts, and gives what it is told to give. */
+/** A password function that counts its calls and returns the given values in turn. */
 function giver(...given: (() => ReturnType<PasswordFunction>)[]) {
   let calls = 0;
   const give = () => given[Math.min(calls++, given.length - 1)]!();
   return { password: new RotatingPassword(give, 1_000), calls: () => calls };
 }
 
-describe('a password that a function gives', () => {
-  it('is asked for each time when it says nothing of its end', async () => {
+describe('RotatingPassword', () => {
+  it('calls the function for each connect when the password has no expiresAt', async () => {
     const { password, calls } = giver(
       () => 'one',
       () => Promise.resolve('two'),
@@ -31,7 +31,7 @@ describe('a password that a function gives', () => {
   it.each([
     ['a date', () => new Date(Date.now() + HOUR)],
     ['milliseconds', () => Date.now() + HOUR],
-  ])('is kept until its end, given as %s', async (_how, end) => {
+  ])('keeps the password until expiresAt, which is %s', async (_how, end) => {
     const { password, calls } = giver(
       () => ({ password: 'one', expiresAt: end() }),
       () => 'two',
@@ -40,7 +40,7 @@ describe('a password that a function gives', () => {
     expect(calls()).toBe(1);
   });
 
-  it('is used once when its end is over already', async () => {
+  it('uses a password once when its expiresAt is past', async () => {
     const { password, calls } = giver(
       () => ({ password: 'one', expiresAt: Date.now() - 1 }),
       () => 'two',
@@ -49,7 +49,7 @@ describe('a password that a function gives', () => {
     expect(calls()).toBe(2);
   });
 
-  it('is asked for once by all who ask at one time', async () => {
+  it('shares one call among simultaneous connects', async () => {
     const { password, calls } = giver(async () => 'one');
     expect(await Promise.all([password.ask(), password.ask(), password.ask()])).toEqual([
       'one',
@@ -59,7 +59,7 @@ describe('a password that a function gives', () => {
     expect(calls()).toBe(1);
   });
 
-  it('is asked for again when the server refused it, and not when it refused an older one', async () => {
+  it('calls the function again after the server refused the password, but not after it refused an older one', async () => {
     const expiresAt = Date.now() + HOUR;
     const { password, calls } = giver(
       () => ({ password: 'one', expiresAt }),
@@ -82,7 +82,7 @@ describe('a password that a function gives', () => {
     ],
     ['rejects', () => Promise.reject(Object.assign(new Error('the vault is sealed'), { token: 'hunter2' }))],
   ])(
-    'that %s is an error with the reason and nothing else of it, and the next one asks anew',
+    'fails with the reason when the function %s, and the next connect calls it again',
     async (_how, fail) => {
       const { password } = giver(fail, () => 'two');
       const error: unknown = await password.ask().catch((reason: unknown) => reason);
@@ -97,7 +97,7 @@ describe('a password that a function gives', () => {
     },
   );
 
-  it('that does not come in time is an error, and the next one asks anew', async () => {
+  it('fails when the function takes too long, and the next connect calls it again', async () => {
     let calls = 0;
     const never = new Promise<string>(() => undefined);
     const password = new RotatingPassword(() => (++calls === 1 ? never : 'two'), 20);
@@ -114,14 +114,14 @@ describe('a password that a function gives', () => {
   });
 
   it.each([
-    [undefined, /gave undefined\./],
-    ['', /gave an empty text\./],
-    [12345, /gave a number\./],
-    [{ token: 'hunter2' }, /gave an object whose password is undefined\./],
-    [{ password: '' }, /gave an object whose password is an empty text\./],
-    [{ password: 'hunter2', expiresAt: '2030-01-01' }, /gave an expiresAt that is neither/],
-    [{ password: 'hunter2', expiresAt: new Date('never') }, /gave an expiresAt that is neither/],
-  ])('that is %p is an error that shows nothing of it', async (given, message) => {
+    [undefined, /returned undefined\./],
+    ['', /returned an empty text\./],
+    [12345, /returned a number\./],
+    [{ token: 'hunter2' }, /returned an object whose password is undefined\./],
+    [{ password: '' }, /returned an object whose password is an empty text\./],
+    [{ password: 'hunter2', expiresAt: '2030-01-01' }, /returned an expiresAt that is neither/],
+    [{ password: 'hunter2', expiresAt: new Date('never') }, /returned an expiresAt that is neither/],
+  ])('fails when the function returns %p, without showing it', async (given, message) => {
     const { password } = giver(() => given as never);
     const error: unknown = await password.ask().catch((reason: unknown) => reason);
     expect(error).toMatchObject({ code: 'PASSWORD_INVALID', message: expect.stringMatching(message) });
@@ -129,7 +129,7 @@ describe('a password that a function gives', () => {
   });
 
   it.each([undefined, null, 'sealed'])(
-    'that fails by %p instead of an error is unavailable all the same',
+    'fails when the function throws %p instead of an error',
     async (reason) => {
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- what is tested
       const { password } = giver(() => Promise.reject(reason));
@@ -140,7 +140,7 @@ describe('a password that a function gives', () => {
     },
   );
 
-  it('shows in nothing that prints it, nor in what its function throws later', async () => {
+  it('hides the password from every output, and from later errors of the function', async () => {
     const { password } = giver(
       () => ({ password: 'hunter2', expiresAt: Date.now() + HOUR }),
       () => {

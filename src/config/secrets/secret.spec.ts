@@ -5,7 +5,7 @@ import { Secret } from './secret.js';
 describe('Secret', () => {
   const secret = new Secret('hunter2');
 
-  it('gives its text to who asks for it', () => {
+  it('returns its text from reveal()', () => {
     expect(secret.reveal()).toBe('hunter2');
   });
 
@@ -20,11 +20,11 @@ describe('Secret', () => {
     ['Object.entries', () => JSON.stringify(Object.entries(secret))],
     ['a format', () => inspect(new Error('wrong', { cause: secret }))],
     ['a clone', () => inspect(structuredClone(secret))],
-  ])('shows nothing in %s', (_, print) => {
+  ])('hides its text from %s', (_, print) => {
     expect(print()).not.toContain('hunter2');
   });
 
-  it('shows a mask, so that a log tells that there is one', () => {
+  it('shows a mask, so that a log says that a secret is set', () => {
     expect(`${secret as unknown as string} ${JSON.stringify(secret)} ${inspect(secret)}`).toBe(
       '*** "***" ***',
     );
@@ -34,19 +34,19 @@ describe('Secret', () => {
     expect(Object.isFrozen(secret)).toBe(true);
   });
 
-  it('is made of a text, and stays itself when it is one already', () => {
+  it('is created from a text, and is returned unchanged when it is a secret already', () => {
     expect(Secret.from('a').reveal()).toBe('a');
     expect(Secret.from(secret)).toBe(secret);
   });
 
-  it('masks what somebody else holds behind reveal()', () => {
+  it('hides the text of any object with reveal()', () => {
     const theirs = { text: 'hunter2', reveal: () => 'hunter2' };
     expect(Secret.is(theirs)).toBe(true);
     expect(inspect(Secret.from(theirs))).toBe('***');
     expect(Secret.from(theirs).reveal()).toBe('hunter2');
   });
 
-  it('knows one that another copy of the package made', () => {
+  it('recognises a secret of another copy of the package', () => {
     const copy = { reveal: () => 'a', [Symbol.for('nestjs-database.secret')]: true };
     expect(Secret.from(copy)).toBe(copy);
   });

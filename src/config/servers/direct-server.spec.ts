@@ -6,14 +6,14 @@ import { resolveDatabaseOptions } from '../resolve.js';
 const resolve = (options: DatabaseModuleOptions) => resolveDatabaseOptions(options, { env: {} });
 const POOLED = 'postgres://app:s3cret@ep-cool-1-pooler.eu-central-1.aws.neon.tech/orders';
 
-describe('the way past the pooler', () => {
-  it('is none of its own where nothing says so', () => {
+describe('The direct server', () => {
+  it('is undefined without directUrl and for a host that is not pooled', () => {
     expect(resolve({ url: 'postgres://app:x@localhost/orders' }).direct).toBeUndefined();
     expect(resolve({ url: POOLED.replace('-pooler', '') }).direct).toBeUndefined();
     expect(resolve({ url: POOLED.replace('-pooler', ''), directUrl: '' }).direct).toBeUndefined();
   });
 
-  it('of a pooled host of Neon is the same without -pooler, with TLS for that name', () => {
+  it('of a pooled host of Neon is the host without -pooler, with TLS for that name', () => {
     const { direct, origins } = resolve({ url: `${POOLED}?channel_binding=require` });
     const host = 'ep-cool-1.eu-central-1.aws.neon.tech';
     expect(direct).toMatchObject({
@@ -25,13 +25,13 @@ describe('the way past the pooler', () => {
     expect(origins['directUrl']).toBe('url');
   });
 
-  it('does not send the name of Neon’s pooler along with TLS', () => {
+  it('does not get the server name of the pooler of Neon by TLS', () => {
     const servername = 'ep-cool-1-pooler.eu-central-1.aws.neon.tech';
     const { direct } = resolve({ url: POOLED, ssl: { servername } });
     expect(direct?.ssl.tls).toMatchObject({ servername: 'ep-cool-1.eu-central-1.aws.neon.tech' });
   });
 
-  it('is directUrl where that is given, with its own parameters, and with the password of url for the same user', () => {
+  it('is directUrl when it is given, with its own parameters, and with the password of url for the same user', () => {
     const { direct } = resolve({
       url: POOLED,
       directUrl: 'postgres://app@db.internal:6000/orders?sslmode=disable&options=-c%20geqo%3Doff',
@@ -47,14 +47,14 @@ describe('the way past the pooler', () => {
     ).toBeUndefined();
   });
 
-  it('is for the user and the database of url where directUrl names none', () => {
+  it('has the user and the database of url when directUrl has none', () => {
     expect(resolve({ url: POOLED, directUrl: 'postgres://db.internal' }).direct).toMatchObject({
       server: { host: 'db.internal', username: 'app', database: 'orders' },
       password: { reveal: expect.any(Function) },
     });
   });
 
-  it('names directUrl in what is wrong with it, and shows no secret', () => {
+  it('has the name directUrl in its problems, and shows no secret', () => {
     expect(() => resolve({ url: POOLED, directUrl: 'mysql://root:hidden@host/x' })).toThrow(
       'directUrl: it starts with mysql://',
     );
@@ -62,7 +62,7 @@ describe('the way past the pooler', () => {
     expect(`${inspect(resolved, { depth: 9 })}${JSON.stringify(resolved)}`).not.toMatch(/hidden|s3cret/);
   });
 
-  it('asks the same function for the password, as the same user', () => {
+  it('has the password function of url for the same user', () => {
     const url = 'postgres://app@localhost:6432/orders';
     const of = (user: string) =>
       resolve({ url, directUrl: `postgres://${user}@localhost/orders`, password: () => 'token' });
@@ -71,7 +71,7 @@ describe('the way past the pooler', () => {
     expect(of('owner').direct?.password).toBeUndefined();
   });
 
-  it('has the demands of its own URL', () => {
+  it('has the requirements of its own URL', () => {
     const url = 'postgres://app:x@localhost:6432/orders?require_auth=password';
     const directUrl =
       'postgres://localhost/orders?target_session_attrs=primary&sslmode=require&sslnegotiation=direct';
@@ -82,7 +82,7 @@ describe('the way past the pooler', () => {
     });
   });
 
-  it('has the limits and the name of its own URL, where none were set explicitly', () => {
+  it('has the limits and the name of its own URL, unless they are set explicitly', () => {
     const directUrl =
       'postgres://app@localhost/orders?statement_timeout=0&lock_timeout=3000&application_name=migrate';
     const url = 'postgres://app:x@localhost:6432/orders?statement_timeout=9000';
@@ -97,7 +97,7 @@ describe('the way past the pooler', () => {
     });
   });
 
-  it('is named where a file of its URL is wrong', () => {
+  it('has the name directUrl in the problem of a file', () => {
     const directUrl = 'postgres://app@localhost/orders?sslmode=verify-ca&sslrootcert=/nowhere.pem';
     expect(() => resolve({ url: 'postgres://app:x@localhost/orders', directUrl })).toThrow(
       'directUrl (sslrootcert): the file /nowhere.pem does not exist',

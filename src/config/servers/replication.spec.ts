@@ -20,8 +20,8 @@ const problemsOf = (options: DatabaseModuleOptions): string[] => {
   return [];
 };
 
-describe('the primary of a replication', () => {
-  it('is replication.master, by its URL or by its parts', () => {
+describe('The primary of a replication', () => {
+  it('is replication.master, given by a URL or by single options', () => {
     const slaves = [{ host: 'replica.internal' }];
     const server = { host: 'primary.internal', port: 6432, username: 'app', database: 'shop' };
     for (const master of [{ url: PRIMARY }, { ...server, password: 'hunter2' }]) {
@@ -31,14 +31,14 @@ describe('the primary of a replication', () => {
     }
   });
 
-  it('is the url where master is left out, that of the environment too', () => {
+  it('is the url of the options or of the environment when there is no master', () => {
     const replication = { slaves: [{ host: 'replica.internal' }] };
     expect(resolve({ url: PRIMARY, replication }).server.host).toBe('primary.internal');
     const environment = readEnvironment({ DB_URL: PRIMARY });
     expect(resolve({ ...environment, replication }).server.host).toBe('primary.internal');
   });
 
-  it('may be said twice, but not differently', () => {
+  it('may be given twice, but not with different values', () => {
     const slaves = [{ host: 'replica.internal' }];
     expect(problemsOf({ url: PRIMARY, replication: { master: { url: PRIMARY }, slaves } })).toEqual([]);
     const environment = readEnvironment({ DB_URL: PRIMARY });
@@ -53,7 +53,7 @@ describe('the primary of a replication', () => {
     );
   });
 
-  it('that is missing or wrong is named as it stands in the options', () => {
+  it('has the names of the options in its problems', () => {
     const slaves = [{ host: 'replica.internal' }];
     expect(problemsOf({ replication: { slaves } })).toEqual([expect.stringMatching(/^DB_URL: /)]);
     expect(problemsOf({ replication: { master: { url: 'mysql://x' }, slaves } })).toEqual([
@@ -65,8 +65,8 @@ describe('the primary of a replication', () => {
   });
 });
 
-describe('a replica', () => {
-  it('has user, password and database of the primary where it names none', () => {
+describe('A replica', () => {
+  it('has the user, password and database of the primary by default', () => {
     const { server, password } = replicaOf({
       url: PRIMARY,
       replication: { slaves: [{ host: 'replica.internal' }] },
@@ -75,7 +75,7 @@ describe('a replica', () => {
     expect((password as { reveal(): string }).reveal()).toBe('hunter2');
   });
 
-  it('of another user has no password of the primary', () => {
+  it('does not have the password of the primary for another user', () => {
     const { server, password } = replicaOf({
       url: PRIMARY,
       replication: { slaves: [{ url: 'postgres://reader@replica.internal/other' }] },
@@ -107,14 +107,14 @@ describe('a replica', () => {
     ]);
   });
 
-  it('does not inherit what the URL of the primary demands of a server', () => {
+  it('does not have the requirements of the URL of the primary', () => {
     const replication = { slaves: [{ host: 'replica.internal' }] };
     const options = { url: `${PRIMARY}?target_session_attrs=read-write`, replication };
     expect(resolve(options).serverKind).toBe('read-write');
     expect(replicaOf(options).serverKind).toBeUndefined();
   });
 
-  it('that is wrong is named with its place in the list', () => {
+  it('has its index in its problems', () => {
     const slaves = [{ host: 'replica.internal' }, { url: 'postgres://app:hunter2@replica:x/shop' }];
     expect(problemsOf({ url: PRIMARY, replication: { slaves } })).toEqual([
       expect.stringMatching(/^replication\.slaves\.1\.url: the port is not a whole number/),
@@ -135,7 +135,7 @@ describe('a replica', () => {
     ]);
   });
 
-  it('shows no password', () => {
+  it('hides its password from inspect and JSON', () => {
     const resolved = resolve({
       url: PRIMARY,
       replication: { slaves: [{ host: 'replica.internal', username: 'reader', password: 'swordfish' }] },
@@ -144,10 +144,10 @@ describe('a replica', () => {
   });
 });
 
-it('replication: false is no replication', () => {
+it('replication: false means no replication', () => {
   expect(resolve({ url: PRIMARY, replication: false as never }).replication).toBeUndefined();
 });
 
-it("baseDirectory, which TypeORM's own reader of options sets, is no unknown setting", () => {
+it('baseDirectory, which TypeORM sets when it reads options from a file, is a known option', () => {
   expect(resolve({ url: 'postgres://me@localhost/app', ...{ baseDirectory: '/app' } }).warnings).toEqual([]);
 });

@@ -8,8 +8,8 @@ const valueOf = (type: SettingType, text: string) => {
   return 'value' in read ? read.value : undefined;
 };
 
-describe('a whole number', () => {
-  it('is within its bounds or refused, whatever the text', () => {
+describe('wholeNumber', () => {
+  it('reads a number within its bounds, and refuses any other text', () => {
     const type = wholeNumber(1, 100);
     fc.assert(
       fc.property(fc.oneof(fc.string(), fc.integer().map(String), fc.double().map(String)), (text) => {
@@ -21,7 +21,7 @@ describe('a whole number', () => {
     );
   });
 
-  it('is checked in the same way in code, where a text is no number', () => {
+  it('checks numbers in code by the same bounds, and refuses a text', () => {
     const type = wholeNumber(1, 100);
     for (const value of [1, 100]) expect(type.problemOf(value)).toBeUndefined();
     for (const value of [0, 101, 2.5, Number.NaN, Infinity, '5', null, [5]])
@@ -29,16 +29,16 @@ describe('a whole number', () => {
   });
 });
 
-describe('a duration', () => {
+describe('duration', () => {
   const type = duration({ min: 1, max: 86_400_000, off: true });
 
-  it('that is too short to be sent is not taken for off', () => {
+  it('does not read a duration below 1 ms as off', () => {
     expect(valueOf(type, '0.0001ms')).toBeUndefined();
     expect(valueOf(type, '0')).toBe(0);
     expect(valueOf(type, 'OFF')).toBe(0);
   });
 
-  it('in code is a number of milliseconds, and 0 where that switches it off', () => {
+  it('takes milliseconds in code, and 0 only where it means off', () => {
     for (const value of [0, 1, 86_400_000]) expect(type.problemOf(value)).toBeUndefined();
     expect(duration({ min: 1_000, max: 2_000 }).problemOf(0)).toMatch(/^0 is not/);
     expect(duration({ min: 1_000, max: 60_000 }).problemOf(30)).toMatch(/; 30 seconds are 30 000$/);
@@ -46,13 +46,13 @@ describe('a duration', () => {
   });
 });
 
-describe('a value in code', () => {
-  it('is not converted from a text', () => {
+describe('A value in code', () => {
+  it('is not read from a text', () => {
     expect(flag.problemOf('true')).toBe('"true" is not true or false');
     expect(oneOf('a', 'b').problemOf('A')).toBe('"A" is not one of a, b');
   });
 
-  it('that may be a secret is not repeated', () => {
+  it('is not repeated in a message when it may be a secret', () => {
     expect(password.problemOf({ password: 'hunter2' })).toBe(
       'an object is not a password, or a function that returns one',
     );

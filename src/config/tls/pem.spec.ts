@@ -17,17 +17,17 @@ describe('readPem', () => {
   });
   afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-  it('takes the text itself', () => {
+  it('reads PEM text', () => {
     expect(readPem(cert, 'certificate')).toEqual({ pem: cert.trim() });
     expect(readPem(key, 'key')).toEqual({ pem: key.trim() });
   });
 
-  it('takes a text whose line ends are written out, as variables often have them', () => {
+  it('reads PEM text with \\n written out, as variables often hold it', () => {
     expect(readPem(cert.replace(/\n/g, '\\n'), 'certificate')).toEqual({ pem: cert.trim() });
     expect(readPem(cert.replace(/\n/g, '\\r\\n'), 'certificate')).toEqual({ pem: cert.trim() });
   });
 
-  it('takes what readFileSync gives', () => {
+  it('reads a buffer', () => {
     expect(readPem(Buffer.from(cert), 'certificate')).toEqual({ pem: cert.trim() });
   });
 
@@ -46,7 +46,7 @@ describe('readPem', () => {
     expect(readPem(given(), 'certificate')).toEqual({ problem: expect.stringMatching(message) });
   });
 
-  it('does not repeat a key that lost its header', () => {
+  it('repeats no key that lost its header', () => {
     const body = key.replace(/-----.*-----|\n/g, '');
     expect(JSON.stringify(readPem(body, 'key'))).not.toContain(body.slice(0, 12));
     expect(JSON.stringify(readPem(key.replace(/-----.*-----/g, ''), 'key'))).not.toContain(body.slice(0, 12));

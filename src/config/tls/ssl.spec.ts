@@ -11,7 +11,7 @@ import { parseDatabaseUrl } from '../url/database-url.js';
 
 const PUBLIC = 'db.example.com';
 
-/** `query` is what stands behind the ? of the URL. */
+/** @param query the part of the URL after the ? */
 function ssl(settings: boolean | SslSettings | undefined, query = '', host = PUBLIC) {
   const problems = new Problems();
   const url = parseDatabaseUrl(`postgres://me@host/app?${query}`).parameters;
@@ -35,7 +35,7 @@ beforeAll(async () => {
   other = await authority.issueClient({ commonName: 'other' });
 });
 
-describe('the mode', () => {
+describe('The mode', () => {
   it.each<[string, string, boolean | SslSettings | undefined, string, string]>([
     ['verify-full', 'for a public host', undefined, '', PUBLIC],
     ['disable', 'for a local host', undefined, '', 'db'],
@@ -78,17 +78,17 @@ describe('the mode', () => {
     ['allow', /sslmode=allow falls back to plain text.*disable, require, verify-ca, verify-full/],
     ['no-verify', /trusts any server.*rejectUnauthorized: false/],
     ['nonsense', /none of disable, require, verify-ca, verify-full/],
-  ])('%p in the URL is refused, never weakened silently', (mode, message) => {
+  ])('must not be %p in the URL', (mode, message) => {
     expect(ssl(undefined, `sslmode=${mode}`).problems).toEqual([expect.stringMatching(message)]);
   });
 
-  it('is told where it is weaker than what the URL asks for', () => {
+  it('causes a warning when it is weaker than the sslmode of the URL', () => {
     expect(ssl({ mode: 'disable' }, 'sslmode=verify-full', '127.0.0.1').warnings).toEqual([
       expect.stringMatching(/disable takes precedence over the sslmode in DB_URL/),
     ]);
   });
 
-  it('contradicts a CA when it is disable', () => {
+  it('disable contradicts a CA', () => {
     expect(ssl({ mode: 'disable', ca }).problems).toEqual([
       expect.stringMatching(/ssl\.mode: is disable, but ssl\.ca is given/),
     ]);
@@ -97,7 +97,7 @@ describe('the mode', () => {
     ]);
   });
 
-  it('contradicts a direct negotiation when it is disable', () => {
+  it('disable contradicts a direct negotiation', () => {
     expect(ssl({ mode: 'disable', negotiation: 'direct' }).problems).toEqual([
       expect.stringMatching(/^ssl\.negotiation: is direct, which needs TLS, but the mode is disable/),
     ]);
@@ -106,29 +106,29 @@ describe('the mode', () => {
     ]);
   });
 
-  it('cannot be anything but disable on a socket', () => {
+  it('must be disable for a socket', () => {
     expect(ssl({ mode: 'require' }, '', '/tmp').problems).toEqual([
       expect.stringMatching(/does not encrypt a socket/),
     ]);
   });
 });
 
-describe('plain text', () => {
-  it.each(['127.0.0.1', '::1', 'localhost', '/tmp'])('to %s is nothing to warn of', (host) => {
+describe('Plain text', () => {
+  it.each(['127.0.0.1', '::1', 'localhost', '/tmp'])('to %s causes no warning', (host) => {
     expect(ssl(undefined, '', host).warnings).toEqual([]);
   });
 
-  it.each(['db', '10.0.0.1'])('to %s is warned of', (host) => {
+  it.each(['db', '10.0.0.1'])('to %s causes a warning', (host) => {
     expect(ssl(undefined, '', host).warnings).toEqual([expect.stringMatching(/plain text/)]);
   });
 
-  it('to a public host is warned of', () => {
+  it('to a public host causes a warning', () => {
     expect(ssl(false).warnings).toEqual([expect.stringMatching(/db\.example\.com is in plain text/)]);
   });
 });
 
-describe('what is verified', () => {
-  it.each(['require', 'verify-full'] as const)('%s verifies the chain and the host', (mode) => {
+describe('The verification of a server', () => {
+  it.each(['require', 'verify-full'] as const)('with %s covers the chain and the host name', (mode) => {
     const { tls } = ssl({ mode, ca });
     expect(tls).toMatchObject({
       rejectUnauthorized: true,
@@ -139,21 +139,21 @@ describe('what is verified', () => {
     expect(tls).not.toHaveProperty('checkServerIdentity');
   });
 
-  it('verify-ca verifies the chain and not the host', () => {
+  it('with verify-ca covers the chain, but not the host name', () => {
     const { tls } = ssl({ mode: 'verify-ca', ca });
     if (tls === false) throw new Error('plain text');
     expect(tls).toMatchObject({ rejectUnauthorized: true });
     expect(tls.checkServerIdentity?.('other.example', {} as never)).toBeUndefined();
   });
 
-  it('verify-ca demands a CA', () => {
+  it('with verify-ca needs a CA', () => {
     expect(ssl({ mode: 'verify-ca' }).problems).toEqual([
       expect.stringMatching(/ssl\.ca: verify-ca demands a CA/),
     ]);
     expect(ssl(undefined, 'sslmode=verify-ca').problems).toHaveLength(1);
   });
 
-  it('nothing, with rejectUnauthorized: false, which is warned of and not called verify-full', () => {
+  it('is off with rejectUnauthorized: false, with a warning and in mode require', () => {
     for (const query of ['', 'sslmode=require', 'sslmode=no-verify'])
       expect(ssl({ rejectUnauthorized: false }, query)).toMatchObject({
         mode: 'require',
@@ -163,16 +163,16 @@ describe('what is verified', () => {
       });
   });
 
-  it('rejectUnauthorized: false contradicts a mode that verifies', () => {
+  it('must not be off in a mode that verifies', () => {
     expect(ssl({ rejectUnauthorized: false, mode: 'verify-full' }).problems).toHaveLength(1);
     expect(ssl({ rejectUnauthorized: false }, 'sslmode=verify-full').problems).toHaveLength(1);
   });
 
-  it('an address is sent as no server name', () => {
+  it('sends no server name for an IP address', () => {
     expect(ssl(undefined, '', '8.8.8.8').tls).not.toHaveProperty('servername');
   });
 
-  it("another server name than the host's is the one that the certificate has to have", () => {
+  it('demands a certificate for servername when that differs from the host', () => {
     const { tls } = ssl({ servername: 'real.example.com' });
     if (tls === false) throw new Error('plain text');
     expect(tls.servername).toBe('real.example.com');
@@ -185,7 +185,7 @@ describe('what is verified', () => {
     expect(tls.checkServerIdentity?.(PUBLIC, wrong)).toHaveProperty('code', 'ERR_TLS_CERT_ALTNAME_INVALID');
   });
 
-  it('TLS below 1.2 is refused, and undefined does not allow it', () => {
+  it('needs TLS 1.2 or later, also when minVersion is undefined', () => {
     expect(ssl({ minVersion: 'TLSv1' }).problems).toEqual([
       expect.stringMatching(/ssl\.minVersion: is none of TLSv1\.2/),
     ]);
@@ -195,14 +195,14 @@ describe('what is verified', () => {
   });
 });
 
-describe('parameters of the URL', () => {
-  it('set the versions of TLS, where the code does not', () => {
+describe('The parameters of the URL', () => {
+  it('set the versions of TLS, unless the code does', () => {
     const query = 'ssl_min_protocol_version=TLSv1.3&ssl_max_protocol_version=TLSv1.3';
     expect(ssl(undefined, query).tls).toMatchObject({ minVersion: 'TLSv1.3', maxVersion: 'TLSv1.3' });
     expect(ssl({ minVersion: 'TLSv1.2' }, query).tls).toMatchObject({ minVersion: 'TLSv1.2' });
   });
 
-  it('refuse versions below 1.2, and a highest one below the least', () => {
+  it('must not set versions below 1.2, nor a maximum below the minimum', () => {
     expect(ssl(undefined, 'ssl_min_protocol_version=TLSv1.1').problems).toEqual([
       expect.stringMatching(/^DB_URL \(ssl_min_protocol_version\): is none of TLSv1\.2, TLSv1\.3/),
     ]);
@@ -211,7 +211,7 @@ describe('parameters of the URL', () => {
     ]);
   });
 
-  it('unlock a key by sslpassword, which no problem shows', () => {
+  it('unlock a key by sslpassword, which no message shows', () => {
     const locked = createPrivateKey(client.key)
       .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' })
       .toString();
@@ -225,7 +225,7 @@ describe('parameters of the URL', () => {
     ]);
   });
 
-  it('name a revocation list, which is read and judged', () => {
+  it('name a revocation list, which is read and checked', () => {
     expect(ssl({ crl: revoked })).toMatchObject({ problems: [], tls: { crl: revoked.trim() } });
     expect(ssl(undefined, `sslcrl=${encodeURIComponent(revoked)}`)).toMatchObject({
       problems: [],
@@ -241,14 +241,14 @@ describe('parameters of the URL', () => {
   });
 });
 
-describe('certificate and key', () => {
-  it('are taken together', () => {
+describe('Certificate and key', () => {
+  it('are passed on together', () => {
     const { tls, problems } = ssl({ cert: client.cert, key: new Secret(client.key) });
     expect(problems).toEqual([]);
     expect(tls).toMatchObject({ cert: client.cert.trim(), key: client.key.trim() });
   });
 
-  it('one without the other is refused', () => {
+  it('are refused one without the other', () => {
     expect(ssl({ cert: client.cert }).problems).toEqual([
       expect.stringMatching(/ssl\.cert: is given without its key/),
     ]);
@@ -257,26 +257,26 @@ describe('certificate and key', () => {
     ]);
   });
 
-  it('that do not belong together are refused', () => {
+  it('are refused when they do not belong together', () => {
     expect(ssl({ cert: client.cert, key: other.key }).problems).toEqual([
       expect.stringMatching(/ssl\.key: is not the key of the certificate in ssl\.cert/),
     ]);
   });
 
-  it('that are damaged are refused, and the key is not shown', () => {
+  it('are refused when they are damaged, without showing the key', () => {
     const cut = client.key.replace(/\n[^-]{20}/, '\n');
     const { problems } = ssl({ cert: client.cert, key: cut });
     expect(problems).toEqual([expect.stringMatching(/ssl\.key: the key cannot be read/)]);
     expect(problems.join()).not.toContain(client.key.split('\n')[1]!.slice(25, 40));
   });
 
-  it('that are missing files in the URL are refused by the name of the parameter', () => {
+  it('have the name of the parameter in the problem of a missing file', () => {
     expect(ssl(undefined, 'sslrootcert=/nowhere/ca.pem').problems).toEqual([
       expect.stringMatching(/DB_URL \(sslrootcert\): the file \/nowhere\/ca\.pem does not exist/),
     ]);
   });
 
-  it('a key is in no output of the resolved options, and in a copy of them', () => {
+  it('are hidden in outputs of the resolved options, but not in a copy of them', () => {
     const { tls } = ssl({ cert: client.cert, key: client.key, passphrase: 'hunter2' });
     const shown = inspect({ tls }, { depth: 9 }) + JSON.stringify({ tls });
     expect(shown).not.toContain('PRIVATE KEY');
@@ -285,8 +285,8 @@ describe('certificate and key', () => {
   });
 });
 
-describe('lists, as tls.connect takes them', () => {
-  it('are read: several authorities, one certificate and its key', () => {
+describe('Lists of certificates and keys', () => {
+  it('hold several authorities, or one certificate or key', () => {
     const { tls, problems } = ssl({
       ca: [ca, Buffer.from(ca)],
       cert: [client.cert],
@@ -298,7 +298,7 @@ describe('lists, as tls.connect takes them', () => {
     expect(inspect(tls)).not.toContain('PRIVATE KEY');
   });
 
-  it('are refused where they hold several certificates or keys', () => {
+  it('are refused when they hold several client certificates or keys', () => {
     expect(ssl({ cert: [client.cert, other.cert], key: [client.key] }).problems).toEqual([
       'ssl.cert: is a list of 2; give one',
     ]);

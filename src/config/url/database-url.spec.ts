@@ -17,7 +17,7 @@ const right = {
   problems: [],
 };
 
-describe('a URL', () => {
+describe('parseDatabaseUrl', () => {
   it.each([
     ['postgres://me:pw@db.example.com/app', {}],
     ['postgresql://me:pw@db.example.com/app', {}],
@@ -54,7 +54,7 @@ describe('a URL', () => {
     ],
     ['postgres://me:pw@/?host=db.example.com&port=7&dbname=app', { port: 7 }],
     ['postgres://me:p@ss@db.example.com/app', { password: 'p@ss' }],
-  ])('%p is understood', (text, expected) => {
+  ])('reads %p', (text, expected) => {
     expect(parts(text)).toEqual({ ...right, ...expected });
   });
 
@@ -78,7 +78,7 @@ describe('a URL', () => {
     ['postgres://me:pw@ho st/app', /white space/],
     ['postgres://me:pw@h!st/app', /character that no host name has/],
     ['postgres://me:pw@::1/app', /\[::1\]:5432/],
-    ['postgres://me:pw@[::1/app', /cannot be told apart/],
+    ['postgres://me:pw@[::1/app', /cannot be distinguished/],
     ['postgres://me:pw@[nonsense]/app', /not an IPv6 address/],
     ['postgres://me:p/w@host/app', /percent-encode/],
     ['postgres://me:p?w@host/app', /percent-encode/],
@@ -91,7 +91,7 @@ describe('a URL', () => {
     ['postgres://me:pw@host/app/more', /second \//],
     ['postgres://me:pw@host/app?host=a,b', /neither the name of one host/],
     ['postgres://me:pw@host/app?target_session_attrs=master', /target_session_attrs is none of any, /],
-  ])('%p is refused', (text, message) => {
+  ])('refuses %p', (text, message) => {
     const { problems } = parts(text);
     expect(problems).toHaveLength(1);
     expect(problems[0]).toMatch(message);
@@ -101,7 +101,7 @@ describe('a URL', () => {
     expect(parseDatabaseUrl('postgres://me:p@ss@host/app').warnings).toEqual([expect.stringMatching(/%40/)]);
   });
 
-  it('comes back whatever user, password, host, port and database it was made of', () => {
+  it('returns the user, password, host, port and database that a URL was built from', () => {
     const text = fc
       .string({ minLength: 1, maxLength: 30, unit: 'grapheme' })
       .filter((t) => !t.includes('\0'));
@@ -132,7 +132,7 @@ describe('a URL', () => {
     );
   });
 
-  it('never shows its password, encoded or not, right or wrong', () => {
+  it('shows no password in problems and warnings, encoded or not, in a valid or an invalid URL', () => {
     const secret = fc
       .string({ minLength: 6, maxLength: 20, unit: fc.constantFrom(...`XYZQJ789@/?#%:&=[],'"\`! `) })
       .filter((text) => /[XYZQJ]/.test(text));
@@ -161,7 +161,7 @@ describe('a URL', () => {
 
 /**
  * Every parameter of libpq 18 (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS) and two that
- * older ones have, with a value that is not its default. `host` and the like are told apart from the rest of the URL above.
+ * older ones have, with a value that is not its default. `host` and the like are tested with the rest of the URL above.
  */
 const LIBPQ: Record<string, string> = {
   host: 'other',
@@ -222,10 +222,10 @@ const LIBPQ: Record<string, string> = {
 const bare = (parameters: object) =>
   Object.entries(parameters).map(([key, value]) => [key, Secret.is(value) ? value.reveal() : value]);
 
-describe('the parameters of a URL', () => {
+describe('A parameter of a URL', () => {
   const read = (query: string) => parseDatabaseUrl(`postgres://me@host/app?${query}`);
 
-  it('are read where they are known', () => {
+  it('is read when it is supported', () => {
     const { parameters, problems, warnings } = read(
       'sslmode=verify-ca&sslrootcert=/ca.pem&sslcert=/c.pem&sslkey=/k.pem&application_name=my%20app&connect_timeout=15' +
         '&options=-c%20geqo%3Doff&channel_binding=require&statement_timeout=5000&lock_timeout=0&target_session_attrs=any',
@@ -253,12 +253,12 @@ describe('the parameters of a URL', () => {
     expect(read(query).parameters.sslMode).toBe(mode);
   });
 
-  it('sslrootcert=system means the authorities that Node.js trusts', () => {
+  it('sslrootcert=system sets no CA, since Node.js has authorities that it trusts', () => {
     expect(read('sslrootcert=system').parameters.sslCa).toBeUndefined();
   });
 
   it.each(['foo=1', 'pool_timeout=3', 'schema=x', 'uselibpqcompat=true', 'keepalives=0'])(
-    '%p has no effect, and a warning says so by name',
+    '%p has no effect, and a warning names it',
     (query) => {
       const { warnings, problems } = read(query);
       expect(problems).toEqual([]);
@@ -269,21 +269,21 @@ describe('the parameters of a URL', () => {
   );
 
   it.each(Object.entries(LIBPQ))(
-    'that libpq knows: %s is honoured, refused or warned of by its name',
+    'of libpq is applied, refused by name or warned of by name: %s',
     (name, value) => {
       const { parameters, problems, warnings } = read(`${name}=${encodeURIComponent(value)}`);
       const { parameters: nothing } = read('');
       const honoured = JSON.stringify(bare(parameters)) !== JSON.stringify(bare(nothing));
-      const told = [...problems, ...warnings];
-      expect({ name, honoured: honoured || told.length > 0, told }).toEqual({
+      const messages = [...problems, ...warnings];
+      expect({ name, honoured: honoured || messages.length > 0, messages }).toEqual({
         name,
         honoured: true,
-        told: honoured ? [] : [expect.stringContaining(name)],
+        messages: honoured ? [] : [expect.stringContaining(name)],
       });
     },
   );
 
-  it('says nothing of a parameter that asks for what is the case anyway', () => {
+  it('causes no warning when it asks for what happens anyway', () => {
     for (const query of [
       'gssencmode=disable&sslcompression=0&sslsni=1&sslcertmode=allow&client_encoding=UTF-8&keepalives=1',
       'load_balance_hosts=disable&replication=off&min_protocol_version=3.0&max_protocol_version=latest',
@@ -292,7 +292,7 @@ describe('the parameters of a URL', () => {
       expect(read(query)).toMatchObject({ problems: [], warnings: [] });
   });
 
-  it('require_auth names the methods that are allowed, or those that are not', () => {
+  it('require_auth lists allowed methods or excluded methods', () => {
     expect(read('require_auth=scram-sha-256').parameters.requireAuth).toEqual(['scram-sha-256']);
     expect(read('require_auth=md5,scram-sha-256').parameters.requireAuth).toEqual(['md5', 'scram-sha-256']);
     expect(read('require_auth=!password,!none').parameters.requireAuth).toEqual(['md5', 'scram-sha-256']);

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { isLocalHost, isThisMachine } from './local-host.js';
 
-describe('a host', () => {
+describe('A host', () => {
   it.each([
     '/var/run/postgresql',
     'localhost',

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { neonHost } from './neon.js';
 
-describe('a host of Neon', () => {
+describe('A host of Neon', () => {
   it.each([
     ['ep-cool-name-123456.eu-central-1.aws.neon.tech', 'ep-cool-name-123456', false],
     ['ep-cool-name-123456-pooler.eu-central-1.aws.neon.tech', 'ep-cool-name-123456', true],

@@ -36,8 +36,9 @@ export class QueryQueue {
       this.#push(request, (query) => {
         try {
           resolve(query(request));
-        } catch (error) {
-          reject(error as Error);
+        } catch (thrown) {
+          const error = thrown as Error;
+          reject(error);
           throw error;
         }
       });

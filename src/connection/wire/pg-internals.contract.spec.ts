@@ -43,7 +43,7 @@ describe(`pg ${version} has what it does not document and PgInternals uses:`, ()
     await query;
     rely(
       'client.readyForQuery and client._activeQuery as the state of a query',
-      `${[ready, active, seen()]}` === 'true,false,false,true,true,false',
+      [ready, active, seen()].join() === 'true,false,false,true,true,false',
     );
     expect(client._activeQuery ?? null).toBeNull();
   });
@@ -144,7 +144,7 @@ describe(`pg ${version} has what it does not document and PgInternals uses:`, ()
       query(text);
     };
     await client.query('SELECT 1');
-    rely('connection.query', `${sent}` === 'SELECT 1');
+    rely('connection.query', sent.join() === 'SELECT 1');
   });
 
   it('connection.parse, bind, execute and sync, and connection.parsedStatements, for a named statement', async () => {

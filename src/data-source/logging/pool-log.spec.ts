@@ -172,7 +172,7 @@ describe('the log of a pool', () => {
   });
 
   it('keeps the leases that a drain has forcibly ended', () => {
-    warn('CONNECTION_CUT', 'GET /slow');
+    warn('CONNECTION_FORCE_CLOSED', 'GET /slow');
     expect(log.closedLeases).toEqual(['GET /slow for 1 ms']);
     expect(lines).toEqual([]);
   });

@@ -148,8 +148,8 @@ describe('the detector of a pooler', () => {
       [
         'SELECT set_config($1, $2, false), set_config($3, $4, false), set_config($5, $6, false), set_config($7, $8, false)',
         [
-          ...['statement_timeout', '30000', 'lock_timeout', '5000'],
-          ...['idle_in_transaction_session_timeout', '60000', 'app.tenant', 'mine'],
+          ...['statement_timeout', '30000', 'idle_in_transaction_session_timeout', '60000'],
+          ...['lock_timeout', '5000', 'app.tenant', 'mine'],
         ],
       ],
     ]);

@@ -80,7 +80,7 @@ export function checkSettings(
 export function describeClientEnforced(checks: readonly SettingCheck[]): string {
   return checks
     .filter(({ enforcedBy }) => enforcedBy === 'client')
-    .map(({ name, wanted }) => `${name} ${seconds(wanted)} by the client`)
+    .map(({ name, wanted }) => `${name} ${limitText(wanted)} by the client`)
     .join(', ');
 }
 
@@ -105,8 +105,8 @@ export function describeUnenforced(
     });
 }
 
-/** `30 s`, `500 ms` */
-function seconds(ms: string): string {
+/** The exact value of a limit, not rounded as a measured duration: `30 s`, `1500 ms`. */
+function limitText(ms: string): string {
   const value = Number(ms);
   return value % 1_000 === 0 ? `${value / 1_000} s` : `${value} ms`;
 }

@@ -3,12 +3,9 @@ import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { TLSSocket } from 'node:tls';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import { DatabaseModule } from 'nestjs-database';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createAuthority } from '../../support/certificates.js';
 import type { CertificateAuthority, IssuedCertificate } from '../../support/certificates.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { ManInTheMiddle } from './man-in-the-middle.js';
@@ -17,7 +14,7 @@ const HOST = '127.0.0.1';
 let authority: CertificateAuthority;
 let certificate: IssuedCertificate;
 let server: PostgresServer;
-let module: TestingModule | undefined;
+const nest = new NestModule();
 
 beforeAll(async () => {
   authority = await createAuthority();
@@ -26,23 +23,16 @@ beforeAll(async () => {
 });
 afterAll(() => server?.dispose());
 afterEach(async () => {
-  await module?.close();
-  module = undefined;
+  await nest.close();
 });
 
 async function start(url: string, query: string): Promise<void> {
-  module = await Test.createTestingModule({
-    imports: [
-      DatabaseModule.forRoot({
-        url: `${url}?${query}`,
-        ssl: { ca: authority.cert },
-        connectRetry: 0,
-        pool: { size: 1, maxOverflow: 0 },
-      }),
-    ],
-  })
-    .setLogger(new CapturingLogger())
-    .compile();
+  await nest.start({
+    url: `${url}?${query}`,
+    ssl: { ca: authority.cert },
+    connectRetry: 0,
+    pool: { size: 1, maxOverflow: 0 },
+  });
 }
 
 /** A request for a login, https://www.postgresql.org/docs/current/protocol-message-formats.html */
@@ -110,7 +100,7 @@ describe.each([
     ['offers SCRAM and then asks for it in plain', [BOUND_OFFER, CLEARTEXT]],
     ['offers SCRAM and then asks for its MD5', [BOUND_OFFER, MD5]],
     ['offers SCRAM and then lets in', [BOUND_OFFER, OK]],
-  ])('%s: it is refused and told nothing', async (_how, script) => {
+  ])('%s: it is refused and learns nothing', async (_how, script) => {
     const impostor = await Impostor.saying(...script);
     try {
       await expect(start(impostor.url(), query)).rejects.toMatchObject({ code });
@@ -130,7 +120,7 @@ describe('require_auth', () => {
     ['!none', 'scram-sha-256'],
     ['password', 'password'],
     ['!md5', 'trust'],
-  ])('%s lets a server in that asks by %s', async (allowed, method) => {
+  ])('%s accepts a server that requests %s', async (allowed, method) => {
     await server.hba([`hostssl all app all ${method}`]);
     await start(server.url, `require_auth=${allowed}`);
   });
@@ -142,7 +132,7 @@ describe('require_auth', () => {
     ['scram-sha-256', 'trust', /requires no login/],
     ['gss', 'scram-sha-256', /asks for a login by scram-sha-256/],
   ])(
-    '%s refuses a server that asks by %s, before it hears the password',
+    '%s refuses a server that requests %s, before the password is sent',
     async (allowed, method, message) => {
       await server.hba([`host all app all ${method}`]);
       const man = await ManInTheMiddle.before(server.port, 'impersonate', certificate);

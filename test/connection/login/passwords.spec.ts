@@ -2,12 +2,9 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import type { ManagedDataSource, DatabaseModuleOptions, PasswordFunction } from 'nestjs-database';
-import { DatabaseModule, DatabaseMonitor } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
+import { DatabaseMonitor } from 'nestjs-database';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { TemporaryFolder } from '../../support/temporary-folder.js';
@@ -15,8 +12,7 @@ import { until } from '../../support/until.js';
 
 const HOUR = 3_600_000;
 let server: PostgresServer;
-let module: TestingModule | undefined;
-let logger: CapturingLogger;
+const nest = new NestModule();
 /** Every password that was ever right or given, and all that was ever printed. */
 const passwords: string[] = [];
 const printed: string[] = [];
@@ -27,9 +23,8 @@ beforeAll(async () => {
 afterAll(() => server?.dispose());
 beforeEach(() => rotate());
 afterEach(async () => {
-  printed.push(logger.text);
-  await module?.close();
-  module = undefined;
+  printed.push(nest.logger.text);
+  await nest.close();
 });
 
 /** The right password from now on; connections that are open stay. */
@@ -45,15 +40,11 @@ const current = () => passwords.at(-1)!;
 async function startByEnvironment(variables: Record<string, string>): Promise<ManagedDataSource> {
   const before = { ...process.env };
   Object.assign(process.env, variables);
-  logger = new CapturingLogger();
   try {
-    module = await Test.createTestingModule({ imports: [DatabaseModule.forRoot({ connectRetry: 0 })] })
-      .setLogger(logger)
-      .compile();
+    return await nest.start({ connectRetry: 0 });
   } finally {
     process.env = before;
   }
-  return module.get<DataSource, ManagedDataSource>(DataSource);
 }
 
 const url = () => server.url.replace(/:[^:@/]*@/, '@');
@@ -62,26 +53,18 @@ async function start(
   give: PasswordFunction,
   options: DatabaseModuleOptions = {},
 ): Promise<ManagedDataSource> {
-  logger = new CapturingLogger();
-  module = await Test.createTestingModule({
-    imports: [
-      DatabaseModule.forRoot({
-        url: url(),
-        password: give,
-        pool: { size: 3, maxOverflow: 0 },
-        connectRetry: { retries: 0, initialDelayMs: 1 },
-        ...options,
-      }),
-    ],
-  })
-    .setLogger(logger)
-    .compile();
-  const dataSource = module.get<DataSource, ManagedDataSource>(DataSource);
+  const dataSource = await nest.start({
+    url: url(),
+    password: give,
+    pool: { size: 3, maxOverflow: 0 },
+    connectRetry: { retries: 0, initialDelayMs: 1 },
+    ...options,
+  });
   for (const thing of [
     dataSource,
     dataSource.settings,
     dataSource.pool?.options,
-    module.get(DatabaseMonitor).options,
+    nest.get(DatabaseMonitor).options,
   ])
     printed.push(
       inspect(thing, { depth: 12, showHidden: true }),
@@ -115,7 +98,7 @@ async function waitingForPassword(): Promise<number> {
 }
 
 describe('a password function', () => {
-  it('is asked at each dial, so that a password may change while the app runs', async () => {
+  it('is called at each connect, so that a password may change while the app runs', async () => {
     let calls = 0;
     const dataSource = await start(async () => {
       calls += 1;
@@ -128,7 +111,7 @@ describe('a password function', () => {
     expect(calls).toBe(before + 1);
   });
 
-  it('is asked once by dials at one time', async () => {
+  it('is called once by concurrent connects', async () => {
     const asked: ((password: string) => void)[] = [];
     const dataSource = await start(() =>
       asked.length === 0 ? (asked.push(() => {}), current()) : new Promise((give) => asked.push(give)),
@@ -142,7 +125,7 @@ describe('a password function', () => {
     expect(asked).toHaveLength(2);
   });
 
-  it('is not asked again before the password expires', async () => {
+  it('is not called again before the password expires', async () => {
     let calls = 0;
     const dataSource = await start(() => {
       calls += 1;
@@ -153,7 +136,7 @@ describe('a password function', () => {
     expect(calls).toBe(1);
   });
 
-  it('is asked again after the server has refused a password that had not expired', async () => {
+  it('is called again after the server has refused a password that had not expired', async () => {
     let calls = 0;
     const dataSource = await start(() => {
       calls += 1;
@@ -166,7 +149,7 @@ describe('a password function', () => {
     expect(calls).toBe(2);
   });
 
-  it('is not asked where the server wants no password', async () => {
+  it('is not called when the server requests no password', async () => {
     await server.hba(['host all app all trust']);
     try {
       await start(() => {
@@ -177,7 +160,7 @@ describe('a password function', () => {
     }
   });
 
-  it('that fails is tried again at start, with its reason in the log', async () => {
+  it('that fails is retried at start, with its error in the log', async () => {
     let calls = 0;
     await start(
       () => {
@@ -187,10 +170,10 @@ describe('a password function', () => {
       { connectRetry: { retries: 5, initialDelayMs: 1 } },
     );
     expect(calls).toBe(3);
-    expect(logger.text).toMatch(/The password function failed: the vault is sealed.*Trying again/);
+    expect(nest.logger.text).toMatch(/The password function failed: the vault is sealed.*Trying again/);
   });
 
-  it('that goes on to fail is the reason of the failed start', async () => {
+  it('that keeps failing is the cause of the failed start', async () => {
     const error = await failure(
       start(() => {
         throw Object.assign(new Error(`not valid: ${url()}`), { request: { password: current() } });
@@ -199,7 +182,7 @@ describe('a password function', () => {
     expect(error).toMatchObject({ code: 'PASSWORD_UNAVAILABLE', cause: { code: 'PASSWORD_UNAVAILABLE' } });
   });
 
-  it('that hangs ends with the dial, and leaves no connection behind', async () => {
+  it('that hangs ends with the connect timeout and leaves no connection behind', async () => {
     const hanging = start(() => new Promise(() => {}), { timeouts: { connectMs: 1_000 } });
     expect(await failure(hanging)).toMatchObject({
       code: 'PASSWORD_UNAVAILABLE',
@@ -212,17 +195,17 @@ describe('a password function', () => {
     ['an empty text', ''],
     ['no text', 42],
     ['nothing', undefined],
-  ])('that gives %s fails the start at once', async (_what, given) => {
+  ])('that returns %s fails the start at once', async (_what, given) => {
     const error = await failure(start(() => given as never, { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_INVALID' });
-    expect(logger.text).not.toContain('Trying again');
+    expect(nest.logger.text).not.toContain('Trying again');
   });
 
-  it('that gives a wrong password fails the start at once', async () => {
+  it('that returns a wrong password fails the start at once', async () => {
     passwords.unshift('wr0ng-of-many');
     const error = await failure(start(() => 'wr0ng-of-many', { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_WRONG' });
-    expect(logger.text).not.toContain('Trying again');
+    expect(nest.logger.text).not.toContain('Trying again');
   });
 
   it('beside a password in the URL is refused, since one of them would never be used', async () => {
@@ -234,7 +217,7 @@ describe('a password function', () => {
   });
 });
 
-it('none of the passwords is in anything that was printed', () => {
+it('no password is in anything that was printed', () => {
   expect(passwords.length).toBeGreaterThan(10);
   expect(printed.length).toBeGreaterThan(60);
   const text = printed.join('\n');

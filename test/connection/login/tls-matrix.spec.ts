@@ -1,12 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import { DatabaseModule } from 'nestjs-database';
 import type { SslMode, SslSettings } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createAuthority, selfSigned } from '../../support/certificates.js';
 import type { CertificateAuthority, IssuedCertificate } from '../../support/certificates.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { ManInTheMiddle } from './man-in-the-middle.js';
@@ -35,8 +31,7 @@ let client: IssuedCertificate;
 let clientOfStranger: IssuedCertificate;
 let clientOfOld: IssuedCertificate;
 let server: PostgresServer;
-let module: TestingModule | undefined;
-let logger: CapturingLogger;
+const nest = new NestModule();
 let man: ManInTheMiddle | undefined;
 
 const right = () => authority.issueServer({ hosts: [HOST] });
@@ -163,29 +158,23 @@ beforeAll(async () => {
 });
 afterAll(() => server?.dispose());
 afterEach(async () => {
-  await module?.close();
-  module = undefined;
+  await nest.close();
   await man?.close();
   man = undefined;
 });
 
 /** Starts an app as a user would, and asks the server how it is spoken to. */
 async function start(url: string, ssl: SslSettings) {
-  logger = new CapturingLogger();
   const options = {
     url,
     ssl,
     connectRetry: { retries: 1, initialDelayMs: 0 },
     pool: { size: 1, maxOverflow: 0 },
   };
-  module = await Test.createTestingModule({ imports: [DatabaseModule.forRoot(options)] })
-    .setLogger(logger)
-    .compile();
-  const [row] = await module
-    .get(DataSource)
-    .query<{ ssl: boolean; version: string | null; client_dn: string | null }[]>(
-      'SELECT ssl, version, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
-    );
+  const dataSource = await nest.start(options);
+  const [row] = await dataSource.query<{ ssl: boolean; version: string | null; client_dn: string | null }[]>(
+    'SELECT ssl, version, client_dn FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
+  );
   return row!;
 }
 
@@ -198,31 +187,34 @@ describe.each(Object.keys(PEERS))('%s', (name) => {
     await server.hba(hba);
   });
 
-  it.each(Object.entries(outcomes) as [SslMode, Outcome][])('with mode %s: %s', async (mode, outcome) => {
-    if (attack) man = await ManInTheMiddle.before(server.port, attack, own);
-    const url = man ? man.through(server.url) : server.url;
-    const given: SslSettings = mode === 'disable' ? { mode } : { ...ssl(), mode };
-    if (outcome === 'plain' || outcome === 'encrypted') {
-      const encrypted = outcome === 'encrypted';
-      expect(await start(url, given)).toEqual({
-        ssl: encrypted,
-        version: encrypted ? expect.stringMatching(/^TLSv1\.[23]$/) : null,
-        client_dn: encrypted && given.cert !== undefined ? '/CN=app' : null,
-      });
-      const told = encrypted ? new RegExp(`, TLSv1\\.[23] \\(${mode}\\), `) : /, no TLS, /;
-      expect(logger.of('DatabaseModule').at(-1)).toMatch(told);
-      return;
-    }
-    const error = await start(url, given).then(
-      () => undefined,
-      (reason: unknown) => reason as Error & { code: string },
-    );
-    expect(error).toMatchObject({ code: outcome });
-    if (outcome !== 'DATABASE_CONFIG_INVALID')
-      expect(error!.message).toContain(`${HOST}:${new URL(url).port}`);
-    // A server may lack resources for a moment; the rest does not pass by itself.
-    expect(logger.text.includes('Trying again')).toBe(outcome === 'SERVER_OVERLOADED');
-    // What would come next is the user, the database, and an answer to whatever is asked for.
-    expect(man?.heard ?? '').not.toMatch(/user\0|SCRAM|app\0/);
-  });
+  it.each(Object.entries(outcomes) as [SslMode, Outcome][])(
+    'ends with mode %s as: %s',
+    async (mode, outcome) => {
+      if (attack) man = await ManInTheMiddle.before(server.port, attack, own);
+      const url = man ? man.through(server.url) : server.url;
+      const given: SslSettings = mode === 'disable' ? { mode } : { ...ssl(), mode };
+      if (outcome === 'plain' || outcome === 'encrypted') {
+        const encrypted = outcome === 'encrypted';
+        expect(await start(url, given)).toEqual({
+          ssl: encrypted,
+          version: encrypted ? expect.stringMatching(/^TLSv1\.[23]$/) : null,
+          client_dn: encrypted && given.cert !== undefined ? '/CN=app' : null,
+        });
+        const told = encrypted ? new RegExp(`, TLSv1\\.[23] \\(${mode}\\), `) : /, no TLS, /;
+        expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(told);
+        return;
+      }
+      const error = await start(url, given).then(
+        () => undefined,
+        (reason: unknown) => reason as Error & { code: string },
+      );
+      expect(error).toMatchObject({ code: outcome });
+      if (outcome !== 'DATABASE_CONFIG_INVALID')
+        expect(error!.message).toContain(`${HOST}:${new URL(url).port}`);
+      // A server may lack resources for a moment; the rest does not pass by itself.
+      expect(nest.logger.text.includes('Trying again')).toBe(outcome === 'SERVER_OVERLOADED');
+      // What would come next is the user, the database, and an answer to whatever is asked for.
+      expect(man?.heard ?? '').not.toMatch(/user\0|SCRAM|app\0/);
+    },
+  );
 });

@@ -1,12 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseModule } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
+import type { DataSource } from 'typeorm';
 import { createAuthority } from '../../support/certificates.js';
 import type { CertificateAuthority } from '../../support/certificates.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { ManInTheMiddle } from './man-in-the-middle.js';
@@ -15,7 +12,7 @@ import { until } from '../../support/until.js';
 let authority: CertificateAuthority;
 let server: PostgresServer;
 let serverCertificate: string;
-let module: TestingModule | undefined;
+const nest = new NestModule();
 let man: ManInTheMiddle | undefined;
 
 beforeAll(async () => {
@@ -26,19 +23,13 @@ beforeAll(async () => {
 });
 afterAll(() => server?.dispose());
 afterEach(async () => {
-  await module?.close();
-  module = undefined;
+  await nest.close();
   await man?.close();
   man = undefined;
 });
 
 async function start(options: DatabaseModuleOptions): Promise<ManagedDataSource> {
-  module = await Test.createTestingModule({
-    imports: [DatabaseModule.forRoot({ connectRetry: 0, pool: { size: 1 }, ...options })],
-  })
-    .setLogger(new CapturingLogger())
-    .compile();
-  return module.get<DataSource, ManagedDataSource>(DataSource);
+  return nest.start({ connectRetry: 0, pool: { size: 1 }, ...options });
 }
 
 const encryption = async (dataSource: DataSource) =>
@@ -54,23 +45,23 @@ const witness = async (hosts: string[], tls: object = {}) =>
 
 const local = (url: string) => url.replace('127.0.0.1', 'localhost');
 
-describe('TLS that begins at once', () => {
+describe('direct TLS negotiation', () => {
   it.each<[string, (url: string) => DatabaseModuleOptions]>([
     [
       'sslnegotiation=direct in the URL',
       (url) => ({ url: `${url}?sslnegotiation=direct`, ssl: { ca: authority.cert } }),
     ],
     ['ssl.negotiation', (url) => ({ url, ssl: { ca: authority.cert, negotiation: 'direct' } })],
-  ])('is spoken by %s', async (_how, options) => {
+  ])('is used with %s', async (_how, options) => {
     man = await witness(['127.0.0.1']);
     await start(options(man.through(server.url)));
     expect(man.asked).toEqual([{ servername: false, alpn: 'postgresql' }]);
     expect(man.questions).toBe(0);
-    await module?.close();
+    await nest.close();
     expect(await encryption(await start(options(server.url)))).toMatchObject({ ssl: true });
   });
 
-  it('is spoken to cancel a statement too', async () => {
+  it('is used to cancel a statement too', async () => {
     const dataSource = await start({
       url: server.url,
       ssl: { ca: authority.cert, negotiation: 'direct' },
@@ -92,7 +83,7 @@ describe('TLS that begins at once', () => {
     connection.release();
   });
 
-  it('is refused by a server that knows it not, whose certificate may be right', async () => {
+  it('is refused by a server that does not support it, even with a valid certificate', async () => {
     man = await witness(['127.0.0.1'], { ALPNProtocols: undefined });
     const options = {
       url: man.through(server.url),
@@ -102,7 +93,7 @@ describe('TLS that begins at once', () => {
     expect(man.heard).not.toContain('SCRAM');
   });
 
-  it('is refused by one that speaks another protocol', async () => {
+  it('is refused by a server that speaks another protocol', async () => {
     man = await witness(['127.0.0.1'], { ALPNProtocols: ['h2'] });
     const options = {
       url: man.through(server.url),
@@ -111,13 +102,13 @@ describe('TLS that begins at once', () => {
     await expect(start(options)).rejects.toMatchObject({ code: 'TLS_DIRECT_REFUSED' });
   });
 
-  it('is not taken from PGSSLNEGOTIATION, which is none of the settings', async () => {
+  it('is not enabled by PGSSLNEGOTIATION, which is no setting of the module', async () => {
     process.env.PGSSLNEGOTIATION = 'direct';
     try {
       man = await witness(['127.0.0.1']);
       await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
       expect(man.questions).toBe(1);
-      await module?.close();
+      await nest.close();
       await start({ url: server.url, ssl: false });
     } finally {
       delete process.env.PGSSLNEGOTIATION;
@@ -125,7 +116,7 @@ describe('TLS that begins at once', () => {
   });
 });
 
-describe('the name that is sent along (SNI)', () => {
+describe('the server name that the client sends (SNI)', () => {
   it.each<[string, string, (url: string) => DatabaseModuleOptions]>([
     ['the host', 'localhost', (url) => ({ url: local(url), ssl: { ca: authority.cert } })],
     [
@@ -144,7 +135,7 @@ describe('the name that is sent along (SNI)', () => {
     expect(man.asked).toEqual([expect.objectContaining({ servername })]);
   });
 
-  it('is none for an address', async () => {
+  it('is empty for an address', async () => {
     man = await witness(['127.0.0.1']);
     await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
     expect(man.asked).toEqual([expect.objectContaining({ servername: false })]);
@@ -152,14 +143,14 @@ describe('the name that is sent along (SNI)', () => {
 });
 
 describe('the version of TLS', () => {
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('is %s where the URL asks for no other', async (version) => {
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('is %s when the URL allows no other', async (version) => {
     const query = `ssl_min_protocol_version=${version}&ssl_max_protocol_version=${version}`;
     const dataSource = await start({ url: `${server.url}?${query}`, ssl: { ca: authority.cert } });
     expect(await encryption(dataSource)).toEqual({ ssl: true, version });
   });
 
   it.each(['TLSv1', 'TLSv1.1'] as const)(
-    'is never %s, even if the other side knows nothing newer',
+    'is never %s, even if the server supports nothing newer',
     async (old) => {
       man = await witness(['127.0.0.1'], {
         minVersion: 'TLSv1',
@@ -176,7 +167,7 @@ describe('the version of TLS', () => {
     },
   );
 
-  it('is refused by a server that wants a newer one', async () => {
+  it('is refused by a server that requires a newer one', async () => {
     await server.reload({ ssl_min_protocol_version: 'TLSv1.3' });
     await expect(
       start({ url: server.url, ssl: { ca: authority.cert, maxVersion: 'TLSv1.2' } }),
@@ -189,17 +180,17 @@ describe('a revocation list', () => {
   const start_ = (crl: string) =>
     start({ url: `${server.url}?sslcrl=${encodeURIComponent(crl)}`, ssl: { ca: authority.cert } });
 
-  it('lets a server in that is not on it', async () => {
+  it('accepts a server whose certificate is not on it', async () => {
     expect(await encryption(await start_(await authority.revoke()))).toMatchObject({ ssl: true });
   });
 
-  it('keeps a server out that is on it', async () => {
+  it('refuses a server whose certificate is on it', async () => {
     await expect(start_(await authority.revoke(serverCertificate))).rejects.toMatchObject({
       code: 'TLS_CERTIFICATE_REVOKED',
     });
   });
 
-  it('of another authority says nothing, which is not enough', async () => {
+  it('of another authority does not suffice', async () => {
     const other = await createAuthority('Other');
     await expect(start_(await other.revoke())).rejects.toMatchObject({ code: 'TLS_REVOCATION_UNKNOWN' });
   });

@@ -2,14 +2,10 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import { DatabaseModule } from 'nestjs-database';
 import type { DatabaseModuleOptions } from 'nestjs-database';
-import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createAuthority } from '../../support/certificates.js';
 import type { CertificateAuthority } from '../../support/certificates.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 
@@ -20,8 +16,7 @@ describe('TLS', () => {
   let server: PostgresServer;
   let folder: string;
   let caFile: string;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
   const environment = { ...process.env };
 
   beforeAll(async () => {
@@ -36,8 +31,7 @@ describe('TLS', () => {
     await writeFile(caFile, authority.cert);
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     process.env = { ...environment };
   });
   afterAll(async () => {
@@ -46,13 +40,10 @@ describe('TLS', () => {
   });
 
   const start = async (options: DatabaseModuleOptions) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({ imports: [DatabaseModule.forRoot(options)] })
-      .setLogger(logger)
-      .compile();
-    const [row] = await module
-      .get(DataSource)
-      .query<{ ssl: boolean }[]>('SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()');
+    const dataSource = await nest.start(options);
+    const [row] = await dataSource.query<{ ssl: boolean }[]>(
+      'SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()',
+    );
     return row?.ssl;
   };
 
@@ -70,7 +61,9 @@ describe('TLS', () => {
     ],
   ])('connects encrypted by %s', async (_how, options) => {
     expect(await start(options())).toBe(true);
-    expect(logger.of('DatabaseModule').at(-1)).toMatch(/TLSv1\.[23] \((require|verify-ca|verify-full)\)/);
+    expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(
+      /TLSv1\.[23] \((require|verify-ca|verify-full)\)/,
+    );
   });
 
   it('takes DB_SSL_MODE and DB_SSL_CA from the environment', async () => {
@@ -80,7 +73,7 @@ describe('TLS', () => {
     expect(await start({})).toBe(true);
   });
 
-  it('names the setting that makes an unknown authority a trusted one', async () => {
+  it('names the setting that makes an unknown authority trusted', async () => {
     await expect(start({ url: server.url, ssl: true })).rejects.toMatchObject({
       code: 'TLS_CERTIFICATE_UNTRUSTED',
       message: expect.stringContaining('DB_SSL_CA'),
@@ -95,7 +88,7 @@ describe('TLS', () => {
     });
 
     it.each(['password', 'trust'])(
-      'refuses a server that asks by %s, before the password is sent',
+      'refuses a server that requests %s, before the password is sent',
       async (method) => {
         await server.hba([`hostssl all app all ${method}`]);
         await expect(start({ url: url() })).rejects.toMatchObject({ code: 'CHANNEL_BINDING_MISSING' });
@@ -104,8 +97,8 @@ describe('TLS', () => {
     );
   });
 
-  it('encrypts without verification only when told so in code, and warns', async () => {
+  it('encrypts without verification only with rejectUnauthorized: false in code, and warns', async () => {
     expect(await start({ url: server.url, ssl: { rejectUnauthorized: false } })).toBe(true);
-    expect(logger.text).toMatch(/warn .*not verified/);
+    expect(nest.logger.text).toMatch(/warn .*not verified/);
   });
 });

@@ -34,7 +34,7 @@ describe('logging', () => {
     await database.drop();
   });
 
-  it('tells the start in one line, without user or password', async () => {
+  it('logs the start in one line, without user and password', async () => {
     await start();
     const lines = logger.of('DatabaseModule');
     expect(lines).toHaveLength(1);
@@ -47,13 +47,13 @@ describe('logging', () => {
     expect(logger.text).not.toContain(password);
   });
 
-  it('is silent about statements by default', async () => {
+  it('logs no statements by default', async () => {
     await start();
     await dataSource.query('SELECT 1');
     expect(logger.of('DatabaseQuery')).toEqual([]);
   });
 
-  it('with echo logs each statement and its duration, without its parameters', async () => {
+  it('logs each statement and its duration with echo, without its parameters', async () => {
     await start({ echo: true });
     await dataSource.query('SELECT $1::text AS answer', ['a personal thing']);
     expect(logger.of('DatabaseQuery')).toEqual([
@@ -62,13 +62,13 @@ describe('logging', () => {
     expect(logger.text).not.toContain('a personal thing');
   });
 
-  it('logs parameters when asked for', async () => {
+  it('logs parameters with echo.parameters', async () => {
     await start({ echo: { parameters: true } });
     await dataSource.query('SELECT $1::text, $2::bigint', ['visible', 5n]);
     expect(logger.of('DatabaseQuery')[0]).toContain('SELECT $1::text, $2::bigint -- ["visible","5"]');
   });
 
-  it('logs parameters that are no JSON', async () => {
+  it('logs parameters that cannot be converted to JSON', async () => {
     await start({ echo: { parameters: true } });
     const circle: Record<string, unknown> = { toPostgres: () => 'a circle' };
     circle['self'] = circle;
@@ -89,7 +89,7 @@ describe('logging', () => {
     ]);
   });
 
-  it('logs a statement on one line, without its passwords and control characters', async () => {
+  it('logs a statement on one line, with its passwords masked and its control characters escaped', async () => {
     await start({ echo: true });
     await dataSource.query(`SELECT 1,\n  '\u001b[2J'`);
     await expect(dataSource.query('ALTER ROLE nobody PASSWORD $$hunter2$$')).rejects.toThrow();
@@ -99,7 +99,7 @@ describe('logging', () => {
     ]);
   });
 
-  it('cuts long statements to a bound and says what is missing', async () => {
+  it('truncates long statements and says how many characters are missing', async () => {
     await start({ echo: { maxLength: 20 } });
     await dataSource.query(`SELECT '${'x'.repeat(100)}'`);
     expect(logger.of('DatabaseQuery')[0]).toMatch(/ms: SELECT 'x{12}… \(89 more characters\)$/);
@@ -131,7 +131,7 @@ describe('logging', () => {
     expect(logger.text).not.toContain('hidden');
   });
 
-  it('names the data source in the contexts of a named one', async () => {
+  it('adds the name of a named data source to its contexts', async () => {
     logger = new CapturingLogger();
     module = await Test.createTestingModule({
       imports: [DatabaseModule.forRoot({ name: 'reporting', url: database.url })],

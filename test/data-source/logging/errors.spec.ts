@@ -16,7 +16,7 @@ import type { HttpApp } from '../../support/http-app.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 
-/** As an array's members, so that the routes below are named by what they call. */
+/** A statement that fails, with its parameters. */
 const wrong = [`SELECT 1 / $1::int AS quotient`, [0]] as const;
 
 @Controller()
@@ -93,7 +93,7 @@ describe("an error in the log of Nest's own logger", () => {
   let database: TestDatabase;
   let http: HttpApp;
   let logged: unknown[];
-  /** What a route fails with. With the limit of frames of a process, and not that of Jest. */
+  /** The error of a route, with the stack limit of Node instead of that of Jest. */
   const errorOf = async (route: string): Promise<Error & { code?: string }> => {
     logged = [];
     const limit = Error.stackTraceLimit;
@@ -106,7 +106,7 @@ describe("an error in the log of Nest's own logger", () => {
     expect(logged).toHaveLength(1);
     return logged[0] as Error;
   };
-  /** As `ConsoleLogger` prints it. */
+  /** The text that `ConsoleLogger` prints. */
   const printed = (error: Error, json = false): string => {
     let text = '';
     const { write } = process.stderr;
@@ -141,22 +141,25 @@ describe("an error in the log of Nest's own logger", () => {
     await database.drop();
   });
 
-  it.each(routes)('of a statement begins in the code of the app: GET /%s', async (route, type, method) => {
-    const error = await errorOf(route);
-    expect(error).toBeInstanceOf(QueryFailedError);
-    expect(error.stack).toContain(`${type}.${method}`);
-    expect(error.stack?.split('\n')[1]).toMatch(/errors\.spec\.ts/);
-    expect(error.stack?.split('\n').length).toBeLessThan(12);
-  });
+  it.each(routes)(
+    'of a statement has a stack that begins in the code of the app: GET /%s',
+    async (route, type, method) => {
+      const error = await errorOf(route);
+      expect(error).toBeInstanceOf(QueryFailedError);
+      expect(error.stack).toContain(`${type}.${method}`);
+      expect(error.stack?.split('\n')[1]).toMatch(/errors\.spec\.ts/);
+      expect(error.stack?.split('\n').length).toBeLessThan(12);
+    },
+  );
 
   it.each(routes)(
-    'of a wait for a connection begins in the code of the app: GET /%s',
+    'of a wait for a connection has a stack that begins in the code of the app: GET /%s',
     async (route, type, method) => {
       const held = await poolOf(http).acquire();
       try {
         const error = await errorOf(route);
         expect(error).toBeInstanceOf(PoolAcquireTimeoutError);
-        // A function that another one has called is named by both.
+        // A frame may have two names: `query [as viaRunner]`.
         expect(error.stack).toMatch(new RegExp(`${type}\\.(\\S+ \\[as )?${method}`));
         expect(error.stack?.split('\n')[1]).toMatch(/errors\.spec\.ts/);
       } finally {
@@ -165,7 +168,7 @@ describe("an error in the log of Nest's own logger", () => {
     },
   );
 
-  it('of a statement is one paragraph, with the words of the server and without the parameters', async () => {
+  it('of a statement is one paragraph, with the message of the server and without the parameters', async () => {
     const error = await errorOf('repository');
     const text = printed(error);
     expect(text.trim().split('\n').length).toBeLessThan(10);
@@ -176,14 +179,14 @@ describe("an error in the log of Nest's own logger", () => {
     expect(text).not.toContain('undefined');
     expect(printed(error, true).trim().split('\n')).toHaveLength(1);
     expect(Object.keys(error)).not.toContain('driverError');
-    // For programs all is there.
+    // Programs find all of it.
     expect(error).toMatchObject({
       parameters: ['personal'],
       driverError: { code: '22P02', routine: expect.anything() },
     });
   });
 
-  it('of the pool is one paragraph; snapshot and holders are there for programs', async () => {
+  it('of the pool is one paragraph, and has snapshot and holders for programs', async () => {
     const held = await poolOf(http).acquire();
     const error = (await errorOf('data-source')) as PoolAcquireTimeoutError;
     held.release();

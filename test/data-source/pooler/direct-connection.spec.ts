@@ -1,13 +1,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
 import { DatabaseModule } from 'nestjs-database';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
+import { NestModule } from '../../support/nest-module.js';
 
 /** A migration that does as its test says. */
 class Working implements MigrationInterface {
@@ -22,26 +20,21 @@ class Working implements MigrationInterface {
 }
 
 /** The way past the pooler is told by its application_name; it leads to the same server. */
-describe('a migration past the pooler', () => {
+describe('a migration on the direct connection', () => {
   let database: TestDatabase;
   let other: TestDatabase;
-  let module: TestingModule | undefined;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    module = await Test.createTestingModule({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          directUrl: database.url,
-          migrations: [Working],
-          ...options,
-        }),
-        DatabaseModule.forRootAsync({ name: 'other', useFactory: () => ({ url: other.url }) }),
-      ],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start(
+      {
+        url: database.url,
+        directUrl: database.url,
+        migrations: [Working],
+        ...options,
+      },
+      [DatabaseModule.forRootAsync({ name: 'other', useFactory: () => ({ url: other.url }) })],
+    );
   };
   const nameOf = async (dataSource: DataSource) => {
     const [row] = await dataSource.query<{ name: string }[]>('SELECT current_database() AS name');
@@ -53,23 +46,22 @@ describe('a migration past the pooler', () => {
     other = await createTestDatabase();
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     Working.work = () => Promise.resolve();
     await database.sql('DROP TABLE IF EXISTS migrations');
   });
   afterAll(() => Promise.all([database.drop(), other.drop()]));
 
-  it('that asks another data source is answered by that one’s server', async () => {
+  it('queries the right server when it uses another data source', async () => {
     const dataSource = await start();
-    const second = module!.get<string, DataSource>('otherDataSource');
+    const second = nest.get<DataSource>('otherDataSource');
     const names: string[] = [];
     Working.work = async () => names.push(await nameOf(dataSource), await nameOf(second));
     await dataSource.runMigrations();
     expect(names).toEqual([new URL(database.url).pathname.slice(1), new URL(other.url).pathname.slice(1)]);
   });
 
-  it('may leave work behind, which goes on on the data source’s own connections', async () => {
+  it('may leave work behind, which continues on the connections of the pool', async () => {
     const dataSource = await start();
     let later: Promise<string> | undefined;
     let go = () => {};
@@ -83,7 +75,7 @@ describe('a migration past the pooler', () => {
     expect(await later).toBe(new URL(database.url).pathname.slice(1));
   });
 
-  it('that runs when the data source is destroyed is waited for, and cancelled at the limit', async () => {
+  it('that runs while the data source is destroyed may finish until the shutdown timeout, which cancels it', async () => {
     const dataSource = await start({ timeouts: { shutdownMs: 200 } });
     let begun = () => {};
     const running = new Promise<void>((resolve) => (begun = resolve));
@@ -104,7 +96,7 @@ describe('a migration past the pooler', () => {
     await failed;
   });
 
-  it('that fails leaves no connection, and the next one runs', async () => {
+  it('that fails leaves no connection, and the next migration runs', async () => {
     const dataSource = await start();
     Working.work = (runner) => runner.query('SELECT 1/0');
     await expect(dataSource.runMigrations()).rejects.toMatchObject({ code: '22012' });
@@ -112,7 +104,7 @@ describe('a migration past the pooler', () => {
     expect(await dataSource.runMigrations()).toHaveLength(1);
   });
 
-  it('is the first to connect with a lazy data source, and finds what TypeORM sets up before', async () => {
+  it('connects first with a lazy data source and finds what TypeORM sets up before', async () => {
     const dataSource = await start({ startup: 'lazy' });
     let known: unknown;
     Working.work = async () => {
@@ -126,7 +118,7 @@ describe('a migration past the pooler', () => {
     });
   });
 
-  it('has the limits and the name that its URL sets', async () => {
+  it('has the timeouts and the application name of its URL', async () => {
     const dataSource = await start({
       directUrl: `${database.url}?statement_timeout=0&application_name=migrate`,
     });

@@ -1,18 +1,15 @@
 import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseModule } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import type { MigrationInterface, QueryRunner } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createAuthority } from '../../support/certificates.js';
 import type { CertificateAuthority } from '../../support/certificates.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { startNeonProxy } from '../../support/neon-proxy.js';
 import type { NeonProxy } from '../../support/neon-proxy.js';
+import { NestModule } from '../../support/nest-module.js';
 import { until } from '../../support/until.js';
 
 const POOLED = 'ep-cool-1-pooler.eu-central-1.aws.neon.tech';
@@ -29,12 +26,11 @@ class CreateNotes implements MigrationInterface {
 }
 
 /** Neon, as far as it can be had without Neon: see test/support/neon-proxy.ts. */
-describe('on Neon', () => {
+describe('a data source on Neon', () => {
   let authority: CertificateAuthority;
   let database: TestDatabase;
   let proxy: NeonProxy;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
   const { lookup } = dns;
 
   beforeAll(async () => {
@@ -52,8 +48,7 @@ describe('on Neon', () => {
       })) as never;
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     dns.lookup = lookup;
     await proxy.close();
   });
@@ -66,13 +61,7 @@ describe('on Neon', () => {
     return `${url.href}${parameters}`;
   };
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: urlOf(DIRECT), ssl: { ca: authority.cert }, ...options })],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get(DataSource);
+    return nest.start({ url: urlOf(DIRECT), ssl: { ca: authority.cert }, ...options });
   };
   /** As after five minutes without a query: the sockets are closed, and the pool has seen it. */
   const suspended = async (dataSource: DataSource) => {
@@ -82,15 +71,15 @@ describe('on Neon', () => {
   const fast = { retries: 3, initialDelayMs: 10, maxDelayMs: 10 };
 
   describe('a pooled host', () => {
-    it('is known by its name: nothing goes into the startup packet that PgBouncer refuses', async () => {
+    it('is recognised by its name: the startup packet contains nothing that PgBouncer refuses', async () => {
       const dataSource = await start({ url: urlOf(POOLED), timeouts: { statementMs: 12_000 } });
       expect(await dataSource.query('SHOW statement_timeout')).toEqual([{ statement_timeout: '0' }]);
-      expect(logger.of('DatabaseModule').join('\n')).toMatch(
+      expect(nest.logger.of('DatabaseModule').join('\n')).toMatch(
         /transaction.*statement_timeout 12 s by the client/s,
       );
     });
 
-    it('is passed by for migrations, at start and later', async () => {
+    it('is bypassed for migrations, at start and later', async () => {
       const dataSource = await start({
         url: urlOf(POOLED),
         migrations: [CreateNotes],
@@ -109,7 +98,7 @@ describe('on Neon', () => {
       expect(await database.sql("SELECT to_regclass('notes') AS notes")).toEqual([{ notes: null }]);
     });
 
-    it('is passed by to where directUrl says', async () => {
+    it('is bypassed by directUrl', async () => {
       await start({
         url: urlOf(POOLED),
         directUrl: urlOf('ep-other-2.eu-central-1.aws.neon.tech'),
@@ -120,33 +109,33 @@ describe('on Neon', () => {
       });
       expect(proxy.endpoints).toContain('ep-other-2');
       expect(proxy.endpoints).not.toContain('ep-cool-1');
-      await module?.get(DataSource).undoLastMigration();
+      await nest.get(DataSource).undoLastMigration();
     });
   });
 
-  describe('a compute that sleeps', () => {
-    it('may take its time at the start', async () => {
+  describe('a suspended compute', () => {
+    it('may take long to wake up at the start', async () => {
       proxy.wakes(700);
       const dataSource = await start();
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-      expect(logger.text).not.toContain('Trying again');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it.each([
       ['Control plane request failed', 'XX000'],
       ["Couldn't connect to compute node", 'XX000'],
       ['the database system is starting up', '57P03'],
-    ])('is asked again at the start while it says: %s', async (words, code) => {
+    ])('is retried at the start while it refuses with: %s', async (words, code) => {
       proxy.refuses(words, 2, code);
       const dataSource = await start({ connectRetry: fast });
       expect(dataSource.isInitialized).toBe(true);
-      expect(logger.text.match(/Trying again/g)).toHaveLength(2);
+      expect(nest.logger.text.match(/Trying again/g)).toHaveLength(2);
     });
 
     it.each([
-      ['idle', 0],
-      ['and slow to wake', 700],
-    ])('that was suspended, %s, costs the next caller one dial and no error', async (_how, afterMs) => {
+      ['suspended while idle', 0],
+      ['suspended and slow to wake', 700],
+    ])('that is %s costs the next caller one connect and no error', async (_how, afterMs) => {
       const dataSource = await start({ profile: 'serverless' });
       await Promise.all([1, 2].map(() => dataSource.query('SELECT pg_sleep(0.05)')));
       const before = proxy.endpoints.length;
@@ -156,7 +145,7 @@ describe('on Neon', () => {
       expect(proxy.endpoints.length - before).toBe(1);
     });
 
-    it('is waited for by a query while it wakes up', async () => {
+    it('keeps a query waiting while it wakes up', async () => {
       const dataSource = await start({ profile: 'serverless' });
       await suspended(dataSource);
       proxy.refuses('the database system is starting up', 2, '57P03');
@@ -164,7 +153,7 @@ describe('on Neon', () => {
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     });
 
-    it('fails a query with its own words where waking up takes longer than the query may wait', async () => {
+    it('fails a query with its own error when waking up takes longer than the acquire timeout', async () => {
       const dataSource = await start({ pool: { acquireTimeoutMs: 1000 } });
       await suspended(dataSource);
       proxy.refuses('Control plane request failed', 100);
@@ -193,7 +182,7 @@ describe('on Neon', () => {
       'CLIENT_NOT_ALLOWED',
     ],
     ["password authentication failed for user 'app'", 'PASSWORD_WRONG'],
-  ])('a start fails at once when it says: %s', async (words, code) => {
+  ])('fails its start at once when Neon refuses with: %s', async (words, code) => {
     proxy.refuses(words, 10);
     await expect(start({ connectRetry: fast })).rejects.toMatchObject({
       code,
@@ -213,22 +202,22 @@ describe('on Neon', () => {
       'Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.',
       'NEON_UNAVAILABLE',
     ],
-  ])('a start tries again when it says: %s', async (words, code) => {
+  ])('retries its start when Neon refuses with: %s', async (words, code) => {
     proxy.refuses(words, 10);
     await expect(start({ connectRetry: fast })).rejects.toMatchObject({ code });
     expect(proxy.endpoints).toHaveLength(4);
   });
 
-  it('is told that TLS is needed where it was turned off', async () => {
+  it('reports that TLS is required when it is disabled', async () => {
     await expect(start({ ssl: { mode: 'disable' } })).rejects.toMatchObject({ code: 'TLS_REQUIRED' });
   });
 
-  it('is given the name of the endpoint by ssl.servername where the host is an address', async () => {
+  it('sends the name of the endpoint from ssl.servername when the host is an address', async () => {
     await start({ url: urlOf('127.0.0.1'), ssl: { ca: authority.cert, servername: DIRECT } });
     expect(proxy.endpoints).toEqual(['ep-cool-1']);
   });
 
-  it('needs the name of the endpoint in the options where TLS does not carry it, by an address', async () => {
+  it('needs the name of the endpoint in the options when the host is an address and TLS does not carry it', async () => {
     await expect(start({ url: urlOf('127.0.0.1') })).rejects.toMatchObject({ code: 'NEON_ENDPOINT_UNNAMED' });
     const dataSource = await start({ url: urlOf('127.0.0.1', '?options=endpoint%3Dep-cool-1') });
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);

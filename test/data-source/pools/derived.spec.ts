@@ -1,28 +1,21 @@
 import { inspect } from 'node:util';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
-import type { ManagedDataSource, DatabaseModuleOptions } from 'nestjs-database';
-import { DatabaseConfigError, DatabaseModule } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DatabaseConfigError } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { User } from '../../support/entities.js';
+import { NestModule } from '../../support/nest-module.js';
 
-describe('a data source that is made of the options of ours', () => {
+describe('a data source created from the options of a ManagedDataSource', () => {
   let main: TestDatabase;
   let tenant: TestDatabase;
-  let module: TestingModule | undefined;
+  const nest = new NestModule();
   let derived: DataSource | undefined;
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: main.url, entities: [User], pool: { size: 2 }, ...options })],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    return module.get<DataSource, ManagedDataSource>(DataSource);
+    return nest.start({ url: main.url, entities: [User], pool: { size: 2 }, ...options });
   };
   const derive = async (from: DataSource, options: object) => {
     derived = new DataSource({ ...from.options, ...options });
@@ -49,15 +42,14 @@ describe('a data source that is made of the options of ours', () => {
   afterEach(async () => {
     if (derived?.isInitialized) await derived.destroy();
     derived = undefined;
-    await module?.close();
-    module = undefined;
+    await nest.close();
   });
   afterAll(async () => {
     await main.drop();
     await tenant.drop();
   });
 
-  it('reads and writes the database that it names, and not that of the app', async () => {
+  it('reads and writes the database that it names, not that of the app', async () => {
     const app = await start();
     const other = await derive(app, { database: tenant.name });
     await other.getRepository(User).save({ name: 'of the tenant' });
@@ -91,7 +83,7 @@ describe('a data source that is made of the options of ours', () => {
     expect(await databaseOf(app)).toBe(main.name);
   });
 
-  it('outlives the data source of the app', async () => {
+  it('continues to work after the data source of the app is destroyed', async () => {
     const app = await start();
     const other = await derive(app, { database: tenant.name });
     await app.destroy();
@@ -147,7 +139,7 @@ describe('a data source that is made of the options of ours', () => {
     ['url', { url: 'postgres://somebody:hunter2@db.elsewhere.internal/app' }],
     ['ssl', { ssl: true }],
     ['extra.statement_timeout', { extra: { statement_timeout: 5 } }],
-  ])('is refused with another %s, in words that show no secret', async (setting, options) => {
+  ])('is refused with another %s, with an error that shows no secret', async (setting, options) => {
     const app = await start();
     const error: unknown = await derive(app, { database: tenant.name, ...options }).catch(
       (reason: unknown) => reason,
@@ -159,7 +151,7 @@ describe('a data source that is made of the options of ours', () => {
     expect(await databaseOf(app)).toBe(main.name);
   });
 
-  it('may repeat what is the case', async () => {
+  it('may repeat settings that are in force', async () => {
     const { hostname, port, username, password } = new URL(main.url);
     const app = await start();
     const other = await derive(app, {
@@ -172,7 +164,7 @@ describe('a data source that is made of the options of ours', () => {
     expect(await databaseOf(other)).toBe(tenant.name);
   });
 
-  it('has nothing of the options of ours that is secret', async () => {
+  it('inherits no secret from the options', async () => {
     const app = await start();
     const { password } = new URL(main.url);
     const { options } = app;

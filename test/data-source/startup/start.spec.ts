@@ -1,16 +1,16 @@
 import dns from 'node:dns';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Test } from '@nestjs/testing';
-import type { TestingModule } from '@nestjs/testing';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DatabaseConnectionError, DatabaseModule, DatabaseMonitor } from 'nestjs-database';
 import type { DatabaseModuleOptions } from 'nestjs-database';
-import { DataSource } from 'typeorm';
+import type { DataSource } from 'typeorm';
 import type { QueryRunner, Repository } from 'typeorm';
 import { CapturingLogger } from '../../support/capturing-logger.js';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { User } from '../../support/entities.js';
+import { NestModule } from '../../support/nest-module.js';
 import { startTcpProxy } from '../../support/tcp-proxy.js';
 import type { TcpProxy } from '../../support/tcp-proxy.js';
 import { until } from '../../support/until.js';
@@ -18,17 +18,10 @@ import { until } from '../../support/until.js';
 describe('a data source', () => {
   let database: TestDatabase;
   let proxy: TcpProxy;
-  let module: TestingModule | undefined;
-  let logger: CapturingLogger;
+  const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    logger = new CapturingLogger();
-    module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: database.url, ...options }), DatabaseModule.forFeature([User])],
-    })
-      .setLogger(logger)
-      .compile();
-    return module.get(DataSource);
+    return nest.start({ url: database.url, ...options }, [DatabaseModule.forFeature([User])]);
   };
   const failing = async (options: DatabaseModuleOptions): Promise<DatabaseConnectionError> => {
     const error: unknown = await start(options).then(
@@ -49,8 +42,7 @@ describe('a data source', () => {
     proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
   });
   afterEach(async () => {
-    await module?.close();
-    module = undefined;
+    await nest.close();
     await proxy.pass();
   });
   afterAll(async () => {
@@ -58,7 +50,7 @@ describe('a data source', () => {
     await database.drop();
   });
 
-  describe('gives its connections their settings before the first query', () => {
+  describe('applies the settings of its connections before the first query:', () => {
     const show = async (queryable: DataSource | QueryRunner, name: string) =>
       ((await queryable.query(`SELECT current_setting('${name}') AS value`)) as { value: string }[])[0]
         ?.value;
@@ -89,7 +81,7 @@ describe('a data source', () => {
       expect(await show(dataSource, 'jit')).toBe('off');
     });
 
-    it('again after DISCARD ALL, since they are part of the start of the connection', async () => {
+    it('all of them again after DISCARD ALL, since they are part of the startup packet', async () => {
       const dataSource = await start({ session: { 'app.tenant': 'one' } });
       const runner = dataSource.createQueryRunner();
       await runner.query(`SET app.tenant = 'other'`);
@@ -99,7 +91,7 @@ describe('a data source', () => {
       await runner.release();
     });
 
-    it('what pg takes and this module does not know, by extra', async () => {
+    it('options of pg that this module does not know, by extra', async () => {
       const dataSource = await start({ extra: { keepAliveInitialDelayMillis: 12_345 } });
       const runner = dataSource.createQueryRunner();
       const connection = (await runner.connect()) as { connection: { _keepAliveInitialDelayMillis: number } };
@@ -107,7 +99,7 @@ describe('a data source', () => {
       await runner.release();
     });
 
-    it('on every connection, not only the first', async () => {
+    it('the statement timeout on every connection', async () => {
       const dataSource = await start({ pool: { size: 3 }, timeouts: { statementMs: 7000 } });
       const runners = [1, 2, 3].map(() => dataSource.createQueryRunner());
       expect(await Promise.all(runners.map((runner) => show(runner, 'statement_timeout')))).toEqual([
@@ -118,7 +110,7 @@ describe('a data source', () => {
       await Promise.all(runners.map((runner) => runner.release()));
     });
 
-    it('no limit where 0 says so; one that the role has stays', async () => {
+    it('no timeout where the setting is 0; a timeout of the role stays in force', async () => {
       await database.sql(`ALTER ROLE app IN DATABASE ${database.name} SET lock_timeout = '1234ms'`);
       const dataSource = await start({ timeouts: { statementMs: 0, idleInTransactionMs: 0 } });
       await database.sql(`ALTER ROLE app IN DATABASE ${database.name} RESET lock_timeout`);
@@ -129,13 +121,13 @@ describe('a data source', () => {
   });
 
   describe('that verifies its start', () => {
-    it('tries again while the database is not there yet, and starts when it is', async () => {
+    it('retries while the database is not available yet, and starts when it is', async () => {
       await proxy.refuse();
       const starting = start({
         url: proxy.through(database.url),
         connectRetry: { retries: 50, initialDelayMs: 20, maxDelayMs: 20 },
       });
-      await until(() => logger?.text.includes('Trying again'));
+      await until(() => nest.logger.text.includes('Trying again'));
       await proxy.pass();
       expect((await starting).isInitialized).toBe(true);
     });
@@ -146,14 +138,14 @@ describe('a data source', () => {
       expect(error.message).toContain(database.name);
       expect(error.message).toContain('DB_URL');
       expect(error.cause).toMatchObject({ code: '28P01' });
-      expect(`${error.message}${error.stack}${logger.text}`).not.toContain('wrong-secret');
-      expect(logger.text).not.toContain('Trying again');
+      expect(`${error.message}${error.stack}${nest.logger.text}`).not.toContain('wrong-secret');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it('fails at once when there is no such database', async () => {
       const error = await failing({ url: changed((url) => (url.pathname = '/nowhere')) });
       expect(error.code).toBe('DATABASE_UNKNOWN');
-      expect(logger.text).not.toContain('Trying again');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it.each<[string, string, () => DatabaseModuleOptions]>([
@@ -164,22 +156,19 @@ describe('a data source', () => {
         () => ({ url: changed((url) => (url.pathname = '/none')) }),
       ],
       ['TLS that is not offered', 'TLS_NOT_OFFERED', () => ({ url: database.url, ssl: { mode: 'require' } })],
-    ])(
-      'ends within two seconds by %s, with the retries that there are by default',
-      async (_what, code, options) => {
-        const since = performance.now();
-        expect((await failing(options())).code).toBe(code);
-        expect(performance.now() - since).toBeLessThan(2000);
-        expect(logger.text).not.toContain('Trying again');
-      },
-    );
+    ])('fails within two seconds by %s, with the default retries', async (_what, code, options) => {
+      const since = performance.now();
+      expect((await failing(options())).code).toBe(code);
+      expect(performance.now() - since).toBeLessThan(2000);
+      expect(nest.logger.text).not.toContain('Trying again');
+    });
 
     it('fails at once when the server wants a password and there is none', async () => {
       const error = await failing({ url: changed((url) => (url.password = '')) });
       expect(error.code).toBe('PASSWORD_MISSING');
     });
 
-    describe('by a name that is not known', () => {
+    describe('by an unknown host name', () => {
       const { lookup } = dns;
       afterEach(() => {
         dns.lookup = lookup;
@@ -193,38 +182,38 @@ describe('a data source', () => {
           )) as never;
       };
 
-      it('fails at once when it is a public one', async () => {
+      it('fails at once when the name is public', async () => {
         unknown();
         const since = performance.now();
         const error = await failing({ url: 'postgres://app:x@db.example.com/app' });
         expect(error.code).toBe('HOST_NOT_FOUND');
         expect(performance.now() - since).toBeLessThan(2000);
         expect(error.message).toContain('db.example.com');
-        expect(logger.text).not.toContain('Trying again');
+        expect(nest.logger.text).not.toContain('Trying again');
       });
 
-      it('tries again when it is a local one, since a service of a compose file appears late', async () => {
+      it('retries when the name is local, since a service of a compose file appears late', async () => {
         unknown();
         const error = await failing({
           url: 'postgres://app:x@db/app',
           connectRetry: { retries: 1, initialDelayMs: 1, maxDelayMs: 1 },
         });
         expect(error.code).toBe('HOST_NOT_FOUND');
-        expect(logger.text).toContain('Trying again');
+        expect(nest.logger.text).toContain('Trying again');
       });
     });
 
-    it('gives up after its retries and leaves nothing open', async () => {
+    it('gives up after its retries and leaves no connection open', async () => {
       await proxy.refuse();
       const error = await failing({
         url: proxy.through(database.url),
         connectRetry: { retries: 2, initialDelayMs: 1, maxDelayMs: 1 },
       });
       expect(error.code).toBe('CONNECTION_REFUSED');
-      expect(logger.text.match(/Trying again/g)).toHaveLength(2);
+      expect(nest.logger.text.match(/Trying again/g)).toHaveLength(2);
     });
 
-    it('does as toRetry of @nestjs/typeorm says', async () => {
+    it('retries as toRetry of @nestjs/typeorm decides', async () => {
       await proxy.refuse();
       await failing({
         url: proxy.through(database.url),
@@ -232,13 +221,13 @@ describe('a data source', () => {
         retryDelay: 1,
         toRetry: () => false,
       });
-      expect(logger.text).not.toContain('Trying again');
+      expect(nest.logger.text).not.toContain('Trying again');
     });
 
     it.each([
       ['the socket', 'ECONNREFUSED', () => 'postgres://app:x@127.0.0.1:1/app'],
       ['the server', '28P01', () => changed((url) => (url.password = 'wrong'))],
-    ])('hands toRetry the error of %s, as @nestjs/typeorm does', async (_whose, code, url) => {
+    ])('calls toRetry with the error of %s, as @nestjs/typeorm does', async (_whose, code, url) => {
       const seen: unknown[] = [];
       const retry = { retryAttempts: 3, retryDelay: 1 };
       await failing({ url: url(), ...retry, toRetry: (error) => seen.push(error) < 2 });
@@ -280,31 +269,31 @@ describe('a data source', () => {
   });
 
   describe("with startup 'lazy'", () => {
-    it('lets the app be built without a database, and connects with the first query', async () => {
+    it('lets the app start without a database and connects with the first query', async () => {
       await proxy.refuse();
       const dataSource = await start({ url: proxy.through(database.url), startup: 'lazy', connectRetry: 0 });
       expect(dataSource.getMetadata(User).tableName).toBe('users');
       await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
       await proxy.pass();
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-      expect(logger.of('DatabaseModule').at(-1)).toMatch(/^Connected to database/);
+      expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(/^Connected to database/);
       expect(dataSource.driver.database).toBe(database.name);
     });
   });
 
   describe("with startup 'off'", () => {
-    it('is left alone until its initialize() is called', async () => {
+    it('does not connect until its initialize() is called', async () => {
       await proxy.refuse();
       const dataSource = await start({ url: proxy.through(database.url), startup: 'off' });
       expect(dataSource.isInitialized).toBe(false);
-      expect(module?.get(DatabaseMonitor).poolStats().status).toBe('closed');
+      expect(nest.get(DatabaseMonitor).poolStats().status).toBe('closed');
       await proxy.pass();
       await dataSource.initialize();
       const users: Repository<User> = dataSource.getRepository(User);
       expect(users.metadata.tableName).toBe('users');
     });
 
-    it('needs no server until then, and says what is missing', async () => {
+    it('needs no server until then and names the missing setting', async () => {
       const dataSource = await start({ url: undefined, startup: 'off' });
       await expect(dataSource.initialize()).rejects.toMatchObject({
         code: 'DATABASE_CONFIG_INVALID',
@@ -313,11 +302,11 @@ describe('a data source', () => {
     });
   });
 
-  it("with startup 'lazy' ends a query's wait at its release, and fails after one try", async () => {
+  it("with startup 'lazy' fails after one attempt and cancels a query that waits when its runner is released", async () => {
     await proxy.refuse();
     const dataSource = await start({ url: proxy.through(database.url), startup: 'lazy' });
     await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
-    expect(logger.text).not.toContain('Trying again');
+    expect(nest.logger.text).not.toContain('Trying again');
     await proxy.pass();
     proxy.freeze();
     const runner = dataSource.createQueryRunner();
@@ -327,7 +316,7 @@ describe('a data source', () => {
     await proxy.pass();
   });
 
-  it('initialized twice at the same time opens one pool, and destroyed twice closes once', async () => {
+  it('opens one pool when initialized twice concurrently, and closes once when destroyed twice', async () => {
     const dataSource = await start({ startup: 'off', applicationName: 'twice' });
     await Promise.all([dataSource.initialize(), dataSource.initialize()]);
     await dataSource.destroy();
@@ -342,12 +331,12 @@ describe('a data source', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('waits at its end for the connections that are out', async () => {
+  it('waits for leased connections when it closes', async () => {
     const dataSource = await start();
     const runner = dataSource.createQueryRunner();
     const answer = runner.query(`SELECT pg_sleep(0.3), 'finished' AS state`);
     await runner.connect();
-    const closing = module!.close();
+    const closing = nest.close();
     expect(((await answer) as { state: string }[])[0]?.state).toBe('finished');
     await runner.release();
     await closing;
