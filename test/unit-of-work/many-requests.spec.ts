@@ -66,7 +66,7 @@ const adapters: [string, () => AbstractHttpAdapter][] = [
 ];
 
 describe.each(adapters)(
-  'four thousand requests of all kinds on %s, many of whose clients leave,',
+  'four thousand requests of all kinds on %s, many of whose clients disconnect,',
   (_name, adapter) => {
     let database: TestDatabase;
     let http: HttpApp;
@@ -132,7 +132,7 @@ describe.each(adapters)(
       await database.drop();
     });
 
-    it('leave nothing checked out, nothing in a transaction, nothing of one in another, and no memory', async () => {
+    it('leave no lease, no open transaction, no state of another request, and no memory behind', async () => {
       const strangers = await serve(1000);
       const before = memory();
       strangers.push(...(await serve(3000)));
