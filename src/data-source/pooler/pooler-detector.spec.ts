@@ -68,9 +68,9 @@ describe('the detector of a pooler', () => {
   });
 
   it("recognises a refusal of session settings by the parameter that carries them, and RDS Proxy's message", () => {
-    const ours = detector({ session: { jit: false } });
-    expect(ours.observeRefusal(refusal('options'))).toBe(true);
-    expect(ours.connectOptions()).not.toHaveProperty('session');
+    const refused = detector({ session: { jit: false } });
+    expect(refused.observeRefusal(refusal('options'))).toBe(true);
+    expect(refused.connectOptions()).not.toHaveProperty('session');
     expect(
       detector({ session: { jit: false } }).observeRefusal(
         new Error("Feature not supported: RDS Proxy currently doesn't support command-line options."),
