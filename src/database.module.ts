@@ -1,6 +1,6 @@
 import { Module } from '@nestjs/common';
 import type { DynamicModule, FactoryProvider, Provider } from '@nestjs/common';
-import { processEnvironment, readEnvironment } from './config/environment/environment.js';
+import { withEnvironment } from './config/environment/environment.js';
 import { REPLACED } from './config/options/known-options.js';
 import { DatabaseConfigError } from './errors/config.errors.js';
 import { plainCause } from './errors/plain-cause.js';
@@ -124,39 +124,4 @@ function guarded(provider: Provider): Provider {
       }
     },
   };
-}
-
-function withEnvironment(options: DatabaseModuleOptions, name: string): DatabaseModuleOptions {
-  const given = defined(options);
-  if ([given, given.replication?.master].some((one) => one?.url !== undefined || one?.host !== undefined))
-    return given;
-  // The variable of another database is not set: the environment's URL would silently be the database in its place.
-  if (name !== DEFAULT_DATA_SOURCE_NAME && ('url' in options || 'host' in options)) return given;
-  const requireUrl = given.startup !== 'off' && name === DEFAULT_DATA_SOURCE_NAME;
-  const environment = readEnvironment(processEnvironment(), { requireUrl });
-  return {
-    ...environment,
-    ...given,
-    ...mergedGroups(environment, given),
-  };
-}
-
-/** What `process.env.X` gives where X is not set is no value, and an empty URL is none. */
-function defined<T extends object>(options: T): T {
-  // A copy, since the origins of `databaseConfig` are under a symbol.
-  const kept = { ...options };
-  for (const [key, value] of Object.entries(options))
-    if (value === undefined || (key === 'url' && typeof value === 'string' && value.trim() === ''))
-      Reflect.deleteProperty(kept, key);
-  return kept;
-}
-
-/** A group from code adds to the same group of the environment; anything else takes its place. */
-function mergedGroups(environment: DatabaseModuleOptions, options: DatabaseModuleOptions): object {
-  const groups = ['pool', 'timeouts', 'ssl', 'connectRetry', 'echo', 'session'] as const;
-  return Object.fromEntries(
-    groups
-      .filter((group) => typeof environment[group] === 'object' && typeof options[group] === 'object')
-      .map((group) => [group, { ...(environment[group] as object), ...defined(options[group] as object) }]),
-  );
 }
