@@ -1,5 +1,5 @@
 // Minutes of mixed work under faults, on a real server behind a proxy: `npm run soak -- 5` for five minutes.
-// Nothing may be seen of a stranger, nothing may be left, and memory may not grow.
+// No borrower may see the session of another one, no connection may be left, and memory may not grow.
 import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -36,12 +36,12 @@ const outcomes = {};
 const count = (what) => {
   outcomes[what] = (outcomes[what] ?? 0) + 1;
 };
-let strangers = 0;
-let most = 0;
+let dirtySessions = 0;
+let maxConnections = 0;
 let running = true;
 const chance = (part) => Math.random() < part;
 
-/** One borrower: looks that the session is clean, works, and often leaves it in disorder. */
+/** One borrower: checks that the session is clean, works, and often leaves the session changed. */
 async function borrow(worker) {
   const abort = new AbortController();
   if (chance(0.1)) setTimeout(() => abort.abort(), Math.random() * 20);
@@ -51,7 +51,7 @@ async function borrow(worker) {
     const { rows } = await client.query(
       "SELECT current_setting('app.owner', true) AS owner, now() = statement_timestamp() AS alone",
     );
-    if (rows[0].owner || client.transaction !== 'I') strangers += 1;
+    if (rows[0].owner || client.transactionStatus !== 'I') dirtySessions += 1;
     if (chance(0.2)) await client.query(`SET app.owner = '${worker}'`);
     if (chance(0.2)) await client.query('BEGIN');
     if (chance(0.3)) await client.query('SELECT pg_sleep($1)', [Math.random() * 0.05]);
@@ -74,7 +74,7 @@ async function work(worker) {
     } catch (error) {
       count(error.code ?? error.message);
     }
-    most = Math.max(most, pool.totalCount);
+    maxConnections = Math.max(maxConnections, pool.totalCount);
     if (chance(0.3)) await sleep(Math.random() * 20);
   }
 }
@@ -125,8 +125,8 @@ console.log(
     {
       minutes,
       outcomes,
-      strangers,
-      mostConnections: most,
+      dirtySessions,
+      maxConnections,
       generation,
       counters,
       meanWaitMs: wait.sumMs / wait.count,
@@ -142,5 +142,6 @@ console.log(
 );
 await proxy.close();
 await server.dispose();
-const bad = strangers + idleInTransaction[0].n + left[0].n + report.cut + Math.max(0, most - 15);
+const bad =
+  dirtySessions + idleInTransaction[0].n + left[0].n + report.destroyed + Math.max(0, maxConnections - 15);
 process.exitCode = bad === 0 ? 0 : 1;

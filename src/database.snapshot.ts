@@ -1,102 +1,120 @@
 /** Why a connection was closed. */
 export type DestroyReason =
+  /** It was older than `maxLifetimeMs`. */
   | 'lifetime'
+  /** It was leased `maxUses` times. */
   | 'uses'
+  /** It was idle for longer than `idleTimeoutMillis`. */
   | 'idle'
+  /** It was above `size` and idle for longer than `overflowIdleMs`. */
   | 'overflow'
+  /** It failed its validation. */
   | 'validation'
+  /** Its socket had ended, or the server had terminated its session. */
   | 'broken'
+  /** Its borrower released it with an error or `true`. */
   | 'released-with-error'
+  /** Its reset failed, or it was used after its release. */
   | 'reset'
+  /** Its lease lasted longer than `reclaimAfterMs`. */
   | 'reclaimed'
+  /** The pool was closed. */
   | 'shutdown';
 
-/** What has happened since the pool was made. */
+/** Counts of events since the pool was made. */
 export interface PoolCounters {
-  /** Connections lent. */
+  /** Acquires that got a connection. */
   readonly acquired: number;
-  /** Connections given back by their borrowers. */
+  /** Connections released by their borrowers. */
   readonly released: number;
   /** Connections opened. */
   readonly created: number;
+  /** Connects that failed. */
   readonly connectFailures: number;
+  /** Connections closed, by reason. */
   readonly destroyed: Readonly<Record<DestroyReason, number>>;
-  /** Acquires that ran into their deadline. */
+  /** Acquires that reached their deadline. */
   readonly timeouts: number;
-  /** Acquires given up by their signal. */
+  /** Acquires cancelled by their signal. */
   readonly cancellations: number;
-  /** Acquires refused because `maxWaiting` were waiting. */
+  /** Acquires refused because `maxWaiting` acquires were waiting. */
   readonly refused: number;
-  /** Acquires that failed because no connection could be opened. */
+  /** Acquires rejected because a connect had failed and no other connection existed. */
   readonly failedByConnect: number;
-  /** Acquires rejected because the pool was closed. */
+  /** Acquires rejected because the pool was closed while they waited. */
   readonly closed: number;
-  /** Acquires that had to wait, by a unit of work that was an explicit holder already. */
+  /** Acquires that waited although their unit of work was an explicit holder already. */
   readonly nestedAcquires: number;
-  /** Acquires that failed because every connection had an explicit holder that waited for another one. */
+  /** Acquires rejected because every connection had an explicit holder that waited for another one. */
   readonly selfDeadlocks: number;
-  /** Validations before use. */
+  /** Validations of idle connections. */
   readonly validations: number;
   readonly validationFailures: number;
-  /** Transactions that borrowers left open. */
+  /** Transactions that borrowers left open and the pool rolled back. */
   readonly rollbacks: number;
-  /** Sessions cleared because a borrower had changed them. */
+  /** Sessions reset because a borrower had changed them. */
   readonly resets: number;
+  /** Leases reported as possible leaks. */
   readonly leakWarnings: number;
-  /** Outages seen: each ages the pool once. */
+  /** Outages; each starts a new generation, however many connections it costs. */
   readonly outages: number;
 }
 
-/** How long something took, counted by upper bounds. */
+/** A distribution of durations. */
 export interface Histogram {
-  /** Upper bounds in milliseconds; the last bucket has none. */
+  /** Inclusive upper bounds of the buckets, in milliseconds; the last bucket has no bound. */
   readonly boundsMs: readonly number[];
-  /** How many fell into each bucket; one more than there are bounds. */
+  /** Durations per bucket; one element more than `boundsMs`. */
   readonly counts: readonly number[];
   readonly count: number;
   readonly sumMs: number;
   readonly maxMs: number;
 }
 
-/** A pool at one moment. */
+/** The state of a pool at one moment. Durations are milliseconds. */
 export interface PoolSnapshot {
+  /** `draining`: still leasing; `ending`: leasing no more; `ended`: every connection is closed. */
   readonly state: 'open' | 'draining' | 'ending' | 'ended';
   /** Connections kept open. */
   readonly size: number;
+  /** Connections allowed above `size`. */
   readonly maxOverflow: number;
   /** `size + maxOverflow`. */
   readonly max: number;
-  /** Connections there are, those being opened included. */
+  /** All connections: idle, leased, connecting, validating and resetting. */
   readonly total: number;
   readonly idle: number;
   readonly leased: number;
   readonly connecting: number;
-  /** Being asked whether they are alive. */
   readonly validating: number;
-  /** Given back and being cleaned. */
   readonly resetting: number;
   /** How many of `total` are above `size`. */
   readonly overflow: number;
+  /** Acquires that wait, those included for which a connection is pending. */
   readonly waiting: number;
+  /** Duration of the oldest lease; 0 without leases. */
   readonly oldestLeaseMs: number;
+  /** How long the oldest acquire has waited; 0 without waiters. */
   readonly oldestWaiterMs: number;
-  /** Grows by one with each outage. */
+  /** The number of outages so far. */
   readonly generation: number;
   readonly counters: PoolCounters;
-  /** From the asking to the having. */
+  /** How long acquires have waited for their connections. */
   readonly wait: Histogram;
-  /** From the having to the giving back. */
+  /** How long completed leases have lasted. */
   readonly use: Histogram;
 }
 
-/** A connection that is out, as messages and warnings show it. */
+/** A lease as messages and warnings show it. */
 export interface LeaseInfo {
-  /** Who has it: what `acquire({ borrower })` said. */
+  /** The borrower, as `acquire({ borrower })` has named it. */
   readonly borrower: string | undefined;
+  /** Milliseconds since the acquire. */
   readonly heldMs: number;
+  /** Whether a transaction is open, a failed one included. */
   readonly inTransaction: boolean;
-  /** The last statement, shortened. */
+  /** The last statement, shortened and with passwords masked. */
   readonly lastSql: string | undefined;
-  /** Where it was acquired, when leak detection is on. */
+  /** The call stack of the acquire, with `leakThresholdMs` or after a wait. */
   readonly stack: string | undefined;
 }

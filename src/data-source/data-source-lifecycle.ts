@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { DatabaseError } from '../errors/database.error.js';
-import { describeHolders, duration } from '../pool/reporting/describe.js';
+import { describeHolders } from '../pool/reporting/describe.js';
+import { duration } from '../text/duration.js';
 import type { DatabaseLogger } from './logging/database.logger.js';
 import type { ManagedDriver } from './managed-driver.js';
 import type { DataSourcePool } from './pools/data-source.pool.js';
@@ -191,7 +192,7 @@ export class DataSourceLifecycle {
     const pools = [...this.#pools.opened, ...this.#pools.direct];
     if (timeoutMs > 0) this.#logWait(pools, timeoutMs);
     const reports = await Promise.all(pools.map((pool) => pool.drain({ timeoutMs })));
-    const closedCount = reports.reduce((sum, report) => sum + report.cut, 0);
+    const closedCount = reports.reduce((sum, report) => sum + report.destroyed, 0);
     if (closedCount > 0 && !this.#isStarting)
       this.#logger.warn(
         `${closedCount} connection(s) were still in use after ${shutdownMs} ms (DB_SHUTDOWN_TIMEOUT) and were closed: ${pools.flatMap(({ log }) => log.closedLeases).join('; ')}`,

@@ -2,10 +2,10 @@ import { inspect } from 'node:util';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { FakeClient } from '../../test/support/fake-client.js';
 import type { FakeServer } from '../../test/support/fake-client.js';
-import { FakePool, watch } from '../../test/support/fake-pool.js';
-import type { Fake } from '../../test/support/fake-pool.js';
+import { FakePool, observe } from '../../test/support/fake-pool.js';
+import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
 import type { VirtualClock } from '../../test/support/virtual-clock.js';
-import { settled } from '../../test/support/virtual-clock.js';
+import { flushPromises } from '../../test/support/virtual-clock.js';
 import { ConnectionPool } from './connection-pool.js';
 import type { PoolOptions } from './pool.options.js';
 
@@ -21,31 +21,31 @@ function open(options: PoolOptions<FakeClient> = {}): void {
 
 afterEach(() => fake.close());
 
-interface Told {
+interface CallbackCall {
   args: unknown[];
-  /** What the call gave back; a callback that comes before it is told synchronously. */
+  /** The return value of the method; `'not returned'` when the callback was called synchronously. */
   returned: unknown;
 }
 
-function told(ask: (callback: (...args: unknown[]) => void) => unknown): Promise<Told> {
+function callbackCall(call: (callback: (...args: unknown[]) => void) => unknown): Promise<CallbackCall> {
   return new Promise((resolve) => {
-    let returned: unknown = 'nothing yet';
-    returned = ask((...args) => resolve({ args, returned }));
+    let returned: unknown = 'not returned';
+    returned = call((...args) => resolve({ args, returned }));
   });
 }
 
-/** The calls that stand in the process's queue for `callback`: what it throws there is nobody's rejection. */
-async function queuedFor(callback: () => void, ask: () => void): Promise<unknown[][]> {
+/** The calls of `callback` that `act` queues with `process.nextTick`, where an error is not an unhandled rejection. */
+async function queuedCalls(callback: () => void, act: () => void): Promise<unknown[][]> {
   const nextTick = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
-  ask();
-  await settled();
+  act();
+  await flushPromises();
   const calls = nextTick.mock.calls.filter(([called]) => called === callback).map(([, ...args]) => args);
   nextTick.mockRestore();
   return calls;
 }
 
-describe('connect', () => {
-  it('lends by promise', async () => {
+describe('connect()', () => {
+  it('leases a client by promise', async () => {
     open();
     const client = await pool.connect();
     expect(client).toBe(server.clients[0]);
@@ -54,42 +54,42 @@ describe('connect', () => {
   });
 
   it.each([0, 1])(
-    'lends by callback with the client and its release, not synchronously, %i being idle',
+    'leases a client by callback, with its release, asynchronously, while %i connections are idle',
     async (idle) => {
       open();
       if (idle > 0) (await pool.acquire()).release();
-      const { args, returned } = await told((callback) => pool.connect(callback));
-      const client = server.clients[0] as Fake;
+      const { args, returned } = await callbackCall((callback) => pool.connect(callback));
+      const client = server.clients[0] as LeasedFakeClient;
       expect([args, returned]).toEqual([[undefined, client, client.release], undefined]);
       (args[2] as () => void)();
       expect(pool.snapshot()).toMatchObject({ idle: 1, leased: 0 });
     },
   );
 
-  it('tells a callback of its failure, with a release that does nothing', async () => {
+  it('passes an error to the callback, with a release that does nothing', async () => {
     open();
     server.connectError = new Error('refused');
-    const { args, returned } = await told((callback) => pool.connect(callback));
+    const { args, returned } = await callbackCall((callback) => pool.connect(callback));
     expect([args, returned]).toEqual([[server.connectError, undefined, expect.any(Function)], undefined]);
     expect((args[2] as () => unknown)()).toBeUndefined();
   });
 
-  it('lets what a callback throws surface on its own', async () => {
+  it('calls the callback where its errors are uncaught exceptions', async () => {
     open();
     const callback = () => undefined;
-    const [args] = await queuedFor(callback, () => pool.connect(callback));
+    const [args] = await queuedCalls(callback, () => pool.connect(callback));
     expect(args).toEqual([undefined, server.clients[0], expect.any(Function)]);
     server.connectError = new Error('refused');
-    (server.clients[0] as Fake).release(true);
-    const [failed] = await queuedFor(callback, () => pool.connect(callback));
+    (server.clients[0] as LeasedFakeClient).release(true);
+    const [failed] = await queuedCalls(callback, () => pool.connect(callback));
     expect(failed?.[0]).toBe(server.connectError);
   });
 
-  it('has its caller in the stack of its errors, as acquire has', async () => {
+  it('shows its caller in the stack of its errors, as acquire() does', async () => {
     open({ max: 1, acquireTimeoutMs: 500 });
     await pool.acquire();
-    const asked = [watch(pool.connect()), watch(pool.acquire())];
-    await clock.pass(500);
+    const asked = [observe(pool.connect()), observe(pool.acquire())];
+    await clock.advance(500);
     const [plain, own] = asked.map(({ error }) => error?.stack);
     expect(plain).toMatch(
       /^Error: timeout exceeded when trying to connect\n {4}at .*connection-pool\.spec\.ts/,
@@ -98,8 +98,8 @@ describe('connect', () => {
   });
 });
 
-describe('the events', () => {
-  it('are those of pg.Pool, in their order and with their arguments', async () => {
+describe('The events', () => {
+  it('are those of pg.Pool, in the same order and with the same arguments', async () => {
     open();
     const seen: unknown[][] = [];
     for (const event of ['connect', 'acquire', 'release', 'remove', 'error'])
@@ -109,7 +109,7 @@ describe('the events', () => {
     await pool.acquire();
     const error = new Error('of mine');
     client.release(error);
-    await settled();
+    await flushPromises();
     expect(seen).toEqual([
       ['connect', client],
       ['acquire', client],
@@ -120,7 +120,7 @@ describe('the events', () => {
     ]);
   });
 
-  it('tell of no connection that could not be opened', async () => {
+  it('are not emitted for a connection that could not be opened', async () => {
     open();
     const heard = jest.fn();
     for (const event of ['connect', 'acquire', 'release', 'remove', 'error']) pool.on(event, heard);
@@ -130,8 +130,8 @@ describe('the events', () => {
   });
 });
 
-describe('end', () => {
-  it('calls back when all is closed, and tells a second callback that it comes too late', async () => {
+describe('end()', () => {
+  it('calls back when every connection is closed, and passes an error to a second callback', async () => {
     open();
     const client = await pool.acquire();
     const callback = jest.fn();
@@ -141,19 +141,19 @@ describe('end', () => {
     client.release();
     await new Promise((resolve) => setImmediate(resolve));
     expect(callback.mock.calls).toEqual([[]]);
-    expect(client.closed).toBe(true);
-    const late = await told((again) => pool.end(again));
+    expect(client.isClosed).toBe(true);
+    const late = await callbackCall((again) => pool.end(again));
     expect(late).toEqual({ args: [new Error('Called end on pool more than once')], returned: undefined });
   });
 
-  it('lets what a callback throws surface on its own', async () => {
+  it('calls the callback where its errors are uncaught exceptions', async () => {
     open();
     const callback = () => undefined;
-    expect(await queuedFor(callback, () => pool.end(callback))).toEqual([[]]);
-    expect(await queuedFor(callback, () => pool.end(callback))).toEqual([[expect.any(Error)]]);
+    expect(await queuedCalls(callback, () => pool.end(callback))).toEqual([[]]);
+    expect(await queuedCalls(callback, () => pool.end(callback))).toEqual([[expect.any(Error)]]);
   });
 
-  it('is refused the second time even while the first is under way', async () => {
+  it('rejects a second call even while the first one is running', async () => {
     open();
     const client = await pool.acquire();
     const ended = pool.end();
@@ -163,39 +163,39 @@ describe('end', () => {
   });
 });
 
-describe('drain', () => {
-  it('has ten seconds when nobody says how many', async () => {
+describe('drain()', () => {
+  it('has a default timeout of ten seconds', async () => {
     open();
     const client = await pool.acquire();
     const drained = jest.fn();
     void pool.drain().then(drained);
-    await clock.pass(9_999);
-    expect(client.cancels).toBe(0);
-    await clock.pass(1);
-    expect(client.cancels).toBe(1);
-    await clock.pass(500);
-    expect(drained).toHaveBeenCalledWith({ returned: 0, cut: 1, rejected: 0 });
+    await clock.advance(9_999);
+    expect(client.cancelCount).toBe(0);
+    await clock.advance(1);
+    expect(client.cancelCount).toBe(1);
+    await clock.advance(500);
+    expect(drained).toHaveBeenCalledWith({ released: 0, destroyed: 1, rejected: 0 });
   });
 });
 
-describe('what can be asked', () => {
-  it('is how many there are, are idle, wait, and are past their lifetime', async () => {
+describe('The figures of the pool', () => {
+  it('count all, idle and expired connections and the waiters without a connect', async () => {
     open({ size: 2, maxOverflow: 0, maxLifetimeMs: 60_000 });
     const counts = () => [pool.totalCount, pool.idleCount, pool.waitingCount, pool.expiredCount];
     expect(counts()).toEqual([0, 0, 0, 0]);
-    server.slow = true;
-    const asked = [1, 2, 3].map(() => watch(pool.acquire()));
-    // Two of the three have a connection on its way.
+    server.isConnectManual = true;
+    const asked = [1, 2, 3].map(() => observe(pool.acquire()));
+    // A connect is running for two of the three.
     expect(counts()).toEqual([2, 0, 1, 0]);
-    for (const client of server.clients) client.answer();
-    await settled();
+    for (const client of server.clients) client.completeConnect();
+    await flushPromises();
     expect(counts()).toEqual([2, 0, 1, 0]);
     asked[0]?.client?.release();
-    await settled();
+    await flushPromises();
     expect(counts()).toEqual([2, 0, 0, 0]);
     asked[1]?.client?.release();
     expect(counts()).toEqual([2, 1, 0, 0]);
-    await clock.pass(60_000);
+    await clock.advance(60_000);
     expect(counts()).toEqual([1, 0, 0, 1]);
   });
 
@@ -203,22 +203,22 @@ describe('what can be asked', () => {
     [{ size: 2, maxOverflow: 1 }, 3],
     [{ poolSize: 4 }, 4],
     [{ max: 6 }, 6],
-  ])('is, as of a pg.Pool, what options.max says, listed where it was given: %j', (options, max) => {
+  ])('include options.max as in pg.Pool, enumerable only when it was given: %j', (options, max) => {
     open(options);
     expect(pool.options.max).toBe(max);
     expect(Object.keys(pool.options).includes('max')).toBe('max' in options);
   });
 
-  it('does not count a dial that nobody waits for any more', async () => {
+  it('do not count a connect without a waiter as a waiter', async () => {
     open();
-    server.slow = true;
+    server.isConnectManual = true;
     const abort = new AbortController();
-    watch(pool.acquire({ signal: abort.signal }));
+    observe(pool.acquire({ signal: abort.signal }));
     abort.abort();
     expect([pool.waitingCount, pool.totalCount]).toEqual([0, 1]);
   });
 
-  it('is who has what, the longest first, in a list that is the asker’s own', async () => {
+  it('list the leases, the longest first, in a new array', async () => {
     open();
     const first = await pool.acquire({ borrower: 'first' });
     const second = await pool.acquire({ borrower: 'second' });
@@ -232,7 +232,7 @@ describe('what can be asked', () => {
     expect(pool.leaseOf(second)?.borrower).toBe('second');
   });
 
-  it('is told in figures by JSON and in a sentence by inspect', async () => {
+  it('are the snapshot in JSON and one sentence in inspect', async () => {
     open({ size: 2, maxOverflow: 1, password: 's3cret' });
     await pool.acquire({ borrower: 'GET /users' });
     expect(JSON.parse(JSON.stringify({ pool }))).toEqual({
@@ -242,13 +242,13 @@ describe('what can be asked', () => {
   });
 });
 
-describe('the class of its clients', () => {
+describe('The class of the clients', () => {
   it.each([
     [{}, 10_000],
     [{ connectTimeoutMs: 2_000 }, 2_000],
     [{ connectionTimeoutMillis: 3_000 }, 3_000],
     [{ connectTimeoutMs: 0 }, 0],
-  ])('is told with %j how long a dial may take, and sets no timer of its own for it', async (options, ms) => {
+  ])('gets the connect timeout with %j, and sets no timer of its own for it', async (options, ms) => {
     open({ application_name: 'app', ...options });
     (await pool.acquire()).release();
     expect(server.clients[0]?.options).toMatchObject({
@@ -258,7 +258,7 @@ describe('the class of its clients', () => {
     });
   });
 
-  it('is an option, which goes before the second argument', async () => {
+  it('is taken from the option Client before the second argument', async () => {
     class Mine extends FakeClient {
       constructor() {
         super(server, {});

@@ -1,17 +1,33 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Connection } from '../connection/connection.js';
-import type { PoolSnapshot } from '../database.snapshot.js';
-import { describePool } from './reporting/describe.js';
-import type { Caller, PoolLease } from './leases/lease.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
+import type { DestroyReason, PoolSnapshot } from '../database.snapshot.js';
+import { callSite as captureCallSite } from '../text/call-site.js';
+import type { CallSite, Caller } from '../text/call-site.js';
+import { ConnectionSet } from './connections/connection-set.js';
+import type { PoolEntry } from './connections/pool-entry.js';
 import type { LeasedClient, PoolableClient } from './connections/pooled-connection.js';
-import { PgPoolErrors } from './pg-pool/pg-pool-errors.js';
-import { PoolEngine } from './pool-engine.js';
+import { drain } from './drain.js';
 import type { DrainReport } from './drain.js';
-import { withoutSecrets } from './pool.options.js';
-import type { PoolOptions } from './pool.options.js';
+import { ActiveLeases } from './leases/active-leases.js';
+import { DeadlockDetector } from './leases/deadlock-detector.js';
+import type { Lease, PoolLease } from './leases/lease.js';
+import { PgPoolErrors } from './pg-pool/pg-pool-errors.js';
+import type { ErrorMapper } from './pg-pool/pg-pool-errors.js';
 import { queryOnPool } from './pg-pool/pool-query.js';
-import type { AcquireOptions } from './waiters/waiter-queue.js';
+import { resolveLimits, withoutSecrets } from './pool.options.js';
+import type { PoolOptions, ResolvedLimits } from './pool.options.js';
+import { DurationHistogram, newCounters } from './reporting/counters.js';
+import { describePool } from './reporting/describe.js';
+import { PoolReporter } from './reporting/pool-reporter.js';
+import { systemClock } from './support/clock.js';
+import type { Clock } from './support/clock.js';
+import { Notifier } from './support/notifier.js';
+import { rethrowOnNextTick } from './support/rethrow-on-next-tick.js';
+import { Scheduler } from './support/scheduler.js';
+import { WaiterQueue } from './waiters/waiter-queue.js';
+import type { AcquireOptions, Waiter } from './waiters/waiter-queue.js';
 
 type ConnectCallback<C> = (
   error: Error | undefined,
@@ -20,74 +36,477 @@ type ConnectCallback<C> = (
 ) => void;
 
 /**
- * A pool of PostgreSQL connections with the API and the events of `pg.Pool` (`connect`, `acquire`, `release`, `remove`,
- * `error`), and `acquire`, `drain`, `snapshot` and `leases` beside it.
+ * A pool of PostgreSQL connections with the API and the events of `pg.Pool` (`connect`, `acquire`, `release`, `remove`, `error`)
+ * and, beside it, `acquire`, `drain`, `snapshot` and `leases`.
+ *
+ * `acquire` takes an idle connection or adds a waiter; `release` returns the connection to a waiter or to the idle ones. Every
+ * other change of state ends in `#reconcile`, the one loop that brings the pool to its target.
+ * @example
+ * const pool = new ConnectionPool({ connectionString: 'postgres://app@localhost/app', size: 5, maxOverflow: 10 });
+ * const { rows } = await pool.query('SELECT * FROM users WHERE id = $1', [1]);
  */
 export class ConnectionPool<C extends PoolableClient = Connection> extends EventEmitter {
-  /** What the pool was given; password, connection string and TLS are there, and neither listed nor printed. */
+  /** The options of the pool. The password, the connection string and TLS options are not enumerable, so that logs omit them. */
   readonly options: PoolOptions<C>;
-  readonly #engine: PoolEngine<C>;
+  readonly #limits: ResolvedLimits;
+  readonly #clock: Clock;
+  readonly #counters = newCounters();
+  readonly #waitTimes = new DurationHistogram();
+  readonly #reporter: PoolReporter;
   readonly #pgPoolErrors = new PgPoolErrors();
-  #endCalled = false;
 
+  readonly #connections: ConnectionSet<C>;
+  readonly #leases: ActiveLeases<C>;
+  readonly #leaseScheduler: Scheduler;
+  readonly #waiters: WaiterQueue<LeasedClient<C>>;
+  /** Keeps the process alive while acquires wait: a process that exits would lose them without an error. */
+  readonly #waiterScheduler: Scheduler;
+  readonly #deadlocks: DeadlockDetector<C, LeasedClient<C>>;
+  readonly #deadlockScheduler: Scheduler;
+  /** Notified when nothing is leased and nothing waits. */
+  readonly #quiescence: Notifier;
+  #isReconciling = false;
+  #reconcileAgain = false;
+  #draining: Promise<DrainReport> | undefined;
+  #isEndCalled = false;
+
+  /**
+   * Opens no connection, unless `minIdle` is set.
+   * @param Client the class of the connections, unless `options.Client` is given
+   * @throws DatabaseConfigError (`DATABASE_CONFIG_INVALID`) that names every invalid option
+   */
   constructor(options: PoolOptions<C> = {}, Client?: new (options: never) => C) {
     super();
     this.options = withoutSecrets(options);
-    const type = options.Client ?? Client ?? (Connection as unknown as new (options: never) => C);
-    this.#engine = new PoolEngine(options, type, this);
-    // What watches a `pg.Pool` reads them. Not listed: a pool made of these options is to be the same pool.
-    const { idleTimeoutMs } = this.#engine;
-    const shown = {
-      max: this.snapshot().max,
-      // `pg-pool` has null for "never".
-      idleTimeoutMillis: idleTimeoutMs === Infinity ? null : idleTimeoutMs,
-    };
+    this.#limits = resolveLimits(options);
+    this.#clock = options.clock ?? systemClock;
+    this.#quiescence = new Notifier(this.#clock);
+    this.#leases = new ActiveLeases(() => this.#clock.now(), this.#limits, this.#counters);
+    this.#leaseScheduler = new Scheduler(this.#clock, () => this.#inspectLeases(), false);
+    this.#waiters = new WaiterQueue((waiter, reason) => this.#cancel(waiter, reason));
+    this.#waiterScheduler = new Scheduler(this.#clock, () => this.#rejectOverdue(), true);
+    this.#deadlocks = new DeadlockDetector(this.#leases, this.#waiters, this.#limits.max);
+    this.#deadlockScheduler = new Scheduler(this.#clock, () => this.#checkForDeadlock(), true);
+    this.#reporter = new PoolReporter({
+      emitter: this,
+      snapshot: () => this.snapshot(),
+      leases: this.#leases,
+      onWarning: options.onWarning,
+      explain: options.explain,
+    });
+    const { connectTimeoutMs } = this.#limits;
+    this.#connections = new ConnectionSet({
+      Client: options.Client ?? Client ?? (Connection as unknown as new (options: never) => C),
+      clientOptions: {
+        ...options,
+        connectTimeoutMs: connectTimeoutMs === Infinity ? 0 : connectTimeoutMs,
+        // The pool bounds the connect; a timer of the client would only report it in other words.
+        connectionTimeoutMillis: 0,
+      },
+      limits: this.#limits,
+      clock: this.#clock,
+      reporter: this.#reporter,
+      counters: this.#counters,
+      listener: {
+        onReady: (entry) => this.#onReady(entry),
+        onConnectFailed: (startedAt, cause, isStarting) =>
+          this.#rejectForFailedConnect(startedAt, cause, isStarting),
+        onChange: () => this.#reconcile(),
+      },
+    });
+    this.#showPgPoolOptions();
+    this.#reconcile();
+  }
+
+  /** Tools that watch a `pg.Pool` read these options. Not enumerable: they would change a pool that is made from a copy. */
+  #showPgPoolOptions(): void {
+    const { max, idleTimeoutMs } = this.#limits;
+    // `pg-pool` has null for "never".
+    const shown = { max, idleTimeoutMillis: idleTimeoutMs === Infinity ? null : idleTimeoutMs };
     for (const [name, value] of Object.entries(shown))
-      if (options[name as keyof typeof shown] === undefined)
+      if (this.options[name as keyof typeof shown] === undefined)
         Object.defineProperty(this.options, name, { value, enumerable: false });
   }
 
-  /** A connection, by promise or callback, as `pg.Pool` gives it; rejects with the error that `pg.Pool` gives. */
+  // ---- acquire -------------------------------------------------------------------------------------------------------
+
+  /**
+   * Acquires a connection. Waiters are served first come, first served.
+   * @throws PoolAcquireTimeoutError (`POOL_ACQUIRE_TIMEOUT`) after `deadlineMs`
+   * @throws PoolAcquireCancelledError (`POOL_ACQUIRE_CANCELLED`) when `signal` aborts first
+   * @throws PoolQueueFullError (`POOL_QUEUE_FULL`) when `maxWaiting` acquires wait
+   * @throws PoolConnectError (`POOL_CONNECT_FAILED`, `POOL_CONNECT_TIMEOUT`) when the connect has failed and no other connection
+   *   exists; its `cause` is the error of the server or of the socket
+   * @throws PoolSelfDeadlockError (`POOL_SELF_DEADLOCK`) when every connection has an explicit holder that waits for another one
+   * @throws PoolClosedError (`POOL_CLOSED`) after `end()` or a drain
+   * @throws DatabaseConfigError (`DATABASE_CONFIG_INVALID`) when `deadlineMs` is not a number
+   * @example
+   * const client = await pool.acquire({ borrower: 'nightly report', deadlineMs: 2_000 });
+   * try {
+   *   await client.query('SELECT 1');
+   * } finally {
+   *   client.release();
+   * }
+   */
+  acquire(options: AcquireOptions = {}): Promise<LeasedClient<C>> {
+    return this.#acquire(options, methods.acquire);
+  }
+
+  /**
+   * Acquires a connection by promise or callback, as `pg.Pool` does; rejects with the error that `pg.Pool` would give: that of the
+   * connect itself, or one with the message of `pg-pool`.
+   */
   connect(): Promise<LeasedClient<C>>;
   connect(callback: ConnectCallback<C>): void;
   connect(callback?: ConnectCallback<C>): Promise<LeasedClient<C>> | void {
-    const asked = this.#engine.acquire({}, callers.connect, this.#pgPoolErrors.restate);
-    if (!callback) return asked;
-    asked.then(
+    const acquired = this.#acquire({}, methods.connect, this.#pgPoolErrors.map);
+    if (!callback) return acquired;
+    acquired.then(
       (client) => process.nextTick(callback, undefined, client, client.release),
       (error: Error) => process.nextTick(callback, error, undefined, () => undefined),
     );
   }
 
-  /**
-   * A connection for `borrower`, within `deadlineMs`, unless `signal` gives up first.
-   * @throws PoolError with the state of the pool; the dial's own error is its `cause`
-   */
-  acquire(request: AcquireOptions = {}): Promise<LeasedClient<C>> {
-    return this.#engine.acquire(request, callers.acquire);
-  }
-
-  /** One statement on a connection of the pool, in every form of `pg.Pool.query`. */
+  /** Runs one statement on a connection of the pool, in every form of `pg.Pool.query`; rejects as `connect()` does. */
   readonly query: Connection['query'] = ((text: unknown, values?: unknown, callback?: unknown) =>
     queryOnPool(
-      () =>
-        this.#engine.acquire({ borrower: 'pool.query' }, this.query as Caller, this.#pgPoolErrors.restate),
+      () => this.#acquire({ borrower: 'pool.query' }, this.query as Caller, this.#pgPoolErrors.map),
       text,
       values,
       callback,
     )) as Connection['query'];
 
+  /** @param caller the public method called; the stacks of errors begin at its caller */
+  #acquire(options: AcquireOptions, caller: Caller, mapError?: ErrorMapper): Promise<LeasedClient<C>> {
+    if (this.ending) {
+      const error = this.#reporter.closedError();
+      return Promise.reject(mapError ? mapError(error, captureCallSite(caller, 0)) : error);
+    }
+    if (options.signal?.aborted) return Promise.reject(this.#reporter.cancelledError(options.signal.reason));
+    const { deadlineMs } = options;
+    // Every comparison with NaN is false: this waiter and all behind it would never time out.
+    if (deadlineMs !== undefined && (typeof deadlineMs !== 'number' || Number.isNaN(deadlineMs)))
+      return Promise.reject(
+        new DatabaseConfigError([
+          { setting: 'deadlineMs', message: `is ${String(deadlineMs)}; it must be a number` },
+        ]),
+      );
+    const detectsLeaks = this.#limits.leakThresholdMs !== Infinity;
+    // No barging: while others wait, the next connection belongs to the longest waiter.
+    const entry = this.#waiters.length > 0 ? undefined : this.#takeFresh();
+    if (entry) {
+      const callSite = detectsLeaks ? captureCallSite(options.calledIn ?? caller) : undefined;
+      const client = this.#lease(entry, options, callSite);
+      if (this.#limits.minIdle > 0) this.#reconcile();
+      return Promise.resolve(client);
+    }
+    const callSite = captureCallSite(options.calledIn ?? caller, detectsLeaks ? undefined : 0);
+    return new Promise((resolve, reject) =>
+      this.#enqueue(
+        options,
+        callSite,
+        resolve,
+        mapError ? (error) => reject(mapError(error, callSite)) : reject,
+      ),
+    );
+  }
+
+  /** An idle connection that needs no validation. */
+  #takeFresh(): PoolEntry<C> | undefined {
+    const entry = this.#connections.takeIdle();
+    if (!entry || !this.#connections.needsValidation(entry)) return entry;
+    this.#connections.putBack(entry);
+    return undefined;
+  }
+
+  #enqueue(
+    request: AcquireOptions,
+    callSite: CallSite,
+    resolve: (client: LeasedClient<C>) => void,
+    reject: (error: Error) => void,
+  ): void {
+    if (this.#waiters.length - this.#connections.availableCapacity >= this.#limits.maxWaiting) {
+      this.#counters.refused += 1;
+      reject(this.#reporter.queueFullError(callSite));
+      return;
+    }
+    const since = this.#clock.now();
+    const deadline = since + (request.deadlineMs ?? this.#limits.acquireTimeoutMs);
+    if (request.unit && this.#deadlocks.isHolder(request.unit)) this.#counters.nestedAcquires += 1;
+    this.#waiters.add({
+      request,
+      callSite,
+      since,
+      deadline,
+      resolve,
+      reject,
+      previous: undefined,
+      next: undefined,
+    });
+    this.#waiterScheduler.schedule(deadline);
+    this.#reconcile();
+    if (request.unit) this.#watchForDeadlock(since);
+  }
+
+  /** @param waitingSince when the waiter was added; undefined for an acquire that did not wait */
+  #lease(
+    entry: PoolEntry<C>,
+    request: AcquireOptions,
+    callSite: CallSite | undefined,
+    waitingSince?: number,
+  ): LeasedClient<C> {
+    this.#connections.lease(entry);
+    const now = this.#clock.now();
+    const lease = this.#leases.open(entry, now, request, callSite);
+    this.#counters.acquired += 1;
+    this.#waitTimes.record(waitingSince === undefined ? 0 : now - waitingSince);
+    this.#leaseScheduler.schedule(this.#leases.nextInspection(lease));
+    if (this.#waiters.unitCount > 0) this.#watchForDeadlock(now);
+    const client = entry.client as LeasedClient<C>;
+    client.release = (error) => this.#release(lease, error);
+    this.#reporter.emit('acquire', client);
+    return client;
+  }
+
+  // ---- release -------------------------------------------------------------------------------------------------------
+
+  #release(lease: Lease<C>, error: Error | boolean | undefined): void {
+    if (lease.isReleased)
+      throw new Error('Release called on client which has already been released to the pool.');
+    lease.isReleased = true;
+    if (lease.isLeakReported) this.#reporter.reportLeakEnded(lease.info());
+    // The pool has closed the connection already.
+    if (lease.reclaimedBy) return;
+    this.#leases.close(lease);
+    this.#counters.released += 1;
+    const { entry } = lease;
+    this.#reporter.emit('release', error, entry.client);
+    entry.uses += 1;
+    const reason = this.#reasonToClose(entry, error);
+    if (reason) {
+      this.#connections.remove(entry, reason);
+      this.#reconcile();
+      return;
+    }
+    const resetting = entry.connection.reset(this.#limits.reset, this.#limits.resetTimeoutMs);
+    if (resetting) this.#connections.awaitReset(entry, resetting, lease.info());
+    else this.#onReady(entry);
+  }
+
+  #reasonToClose(entry: PoolEntry<C>, error: Error | boolean | undefined): DestroyReason | undefined {
+    if (this.ending) return 'shutdown';
+    if (!entry.isUsable) return 'broken';
+    if (error) return 'released-with-error';
+    if (entry.uses >= this.#limits.maxUses) return 'uses';
+    return entry.isExpired ? 'lifetime' : undefined;
+  }
+
+  /** Forcibly ends a lease: pending statements reject with `error`, and `release()` does nothing. */
+  #reclaim(
+    lease: Lease<C>,
+    reason: 'reclaimed' | 'shutdown',
+    error: Error = this.#reporter.closedError(),
+  ): void {
+    try {
+      lease.reclaim(error);
+    } catch (thrown) {
+      // An `onReclaimed` that throws must not leave the connection leased.
+      rethrowOnNextTick(thrown);
+    }
+    if (reason === 'shutdown') this.#reporter.reportForceClosed(lease.info());
+    this.#leases.close(lease);
+    this.#reporter.emit('release', error, lease.entry.client);
+    this.#connections.remove(lease.entry, reason, error);
+    this.#reconcile();
+  }
+
+  #inspectLeases(): void {
+    this.#leases.inspect(this.#reporter, (lease, error) => this.#reclaim(lease, 'reclaimed', error));
+    for (const lease of this.#leases) this.#leaseScheduler.schedule(this.#leases.nextInspection(lease));
+  }
+
+  // ---- reconcile -----------------------------------------------------------------------------------------------------
+
   /**
-   * Closes the pool: idle connections now, those that are out when they come back. Who waits gets the connection that is being
-   * opened, validated or cleaned for him, as with `pg.Pool`; waiters beyond those are rejected with `POOL_CLOSED`.
+   * Brings the pool to its target:
+   * - an idle connection serves the longest waiter, after a validation where it needs one;
+   * - a connection is pending for each waiter, and `minIdle` connections are idle or pending beyond that, within `size` and
+   *   `maxOverflow`;
+   * - while the pool is closing, no connection is idle, and exactly one is pending for each waiter.
+   *
+   * Event handlers change the state and then call this method. A step of the loop can cause such an event (an `acquire` listener
+   * releases the client, a constructor of the client throws): the loop then runs once more and does not recurse.
+   */
+  #reconcile(): void {
+    if (this.#isReconciling) {
+      this.#reconcileAgain = true;
+      return;
+    }
+    this.#isReconciling = true;
+    try {
+      do {
+        this.#reconcileAgain = false;
+        this.#serveWaiters();
+        if (this.ending) this.#closeExcess();
+        else this.#connectMissing();
+      } while (this.#reconcileAgain);
+    } finally {
+      this.#isReconciling = false;
+    }
+    if (this.#isQuiescent) this.#quiescence.notifyAll();
+  }
+
+  #serveWaiters(): void {
+    for (let waiter = this.#waiters.first; waiter; waiter = this.#waiters.first) {
+      const entry = this.#connections.takeIdle();
+      if (!entry) return;
+      if (!this.#connections.needsValidation(entry)) {
+        this.#serve(waiter, entry);
+      } else if (this.#connections.validatingCount < this.#waiters.length) {
+        this.#connections.validate(entry);
+      } else {
+        this.#connections.putBack(entry);
+        return;
+      }
+    }
+  }
+
+  #serve(waiter: Waiter<LeasedClient<C>>, entry: PoolEntry<C>): void {
+    this.#removeWaiter(waiter);
+    waiter.resolve(this.#lease(entry, waiter.request, waiter.callSite, waiter.since));
+  }
+
+  #connectMissing(): void {
+    while (this.#isConnectionMissing()) {
+      const at = this.#connections.nextConnectAt;
+      if (at > this.#clock.now()) {
+        if (this.#waiters.length > 0) this.#waiterScheduler.schedule(at);
+        // A timer of its own: the waiters, and their timer with them, may be gone by then.
+        if (this.#limits.minIdle > 0) this.#connections.scheduleHousekeeping(at);
+        return;
+      }
+      this.#connections.connect();
+    }
+  }
+
+  #isConnectionMissing(): boolean {
+    const waiting = this.#waiters.length;
+    const { size, max, minIdle } = this.#limits;
+    if (waiting === 0 && minIdle === 0) return false;
+    const { totalCount, idleCount, pendingCount } = this.#connections;
+    if (waiting > pendingCount && totalCount < max) return true;
+    return idleCount + pendingCount - waiting < minIdle && totalCount < size;
+  }
+
+  #closeExcess(): void {
+    this.#rejectWaitersBeyond(this.#connections.pendingCount);
+    this.#connections.removeExcess(this.#waiters.length);
+  }
+
+  /** A connection has connected, passed its validation, or been reset: it serves the longest waiter or becomes idle. */
+  #onReady(entry: PoolEntry<C>): void {
+    const waiter = this.#waiters.first;
+    // Without a look at its idle time: the connection has just answered, and with `validateAfterIdleMs: 0` it would be validated
+    // for ever.
+    if (waiter && entry.isUsable && entry.generation === this.#connections.generation) {
+      entry.markUsed();
+      this.#serve(waiter, entry);
+    } else {
+      this.#connections.addIdle(entry);
+    }
+    this.#reconcile();
+  }
+
+  // ---- waiters that are not served -----------------------------------------------------------------------------------
+
+  #removeWaiter(waiter: Waiter<LeasedClient<C>>): void {
+    this.#waiters.remove(waiter);
+    if (this.#waiters.length === 0) this.#waiterScheduler.cancel();
+    if (!waiter.request.unit || this.#waiters.unitCount > 0) return;
+    this.#deadlockScheduler.cancel();
+    this.#deadlocks.reset();
+  }
+
+  #rejectWaiter(waiter: Waiter<LeasedClient<C>>, error: Error): void {
+    this.#removeWaiter(waiter);
+    waiter.reject(error);
+  }
+
+  #cancel(waiter: Waiter<LeasedClient<C>>, reason: unknown): void {
+    this.#counters.cancellations += 1;
+    this.#rejectWaiter(waiter, this.#reporter.cancelledError(reason, waiter.callSite));
+    this.#reconcile();
+  }
+
+  /** Runs at the earliest deadline, and when the backoff allows the next connect. */
+  #rejectOverdue(): void {
+    const { overdue, nextDeadline } = this.#waiters.overdue(this.#clock.now());
+    for (const waiter of overdue) {
+      this.#counters.timeouts += 1;
+      const waitedMs = this.#clock.now() - waiter.since;
+      const error = this.#reporter.timeoutError(waitedMs, waiter.callSite, this.#connections.lastError);
+      this.#rejectWaiter(waiter, error);
+    }
+    this.#waiterScheduler.schedule(nextDeadline);
+    this.#reconcile();
+  }
+
+  /** A waiter gets the error of a connect only when the connect started after its acquire: an older error may be out of date. */
+  #rejectForFailedConnect(startedAt: number, cause: Error, isStarting: boolean): void {
+    for (const waiter of this.#waiters) {
+      if (waiter.since > startedAt) break;
+      if (isStarting && waiter.deadline !== Infinity && !waiter.request.failFast) continue;
+      this.#counters.failedByConnect += 1;
+      this.#rejectWaiter(waiter, this.#reporter.connectError(cause, waiter.callSite));
+    }
+  }
+
+  #rejectWaitersBeyond(count: number): void {
+    for (
+      let waiter = this.#waiters.last;
+      waiter && this.#waiters.length > count;
+      waiter = this.#waiters.last
+    ) {
+      this.#counters.closed += 1;
+      const error = this.#reporter.closedError(waiter.callSite, this.#connections.lastError);
+      this.#rejectWaiter(waiter, error);
+    }
+  }
+
+  /** Schedules the next check, unless one is scheduled: new waiters must not postpone it. */
+  #watchForDeadlock(now: number): void {
+    if (this.#deadlocks.isPossible) this.#deadlockScheduler.schedule(this.#deadlocks.nextCheckAt(now));
+  }
+
+  /** Rejects one waiter of a deadlock, so that the others can go on. */
+  #checkForDeadlock(): void {
+    const now = this.#clock.now();
+    const deadlock = this.#deadlocks.check(now);
+    if (deadlock) {
+      const { waiter, lease } = deadlock;
+      this.#counters.selfDeadlocks += 1;
+      const error = this.#reporter.deadlockError(waiter.request.borrower, lease.info(), waiter.callSite);
+      this.#rejectWaiter(waiter, error);
+    }
+    this.#reconcile();
+    this.#watchForDeadlock(now);
+  }
+
+  // ---- close ---------------------------------------------------------------------------------------------------------
+
+  /**
+   * Closes the pool: idle connections at once, leased ones when they are released. As with `pg.Pool`, a waiter still gets the
+   * connection that is pending for it; the other waiters are rejected with `POOL_CLOSED`.
+   * @returns resolves when every connection is closed
+   * @throws Error on the second call, as `pg.Pool` does
    */
   end(): Promise<void>;
   end(callback: (error?: Error) => void): void;
   end(callback?: (error?: Error) => void): Promise<void> | void {
-    const ended = this.#endCalled
+    const ended = this.#isEndCalled
       ? Promise.reject(new Error('Called end on pool more than once'))
-      : this.#engine.close({ serving: true });
-    this.#endCalled = true;
+      : this.#close({ servesWaiters: true });
+    this.#isEndCalled = true;
     if (!callback) return ended;
     ended.then(
       () => process.nextTick(callback),
@@ -96,61 +515,122 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   /**
-   * Closes the pool gently and surely: goes on lending until nothing is out and nobody waits, or `timeoutMs` is over; then
-   * rejects the waiters, cancels what still runs, cuts it, and closes. Never hangs; called again, it is the same drain.
+   * Closes the pool in steps, and never hangs. Until `timeoutMs` is over, the pool goes on as before and closes as soon as nothing
+   * is leased and nothing waits. After that it rejects the waiters, cancels the running statements, waits 500 ms for the releases,
+   * and forcibly closes the connections that are still leased. A second call returns the promise of the first.
+   * @param options.timeoutMs milliseconds; `@defaultValue` 10 000
+   * @returns how many connections were released and destroyed, and how many acquires were rejected
+   * @example
+   * process.once('SIGTERM', async () => {
+   *   const { destroyed } = await pool.drain({ timeoutMs: 5_000 });
+   *   process.exit(destroyed === 0 ? 0 : 1);
+   * });
    */
   drain({ timeoutMs = 10_000 }: { timeoutMs?: number } = {}): Promise<DrainReport> {
-    return this.#engine.drain(timeoutMs);
+    this.#draining ??= drain(
+      {
+        leases: this.#leases,
+        counters: this.#counters,
+        now: () => this.#clock.now(),
+        isQuiescent: () => this.#isQuiescent,
+        whenQuiescent: (ms) => (this.#isQuiescent ? Promise.resolve() : this.#quiescence.wait(ms)),
+        close: () => this.#close({ servesWaiters: false }),
+        reclaim: (lease, reason) => this.#reclaim(lease, reason),
+      },
+      timeoutMs,
+    );
+    return this.#draining;
   }
 
-  /** Changes whether the process may end while connections are idle; at first it is the option `allowExitOnIdle`. */
-  setAllowExitOnIdle(allowed: boolean): void {
-    this.#engine.exitsOnIdle = allowed;
+  async #close({ servesWaiters }: { servesWaiters: boolean }): Promise<void> {
+    this.#connections.isClosing = true;
+    if (!servesWaiters) this.#rejectWaitersBeyond(0);
+    this.#reconcile();
+    await this.#connections.whenClosed();
+    this.#leaseScheduler.cancel();
   }
 
-  /** The pool at this moment; costs the same however many connections and waiters there are. */
-  snapshot(): PoolSnapshot {
-    return this.#engine.snapshot();
+  /** Whether nothing is leased and nothing waits. */
+  get #isQuiescent(): boolean {
+    return this.#leases.length === 0 && this.#waiters.length === 0;
   }
 
-  /** The connections that are out, the longest first. */
-  leases(): PoolLease[] {
-    return [...this.#engine.leases];
-  }
-
-  /** The lease of a client of this pool while it is out. */
-  leaseOf(client: C): PoolLease | undefined {
-    return this.#engine.leases.find(client);
-  }
-
+  /** Whether `end()` was called, or a drain has stopped leasing. */
   get ending(): boolean {
-    return this.#engine.ending;
+    return this.#connections.isClosing;
   }
 
+  /** Whether every connection is closed, after `end()` or a drain. */
   get ended(): boolean {
-    return this.#engine.ended;
+    return this.#connections.isClosed;
   }
 
-  /** Connections there are, those being opened included. */
+  /** Changes the option `allowExitOnIdle`: whether the process may exit while connections are idle. */
+  setAllowExitOnIdle(allowed: boolean): void {
+    this.#connections.setAllowExitOnIdle(allowed);
+  }
+
+  // ---- figures -------------------------------------------------------------------------------------------------------
+
+  /** The state and the counters of the pool at this moment. Takes constant time. */
+  snapshot(): PoolSnapshot {
+    const { size, max } = this.#limits;
+    const { totalCount, idleCount, connectingCount, validatingCount, resettingCount } = this.#connections;
+    const now = this.#clock.now();
+    const [oldestLease, oldestWaiter] = [this.#leases.head, this.#waiters.first];
+    return {
+      state: this.ended ? 'ended' : this.ending ? 'ending' : this.#draining ? 'draining' : 'open',
+      size,
+      maxOverflow: max - size,
+      max,
+      total: totalCount,
+      idle: idleCount,
+      leased: this.#leases.length,
+      connecting: connectingCount,
+      validating: validatingCount,
+      resetting: resettingCount,
+      overflow: Math.max(0, totalCount - size),
+      waiting: this.#waiters.length,
+      oldestLeaseMs: oldestLease ? now - oldestLease.since : 0,
+      oldestWaiterMs: oldestWaiter ? now - oldestWaiter.since : 0,
+      generation: this.#connections.generation,
+      counters: { ...this.#counters, destroyed: { ...this.#counters.destroyed } },
+      wait: this.#waitTimes.snapshot(),
+      use: this.#leases.useTimes.snapshot(),
+    };
+  }
+
+  /** The active leases, the longest first. */
+  leases(): PoolLease[] {
+    return [...this.#leases];
+  }
+
+  /** The active lease of a client of this pool. */
+  leaseOf(client: C): PoolLease | undefined {
+    return this.#leases.find(client);
+  }
+
+  /** All connections, pending ones included. */
   get totalCount(): number {
-    return this.#engine.totalCount;
+    return this.#connections.totalCount;
   }
 
+  /** Idle connections. */
   get idleCount(): number {
-    return this.#engine.idleCount;
+    return this.#connections.idleCount;
   }
 
-  /** Acquires that wait and for which no connection is being opened; `snapshot().waiting` counts all. */
+  /** Acquires that wait and for which no connect is running, as in `pg.Pool`; `snapshot().waiting` counts all. */
   get waitingCount(): number {
-    return Math.max(0, this.#engine.waitingCount - this.#engine.connectingCount);
+    return Math.max(0, this.#waiters.length - this.#connections.connectingCount);
   }
 
-  /** Connections past their lifetime that are still there. */
+  /** Connections past their lifetime that are not closed yet. */
   get expiredCount(): number {
-    return this.#engine.expiredCount;
+    return this.#connections.expiredCount;
   }
 
-  /** Figures only: the options hold the password. */
+  /** The snapshot: the options contain the password. */
   toJSON(): PoolSnapshot {
     return this.snapshot();
   }
@@ -160,5 +640,5 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 }
 
-/** Left out of the stacks that errors show: they begin where the caller stands. */
-const callers = ConnectionPool.prototype as unknown as Record<'connect' | 'acquire', Caller>;
+/** The methods as plain functions, for the start of call sites. */
+const methods = ConnectionPool.prototype as unknown as Record<'connect' | 'acquire', Caller>;

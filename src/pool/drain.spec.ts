@@ -1,94 +1,94 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
 import { drain } from './drain.js';
-import type { Drainable } from './drain.js';
+import type { DrainablePool } from './drain.js';
 import type { Lease } from './leases/lease.js';
 import type { ActiveLeases } from './leases/active-leases.js';
 import type { PoolableClient } from './connections/pooled-connection.js';
 
 type TestLease = Lease<PoolableClient>;
 
-/** What a drain asks of a pool, written down; `out` is who has a connection. */
-class Asked implements Drainable<PoolableClient> {
-  readonly said: string[] = [];
+/** A pool that records what a drain calls. */
+class RecordingPool implements DrainablePool<PoolableClient> {
+  readonly calls: string[] = [];
   readonly counters = { released: 7, closed: 3 };
-  out: TestLease[] = [];
+  active: TestLease[] = [];
   time = 1_000;
-  /** What happens while a wait lasts. */
-  meanwhile: (() => void)[] = [];
+  /** What happens during each wait. */
+  duringWaits: (() => void)[] = [];
 
   lease(name: string): TestLease {
     const cancelRunning = (ms: number) => {
-      this.said.push(`cancel ${name}, ${ms}`);
+      this.calls.push(`cancel ${name}, ${ms}`);
       return Promise.resolve();
     };
     return { borrower: name, entry: { connection: { cancelRunning } } } as unknown as TestLease;
   }
   get leases(): ActiveLeases<PoolableClient> {
-    const { out } = this;
-    return { length: out.length, [Symbol.iterator]: () => out.values() } as never;
+    const { active } = this;
+    return { length: active.length, [Symbol.iterator]: () => active.values() } as never;
   }
-  get isQuiescent(): boolean {
-    return this.out.length === 0;
+  isQuiescent(): boolean {
+    return this.active.length === 0;
   }
   now(): number {
     return this.time;
   }
   whenQuiescent(timeoutMs: number): Promise<void> {
-    this.said.push(`wait ${timeoutMs}`);
-    this.meanwhile.shift()?.();
-    if (!this.isQuiescent) this.time += timeoutMs;
+    this.calls.push(`wait ${timeoutMs}`);
+    this.duringWaits.shift()?.();
+    if (!this.isQuiescent()) this.time += timeoutMs;
     return Promise.resolve();
   }
   close(): Promise<void> {
-    this.said.push('shut');
+    this.calls.push('close');
     this.counters.closed += 2;
-    return Promise.resolve().then(() => void this.said.push('closed'));
+    return Promise.resolve().then(() => void this.calls.push('closed'));
   }
   reclaim(lease: TestLease, reason: string): void {
-    this.said.push(`cut ${String(lease.borrower)}, ${reason}`);
-    this.out = this.out.filter((other) => other !== lease);
+    this.calls.push(`reclaim ${String(lease.borrower)}, ${reason}`);
+    this.active = this.active.filter((other) => other !== lease);
   }
 }
 
-let pool: Asked;
+let pool: RecordingPool;
 beforeEach(() => {
-  pool = new Asked();
+  pool = new RecordingPool();
 });
 
-describe('a drain', () => {
-  it('waits, then shuts the pool, and has nothing to cancel when nothing is out', async () => {
-    pool.out = [pool.lease('a')];
-    pool.meanwhile = [
+describe('drain()', () => {
+  it('waits, closes the pool, and cancels nothing when every connection was released', async () => {
+    pool.active = [pool.lease('a')];
+    pool.duringWaits = [
       () => {
-        pool.out = [];
+        pool.active = [];
         pool.counters.released += 1;
       },
     ];
-    expect(await drain(pool, 1_234)).toEqual({ returned: 1, cut: 0, rejected: 2 });
-    expect(pool.said).toEqual(['wait 1234', 'shut', 'closed']);
+    expect(await drain(pool, 1_234)).toEqual({ released: 1, destroyed: 0, rejected: 2 });
+    expect(pool.calls).toEqual(['wait 1234', 'close', 'closed']);
   });
 
-  it('counts what came back, what was cut, and what was rejected, each for itself and since it began', async () => {
+  it('counts released and destroyed connections and rejected acquires from its start', async () => {
     const [a, b, c] = ['a', 'b', 'c'].map((name) => pool.lease(name)) as [TestLease, TestLease, TestLease];
-    pool.out = [a, b, c];
-    pool.meanwhile = [
+    pool.active = [a, b, c];
+    pool.duringWaits = [
       () => (pool.counters.released += 4),
       () => {
-        pool.out = [b, c];
+        pool.active = [b, c];
         pool.counters.released += 1;
       },
     ];
-    expect(await drain(pool, 10)).toEqual({ returned: 5, cut: 2, rejected: 2 });
-    expect(pool.said).toEqual([
+    expect(await drain(pool, 10)).toEqual({ released: 5, destroyed: 2, rejected: 2 });
+    expect(pool.calls).toEqual([
       'wait 10',
-      'shut',
+      'close',
       'cancel a, 500',
       'cancel b, 500',
       'cancel c, 500',
       'wait 500',
       'closed',
-      'cut b, shutdown',
-      'cut c, shutdown',
+      'reclaim b, shutdown',
+      'reclaim c, shutdown',
     ]);
   });
 });

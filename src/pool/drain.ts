@@ -3,60 +3,58 @@ import type { Lease } from './leases/lease.js';
 import type { ActiveLeases } from './leases/active-leases.js';
 import type { PoolableClient } from './connections/pooled-connection.js';
 
-/** How a drain went. */
+/** The result of a drain. */
 export interface DrainReport {
-  /** Connections that came back by themselves. */
-  readonly returned: number;
-  /** Connections that were cancelled and cut. */
-  readonly cut: number;
-  /** Acquires that were rejected. */
+  /** Connections that their borrowers released during the drain. */
+  readonly released: number;
+  /** Connections that were still leased at the end and were forcibly closed. */
+  readonly destroyed: number;
+  /** Acquires that were rejected with `POOL_CLOSED`. */
   readonly rejected: number;
 }
 
-/** What a drain asks of the pool. */
-export interface Drainable<C extends PoolableClient> {
+/** What a drain needs of the pool. */
+export interface DrainablePool<C extends PoolableClient> {
   readonly leases: ActiveLeases<C>;
   readonly counters: Pick<PoolCounters, 'released' | 'closed'>;
-  /** Whether nothing is out and nobody waits. */
-  readonly isQuiescent: boolean;
-  /** Resolves when it is so, or when `timeoutMs` is over. */
-  whenQuiescent(timeoutMs: number): Promise<void>;
   now(): number;
-  /** Rejects the waiters, lends no more, and resolves when all is closed. */
-  close(how: { serving: false }): Promise<void>;
+  /** Whether nothing is leased and nothing waits. */
+  isQuiescent(): boolean;
+  /** Resolves when nothing is leased and nothing waits, or after `timeoutMs`. */
+  whenQuiescent(timeoutMs: number): Promise<void>;
+  /** Rejects the waiters and leases no more; resolves when every connection is closed. */
+  close(): Promise<void>;
   reclaim(lease: Lease<C>, reason: 'shutdown'): void;
 }
 
-/** How long a statement has to end after it was cancelled. */
-const GRACE_MS = 500;
+/** How long a borrower has to release its connection after the statement was cancelled. */
+const CANCEL_GRACE_MS = 500;
 
-/**
- * Closes the pool gently and surely: it goes on lending until nothing is out and nobody waits, or `timeoutMs` is over;
- * then the waiters are rejected, what still runs is cancelled, and what does not come back even then is cut.
- */
+/** Closes the pool in steps, as `ConnectionPool.drain` describes. */
 export async function drain<C extends PoolableClient>(
-  pool: Drainable<C>,
+  pool: DrainablePool<C>,
   timeoutMs: number,
 ): Promise<DrainReport> {
   const { released, closed } = pool.counters;
-  const until = pool.now() + timeoutMs;
-  do await pool.whenQuiescent(Math.max(0, until - pool.now()));
+  const deadline = pool.now() + timeoutMs;
+  do await pool.whenQuiescent(Math.max(0, deadline - pool.now()));
   while (
-    // Who gives back and acquires in one go has a connection again by the time that this goes on.
-    !pool.isQuiescent &&
-    pool.now() < until
+    // A borrower that releases and acquires in one go is active again before this function continues.
+    !pool.isQuiescent() &&
+    pool.now() < deadline
   );
-  const shut = pool.close({ serving: false });
+
+  const whenClosed = pool.close();
   if (pool.leases.length > 0) {
-    for (const lease of pool.leases) void lease.entry.connection.cancelRunning(GRACE_MS);
-    await pool.whenQuiescent(GRACE_MS);
+    for (const lease of pool.leases) void lease.entry.connection.cancelRunning(CANCEL_GRACE_MS);
+    await pool.whenQuiescent(CANCEL_GRACE_MS);
   }
-  const left = [...pool.leases];
-  for (const lease of left) pool.reclaim(lease, 'shutdown');
-  await shut;
+  const remaining = [...pool.leases];
+  for (const lease of remaining) pool.reclaim(lease, 'shutdown');
+  await whenClosed;
   return {
-    returned: pool.counters.released - released,
-    cut: left.length,
+    released: pool.counters.released - released,
+    destroyed: remaining.length,
     rejected: pool.counters.closed - closed,
   };
 }

@@ -25,7 +25,7 @@ const defaults = {
   allowExitOnIdle: false,
 };
 
-/** The settings of which a refusal speaks. */
+/** The problems that the error names. */
 function refused(options: object): string[] {
   try {
     resolveLimits(options);
@@ -35,12 +35,12 @@ function refused(options: object): string[] {
   }
 }
 
-describe('the limits of a pool', () => {
-  it('have defaults', () => {
+describe('resolveLimits()', () => {
+  it('applies the defaults', () => {
     expect(resolveLimits({})).toEqual(defaults);
   });
 
-  it('are what they are set to', () => {
+  it('keeps the values that are set', () => {
     const set = {
       size: 3,
       maxOverflow: 4,
@@ -76,7 +76,7 @@ describe('the limits of a pool', () => {
     'leakThresholdMs',
     'reclaimAfterMs',
     'maxUses',
-  ] as const)('are off where %s is 0', (name) => {
+  ] as const)('reads 0 of %s as no limit', (name) => {
     expect(resolveLimits({ [name]: 0 })[name]).toBe(Infinity);
   });
 
@@ -100,7 +100,7 @@ describe('the limits of a pool', () => {
       { size: 4, max: 6 },
     ],
     [{ max: 0 }, { size: 5, max: 15, idleTimeoutMs: Infinity }],
-    // As a number in an environment is.
+    // As numbers in environment variables are.
     [{ max: '10' as never }, { size: 10, max: 10 }],
     [{ min: 2 }, { min: 2 }],
     [{ idleTimeoutMillis: 700 }, { idleTimeoutMs: 700 }],
@@ -116,57 +116,57 @@ describe('the limits of a pool', () => {
     [{ maxLifetimeSeconds: 0 }, { maxLifetimeMs: Infinity }],
     [{ maxLifetimeSeconds: 60, maxLifetimeMs: 5 }, { maxLifetimeMs: 5 }],
     [{ maxUses: 7 }, { maxUses: 7 }],
-  ])('understand the names of pg-pool: %j', (options, expected) => {
+  ])('understands the names of pg-pool: %j', (options, expected) => {
     expect(resolveLimits(options)).toMatchObject(expected);
   });
 
-  it('never open more ahead than size', () => {
+  it('limits minIdle to size', () => {
     expect(resolveLimits({ size: 2, minIdle: 5 }).minIdle).toBe(2);
   });
 
-  it('take an option that is undefined or null for one that is not there', () => {
+  it('reads undefined and null as not given', () => {
     const nothing = Object.fromEntries(Object.keys(defaults).map((name) => [name, undefined]));
     expect(resolveLimits(nothing)).toEqual(defaults);
     expect(resolveLimits({ acquireTimeoutMs: null as never })).toEqual(defaults);
   });
 
-  it('are refused where they are wrong, all in one error', () => {
+  it('names every invalid option in one error', () => {
     expect(
       refused({ size: -1, maxOverflow: Number.NaN, min: 1.5, validationTimeoutMs: 0, reset: 'hard' }),
     ).toEqual([
-      'size is -1; at least 0 is allowed',
-      'maxOverflow is NaN; at least 0 is allowed',
-      'reset is hard; one of smart, rollback, discard, none is allowed',
-      'min is 1.5; a whole number is wanted',
-      'validationTimeoutMs is 0; at least 1 is allowed',
+      'size is -1; it must be at least 0',
+      'maxOverflow is NaN; it must be at least 0',
+      'reset is hard; it must be one of smart, rollback, discard, none',
+      'min is 1.5; it must be a whole number',
+      'validationTimeoutMs is 0; it must be at least 1',
     ]);
     expect(refused({ resetTimeoutMs: 0, connectionTimeoutMillis: 'soon' })).toEqual([
-      'connectionTimeoutMillis is soon; at least 0 is allowed',
-      'resetTimeoutMs is 0; at least 1 is allowed',
+      'connectionTimeoutMillis is soon; it must be at least 0',
+      'resetTimeoutMs is 0; it must be at least 1',
     ]);
     expect(refused({ size: 0, maxOverflow: 0 })).toEqual([
       'size and maxOverflow are both 0; no connection could be opened',
     ]);
   });
 
-  it.each([-2, Number.NaN, 2.5, 'many'])('are refused with a max of %s', (max) => {
+  it.each([-2, Number.NaN, 2.5, 'many'])('refuses a max of %s', (max) => {
     expect(refused({ max })).toContainEqual(expect.stringMatching(new RegExp(`^max is ${max};`)));
   });
 
   it.each([{ size: 1, maxOverflow: 0 }, { size: 0, maxOverflow: 1 }, { max: 1 }])(
-    'may be those of a single connection: %j',
+    'allows a single connection: %j',
     (options) => {
       expect(resolveLimits(options).max).toBe(1);
     },
   );
 
-  it('may be without bounds where that can be', () => {
+  it('allows Infinity where there may be no limit', () => {
     expect(refused({ maxWaiting: Infinity, maxUses: Infinity, acquireTimeoutMs: Infinity })).toEqual([]);
   });
 });
 
-describe('options that are shown', () => {
-  it('list no secret, hold it still, and are a copy', () => {
+describe('withoutSecrets()', () => {
+  it('returns a copy whose secrets are readable but not enumerable', () => {
     const options = { password: 'p', connectionString: 'c', ssl: {}, connection: {}, stream: {}, max: 3 };
     const shown = withoutSecrets(options);
     expect(Object.keys(shown)).toEqual(['max']);

@@ -6,108 +6,110 @@ import type { Clock } from './support/clock.js';
 import type { LeasedClient, PoolableClient } from './connections/pooled-connection.js';
 import type { PoolWarning } from './reporting/pool-warning.js';
 
-/** How many connections, for how long, and what is done to them. Names of `pg-pool` stand below ours. */
+/** The limits of a pool. Names of `pg-pool` are in `PgPoolNames`. */
 export interface PoolLimitsOptions {
   /**
-   * Connections kept open once they are.
+   * Connections kept open once they were opened. At least 0.
    * @defaultValue 5; `max` when that is given
    */
   size?: number;
   /**
-   * Extra connections under load, closed soon after. `size + maxOverflow` is the most there ever are, those being opened
-   * included.
+   * Further connections under load, closed after `overflowIdleMs`. The pool never has more than `size + maxOverflow` connections,
+   * connecting ones included. At least 0.
    * @defaultValue 10; 0 when `max` is given
    */
   maxOverflow?: number;
   /**
-   * Idle connections opened ahead and kept ready, never above `size` in all.
+   * Idle connections that the pool opens ahead of demand and keeps ready. At most `size` connections are opened for it.
    * @defaultValue 0
    */
   minIdle?: number;
   /**
-   * Longest wait of an acquire: queue, dial, session setup and validation. Milliseconds, 0 is for ever.
+   * Longest wait of an acquire for queue, connect, session setup and validation together. Milliseconds; 0 is no limit.
    * @defaultValue 30 000; `connectionTimeoutMillis` when that is given
    */
   acquireTimeoutMs?: number;
   /**
-   * How many may wait beyond those for whom a connection is being opened; the next one is refused at once.
+   * How many acquires may wait beyond those for which a connection is pending; the next one is refused at once.
    * @defaultValue no limit
    */
   maxWaiting?: number;
   /**
-   * Longest dial: TCP, TLS, login, `onConnect` and `verify`. Milliseconds, 0 is for ever.
+   * Longest connect: TCP, TLS, login, `onConnect` and `verify` together. Milliseconds; 0 is no limit.
    * @defaultValue 10 000; `connectionTimeoutMillis` when that is given
    */
   connectTimeoutMs?: number;
   /**
-   * A connection older than this is replaced, up to 10 % earlier so that they don't all go at once; one in use is never
-   * cut. Milliseconds, 0 is for ever.
+   * Longest lifetime of a connection, shortened at random by up to 10 % so that connections do not expire together. A leased
+   * connection is closed when it is released. Milliseconds; 0 is no limit.
    * @defaultValue 1 800 000; `maxLifetimeSeconds` when that is given
    */
   maxLifetimeMs?: number;
   /**
-   * How long a connection above `size` stays idle before it is closed. Milliseconds, 0 is for ever.
+   * How long a connection above `size` stays idle before it is closed. Milliseconds; 0 is no limit.
    * @defaultValue 10 000
    */
   overflowIdleMs?: number;
   /**
-   * Ask an idle connection this often whether it is alive, so that nothing in between forgets it. It keeps a database awake
-   * that would else sleep and cost nothing. Not those above `size`. Milliseconds, 0 is off; TCP keepalive is on in any case.
+   * Interval at which an idle connection is validated, so that no firewall forgets it. It keeps a database awake that would
+   * otherwise scale to zero. Connections above `size` are not validated. Milliseconds; 0 is off. TCP keepalive is always on.
    * @defaultValue 0
    */
   keepaliveMs?: number;
   /**
-   * Whether a connection that lay idle is asked whether it is alive before it is lent.
+   * Whether a connection that was idle is validated before it is leased.
    * @defaultValue true
    */
   prePing?: boolean;
   /**
-   * A connection used less than this ago is lent without asking. Milliseconds.
+   * A connection that was idle for no longer than this is leased without a validation. Milliseconds.
    * @defaultValue 500
    */
   validateAfterIdleMs?: number;
   /**
-   * Longest wait for the answer to that question; then the connection is replaced. Milliseconds.
+   * Longest validation; a connection that does not answer in time is replaced. Milliseconds, at least 1.
    * @defaultValue 2 000
    */
   validationTimeoutMs?: number;
   /**
-   * What is done to a connection that comes back. `smart`: roll back what is open, clear the session if it was seen to
-   * change. `rollback`: the first alone. `discard`: DISCARD ALL each time. `none`: nothing.
+   * How a released connection is reset. `smart` rolls back an open transaction, and resets the session if it was seen to change.
+   * `rollback` only rolls back. `discard` runs DISCARD ALL after each lease. `none` does nothing.
    * @defaultValue smart
    */
   reset?: ResetMode;
   /**
-   * Longest clean-up of a connection that comes back, the end of a statement still running included. Milliseconds.
+   * Longest reset of a released connection, the rest of a running statement included; after that the connection is closed.
+   * Milliseconds, at least 1.
    * @defaultValue 5 000
    */
   resetTimeoutMs?: number;
   /**
-   * Warn, with the borrower's stack, when a connection is out for longer than this. Milliseconds, 0 is off.
+   * Reports a possible leak, with the call stack of the acquire, when a lease lasts longer than this and runs no statement.
+   * Milliseconds; 0 is off.
    * @defaultValue 0
    */
   leakThresholdMs?: number;
   /**
-   * Take a connection back by force when it is out for longer than this: cancel, destroy, and tell the owner.
-   * Milliseconds, 0 is off.
+   * Forcibly ends a lease that lasts longer than this: cancels its statement, closes the connection, and calls `onReclaimed`.
+   * Milliseconds; 0 is off.
    * @defaultValue 0
    */
   reclaimAfterMs?: number;
   /**
-   * Close a connection after it was lent this often.
-   * @defaultValue no limit
+   * Closes a connection after this many leases; 0 is no limit.
+   * @defaultValue 0
    */
   maxUses?: number;
   /**
-   * Whether the process may end while connections are idle.
+   * Whether the process may exit while connections are idle.
    * @defaultValue false
    */
   allowExitOnIdle?: boolean;
 }
 
-/** The names of `pg-pool`. */
+/** The names of `pg-pool` for the same limits. Our names take precedence. */
 export interface PgPoolNames {
-  /** The most connections there ever are; `size` becomes the same and `maxOverflow` 0. */
+  /** The most connections; sets `size` to the same value and `maxOverflow` to 0. */
   max?: number;
   /** Another name of `max`. */
   poolSize?: number;
@@ -117,52 +119,65 @@ export interface PgPoolNames {
    */
   min?: number;
   /**
-   * How long a connection above `min` stays idle before it is closed. Milliseconds, 0 is for ever.
-   * @defaultValue 10 000 when `max` is given, else off
+   * How long a connection above `min` stays idle before it is closed. Milliseconds; 0 or null is no limit.
+   * @defaultValue 10 000 when `max` is given, else no limit
    */
   idleTimeoutMillis?: number | null;
-  /** `acquireTimeoutMs`. */
+  /** `acquireTimeoutMs` and `connectTimeoutMs`. */
   connectionTimeoutMillis?: number;
-  /** `maxLifetimeMs`, in seconds. */
+  /** `maxLifetimeMs` in seconds. */
   maxLifetimeSeconds?: number;
 }
 
-/** Everything that the pool takes: its limits, its hooks, and what `pg.Client` takes. */
+/** What a failure means, and what the reader can do about it. */
+export interface Explanation {
+  meaning: string;
+  hint?: string;
+}
+
+/** The options of a pool: its limits, its hooks, and the options of `pg.Client`. */
 export interface PoolOptions<C extends PoolableClient = Connection>
   extends
     PoolLimitsOptions,
     PgPoolNames,
     Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'> {
-  /** The class of the connections. @defaultValue `Connection` */
+  /**
+   * The class of the connections.
+   * @defaultValue `Connection`
+   */
   Client?: new (options: never) => C;
-  /** Further options of the client, asked for at each dial: what an earlier dial has taught can change them. */
+  /** Called before each connect for further options of the client, which may change from connect to connect. */
   connectOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
   /**
-   * Asked when a dial has failed: whether the failure has changed `connectOptions`, so that another dial is to follow at once.
-   * Then it counts as no failure.
+   * Called when a connect has failed. Returns whether the failure has changed what `connectOptions` returns: the pool then connects
+   * again at once, and the failure is neither counted nor reported.
+   * @defaultValue never
    */
-  retryConnect?: (error: Error) => boolean;
+  shouldRetryConnect?: (error: Error) => boolean;
   /**
-   * What the errors of the pool say of a failed dial: in place of its own words, and as their `hint`.
-   * @defaultValue the message of the failure, and no hint
+   * Explains a failed connect, for the message and the `hint` of the pool's errors.
+   * @defaultValue the message of the error, without a hint
    */
-  explain?: (cause: Error) => { message: string; hint?: string };
-  /** Prepares a new connection; a rejection fails the dial, and the dial's deadline bounds it. */
+  explain?: (cause: Error) => Explanation;
+  /** Prepares a new connection, within `connectTimeoutMs`. A rejection fails the connect. */
   onConnect?: (client: C) => unknown;
-  /** As `onConnect`, by callback, after it. */
+  /** Runs after `onConnect`, with a callback, as in `pg-pool`. */
   verify?: (client: LeasedClient<C>, done: (error?: Error | null) => void) => void;
-  /** Hears in words what the pool does with its connections, for debugging: opening, opened, validating, closing and why. */
+  /** Receives debug messages about connections: opening, opened, validating, and closing with its reason. */
   log?: (message: string, ...details: unknown[]) => void;
   /**
-   * Hears what an operator should know: leaks, open transactions, lost connections. `false` is for nobody.
-   * @defaultValue `process.emitWarning` for those of level `warn`
+   * Receives warnings for an operator, such as leaks, open transactions and lost connections. `false` turns them off.
+   * @defaultValue `process.emitWarning` for warnings of level `warn`
    */
   onWarning?: ((warning: PoolWarning) => void) | false;
-  /** Where the time comes from. @defaultValue the system's clock */
+  /**
+   * The time and the timers of the pool, for tests.
+   * @defaultValue the system's clock
+   */
   clock?: Clock;
 }
 
-/** The limits with their defaults; a limit that is off is `Infinity`. */
+/** The limits with their defaults; `Infinity` is no limit. */
 export interface ResolvedLimits {
   readonly size: number;
   readonly max: number;
@@ -186,30 +201,33 @@ export interface ResolvedLimits {
   readonly allowExitOnIdle: boolean;
 }
 
-/** Longest clean-up of a connection that comes back, where nothing else is said. */
+/** Default of `resetTimeoutMs`. */
 export const RESET_TIMEOUT_MS = 5_000;
 
 const RESET_MODES: readonly ResetMode[] = ['smart', 'rollback', 'discard', 'none'];
 
-/** Applies the defaults; throws a `DatabaseConfigError` that names every wrong value. */
+/**
+ * Applies the defaults.
+ * @throws DatabaseConfigError (`DATABASE_CONFIG_INVALID`) that names every invalid value
+ */
 export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): ResolvedLimits {
   const problems: ConfigProblem[] = [];
-  const read = <F>(name: keyof (PoolLimitsOptions & PgPoolNames), fallback: F, least = 0): number | F => {
+  const read = <F>(name: keyof (PoolLimitsOptions & PgPoolNames), fallback: F, minimum = 0): number | F => {
     const given = options[name];
     if (given === undefined || given === null) return fallback;
     const value = Number(given);
-    if (Number.isNaN(value) || value < least)
-      problems.push({ setting: name, message: `is ${String(given)}; at least ${least} is allowed` });
+    if (Number.isNaN(value) || value < minimum)
+      problems.push({ setting: name, message: `is ${String(given)}; it must be at least ${minimum}` });
     return value;
   };
   const readCount = <F>(name: keyof (PoolLimitsOptions & PgPoolNames), fallback: F): number | F => {
     const value = read(name, fallback);
     if (typeof value === 'number' && Number.isFinite(value) && !Number.isInteger(value))
-      problems.push({ setting: name, message: `is ${value}; a whole number is wanted` });
+      problems.push({ setting: name, message: `is ${value}; it must be a whole number` });
     return value;
   };
-  const orNever = (ms: number): number => (ms > 0 ? ms : Infinity);
-  // `pg-pool` takes 0 for "not given".
+  const orNoLimit = (ms: number): number => (ms > 0 ? ms : Infinity);
+  // `pg-pool` reads 0 as "not given".
   const max = readCount('max', undefined) || readCount('poolSize', undefined) || undefined;
   const size = readCount('size', max ?? 5);
   const overflow = readCount('maxOverflow', max === undefined ? 10 : Math.max(0, max - size));
@@ -220,46 +238,47 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
   if (!RESET_MODES.includes(reset))
     problems.push({
       setting: 'reset',
-      message: `is ${String(reset)}; one of ${RESET_MODES.join(', ')} is allowed`,
+      message: `is ${String(reset)}; it must be one of ${RESET_MODES.join(', ')}`,
     });
   const limits: ResolvedLimits = {
     size,
     max: size + overflow,
     min: readCount('min', 0),
     minIdle: Math.min(readCount('minIdle', 0), size),
-    acquireTimeoutMs: orNever(read('acquireTimeoutMs', timeoutMs ?? 30_000)),
+    acquireTimeoutMs: orNoLimit(read('acquireTimeoutMs', timeoutMs ?? 30_000)),
     maxWaiting: readCount('maxWaiting', Infinity),
-    connectTimeoutMs: orNever(read('connectTimeoutMs', timeoutMs || 10_000)),
-    maxLifetimeMs: orNever(
+    connectTimeoutMs: orNoLimit(read('connectTimeoutMs', timeoutMs || 10_000)),
+    maxLifetimeMs: orNoLimit(
       options.maxLifetimeMs === undefined && options.maxLifetimeSeconds !== undefined
         ? read('maxLifetimeSeconds', 0) * 1_000
         : read('maxLifetimeMs', 1_800_000),
     ),
-    // `pg-pool` takes null, like 0, for "never".
-    idleTimeoutMs: orNever(
+    // `pg-pool` reads null, like 0, as "never".
+    idleTimeoutMs: orNoLimit(
       options.idleTimeoutMillis === null ? 0 : read('idleTimeoutMillis', max === undefined ? 0 : 10_000),
     ),
-    overflowIdleMs: orNever(read('overflowIdleMs', 10_000)),
-    keepaliveMs: orNever(read('keepaliveMs', 0)),
+    overflowIdleMs: orNoLimit(read('overflowIdleMs', 10_000)),
+    keepaliveMs: orNoLimit(read('keepaliveMs', 0)),
     prePing: options.prePing ?? true,
     validateAfterIdleMs: read('validateAfterIdleMs', 500),
     validationTimeoutMs: read('validationTimeoutMs', 2_000, 1),
     reset,
     resetTimeoutMs: read('resetTimeoutMs', RESET_TIMEOUT_MS, 1),
-    leakThresholdMs: orNever(read('leakThresholdMs', 0)),
-    reclaimAfterMs: orNever(read('reclaimAfterMs', 0)),
-    maxUses: orNever(readCount('maxUses', 0)),
+    leakThresholdMs: orNoLimit(read('leakThresholdMs', 0)),
+    reclaimAfterMs: orNoLimit(read('reclaimAfterMs', 0)),
+    maxUses: orNoLimit(readCount('maxUses', 0)),
     allowExitOnIdle: options.allowExitOnIdle ?? false,
   };
   if (problems.length > 0) throw new DatabaseConfigError(problems);
   return limits;
 }
 
-const SECRETS = ['password', 'connectionString', 'ssl', 'connection', 'stream'];
+const SECRET_OPTIONS = ['password', 'connectionString', 'ssl', 'connection', 'stream'];
 
-/** A copy of the options that no `inspect` and no JSON takes a secret from; the caller's object stays as it was. */
+/** A copy of the options whose secrets are not enumerable, so that `inspect` and JSON omit them. */
 export function withoutSecrets<T extends object>(options: T): T {
   const copy = { ...options };
-  for (const name of SECRETS) if (name in copy) Object.defineProperty(copy, name, { enumerable: false });
+  for (const name of SECRET_OPTIONS)
+    if (name in copy) Object.defineProperty(copy, name, { enumerable: false });
   return copy;
 }

@@ -15,17 +15,20 @@ const SHOWN = 10;
 /** The root folder of this package's code as stack frames name it, one folder above this file. */
 const ownFolder = parentFolderOf(capture(Object, 1).stack?.split('\n')[1]);
 
-/** Captures where `below` was called; without it, where this function was called. */
+/**
+ * Captures where `below` was called; without it, where this function was called.
+ * @param depth the least number of frames to keep; 0 keeps as many as `Error.stackTraceLimit`
+ */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
-export function callSite(below: Function = callSite): CallSite {
-  return capture(below, DEPTH);
+export function callSite(below: Function = callSite, depth = DEPTH): CallSite {
+  return capture(below, depth);
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
 function capture(below: Function, depth: number): CallSite {
   const site: CallSite = {};
   const limit = Error.stackTraceLimit;
-  Error.stackTraceLimit = Math.max(limit, depth);
+  if (depth > limit) Error.stackTraceLimit = depth;
   Error.captureStackTrace(site, below === Object ? capture : below);
   Error.stackTraceLimit = limit;
   return site;

@@ -6,7 +6,7 @@ import type { Connection } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
-describe('the pool on a real server', () => {
+describe('ConnectionPool on a real server', () => {
   let database: TestDatabase;
   let pool: ConnectionPool;
   let warnings: PoolWarning[];
@@ -27,7 +27,7 @@ describe('the pool on a real server', () => {
     return pool;
   };
 
-  it('lends a connection, answers a query and takes the connection back', async () => {
+  it('leases a connection, runs a query, and gets the connection back', async () => {
     open();
     const client = await pool.connect();
     const { rows } = await client.query('SELECT 1 AS one');
@@ -37,7 +37,7 @@ describe('the pool on a real server', () => {
     expect(() => client.release()).toThrow('already been released');
   });
 
-  it('opens connections in the flow of calls of nobody, which they would keep and call later borrowers back in', async () => {
+  it('opens connections outside the async context of the borrower, which the socket would keep', async () => {
     open({ max: 1 });
     const flow = new AsyncLocalStorage<string>();
     const client = await flow.run('the request that had it opened', () => pool.connect());
@@ -48,11 +48,11 @@ describe('the pool on a real server', () => {
     expect(heardIn).toBeUndefined();
   });
 
-  it('tells the last statement of who has the connection, and not of who had it before', async () => {
+  it('shows the last statement of the present borrower, not of an earlier one', async () => {
     open({ max: 1 });
     const first = await pool.connect();
-    await first.query('SELECT 1 AS his');
-    expect(pool.leaseOf(first)?.lastSql).toBe('SELECT 1 AS his');
+    await first.query('SELECT 1 AS first_statement');
+    expect(pool.leaseOf(first)?.lastSql).toBe('SELECT 1 AS first_statement');
     first.release();
     const second = await pool.connect();
     expect(second).toBe(first);
@@ -61,7 +61,7 @@ describe('the pool on a real server', () => {
   });
 
   it.each(['RESET ALL', 'DISCARD ALL', 'RESET search_path'])(
-    'has what onConnect set in force again after a borrower said %s',
+    'restores the settings of onConnect after a borrower has run %s',
     async (statement) => {
       open({ max: 1, onConnect: (client) => client.query('SET search_path = tenant_a') });
       await pool.query(statement);
@@ -70,7 +70,7 @@ describe('the pool on a real server', () => {
     },
   );
 
-  it('rolls a forgotten transaction back before the next borrower, and names the one who forgot it', async () => {
+  it('rolls back a forgotten transaction before the next lease, and names its borrower', async () => {
     open({ max: 1 });
     const first = await pool.acquire({ borrower: 'GET /forgotten' });
     await first.query('CREATE TABLE forgotten (id int)');
@@ -87,7 +87,7 @@ describe('the pool on a real server', () => {
     ]);
   });
 
-  it('clears what a borrower has set before the next one, and keeps its own settings in force', async () => {
+  it('resets the settings of a borrower before the next lease, and keeps those of the pool', async () => {
     open({ max: 1, session: { search_path: 'pg_catalog' }, statement_timeout: 12_345 });
     const first = await pool.connect();
     await first.query("SET search_path TO public; SET statement_timeout TO '1s'");

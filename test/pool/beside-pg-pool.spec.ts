@@ -83,7 +83,7 @@ async function refusedPort(): Promise<number> {
   return port;
 }
 
-describe('connect() and query() fail as those of pg.Pool', () => {
+describe('connect() and query() reject as those of pg.Pool', () => {
   const url = () => new URL(database.url);
   const cases: [string, () => Promise<pg.PoolConfig> | pg.PoolConfig, string | undefined][] = [
     [
@@ -123,7 +123,7 @@ describe('connect() and query() fail as those of pg.Pool', () => {
     expect(ours.map((failed) => failed.code)).toEqual([code, code, code, code]);
   });
 
-  it('with a server that keeps silent until connectionTimeoutMillis', async () => {
+  it('with a server that does not answer within connectionTimeoutMillis', async () => {
     const silent = createServer((socket) => void socket.on('error', () => undefined)).listen(0, '127.0.0.1');
     await once(silent, 'listening');
     try {
@@ -143,7 +143,7 @@ describe('connect() and query() fail as those of pg.Pool', () => {
     }
   });
 
-  it('with all connections in use until connectionTimeoutMillis, and tells the holders in the cause', async () => {
+  it('with all connections leased until connectionTimeoutMillis, and name the holders in the cause', async () => {
     const [theirs, ours] = await both(async (make) => {
       const pool = open(make, { max: 1, connectionTimeoutMillis: 1_000 });
       const client = await pool.connect();
@@ -161,7 +161,7 @@ describe('connect() and query() fail as those of pg.Pool', () => {
     client.release();
   });
 
-  it('with a pool that has ended, and has a code beside it', async () => {
+  it('with a closed pool, and add a code', async () => {
     const [theirs, ours] = await both(async (make) => {
       const pool = open(make);
       await pool.end();
@@ -171,7 +171,7 @@ describe('connect() and query() fail as those of pg.Pool', () => {
     expect(ours.map(({ code }) => code)).toEqual(Array<string>(4).fill('POOL_CLOSED'));
   });
 
-  it('with a stack that begins where the caller stands, and an error of its own for each', async () => {
+  it('with a stack that begins at the caller, and a separate error for each caller', async () => {
     const port = await refusedPort();
     await both(async (make) => {
       const pool = open(make, { connectionString: `postgres://app@127.0.0.1:${port}/app`, max: 2 });
@@ -188,7 +188,7 @@ describe('connect() and query() fail as those of pg.Pool', () => {
     });
   });
 
-  it('while acquire() fails with the error of the pool', async () => {
+  it('while acquire() rejects with the error of the pool', async () => {
     const pool = open(makers[1]![1], {
       connectionString: `postgres://app@127.0.0.1:${await refusedPort()}/app`,
     }) as unknown as ConnectionPool;
@@ -199,7 +199,7 @@ describe('connect() and query() fail as those of pg.Pool', () => {
   });
 });
 
-describe('what stays different from pg.Pool', () => {
+describe('A difference from pg.Pool', () => {
   it('is that connect and acquire are emitted when verify has passed', async () => {
     const [theirs, ours] = await both(async (make) => {
       const seen: string[] = [];
@@ -216,7 +216,7 @@ describe('what stays different from pg.Pool', () => {
     expect(ours).toEqual(['verify', 'connect', 'acquire']);
   });
 
-  it('is that a statement that fails leaves its connection open', async () => {
+  it('is that a failed statement leaves its connection open', async () => {
     const counts = await both(async (make) => {
       const pool = open(make);
       await failure(pool.query('SELECT nothing'));
@@ -226,7 +226,7 @@ describe('what stays different from pg.Pool', () => {
   });
 });
 
-describe('the end of connections', () => {
+describe('Idle connections', () => {
   it.each([
     ['a used-up client', { maxUses: 1 }, 'remove expended client'],
     ['a client that has lain idle', { idleTimeoutMillis: 1 }, 'remove idle client'],
@@ -241,7 +241,7 @@ describe('the end of connections', () => {
     });
   });
 
-  it('closes within 2 ms what idleTimeoutMillis: 1 leaves idle', async () => {
+  it('are closed within 2 ms with idleTimeoutMillis: 1', async () => {
     await both(async (make) => {
       const pool = open(make, { idleTimeoutMillis: 1 });
       for (let round = 0; round < 50; round += 1) {
@@ -285,7 +285,7 @@ describe('the end of connections', () => {
     ['idleTimeoutMillis: 500', 500],
     ['', 10_000],
   ])(
-    'lets a script without end() go when its connections are closed for idleness (%s)',
+    'let a script without end() exit when they are closed (%s)',
     async (options, ms) => {
       const [theirs, ours] = await Promise.all([lived('pg.Pool', options), lived('ConnectionPool', options)]);
       for (const took of [theirs, ours]) {

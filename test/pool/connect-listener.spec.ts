@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-it('keeps everything that a connect listener has set by several statements that it did not wait for', async () => {
+it('The pool keeps every setting of a connect listener that does not wait for its statements', async () => {
   const pool = new ConnectionPool({ connectionString: database.url, size: 1, maxOverflow: 0 });
   pool.on('connect', (client: Connection) => {
     void client.query("SET application_name = 'first'");

@@ -27,7 +27,7 @@ function open(options: PoolOptions<Connection> = {}): ConnectionPool<Connection>
   return pool;
 }
 
-describe('in place of pg.Pool', () => {
+describe('ConnectionPool in place of pg.Pool', () => {
   it('answers pool.query by promise, with and without values, and by config', async () => {
     open();
     expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
@@ -56,7 +56,7 @@ describe('in place of pg.Pool', () => {
     expect(await failed).toMatchObject({ code: '42703' });
   });
 
-  it('has the error of a statement begin where pool.query was awaited', async () => {
+  it('shows the caller of pool.query in the stack of an error of its statement', async () => {
     open();
     async function usersService() {
       await pool.query('SELECT nothing');
@@ -75,11 +75,11 @@ describe('in place of pg.Pool', () => {
     });
   });
 
-  it('lends by callback, never synchronously, with the client and its release', async () => {
+  it('leases a client by callback, never synchronously, with its release', async () => {
     open();
     for (let round = 0; round < 2; round += 1) {
       const called = jest.fn();
-      const lent = new Promise<void>((resolve) =>
+      const leased = new Promise<void>((resolve) =>
         pool.connect((error, client, release) => {
           called();
           expect(error).toBeUndefined();
@@ -89,7 +89,7 @@ describe('in place of pg.Pool', () => {
         }),
       );
       expect(called).not.toHaveBeenCalled();
-      await lent;
+      await leased;
     }
     await pool.end();
     const refused = await new Promise((resolve) =>
@@ -141,7 +141,7 @@ describe('in place of pg.Pool', () => {
     expect(connected).not.toHaveBeenCalled();
   });
 
-  it('removes an idle client that the server has ended, and emits error with it', async () => {
+  it('removes an idle client whose session the server has terminated, and emits error with it', async () => {
     open();
     const client = await pool.connect();
     const { rows } = await client.query('SELECT pg_backend_pid() AS pid');
@@ -211,7 +211,7 @@ describe('in place of pg.Pool', () => {
     await expect(pool.connect()).rejects.toMatchObject({ message: 'thrown' });
   });
 
-  it('bounds onConnect by the deadline of the dial', async () => {
+  it('bounds onConnect by the connect timeout', async () => {
     open({ onConnect: () => new Promise(() => undefined), connectTimeoutMs: 200 });
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CONNECT_TIMEOUT' });
     expect(pool.totalCount).toBe(0);
@@ -230,7 +230,7 @@ describe('in place of pg.Pool', () => {
     expect(await path()).toBe('pg_catalog');
   });
 
-  it('asks verify, and fails the connect when it says no', async () => {
+  it('calls verify, and rejects the connect with its error', async () => {
     open({ verify: (_, done) => done(new Error('nope')) });
     await expect(pool.connect()).rejects.toMatchObject({ message: 'nope' });
     expect(pool.totalCount).toBe(0);
@@ -238,11 +238,11 @@ describe('in place of pg.Pool', () => {
     open({ verify: (client, done) => void client.query('SELECT 1').then(() => done()) });
     expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
     await pool.end();
-    open({ verify: (client) => client.release(new Error('given back')) });
-    await expect(pool.connect()).rejects.toMatchObject({ message: 'given back' });
+    open({ verify: (client) => client.release(new Error('released with an error')) });
+    await expect(pool.connect()).rejects.toMatchObject({ message: 'released with an error' });
   });
 
-  it('lends no connection on which somebody has begun a transaction after giving it back', async () => {
+  it('does not lease a connection on which a transaction was begun after its release', async () => {
     open({ max: 1 });
     const client = await pool.connect();
     client.release();
@@ -254,7 +254,7 @@ describe('in place of pg.Pool', () => {
     expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { reset: 1 } });
   });
 
-  it('shows the most that there can be in its options, and makes the same pool of them', () => {
+  it('shows max in its options, and makes the same pool from a copy of them', () => {
     for (const [given, max] of [
       [{}, 15],
       [{ max: undefined }, 15],
@@ -283,7 +283,7 @@ describe('in place of pg.Pool', () => {
     }
   });
 
-  it('cares for a plain pg.Client too: validation, rollback, discard, bounded ends', async () => {
+  it('validates, rolls back, discards and closes a plain pg.Client, too', async () => {
     const made = new ConnectionPool<pg.Client>(
       { connectionString: database.url, max: 1, validateAfterIdleMs: 0, reset: 'discard', onWarning: false },
       pg.Client,
@@ -303,7 +303,7 @@ describe('in place of pg.Pool', () => {
     open();
   });
 
-  it('gives a broken client of another class back to nobody', async () => {
+  it('does not lease a broken client of another class again', async () => {
     const made = new ConnectionPool<pg.Client>(
       { connectionString: database.url, max: 1, onWarning: false },
       pg.Client,
@@ -341,7 +341,7 @@ describe('in place of pg.Pool', () => {
     expect(pool.snapshot().counters).toMatchObject({ created: 1, acquired: 5, resets: 0 });
   });
 
-  it('replaces a connection whose cursor its borrower has left open', async () => {
+  it('replaces a connection with an open cursor', async () => {
     open({ max: 1, resetTimeoutMs: 100 });
     const client = await pool.connect();
     const cursor = client.query(new Cursor('SELECT generate_series(1, 100) AS n'));
@@ -351,7 +351,7 @@ describe('in place of pg.Pool', () => {
     expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { reset: 1 } });
   });
 
-  it('lets queries finish at end() whose connections are still being opened', async () => {
+  it('serves queries whose connections are connecting at end()', async () => {
     open({ max: 20 });
     const asked = Array.from({ length: 20 }, (_, n) => pool.query('SELECT $1::int AS n', [n]));
     await pool.end();
@@ -360,7 +360,7 @@ describe('in place of pg.Pool', () => {
     expect(pool.totalCount).toBe(0);
   });
 
-  it('lets a query in flight finish at end(), and rejects those who wait', async () => {
+  it('lets a running query finish at end(), and rejects waiters', async () => {
     open({ max: 1 });
     const client = await pool.connect();
     const waiting = pool.connect().catch((error: unknown) => error);
@@ -373,7 +373,7 @@ describe('in place of pg.Pool', () => {
     expect([pool.ending, pool.ended, pool.totalCount]).toEqual([true, true, 0]);
   });
 
-  it('lets the process end while connections are idle when allowExitOnIdle says so', async () => {
+  it('lets the process exit while connections are idle with allowExitOnIdle', async () => {
     open();
     const script = `
       import { ConnectionPool } from ${JSON.stringify(new URL('../../src/pool/index.ts', import.meta.url).href)};

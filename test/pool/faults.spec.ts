@@ -60,8 +60,8 @@ async function warm(): Promise<number[]> {
 
 const works = async () => expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
 
-describe('faults', () => {
-  it('a backend that is ended while idle costs nobody an error', async () => {
+describe('ConnectionPool under faults', () => {
+  it('causes no error when an idle backend is terminated', async () => {
     open();
     await warm();
     await server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
@@ -69,7 +69,7 @@ describe('faults', () => {
     expect(pool.snapshot().generation).toBeGreaterThan(0);
   });
 
-  it('a backend that is ended while busy fails its own statement alone', async () => {
+  it('rejects only the running statement when its backend is terminated', async () => {
     open();
     await warm();
     const busy = await pool.connect();
@@ -82,7 +82,7 @@ describe('faults', () => {
     expect(pool.snapshot()).toMatchObject({ leased: 0, generation: 1, counters: { outages: 1 } });
   });
 
-  it('connections that the network has forgotten cost the next caller one dial, and no error', async () => {
+  it('replaces connections that the network has dropped by one connect, without an error', async () => {
     open();
     await warm();
     proxy.forget();
@@ -92,7 +92,7 @@ describe('faults', () => {
     expect(pool.snapshot().counters.outages).toBe(1);
   });
 
-  it('connections that were reset cost nobody an error', async () => {
+  it('causes no error when idle sockets are reset', async () => {
     open();
     await warm();
     proxy.reset();
@@ -100,7 +100,7 @@ describe('faults', () => {
     await works();
   });
 
-  it('idle connections on a network that stands still are replaced as soon as dials work again', async () => {
+  it('replaces idle connections on a frozen network as soon as connects succeed', async () => {
     open({ connectTimeoutMs: 2_000, acquireTimeoutMs: 10_000 });
     await warm();
     for (const connection of proxy.connections) connection.freeze();
@@ -108,7 +108,7 @@ describe('faults', () => {
     expect(pool.snapshot().counters).toMatchObject({ validations: 1, destroyed: { validation: 3 } });
   });
 
-  it('a statement on a network that stands still is ended by the deadline, and its place is free again', async () => {
+  it('ends a statement on a frozen network at its timeout, and frees its place', async () => {
     open({ statement_timeout: 500, statementGraceMs: 500, connectTimeoutMs: 2_000 });
     await warm();
     const client = await pool.acquire({ borrower: 'GET /frozen' });
@@ -120,7 +120,7 @@ describe('faults', () => {
     expect(pool.snapshot().leased).toBe(0);
   });
 
-  it('a server that refuses is an error at once, and service is back with the server', async () => {
+  it('rejects at once while the server refuses connections, and serves again with the server', async () => {
     open();
     await warm();
     proxy.reset();
@@ -134,7 +134,7 @@ describe('faults', () => {
     await works();
   });
 
-  it('a restart of the server costs the idle ones nothing and never the process', async () => {
+  it('survives a restart of the server with idle connections', async () => {
     open({ connectionString: server.url });
     await warm();
     await server.restart('fast');
@@ -146,7 +146,7 @@ describe('faults', () => {
     ['the class of the pool', undefined],
     ['another class', pg.Client],
   ])(
-    'a restart that ends all connections while they are busy is waited for, with clients of %s',
+    'waits for a restart that terminates all connections while they run statements, with clients of %s',
     async (_which, Client) => {
       open({ size: 2, acquireTimeoutMs: 20_000, ...(Client && { Client: Client as never }) });
       const clients = [await pool.connect(), await pool.connect()];
@@ -165,7 +165,7 @@ describe('faults', () => {
     },
   );
 
-  it('a server that is killed is an error while it is down and forgotten afterwards', async () => {
+  it('rejects while a killed server is down, and serves afterwards', async () => {
     open({ connectionString: server.url });
     await warm();
     await server.kill();
@@ -174,32 +174,32 @@ describe('faults', () => {
     await Promise.all([works(), works(), works()]);
   });
 
-  it('max_connections reached: those that are there go on serving, and the refusal is the cause of the timeout', async () => {
+  it('goes on with its connections when max_connections is reached, with the refusal as the cause of timeouts', async () => {
     open({ size: 20, acquireTimeoutMs: 3_000 });
     const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.acquire()));
-    const lent = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
+    const leased = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
     const refused = clients.find((result) => result.status === 'rejected');
     expect(refused?.reason).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '53300' } });
-    expect(lent.length).toBeGreaterThan(3);
-    const [first] = lent;
+    expect(leased.length).toBeGreaterThan(3);
+    const [first] = leased;
     const waiting = pool.connect();
     first?.release();
     (await waiting).release();
-    for (const client of lent.slice(1)) client.release();
+    for (const client of leased.slice(1)) client.release();
   });
 
-  it('a dial that the network holds blocks nobody who can be served otherwise', async () => {
+  it('serves waiters by other connections while a connect hangs', async () => {
     open({ connectTimeoutMs: 1_000 });
-    const lent = await pool.connect();
+    const leased = await pool.connect();
     proxy.once('connection', (connection) => connection.freeze());
     const waiting = pool.connect();
     await new Promise((resolve) => proxy.once('data', resolve));
-    lent.release();
-    expect(await waiting).toBe(lent);
-    lent.release();
+    leased.release();
+    expect(await waiting).toBe(leased);
+    leased.release();
   });
 
-  it('a connection that is taken back by force stops on the server, and its late owner is told', async () => {
+  it('cancels the statement of a reclaimed lease on the server, and rejects its borrower', async () => {
     open({ reclaimAfterMs: 200 });
     const client = await pool.acquire({ borrower: 'job' });
     const backend = await pid(client);
@@ -212,7 +212,7 @@ describe('faults', () => {
     while ((await server.sql('SELECT 1 FROM pg_stat_activity WHERE pid = $1', [backend])).length > 0);
   });
 
-  it('so does a client of another class', async () => {
+  it('cancels the statement of a reclaimed client of another class', async () => {
     const other = new ConnectionPool<pg.Client>(
       { connectionString: proxy.through(server.url), max: 1, reclaimAfterMs: 200, onWarning: false },
       pg.Client,
@@ -227,28 +227,28 @@ describe('faults', () => {
     open();
   });
 
-  it('a drain cancels a statement that never ends, and leaves nothing on the server', async () => {
+  it('cancels an endless statement in a drain, and leaves nothing on the server', async () => {
     open({ application_name: 'drained' });
     const client = await pool.connect();
     const failed = expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
     const drained = pool.drain({ timeoutMs: 100 });
     await failed;
     client.release();
-    expect(await drained).toMatchObject({ returned: 1, cut: 0 });
+    expect(await drained).toMatchObject({ released: 1, destroyed: 0 });
     expect(await server.sql("SELECT 1 FROM pg_stat_activity WHERE application_name = 'drained'")).toEqual([]);
   });
 
-  it('a drain on a network that stands still ends too', async () => {
+  it('ends a drain on a frozen network', async () => {
     open();
     await warm();
     const client = await pool.connect();
     proxy.freeze();
     client.query('SELECT 1').catch(() => undefined);
-    expect(await pool.drain({ timeoutMs: 50 })).toMatchObject({ cut: 1 });
+    expect(await pool.drain({ timeoutMs: 50 })).toMatchObject({ destroyed: 1 });
     expect(pool.ended).toBe(true);
   });
 
-  it('a cancel goes over TLS when the connection does: its key is not for others to read', async () => {
+  it('sends a cancel over TLS when the connection uses TLS, to protect the cancel key', async () => {
     const sent: Buffer[] = [];
     proxy.on('data', (_, direction, bytes) => direction === 'to-server' && sent.push(bytes));
     open({ ssl: { ca, servername: 'localhost' } });
@@ -274,7 +274,7 @@ describe('faults', () => {
     expect(Buffer.concat(sent).includes(key)).toBe(false);
   });
 
-  it('the first acquire is served while later ones wait for a slow network', async () => {
+  it('serves the first acquire while later ones wait for a slow network', async () => {
     open({ acquireTimeoutMs: 10_000 });
     proxy.delay(50);
     await Promise.all(Array.from({ length: 6 }, () => works()));
@@ -282,8 +282,8 @@ describe('faults', () => {
   });
 });
 
-describe('a primary that has become a standby', () => {
-  it('is left at the first refused write, and connections to it are not lent again', async () => {
+describe('A primary that has become a standby', () => {
+  it('is abandoned at the first refused write, and its connections are not leased again', async () => {
     const standby = await startPostgres();
     try {
       await standby.becomeStandby();

@@ -72,7 +72,7 @@ describe('the settings of the pool:', () => {
       const dataSource = await start({ url, pool: { size: 1, maxOverflow: 0, prePing } });
       await dataSource.query('SELECT 1');
       proxy.forget();
-      // Longer idle than the 500 ms in which a connection is lent without asking.
+      // Longer idle than the 500 ms in which a connection is leased without a validation.
       await pause(600);
       const answer = dataSource.query('SELECT 1 AS one');
       if (prePing) expect(await answer).toEqual([{ one: 1 }]);

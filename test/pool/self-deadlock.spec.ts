@@ -13,7 +13,7 @@ import type { TestDatabase } from '../support/database.js';
 
 type Client = LeasedClient<Connection>;
 
-describe('self-deadlocks on a real server', () => {
+describe('Self-deadlocks on a real server', () => {
   let database: TestDatabase;
   let pool: ConnectionPool;
 
@@ -65,13 +65,13 @@ describe('self-deadlocks on a real server', () => {
   ])('40 statements %s at once on 5 and 10 connections all succeed', async (_whose, unitOf) => {
     open({ size: 5, maxOverflow: 10 });
     const unit = unitOf();
-    // With connections that are still to be opened, and with those that are there at once.
+    // With connections that are opened on demand, and with connections that are open at once.
     for (let round = 0; round < 2; round += 1)
       await Promise.all(Array.from({ length: 40 }, () => query(unit, 'SELECT pg_sleep(0.05)')));
     expect(pool.snapshot().counters).toMatchObject({ acquired: 80, nestedAcquires: 0, selfDeadlocks: 0 });
   });
 
-  it('four transactions of one request at once on two connections all succeed, however slow what they await', async () => {
+  it('do not reject four transactions of one request on two connections, however slow each is', async () => {
     open({ size: 2, maxOverflow: 0 });
     const request = {};
     const calls = Array.from({ length: 4 }, () =>
@@ -89,7 +89,7 @@ describe('self-deadlocks on a real server', () => {
     ['connections of our own', undefined],
     ['plain clients of `pg`', pg.Client as unknown as typeof Connection],
   ])(
-    'of five that hold a transaction and query past it on five %s one fails after about a second, four succeed',
+    'reject one of five transactions that query past themselves on five %s after about a second',
     async (_kind, Client) => {
       open({ size: 5, maxOverflow: 0 }, Client);
       await using({}, (client) => client.query('CREATE TABLE IF NOT EXISTS orders (name text)'));
@@ -115,7 +115,7 @@ describe('self-deadlocks on a real server', () => {
       const failed = outcomes.filter(({ status }) => status === 'rejected') as PromiseRejectedResult[];
       expect(failed.map(({ reason }) => (reason as Error).message)).toEqual([
         expect.stringMatching(
-          /^Self-deadlock: every connection has an explicit holder .*; (POST \/orders\/\d) asks for a second while it holds one \(\1 for/,
+          /^Self-deadlock: every connection has an explicit holder .*; (POST \/orders\/\d) acquires a second connection while it holds one \(\1 for/,
         ),
       ]);
       expect(tookMs).toBeGreaterThan(1_000);
@@ -125,7 +125,7 @@ describe('self-deadlocks on a real server', () => {
     },
   );
 
-  it('a transaction that goes on sending statements while its own waiter waits is left alone', async () => {
+  it('do not include a transaction that sends statements while its own waiter waits', async () => {
     open({ size: 1, maxOverflow: 0 }, pg.Client as unknown as typeof Connection);
     const unit = {};
     let nested: Promise<unknown> | undefined;
@@ -140,7 +140,7 @@ describe('self-deadlocks on a real server', () => {
     expect(pool.snapshot().counters).toMatchObject({ nestedAcquires: 1, selfDeadlocks: 0 });
   });
 
-  it('100 000 waiters of one unit, which holds a connection, are served all but one', async () => {
+  it('reject only one of 100 000 waiters of a unit that holds a connection', async () => {
     open({ size: 2, maxOverflow: 0, acquireTimeoutMs: 0 });
     const unit = {};
     const outcomes: Record<string, number> = {};

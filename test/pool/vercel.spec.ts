@@ -63,7 +63,7 @@ describe('attachDatabasePool of @vercel/functions', () => {
     await pool.end();
   });
 
-  it('takes the pool of a data source, which closes all idle connections after 5 s in profile serverless', async () => {
+  it('accepts the pool of a data source, which closes idle connections after 5 s in profile serverless', async () => {
     module = await Test.createTestingModule({
       imports: [DatabaseModule.forRoot({ url: database.url, profile: 'serverless' })],
     })

@@ -1,23 +1,23 @@
 import { EventEmitter } from 'node:events';
 import type { PooledConnection } from '../../src/pool/index.js';
 
-/** What a test decides for the clients of one pool. */
+/** The server of the fake clients of one pool; a test sets how it answers. */
 export class FakeServer {
   readonly clients: FakeClient[] = [];
-  /** Whether dials are answered when the test says so (`client.answer()`), instead of at once. */
-  slow = false;
-  /** What the next dials fail with. */
+  /** Whether a connect ends only when the test calls `client.completeConnect()`; otherwise it ends at once. */
+  isConnectManual = false;
+  /** The error of the next connects. */
   connectError: Error | undefined;
-  /** What the next checks fail with. */
-  checkError: Error | undefined;
-  /** Whether checks are answered when the test says so. */
-  slowChecks = false;
+  /** The error of the next validations. */
+  validationError: Error | undefined;
+  /** Whether a validation ends only when the test calls `client.completeValidation()`. */
+  isValidationManual = false;
 
   get open(): FakeClient[] {
-    return this.clients.filter((client) => client.opened && !client.closed);
+    return this.clients.filter((client) => client.isOpen && !client.isClosed);
   }
 
-  /** The class to give to the pool. */
+  /** The `Client` class for the pool. */
   get Client(): new () => FakeClient {
     // eslint-disable-next-line @typescript-eslint/no-this-alias
     const server = this;
@@ -29,25 +29,25 @@ export class FakeServer {
   }
 }
 
-/** A connection without a server: its test says what it answers, and when. */
+/** A connection without a server; the test decides what it answers, and when. */
 export class FakeClient extends EventEmitter implements PooledConnection {
   declare release: (error?: Error | boolean) => void;
-  opened = false;
-  closed = false;
+  isOpen = false;
+  isClosed = false;
   isReadyForQuery = true;
   isUsable = true;
   transactionStatus: 'I' | 'T' | 'E' | null = 'I';
   lastSql: string | undefined;
   statementCount: number | undefined = 0;
   closeReason: Error | undefined;
-  checks = 0;
-  cancels = 0;
+  validations = 0;
+  cancelCount = 0;
   destroyedBy: Error | undefined;
   refs: ('ref' | 'unref')[] = [];
-  /** What `restore` gives; by default the session is clean. */
-  cleaning: Promise<{ rolledBack: boolean; cleared: boolean; leftBehind?: string }> | undefined;
-  #dialled: ((error?: Error | null) => void) | undefined;
-  #checked: { resolve(): void; reject(error: Error): void } | undefined;
+  /** The result of `reset()`; by default the session needs no reset. */
+  resetResult: Promise<{ rolledBack: boolean; cleared: boolean; leftBehind?: string }> | undefined;
+  #connectCallback: ((error?: Error | null) => void) | undefined;
+  #validation: { resolve(): void; reject(error: Error): void } | undefined;
 
   constructor(
     readonly server: FakeServer,
@@ -58,17 +58,17 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   }
 
   connect(callback: (error?: Error | null) => void): void {
-    this.#dialled = callback;
-    if (!this.server.slow) queueMicrotask(() => this.answer(this.server.connectError));
+    this.#connectCallback = callback;
+    if (!this.server.isConnectManual) queueMicrotask(() => this.completeConnect(this.server.connectError));
   }
 
-  /** The dial's end. */
-  answer(error?: Error): void {
-    const dialled = this.#dialled;
-    this.#dialled = undefined;
-    if (!dialled) return;
-    if (!error) this.opened = true;
-    dialled(error ?? null);
+  /** Ends the connect. */
+  completeConnect(error?: Error): void {
+    const callback = this.#connectCallback;
+    this.#connectCallback = undefined;
+    if (!callback) return;
+    if (!error) this.isOpen = true;
+    callback(error ?? null);
   }
 
   query(text: unknown, values: unknown, callback?: (error: Error | null, result?: unknown) => void): unknown {
@@ -85,26 +85,26 @@ export class FakeClient extends EventEmitter implements PooledConnection {
   }
 
   reset(_mode: string, _timeoutMs: number): Promise<{ rolledBack: boolean; cleared: boolean }> | undefined {
-    return this.cleaning;
+    return this.resetResult;
   }
 
   validate(_timeoutMs: number, _primary: boolean): Promise<void> {
-    this.checks += 1;
-    if (!this.server.slowChecks)
-      return this.server.checkError ? Promise.reject(this.server.checkError) : Promise.resolve();
+    this.validations += 1;
+    if (!this.server.isValidationManual)
+      return this.server.validationError ? Promise.reject(this.server.validationError) : Promise.resolve();
     return new Promise((resolve, reject) => {
-      this.#checked = { resolve, reject };
+      this.#validation = { resolve, reject };
     });
   }
 
-  /** The end of a slow check. */
-  answerCheck(error?: Error): void {
-    if (error) this.#checked?.reject(error);
-    else this.#checked?.resolve();
+  /** Ends a manual validation. */
+  completeValidation(error?: Error): void {
+    if (error) this.#validation?.reject(error);
+    else this.#validation?.resolve();
   }
 
   cancelRunning(): Promise<void> {
-    this.cancels += 1;
+    this.cancelCount += 1;
     return Promise.resolve();
   }
 
@@ -115,10 +115,10 @@ export class FakeClient extends EventEmitter implements PooledConnection {
 
   destroy(reason?: Error): void {
     this.destroyedBy ??= reason;
-    this.closed = true;
+    this.isClosed = true;
     this.isUsable = false;
-    this.answer(reason ?? new Error('Connection terminated'));
-    this.answerCheck(new Error('Connection terminated'));
+    this.completeConnect(reason ?? new Error('Connection terminated'));
+    this.completeValidation(new Error('Connection terminated'));
   }
 
   terminate(reason: Error): Promise<void> {
@@ -126,11 +126,11 @@ export class FakeClient extends EventEmitter implements PooledConnection {
     return Promise.resolve();
   }
 
-  /** The server goes away. */
-  lose(error = new Error('Connection terminated unexpectedly')): void {
+  /** Ends the socket from the side of the server. */
+  disconnect(error = new Error('Connection terminated unexpectedly')): void {
     this.isUsable = false;
     this.closeReason = error;
-    this.closed = true;
+    this.isClosed = true;
     this.emit('error', error);
   }
 

@@ -5,24 +5,24 @@ import { FakeServer } from './fake-client.js';
 import type { FakeClient } from './fake-client.js';
 import { VirtualClock } from './virtual-clock.js';
 
-export type Fake = LeasedClient<FakeClient>;
+export type LeasedFakeClient = LeasedClient<FakeClient>;
 
-/** What an acquire has come to so far. */
-export interface Watched {
-  client?: Fake;
+/** The outcome of an acquire so far. */
+export interface AcquireOutcome {
+  client?: LeasedFakeClient;
   error?: Error & { code?: string };
 }
 
-export function watch(acquired: Promise<Fake>): Watched {
-  const seen: Watched = {};
+export function observe(acquired: Promise<LeasedFakeClient>): AcquireOutcome {
+  const outcome: AcquireOutcome = {};
   acquired.then(
-    (client) => (seen.client = client),
-    (error: Error) => (seen.error = error),
+    (client) => (outcome.client = client),
+    (error: Error) => (outcome.error = error),
   );
-  return seen;
+  return outcome;
 }
 
-/** A pool whose connections, time and warnings are the test's. */
+/** A pool with fake connections, a virtual clock, and recorded warnings. */
 export class FakePool {
   readonly clock = new VirtualClock();
   readonly server = new FakeServer();
@@ -41,18 +41,18 @@ export class FakePool {
     );
   }
 
-  acquireAll(count: number): Promise<Fake[]> {
+  acquireAll(count: number): Promise<LeasedFakeClient[]> {
     return Promise.all(Array.from({ length: count }, () => this.pool.acquire()));
   }
 
-  codes(): string[] {
+  warningCodes(): string[] {
     return this.warnings.map(({ code }) => code);
   }
 
-  /** Closes the pool and looks that nothing is left: no connection, no timer, no count that does not add up. */
+  /** Closes the pool and checks that no connection and no timer is left, and that the counters add up. */
   async close(): Promise<void> {
     const drained = this.pool.drain({ timeoutMs: 0 });
-    await this.clock.pass(60_000);
+    await this.clock.advance(60_000);
     await drained;
     const { counters, ...left } = this.pool.snapshot();
     expect({ ...left, open: this.server.open.length }).toMatchObject({
@@ -66,6 +66,6 @@ export class FakePool {
       open: 0,
     });
     expect(Object.values(counters.destroyed).reduce((sum, count) => sum + count, 0)).toBe(counters.created);
-    expect(this.clock.timers).toBe(0);
+    expect(this.clock.timerCount).toBe(0);
   }
 }

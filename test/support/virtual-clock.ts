@@ -1,62 +1,62 @@
 import type { Clock } from '../../src/pool/index.js';
 
-/** Time that passes when a test says so; its timers ring in the order of their due times. */
+/** A clock that a test advances; its timers fire in the order of their due times. */
 export class VirtualClock implements Clock {
   #now = 1_000;
-  /** What the time of day is ahead of `now`: a machine that slept. */
+  /** How far the time of day is ahead of `now()`, as after a sleep of the machine. */
   skewMs = 0;
-  readonly #timers = new Set<{ due: number; ring: () => void; holdsProcess: boolean }>();
+  readonly #timers = new Set<{ due: number; callback: () => void; keepsProcessAlive: boolean }>();
 
   now = (): number => this.#now;
   wall = (): number => this.#now + this.skewMs;
 
-  get timers(): number {
+  get timerCount(): number {
     return this.#timers.size;
   }
 
-  /** Those for which a process would stay alive. */
-  get holding(): number {
-    return [...this.#timers].filter(({ holdsProcess }) => holdsProcess).length;
+  /** Timers that would keep the process alive. */
+  get keepAliveCount(): number {
+    return [...this.#timers].filter(({ keepsProcessAlive }) => keepsProcessAlive).length;
   }
 
-  /** Milliseconds until the first of those rings. */
-  get nextHolding(): number {
-    const dues = [...this.#timers].filter(({ holdsProcess }) => holdsProcess).map(({ due }) => due);
+  /** Milliseconds until the first timer that keeps the process alive. */
+  get msToNextKeepAlive(): number {
+    const dues = [...this.#timers].filter(({ keepsProcessAlive }) => keepsProcessAlive).map(({ due }) => due);
     return Math.min(...dues) - this.#now;
   }
 
-  after = (ms: number, ring: () => void, holdsProcess: boolean): (() => void) => {
-    const timer = { due: this.#now + ms, ring, holdsProcess };
+  after = (ms: number, callback: () => void, keepsProcessAlive: boolean): (() => void) => {
+    const timer = { due: this.#now + ms, callback, keepsProcessAlive };
     this.#timers.add(timer);
     return () => void this.#timers.delete(timer);
   };
 
-  /** Time passes in which nothing can run: the event loop is blocked. What is due by then rings at the next `pass`. */
+  /** Advances the time as a blocked event loop does: due timers fire at the next `advance()`. */
   block(ms: number): void {
     this.#now += ms;
   }
 
-  /** Lets `ms` pass; what a timer starts by promises is done before the next timer rings. */
-  async pass(ms: number): Promise<void> {
+  /** Advances the time by `ms`. Promises that a timer settles are handled before the next timer fires. */
+  async advance(ms: number): Promise<void> {
     const until = this.#now + ms;
-    await settled();
-    for (let rings = 0; ; rings += 1) {
-      if (rings > 10_000) throw new Error('Timers ring on and on.');
-      let next: { due: number; ring: () => void; holdsProcess: boolean } | undefined;
+    await flushPromises();
+    for (let fired = 0; ; fired += 1) {
+      if (fired > 10_000) throw new Error('The timers do not stop firing.');
+      let next: { due: number; callback: () => void; keepsProcessAlive: boolean } | undefined;
       for (const timer of this.#timers)
         if (timer.due <= until && (!next || timer.due < next.due)) next = timer;
       if (!next) break;
       this.#timers.delete(next);
       this.#now = Math.max(this.#now, next.due);
-      next.ring();
-      await settled();
+      next.callback();
+      await flushPromises();
     }
     this.#now = until;
-    await settled();
+    await flushPromises();
   }
 }
 
-/** Until every promise that can go on has gone on. */
-export async function settled(): Promise<void> {
+/** Resolves when every promise that is already settled was handled. */
+export async function flushPromises(): Promise<void> {
   for (let turn = 0; turn < 25; turn += 1) await Promise.resolve();
 }

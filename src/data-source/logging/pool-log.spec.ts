@@ -172,7 +172,7 @@ describe('the log of a pool', () => {
   });
 
   it('keeps what a drain has cut for who tells of it', () => {
-    warn('CONNECTION_CUT', 'GET /slow');
+    warn('CONNECTION_FORCE_CLOSED', 'GET /slow');
     expect(log.closedLeases).toEqual(['GET /slow for 1 ms']);
     expect(lines).toEqual([]);
   });

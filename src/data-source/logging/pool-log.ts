@@ -1,6 +1,7 @@
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
 import { PoolError } from '../../errors/pool.errors.js';
-import { describeLease, describePool, duration } from '../../pool/reporting/describe.js';
+import { describeLease, describePool } from '../../pool/reporting/describe.js';
+import { duration } from '../../text/duration.js';
 import type { PoolWarning } from '../../pool/reporting/pool-warning.js';
 import type { DatabaseLogger } from './database.logger.js';
 import { suppressedNote, LogThrottle } from './log-throttle.js';
@@ -92,7 +93,7 @@ export class PoolLog {
         return this.#connectFailed(message);
       case 'POOL_EXHAUSTED':
         return this.#exhausted(error);
-      case 'CONNECTION_CUT':
+      case 'CONNECTION_FORCE_CLOSED':
         if (lease) this.closedLeases.push(describeLease(lease));
         return this.#logger.debug(message);
       case 'SESSION_STATE_LEFT': {

@@ -33,9 +33,9 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       connectOptions: () => pooler.connectOptions(),
       explain: (cause) => {
         const { target, summary, hint } = connectFailure(cause, settings);
-        return { message: `${target}: ${summary}`, hint };
+        return { meaning: `${target}: ${summary}`, hint };
       },
-      retryConnect: (error) => {
+      shouldRetryConnect: (error) => {
         const { mode } = pooler;
         const isRefused = pooler.observeRefusal(error);
         if (!isRefused) this.onConnectFailed(error);

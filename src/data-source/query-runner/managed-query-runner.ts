@@ -2,8 +2,7 @@ import { QueryRunnerAlreadyReleasedError } from 'typeorm';
 import type { ObjectLiteral, ReplicationMode } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
-import { captureCallSite } from '../../pool/leases/lease.js';
-import { callSiteFrames } from '../../text/call-site.js';
+import { callSite, callSiteFrames } from '../../text/call-site.js';
 import type { Caller, CallSite } from '../../text/call-site.js';
 import { currentScope } from '../execution-scope.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
@@ -94,7 +93,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     // Before the rollback has completed: from here on the runner refuses further statements.
     this.isReleased = true;
     // A stack costs more than the release itself.
-    if (this.settings.isTracing) this.releasedAt = captureCallSite(callers.release, false);
+    if (this.settings.isTracing) this.releasedAt = callSite(callers.release, 0);
     this.runnerConnection.destroyStreams();
     this.borrower?.onReleased(this);
     await this.runnerConnection.release();

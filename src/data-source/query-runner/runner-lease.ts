@@ -46,7 +46,7 @@ class AcquireSignal implements CancelSignal {
     return new Promise((_, reject) => {
       this.#listener = () =>
         reject(
-          new PoolAcquireCancelledError('The wait for a connection was given up', { cause: this.reason }),
+          new PoolAcquireCancelledError('The wait for a connection was cancelled', { cause: this.reason }),
         );
     });
   }

@@ -1,61 +1,68 @@
 import type { Clock } from '../support/clock.js';
 import type { PooledConnection, PoolableClient } from './pooled-connection.js';
 
-/** Where a connection is; the head of `connection-set.ts` draws the ways between them. */
+/** The state of a connection; `connection-set.ts` draws the transitions. */
 export type PoolEntryState = 'connecting' | 'idle' | 'validating' | 'leased' | 'resetting' | 'closed';
 
-/** A place in the pool with its connection. */
+/** A connection and its place in the pool. */
 export class PoolEntry<C extends PoolableClient> {
   readonly #clock: Clock;
   state: PoolEntryState = 'connecting';
-  /** Whether the dial and its hooks have succeeded; listeners hear of it before it leaves `connecting`. */
+  /** Whether the client has connected and its hooks have succeeded; `connect` listeners run before it leaves `connecting`. */
   isOpen = false;
   /** The error that ended the connection. */
   closeReason: Error | undefined;
+  /** Completed leases. */
   uses = 0;
   lifetimeMs = Infinity;
-  readonly connectStartedAt: number;
-  readonly #bornWall: number;
-  #idleAt: number;
-  #idleWall: number;
+  readonly #startedAt: number;
+  readonly #startedAtWall: number;
+  #usedAt: number;
+  #usedAtWall: number;
 
   constructor(
     readonly client: C,
     readonly connection: PooledConnection,
+    /** The pool's generation when the connection was started or last validated. */
     public generation: number,
     clock: Clock,
   ) {
     this.#clock = clock;
-    this.connectStartedAt = this.#idleAt = clock.now();
-    this.#bornWall = this.#idleWall = clock.wall();
+    this.#startedAt = this.#usedAt = clock.now();
+    this.#startedAtWall = this.#usedAtWall = clock.wall();
+  }
+
+  now(): number {
+    return this.#clock.now();
   }
 
   get isUsable(): boolean {
     return this.closeReason === undefined && this.connection.isUsable;
   }
 
-  /** Whether the server is in a transaction, and waits. */
-  get inTransaction(): boolean {
+  /** Whether the server has an open transaction and runs no statement. */
+  get isInTransaction(): boolean {
     const { isReadyForQuery, transactionStatus } = this.connection;
     return isReadyForQuery && (transactionStatus === 'T' || transactionStatus === 'E');
   }
 
-  /** By both clocks: a machine that slept has not counted the time in which its connections were cut. */
+  /** The longer of both clocks: the monotonic clock stops while the machine sleeps, and firewalls do not. */
   get ageMs(): number {
-    return Math.max(this.#clock.now() - this.connectStartedAt, this.#clock.wall() - this.#bornWall);
+    return Math.max(this.#clock.now() - this.#startedAt, this.#clock.wall() - this.#startedAtWall);
   }
 
+  /** Milliseconds since the last use or answer, by the longer of both clocks. */
   get idleMs(): number {
-    return Math.max(this.#clock.now() - this.#idleAt, this.#clock.wall() - this.#idleWall);
+    return Math.max(this.#clock.now() - this.#usedAt, this.#clock.wall() - this.#usedAtWall);
   }
 
   get isExpired(): boolean {
     return this.ageMs >= this.lifetimeMs;
   }
 
-  /** It has just been used, or has just answered. */
+  /** Restarts `idleMs`: the connection was used, or has answered. */
   markUsed(): void {
-    this.#idleAt = this.#clock.now();
-    this.#idleWall = this.#clock.wall();
+    this.#usedAt = this.#clock.now();
+    this.#usedAtWall = this.#clock.wall();
   }
 }

@@ -3,40 +3,42 @@ import { PgClientAdapter } from '../../connection/pg-client-adapter.js';
 import type { ResetResult } from '../../connection/session/reset.js';
 import type { ResetMode } from '../../database.options.js';
 
-/** What the pool asks of one connection. Whatever needs SQL is behind it. */
+/** What the pool needs of a connection; every SQL statement is behind this interface. */
 export interface PooledConnection {
-  /** Whether a statement can be sent at all. */
+  /** Whether the connection can send a statement. */
   readonly isUsable: boolean;
-  /** Why the connection is gone, when it is gone against our will. */
+  /** The error that ended the connection; undefined while it is open and after a regular close. */
   readonly closeReason: Error | undefined;
-  /** Whether nothing is active, queued or sent. */
+  /** Whether no statement is active, queued or sent. */
   readonly isReadyForQuery: boolean;
   readonly transactionStatus: 'I' | 'T' | 'E' | null;
   readonly lastSql: string | undefined;
   /**
-   * Grows whenever a statement is sent: two equal figures mean that nothing was sent in between. Without it a connection
-   * that is kept counts as working, and never as part of a deadlock.
+   * Grows with each statement sent: two equal counts mean that nothing was sent in between. Without a count the deadlock
+   * detector takes the connection for active.
    */
   readonly statementCount?: number | undefined;
-  /** Whether the session was seen to change since it was last clean; undefined when that cannot be seen. */
+  /** Whether the session was seen to change since its last reset; undefined when the connection cannot see it. */
   readonly isSessionChanged?: boolean;
-  /** `undefined` when the session is clean already; rejects when it cannot be cleaned. */
+  /** Resets the session; `undefined` when it needs none. Rejects when the reset fails or takes longer than `timeoutMs`. */
   reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> | undefined;
-  /** Resolves when the server answers; with `primary`, only when it is no standby. */
-  validate(timeoutMs: number, primary: boolean): Promise<void>;
+  /** Resolves when the server answers; with `wantsPrimary`, rejects when the server is a standby. */
+  validate(timeoutMs: number, wantsPrimary: boolean): Promise<void>;
+  /** Asks the server to cancel the running statement. */
   cancelRunning(timeoutMs?: number): Promise<void>;
-  /** Resolves when the connection is closed; never hangs. */
+  /** Closes the connection; resolves when it is closed, and never hangs. */
   close(timeoutMs?: number): Promise<void>;
+  /** Closes the socket at once. */
   destroy(reason?: Error): void;
-  /** Stops what is running on the server, then destroys. */
+  /** Cancels the running statement, then destroys the connection. */
   terminate(reason: Error): Promise<void>;
-  /** It goes to a new borrower. */
+  /** Called when a borrower acquires the connection. */
   onAcquired?(): void;
-  /** The hooks after the dial have run. */
+  /** Called once, when the hooks and listeners of a new connection have run. */
   finishSetup?(): void;
 }
 
-/** The least that a `Client` class must offer: that of `pg`, or anything shaped like it. */
+/** The least that a `Client` class must offer: `pg.Client`, or a class of its shape. */
 export interface PoolableClient extends EventEmitter {
   connect(callback: (error?: Error | null) => void): unknown;
   query(...args: never[]): unknown;
@@ -45,13 +47,16 @@ export interface PoolableClient extends EventEmitter {
   unref?(): void;
 }
 
-/** A client while it is lent. */
+/** A client while it is leased. */
 export type LeasedClient<C> = C & {
-  /** Gives the connection back, once. With an error or `true` it is closed instead of kept. */
+  /**
+   * Ends the lease and returns the connection to the pool; with an error or `true` the pool closes it instead.
+   * @throws Error when the lease was released before
+   */
   release: (error?: Error | boolean) => void;
 };
 
-/** A client that takes care of itself is its own link. */
+/** The client itself where it implements `PooledConnection`, else an adapter. */
 export function pooledConnectionOf(client: PoolableClient): PooledConnection {
   if (typeof (client as Partial<PooledConnection>).reset === 'function')
     return client as unknown as PooledConnection;

@@ -3,23 +3,23 @@ import type { Counters } from '../reporting/counters.js';
 import { Lease } from './lease.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
 import { LinkedList } from '../support/linked-list.js';
+import type { CallSite } from '../../text/call-site.js';
 import type { ResolvedLimits } from '../pool.options.js';
 import type { PoolEntry } from '../connections/pool-entry.js';
 import type { PoolReporter } from '../reporting/pool-reporter.js';
 import type { AcquireOptions } from '../waiters/waiter-queue.js';
 
-/** The connections that are out, the longest first: who has them, and who has them for too long. */
+type LeaseLimits = Pick<ResolvedLimits, 'leakThresholdMs' | 'reclaimAfterMs'>;
+
+/** The active leases, the longest first, and which of them last too long. */
 export class ActiveLeases<C extends PoolableClient> extends LinkedList<Lease<C>> {
   readonly #now: () => number;
-  readonly #limits: Pick<ResolvedLimits, 'leakThresholdMs' | 'reclaimAfterMs'>;
+  readonly #limits: LeaseLimits;
   readonly #counters: Counters;
+  /** How long completed leases have lasted. */
   readonly useTimes = new DurationHistogram();
 
-  constructor(
-    now: () => number,
-    limits: Pick<ResolvedLimits, 'leakThresholdMs' | 'reclaimAfterMs'>,
-    counters: Counters,
-  ) {
+  constructor(now: () => number, limits: LeaseLimits, counters: Counters) {
     super();
     this.#now = now;
     this.#limits = limits;
@@ -30,9 +30,9 @@ export class ActiveLeases<C extends PoolableClient> extends LinkedList<Lease<C>>
     entry: PoolEntry<C>,
     since: number,
     request: AcquireOptions,
-    site: { stack?: string } | undefined,
+    callSite: CallSite | undefined,
   ): Lease<C> {
-    const lease = new Lease(entry, since, this.#now, request, site);
+    const lease = new Lease(entry, since, request, callSite);
     this.append(lease);
     return lease;
   }
@@ -47,35 +47,33 @@ export class ActiveLeases<C extends PoolableClient> extends LinkedList<Lease<C>>
     return undefined;
   }
 
-  /** When this lease has to be looked at next. */
+  /** When the lease is due for its next inspection. */
   nextInspection({
-    leakReported,
+    isLeakReported,
     since,
-    leakLookAt,
-  }: Pick<Lease<C>, 'leakReported' | 'since' | 'leakLookAt'>): number {
+    inactiveSince,
+  }: Pick<Lease<C>, 'isLeakReported' | 'since' | 'inactiveSince'>): number {
     const { leakThresholdMs, reclaimAfterMs } = this.#limits;
-    return Math.min(leakReported ? Infinity : leakLookAt + leakThresholdMs, since + reclaimAfterMs);
+    return Math.min(isLeakReported ? Infinity : inactiveSince + leakThresholdMs, since + reclaimAfterMs);
   }
 
-  /** Warns of those that are out for long, and hands those that are out for too long to `takeBack`. */
-  inspect(reporter: PoolReporter, takeBack: (lease: Lease<C>, error: Error) => void): void {
+  /** Warns of possible leaks, and passes leases older than `reclaimAfterMs` to `reclaim`. */
+  inspect(reporter: PoolReporter, reclaim: (lease: Lease<C>, error: Error) => void): void {
     for (const lease of this) {
-      if (!lease.leakReported && this.#now() - lease.leakLookAt >= this.#limits.leakThresholdMs)
-        this.#lookForLeak(lease, reporter);
-      if (lease.heldMs < this.#limits.reclaimAfterMs) continue;
-      const error = reporter.reclaimed(lease.info());
-      takeBack(lease, error);
+      if (!lease.isLeakReported && this.#now() - lease.inactiveSince >= this.#limits.leakThresholdMs)
+        this.#checkForLeak(lease, reporter);
+      if (lease.heldMs >= this.#limits.reclaimAfterMs) reclaim(lease, reporter.reportReclaimed(lease.info()));
     }
   }
 
-  #lookForLeak(lease: Lease<C>, reporter: PoolReporter): void {
-    // What runs a statement was not forgotten: that has its own time limit.
+  #checkForLeak(lease: Lease<C>, reporter: PoolReporter): void {
+    // A connection that runs a statement is not forgotten; the statement has a time limit of its own.
     if (lease.entry.connection.isReadyForQuery === false) {
-      lease.leakLookAt = this.#now();
+      lease.inactiveSince = this.#now();
       return;
     }
-    lease.leakReported = true;
+    lease.isLeakReported = true;
     this.#counters.leakWarnings += 1;
-    reporter.leak(lease.info());
+    reporter.reportLeak(lease.info());
   }
 }

@@ -3,10 +3,10 @@ import { runInNewContext } from 'node:vm';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import fc from 'fast-check';
 import type { FakeClient } from '../../../test/support/fake-client.js';
-import { FakePool, watch } from '../../../test/support/fake-pool.js';
-import type { Fake, Watched } from '../../../test/support/fake-pool.js';
+import { FakePool, observe } from '../../../test/support/fake-pool.js';
+import type { LeasedFakeClient, AcquireOutcome } from '../../../test/support/fake-pool.js';
 import type { VirtualClock } from '../../../test/support/virtual-clock.js';
-import { settled } from '../../../test/support/virtual-clock.js';
+import { flushPromises } from '../../../test/support/virtual-clock.js';
 import type { ConnectionPool } from '../connection-pool.js';
 import type { PoolOptions } from '../pool.options.js';
 import type { AcquireOptions, WorkUnit } from '../waiters/waiter-queue.js';
@@ -29,54 +29,54 @@ afterEach(async () => {
 const hold = (unit: WorkUnit, request: AcquireOptions = {}) =>
   pool.acquire({ unit, heldFor: () => unit, ...request });
 const ask = (unit: WorkUnit | undefined, request: AcquireOptions = {}) =>
-  watch(pool.acquire({ unit, ...request }));
-const codeOf = ({ client, error }: Watched) => (client ? 'served' : error?.code);
+  observe(pool.acquire({ unit, ...request }));
+const codeOf = ({ client, error }: AcquireOutcome) => (client ? 'served' : error?.code);
 
-describe('a self-deadlock', () => {
-  it('fails the newest waiter once it has stood for a second, and names both places', async () => {
+describe('A self-deadlock', () => {
+  it('rejects the newest waiter after one second, and shows both acquires', async () => {
     open({ size: 2, maxOverflow: 0, leakThresholdMs: 60_000 });
     const [one, two] = [{}, {}];
     const first = await hold(one, { borrower: 'GET /one' });
     const second = await hold(two, { borrower: 'GET /two' });
     const patient = ask(one, { borrower: 'GET /one again' });
     const newest = ask(two, { borrower: 'GET /two again' });
-    await clock.pass(999);
+    await clock.advance(999);
     expect([patient.error, newest.error]).toEqual([undefined, undefined]);
-    await clock.pass(251);
+    await clock.advance(251);
     expect(newest.error).toMatchObject({
       code: 'POOL_SELF_DEADLOCK',
       message: expect.stringMatching(
-        /explicit holder .*GET \/two again asks for a second while it holds one \(GET \/two for/,
+        /explicit holder .*GET \/two again acquires a second connection while it holds one \(GET \/two for/,
       ),
       stack: expect.stringContaining('The connection that it holds was acquired'),
     });
-    expect(fake.codes()).toEqual(['SELF_DEADLOCK']);
+    expect(fake.warningCodes()).toEqual(['SELF_DEADLOCK']);
     second.release();
-    await settled();
+    await flushPromises();
     expect(patient.client).toBe(second);
     expect(pool.snapshot().counters).toMatchObject({ nestedAcquires: 2, selfDeadlocks: 1 });
     first.release();
     second.release();
   });
 
-  it('is that of one transaction too, which asks a pool of one for a second connection', async () => {
+  it('is found when one transaction waits for a second connection of a pool of one', async () => {
     open({ max: 1 });
     const unit = {};
     await hold(unit);
     const asked = ask(unit);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
-    // Nothing rings on when no waiter is left.
-    expect(clock.timers).toBe(0);
+    // No timer is left without a waiter.
+    expect(clock.timerCount).toBe(0);
   });
 
-  it('fails one waiter each second, the newest first, until a holder goes on', async () => {
+  it('rejects one waiter per second, the newest first, until a holder goes on', async () => {
     open({ max: 1 });
     const unit = {};
     const client = await hold(unit);
     const asked = [1, 2, 3].map(() => ask(unit));
     const failedAfter = async (ms: number) => {
-      await clock.pass(ms);
+      await clock.advance(ms);
       return asked.map(codeOf);
     };
     const code = 'POOL_SELF_DEADLOCK';
@@ -87,79 +87,79 @@ describe('a self-deadlock', () => {
     expect(await failedAfter(10_000)).toEqual(['served', code, code]);
   });
 
-  it('is seen through descendants: what a part of the transaction waits for, the transaction waits for', async () => {
+  it('is found through descendants: a transaction waits when a part of it waits', async () => {
     open({ max: 1 });
     const request = {};
     const transaction = { parent: request };
     await hold(request);
     const asked = ask({ parent: transaction }, { borrower: 'a savepoint' });
-    await clock.pass(1_250);
-    expect(asked.error?.message).toContain('a savepoint asks for a second');
+    await clock.advance(1_250);
+    expect(asked.error?.message).toContain('a savepoint acquires a second');
     expect(pool.snapshot().counters.nestedAcquires).toBe(1);
   });
 
-  it('names the nearest of the connections that the waiter holds', async () => {
+  it('names the nearest connection that the waiter holds', async () => {
     open({ size: 2, maxOverflow: 0 });
     const request = {};
     const transaction = { parent: request };
     await hold(request, { borrower: 'the request' });
     await hold(transaction, { borrower: 'its transaction' });
     const asked = ask(transaction);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(asked.error?.message).toContain('while it holds one (its transaction for');
   });
 
-  it('names the connection held longest, where a unit keeps two', async () => {
+  it('names the connection held longest when a unit holds two', async () => {
     open({ size: 2, maxOverflow: 0 });
     const unit = {};
     await hold(unit, { borrower: 'the first' });
     await hold(unit, { borrower: 'the second' });
     const asked = ask(unit);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(asked.error?.message).toContain('while it holds one (the first for');
   });
 
-  it('is seen however far up the holder is', async () => {
+  it('is found for a distant ancestor as the holder', async () => {
     open({ max: 1 });
     const holder: WorkUnit = {};
     await hold(holder);
     let unit = holder;
     for (let depth = 0; depth < 20; depth += 1) unit = { parent: unit };
     const asked = ask(unit);
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('does not fail a stranger, however new', async () => {
+  it('does not reject a waiter of another unit, even the newest', async () => {
     open({ max: 1 });
     const unit = {};
     await hold(unit);
     const asked = ask(unit);
     const strangers = [ask({}), ask(undefined)];
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect([asked, ...strangers].map(codeOf)).toEqual(['POOL_SELF_DEADLOCK', undefined, undefined]);
   });
 
-  it('is seen when it comes about by a connection that is given to a waiter', async () => {
+  it('is found when it begins with a connection that a waiter gets', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [one, two] = [{}, {}];
     const first = await hold(one);
     const stranger = await pool.acquire();
     const asked = [1, 2].map(() => ask(two, { heldFor: () => two }));
     const again = ask(one);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect([...asked, again].map(codeOf)).toEqual([undefined, undefined, undefined]);
     stranger.release();
-    await clock.pass(999);
+    await clock.advance(999);
     expect([...asked, again].map(codeOf)).toEqual(['served', undefined, undefined]);
-    await clock.pass(251);
+    await clock.advance(251);
     expect([...asked, again].map(codeOf)).toEqual(['served', undefined, 'POOL_SELF_DEADLOCK']);
     first.release();
-    await settled();
+    await flushPromises();
     expect(asked[1]?.client).toBe(first);
   });
 
-  it('is not put off by waiters that arrive and leave all the time', async () => {
+  it('is not postponed by waiters that come and go', async () => {
     open({ max: 1 });
     const unit = {};
     await hold(unit);
@@ -169,40 +169,40 @@ describe('a self-deadlock', () => {
       passing.abort();
       passing = new AbortController();
       ask({}, { signal: passing.signal });
-      await clock.pass(10);
+      await clock.advance(10);
     }
     passing.abort();
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is broken in a pool that is draining, which would else wait for it until its time is over', async () => {
+  it('is resolved in a draining pool, which would otherwise wait until its timeout', async () => {
     open({ max: 1 });
     const unit = {};
     const client = await hold(unit);
     const asked = ask(unit);
     const drained = pool.drain({ timeoutMs: 10_000 });
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
     client.release();
-    expect(await drained).toEqual({ returned: 1, cut: 0, rejected: 0 });
+    expect(await drained).toEqual({ released: 1, destroyed: 0, rejected: 0 });
   });
 
-  it('is not looked for in a pool that ends, which rejects such waiters', async () => {
+  it('is not searched for in a closing pool, which rejects these waiters', async () => {
     open({ max: 1 });
     const unit = {};
     const client = await hold(unit);
     const asked = ask(unit);
-    await clock.pass(600);
+    await clock.advance(600);
     const ended = pool.end();
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBe('POOL_CLOSED');
-    expect(clock.timers).toBe(0);
+    expect(clock.timerCount).toBe(0);
     client.release();
     await ended;
   });
 });
 
-describe('no self-deadlock', () => {
+describe('No self-deadlock', () => {
   /** A pool of one, whose only connection has an explicit holder with a waiter of its own. */
   const entangled = async () => {
     open({ max: 1 });
@@ -211,7 +211,7 @@ describe('no self-deadlock', () => {
     return { unit, client };
   };
 
-  it('is a `Promise.all` of more calls than there are connections', async () => {
+  it('is found in a `Promise.all` of more calls than there are connections', async () => {
     open({ size: 5, maxOverflow: 10 });
     const request = {};
     const calls = Array.from({ length: 40 }, async () => {
@@ -219,12 +219,12 @@ describe('no self-deadlock', () => {
       await new Promise<void>((resolve) => clock.after(2_000, resolve, true));
       client.release();
     });
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     await Promise.all(calls);
     expect(pool.snapshot().counters).toMatchObject({ acquired: 40, nestedAcquires: 0, selfDeadlocks: 0 });
   });
 
-  it('is a `Promise.all` of more transactions than there are connections, each a child of one request', async () => {
+  it('is found in a `Promise.all` of more transactions than there are connections, each a child of one request', async () => {
     open({ size: 2, maxOverflow: 0 });
     const request = {};
     const calls = Array.from({ length: 6 }, async () => {
@@ -232,74 +232,74 @@ describe('no self-deadlock', () => {
       await new Promise<void>((resolve) => clock.after(3_000, resolve, true));
       client.release();
     });
-    await clock.pass(20_000);
+    await clock.advance(20_000);
     await Promise.all(calls);
     expect(pool.snapshot().counters).toMatchObject({ acquired: 6, nestedAcquires: 0, selfDeadlocks: 0 });
   });
 
   const holders: [string, (unit: WorkUnit) => AcquireOptions][] = [
-    ['says nothing', () => ({})],
-    ['names a unit, but keeps its connection for nothing', (unit) => ({ unit })],
-    ['is out for a statement only at this moment', (unit) => ({ unit, heldFor: () => undefined })],
+    ['names nothing', () => ({})],
+    ['names a unit, but is no explicit holder', (unit) => ({ unit })],
+    ['holds a connection for one statement only', (unit) => ({ unit, heldFor: () => undefined })],
     ['keeps it for a unit that waits for nothing', () => ({ heldFor: () => ({}) })],
     ['keeps it for a child of the unit that waits', (unit) => ({ heldFor: () => ({ parent: unit }) })],
   ];
-  it.each(holders)('is where one of the borrowers %s', async (_who, request) => {
+  it.each(holders)('is found when one of the borrowers %s', async (_who, request) => {
     open({ size: 2, maxOverflow: 0 });
     const unit = {};
     await pool.acquire(request(unit));
     await hold(unit);
     const asked = ask(unit);
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     expect(codeOf(asked)).toBeUndefined();
   });
 
-  it('is where a holder awaits something else while other units wait', async () => {
+  it('is found when a holder awaits something else while other units wait', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [one, two] = [{}, {}];
     const [first] = await Promise.all([hold(one), hold(two)]);
     const nested = ask(two);
     const others = [{}, {}, {}].map((unit) => ask(unit));
-    await clock.pass(20_000);
+    await clock.advance(20_000);
     expect([nested, ...others].map(codeOf)).toEqual([undefined, undefined, undefined, undefined]);
     first.release();
-    await settled();
+    await flushPromises();
     expect(nested.client).toBe(first);
   });
 
-  it('is where one of the connections runs something; from then on a second has to pass', async () => {
+  it('is found when a connection runs a statement, until one second after its end', async () => {
     const { unit, client } = await entangled();
     client.isReadyForQuery = false;
     const asked = ask(unit);
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     client.isReadyForQuery = true;
-    await clock.pass(999);
+    await clock.advance(999);
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(251);
+    await clock.advance(251);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is where a holder sends a statement now and then, however short', async () => {
+  it('is found when a holder sends a statement now and then', async () => {
     const { unit, client } = await entangled();
     const asked = ask(unit);
     for (let round = 0; round < 10; round += 1) {
-      await clock.pass(990);
+      await clock.advance(990);
       await client.query('SELECT 1', []);
     }
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is told of a client that cannot say whether it has sent anything', async () => {
+  it('is found with a client that does not count its statements', async () => {
     const { unit, client } = await entangled();
     client.statementCount = undefined;
     const asked = ask(unit);
-    await clock.pass(10_000);
+    await clock.advance(10_000);
     expect(codeOf(asked)).toBeUndefined();
   });
 
-  it('is where a transaction has become another one meanwhile', async () => {
+  it('is found when one transaction has ended and another has begun', async () => {
     open({ max: 1 });
     const unit = {};
     const [one, two] = [{ parent: unit }, { parent: unit }];
@@ -307,122 +307,122 @@ describe('no self-deadlock', () => {
     await pool.acquire({ unit, heldFor: () => transaction });
     const asked = [ask(one), ask(two)];
     for (let round = 0; round < 10; round += 1) {
-      await clock.pass(990);
+      await clock.advance(990);
       transaction = transaction === one ? two : one;
     }
     expect(asked.map(codeOf)).toEqual([undefined, undefined]);
   });
 
-  it('is where each wait is given up within a second', async () => {
+  it('is found when each wait ends within a second', async () => {
     const { unit } = await entangled();
     for (let round = 0; round < 10; round += 1) {
       const asked = ask(unit, { deadlineMs: 990 });
-      await clock.pass(500);
+      await clock.advance(500);
       const next = ask(unit, { deadlineMs: 990 });
-      await clock.pass(490);
+      await clock.advance(490);
       expect([codeOf(asked), codeOf(next)]).toEqual(['POOL_ACQUIRE_TIMEOUT', undefined]);
-      await clock.pass(500);
+      await clock.advance(500);
     }
     expect(pool.snapshot().counters.selfDeadlocks).toBe(0);
   });
 
-  it('is left once the waiter has given up', async () => {
+  it('is found after the waiter was cancelled', async () => {
     const { unit, client } = await entangled();
     const abort = new AbortController();
     const asked = ask(unit, { signal: abort.signal });
-    await clock.pass(900);
+    await clock.advance(900);
     abort.abort();
-    await settled();
-    expect([codeOf(asked), clock.timers]).toEqual(['POOL_ACQUIRE_CANCELLED', 0]);
+    await flushPromises();
+    expect([codeOf(asked), clock.timerCount]).toEqual(['POOL_ACQUIRE_CANCELLED', 0]);
     const again = ask(unit);
-    await clock.pass(999);
+    await clock.advance(999);
     expect(codeOf(again)).toBeUndefined();
     client.release();
-    await settled();
+    await flushPromises();
     expect(codeOf(again)).toBe('served');
   });
 
-  it('is where a holder gives its connection back between two looks and gets it again', async () => {
+  it('is found when a holder releases its connection between two checks and acquires it again', async () => {
     open({ max: 1 });
     const unit = {};
     const nested = Array.from({ length: 8 }, () => ask(unit, { heldFor: () => unit }));
     for (let round = 0; round < nested.length; round += 1) {
-      await clock.pass(990);
+      await clock.advance(990);
       nested.find(({ client: held }) => held && pool.leaseOf(held))?.client?.release();
     }
-    await settled();
+    await flushPromises();
     expect(nested.map(codeOf)).toEqual(nested.map(() => 'served'));
   });
 
-  it('is where one of the connections is being cleaned', async () => {
+  it('is found while a connection is being reset', async () => {
     open({ size: 2, maxOverflow: 0, resetTimeoutMs: 60_000 });
     const unit = {};
     await hold(unit);
     const other = await hold({});
     const asked = ask(unit);
-    await clock.pass(900);
+    await clock.advance(900);
     let cleaned!: () => void;
-    other.cleaning = new Promise((resolve) => {
+    other.resetResult = new Promise((resolve) => {
       cleaned = () => resolve({ rolledBack: true, cleared: false });
     });
     other.release();
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBeUndefined();
     cleaned();
-    await settled();
+    await flushPromises();
     expect(codeOf(asked)).toBe('served');
   });
 
-  it('is where a connection is still to be opened', async () => {
+  it('is found while another connection can be opened', async () => {
     open({ size: 2, maxOverflow: 0 });
     const unit = {};
     await hold(unit);
-    fake.server.slow = true;
+    fake.server.isConnectManual = true;
     const asked = ask(unit);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBeUndefined();
-    fake.server.clients[1]?.answer();
-    await settled();
+    fake.server.clients[1]?.completeConnect();
+    await flushPromises();
     expect(codeOf(asked)).toBe('served');
   });
 
-  it('is seen in time in which the event loop was blocked, and nothing could go on', async () => {
+  it('is found during a blocked event loop, in which nothing could go on', async () => {
     const { unit } = await entangled();
     const asked = ask(unit);
-    await clock.pass(300);
+    await clock.advance(300);
     clock.block(5_000);
-    await clock.pass(0);
+    await clock.advance(0);
     expect(codeOf(asked)).toBeUndefined();
     clock.block(5_000);
-    await clock.pass(0);
+    await clock.advance(0);
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(500);
+    await clock.advance(500);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is seen before a whole second is over, though timers ring a little early', async () => {
+  it('is found before a whole second is over, even when timers fire early', async () => {
     const { unit } = await entangled();
     const { after } = clock;
-    clock.after = (ms, ring, holdsProcess) => after(ms - 0.9, ring, holdsProcess);
+    clock.after = (ms, callback, keepsProcessAlive) => after(ms - 0.9, callback, keepsProcessAlive);
     const asked = ask(unit);
-    await clock.pass(1_249);
+    await clock.advance(1_249);
     expect(codeOf(asked)).toBeUndefined();
-    await clock.pass(1);
+    await clock.advance(1);
     expect(codeOf(asked)).toBe('POOL_SELF_DEADLOCK');
   });
 
-  it('is seen in units that lead back into themselves', async () => {
+  it('is found in units whose parents form a cycle', async () => {
     open({ max: 1 });
     const [one, two]: { parent?: WorkUnit }[] = [{}, {}] as never;
     one!.parent = two;
     two!.parent = one;
     await hold({});
     const asked = ask(one);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(codeOf(asked)).toBeUndefined();
   });
 
-  it('is seen by a hook that throws, and its error is not lost', async () => {
+  it('is found when heldFor throws, and its error is rethrown', async () => {
     open({ max: 1 });
     const thrown = new Error('no holder');
     const unit = {};
@@ -440,7 +440,7 @@ describe('no self-deadlock', () => {
       }
     });
     const asked = ask(unit);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     jest.restoreAllMocks();
     expect(codeOf(asked)).toBeUndefined();
     expect(new Set(later)).toEqual(new Set([thrown]));
@@ -448,76 +448,76 @@ describe('no self-deadlock', () => {
   });
 });
 
-describe('the looks for a self-deadlock', () => {
-  it('take place only while a unit of work waits and all places are leased', async () => {
+describe('The checks for a self-deadlock', () => {
+  it('run only while a unit of work waits and every connection is leased', async () => {
     open({ size: 2, maxOverflow: 0, acquireTimeoutMs: 0 });
     const heldFor = jest.fn(() => undefined);
     const unit = {};
     const first = await pool.acquire({ unit, heldFor });
-    await clock.pass(5_000);
-    fake.server.slow = true;
+    await clock.advance(5_000);
+    fake.server.isConnectManual = true;
     const second = ask(unit, { heldFor });
     heldFor.mockClear();
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(heldFor).not.toHaveBeenCalled();
-    fake.server.clients[1]?.answer();
-    await settled();
+    fake.server.clients[1]?.completeConnect();
+    await flushPromises();
     const anonymous = ask(undefined);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(heldFor).not.toHaveBeenCalled();
     const asked = ask(unit);
     heldFor.mockClear();
-    await clock.pass(1_000);
+    await clock.advance(1_000);
     // Each ends at the first connection whose borrower is no explicit holder.
     expect(heldFor).toHaveBeenCalledTimes(4);
     heldFor.mockClear();
     first.release();
     second.client?.release();
-    await settled();
+    await flushPromises();
     expect([anonymous, asked].map(codeOf)).toEqual(['served', 'served']);
-    await clock.pass(5_000);
+    await clock.advance(5_000);
     expect(heldFor).not.toHaveBeenCalled();
   });
 
-  it('hold the process only while somebody waits', async () => {
+  it('keep the process alive only while an acquire waits', async () => {
     open({ max: 1, acquireTimeoutMs: 0 });
     const unit = {};
     const client = await hold(unit);
-    expect(clock.holding).toBe(0);
+    expect(clock.keepAliveCount).toBe(0);
     const abort = new AbortController();
     ask(unit, { signal: abort.signal });
-    await settled();
-    expect(clock.holding).toBe(1);
+    await flushPromises();
+    expect(clock.keepAliveCount).toBe(1);
     abort.abort();
-    await settled();
-    expect(clock.holding).toBe(0);
+    await flushPromises();
+    expect(clock.keepAliveCount).toBe(0);
     const asked = ask(unit);
     client.release();
-    await settled();
-    expect([codeOf(asked), clock.holding]).toEqual(['served', 0]);
+    await flushPromises();
+    expect([codeOf(asked), clock.keepAliveCount]).toEqual(['served', 0]);
   });
 
-  it('are as many whether connections come and go or not', async () => {
+  it('are equally frequent whether connections come and go or not', async () => {
     open({ max: 1 });
     const heldFor = jest.fn(() => undefined);
     const asked = Array.from({ length: 2_000 }, () => ask({}, { heldFor }));
-    await settled();
+    await flushPromises();
     heldFor.mockClear();
     let served = 0;
     for (let ms = 0; ms < 1_000; ms += 1) {
       asked[served]?.client?.release();
       served += 1;
-      await clock.pass(1);
+      await clock.advance(1);
     }
     expect(served).toBe(1_000);
     expect(heldFor.mock.calls.length).toBeLessThanOrEqual(4);
     for (const one of asked.slice(served)) {
       one.client?.release();
-      await settled();
+      await flushPromises();
     }
   });
 
-  it('stand 100 000 waiters of one unit, and look at the unit once', async () => {
+  it('visit a unit once for 100 000 waiters', async () => {
     open({ max: 1 });
     let reads = 0;
     const unit = {
@@ -536,18 +536,18 @@ describe('the looks for a self-deadlock', () => {
         },
         () => (outcomes.failed += 1),
       );
-    await settled();
+    await flushPromises();
     reads = 0;
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(outcomes).toEqual({ served: 0, failed: 1 });
     // Five looks and the search for the newest; the last of each chain ends it.
     expect(reads).toBeLessThanOrEqual(12);
     client.release();
-    while (outcomes.served < 99_999) await settled();
+    while (outcomes.served < 99_999) await flushPromises();
     expect(outcomes).toEqual({ served: 99_999, failed: 1 });
   });
 
-  it('visit far ancestors once, however many waiters share them', async () => {
+  it('visit distant ancestors once, however many waiters share them', async () => {
     open({ max: 1 });
     let reads = 0;
     let root: WorkUnit = {};
@@ -564,30 +564,30 @@ describe('the looks for a self-deadlock', () => {
     const client = await hold(unit);
     const asked = Array.from({ length: 1_000 }, () => ask({ parent: root }));
     const nested = ask(unit);
-    await settled();
+    await flushPromises();
     reads = 0;
-    await clock.pass(1_250);
+    await clock.advance(1_250);
     expect(codeOf(nested)).toBe('POOL_SELF_DEADLOCK');
     // Six passes: eight reads for each of a thousand waiters, and one for each of the thousand ancestors.
     expect(reads).toBeLessThanOrEqual(6 * (1_000 + 8 * 1_000));
     client.release();
     for (const one of asked) {
-      await settled();
+      await flushPromises();
       one.client?.release();
     }
   });
 
-  it('forget units that neither hold nor wait', async () => {
+  it('keep no reference to units that neither hold nor wait', async () => {
     open({ max: 1 });
     const left = async (): Promise<WeakRef<object>> => {
       const unit = {};
       const client = await hold(unit);
       const abort = new AbortController();
       ask(unit, { signal: abort.signal });
-      await clock.pass(600);
+      await clock.advance(600);
       abort.abort();
       client.release();
-      await settled();
+      await flushPromises();
       (await pool.acquire()).release();
       return new WeakRef(unit);
     };
@@ -603,7 +603,7 @@ describe('the looks for a self-deadlock', () => {
 /** How one holder goes on by itself. */
 const WAYS = ['anonymous', 'busy', 'sends', 'alone', 'releases'] as const;
 
-describe('whatever the units, holders and waiters, as long as one holder goes on by itself', () => {
+describe('With any units, holders and waiters, as long as one holder goes on by itself', () => {
   const scenario = fc.record({
     max: fc.integer({ min: 1, max: 3 }),
     way: fc.constantFrom(...WAYS),
@@ -618,7 +618,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
     ),
   });
 
-  it('none of the waiters fails', async () => {
+  it('no waiter is rejected', async () => {
     await fc.assert(
       fc.asyncProperty(scenario, async ({ max, way, parents, steps }) => {
         open({ max, acquireTimeoutMs: 0 });
@@ -626,7 +626,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
         const units: WorkUnit[] = [];
         for (const parent of parents) units.push({ parent: units[parent % (units.length + 1)] });
         const among = <T>(all: readonly T[], chosen: number): T | undefined => all[chosen % all.length];
-        const held: Fake[] = [];
+        const held: LeasedFakeClient[] = [];
         const codes: unknown[] = [];
         const signals: AbortController[] = [];
         const acquire = (request: AcquireOptions) => {
@@ -643,7 +643,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
         free.isReadyForQuery = way !== 'busy';
         // Then it is one like all others, and each time another one goes on.
         if (way === 'releases') held.push(free);
-        const release = (client: Fake | undefined) => {
+        const release = (client: LeasedFakeClient | undefined) => {
           if (!client) return;
           held.splice(held.indexOf(client), 1);
           client.release();
@@ -651,7 +651,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
         /** Time, in which the one holder goes on. */
         const pass = async (ms: number) => {
           for (let left = ms; left > 0; left -= 900) {
-            await clock.pass(Math.min(left, 900));
+            await clock.advance(Math.min(left, 900));
             if (way === 'sends') await free.query('SELECT 1', []);
             if (way === 'releases') release(held[0]);
           }
@@ -665,7 +665,7 @@ describe('whatever the units, holders and waiters, as long as one holder goes on
           else if (step.do === 'release') release(among(held, step.which));
           else if (step.do === 'query') await among(held, step.which)?.query('SELECT 1', []);
           else await pass(100 * (step.which + 1) * (step.other % 3 === 0 ? 5 : 1));
-          await settled();
+          await flushPromises();
         }
         await pass(5_000);
         expect(codes).not.toContain('POOL_SELF_DEADLOCK');

@@ -1,58 +1,57 @@
 import type { Lease } from './lease.js';
 import type { ActiveLeases } from './active-leases.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
-import { rethrowOnNextTick } from '../reporting/pool-reporter.js';
+import { rethrowOnNextTick } from '../support/rethrow-on-next-tick.js';
 import type { Waiter, WaiterQueue, WorkUnit } from '../waiters/waiter-queue.js';
 
-/** Time between two looks. */
-const LOOK_MS = 250;
+const CHECK_INTERVAL_MS = 250;
 
-/** How long a situation must stand unchanged before it counts as a deadlock. */
-const STANDS_MS = 1_000;
+/** How long the same leases must be blocked before they count as a deadlock. */
+const MIN_DURATION_MS = 1_000;
 
 /**
- * How many looks must confirm it. A blocked event loop or a suspended process delivers one late look; elapsed time alone
+ * How many checks must confirm it. After a blocked event loop or a suspended process only one check runs, late: elapsed time alone
  * would then count a second in which no code could run.
  */
-const CONFIRMATIONS = STANDS_MS / LOOK_MS;
+const MIN_CONFIRMATIONS = MIN_DURATION_MS / CHECK_INTERVAL_MS;
 
-/** Up to this depth a chain of units is walked anew for each waiter, which costs less than to remember what was visited. */
-const SHALLOW = 8;
+/** Up to this depth, units of work are visited again for each waiter, which costs less than remembering them. */
+const UNTRACKED_DEPTH = 8;
 
-/** One lease that is blocked. */
-interface Blocked<C extends PoolableClient> {
+interface BlockedLease<C extends PoolableClient> {
   readonly lease: Lease<C>;
   readonly holder: WorkUnit;
   readonly statementCount: number;
 }
 
-/** All leases, every one of them blocked. */
-interface Situation<C extends PoolableClient> {
+/** What a check has found when every lease was blocked. */
+interface Finding<C extends PoolableClient> {
   readonly at: number;
-  readonly blocked: readonly Blocked<C>[];
-  /** From here on each of them is blocked by a waiter that still waits. */
-  readonly since: number;
+  readonly blocked: readonly BlockedLease<C>[];
+  /** When the youngest of the waiters that block these leases began to wait. */
+  readonly waitingSince: number;
   confirmations: number;
 }
 
-/** The waiter to reject and the lease that it waits behind. */
 export interface Deadlock<C extends PoolableClient, W> {
+  /** The waiter to reject. */
   readonly waiter: Waiter<W>;
-  readonly held: Lease<C>;
+  /** A lease that its unit of work, or an ancestor of that unit, holds. */
+  readonly lease: Lease<C>;
 }
 
 /**
- * Finds self-deadlocks among explicit holders. A lease is blocked when its connection is quiet, a unit of work keeps it on
- * purpose (`heldFor`), and a waiter belongs to that unit or to a descendant of it. When all `max` places are leased, every
- * lease is blocked, and the same leases with the same waiters have sent nothing for a second, no connection will come back.
+ * Finds self-deadlocks among explicit holders. A lease is blocked when its connection is ready for a query, a unit of work keeps
+ * it on purpose (`heldFor`), and that unit or a descendant of it waits for another connection. No connection will be released when
+ * all `max` connections are leased, every lease is blocked, and the same leases have sent nothing for a second.
  *
- * A look costs time linear in leases and waiters; it ends at the first lease that is not blocked.
+ * A check takes linear time in leases and waiters, and ends at the first lease that is not blocked.
  */
 export class DeadlockDetector<C extends PoolableClient, W> {
   readonly #leases: ActiveLeases<C>;
   readonly #waiters: WaiterQueue<W>;
   readonly #max: number;
-  #seen: Situation<C> | undefined;
+  #finding: Finding<C> | undefined;
 
   constructor(leases: ActiveLeases<C>, waiters: WaiterQueue<W>, max: number) {
     this.#leases = leases;
@@ -60,50 +59,49 @@ export class DeadlockDetector<C extends PoolableClient, W> {
     this.#max = max;
   }
 
-  /** Whether a look could find anything: a unit of work waits, and all places are leased. */
-  get possible(): boolean {
+  /** Whether a check could find anything: a unit of work waits, and every connection is leased. */
+  get isPossible(): boolean {
     return this.#waiters.unitCount > 0 && this.#leases.length >= this.#max;
   }
 
-  /** When to look next. */
-  nextLook(now: number): number {
-    const seen = this.#seen;
-    // Confirmed often enough; a timer that rang early leaves a fraction of a millisecond.
-    if (seen && seen.confirmations >= CONFIRMATIONS) return seen.at + STANDS_MS;
-    return now + LOOK_MS;
+  nextCheckAt(now: number): number {
+    const finding = this.#finding;
+    // Enough confirmations: only the fraction of a millisecond is left by which a timer has fired early.
+    if (finding && finding.confirmations >= MIN_CONFIRMATIONS) return finding.at + MIN_DURATION_MS;
+    return now + CHECK_INTERVAL_MS;
   }
 
-  /** The newest waiter of a deadlock that has stood for a second. The next one is due a second later at the earliest. */
-  look(now: number): Deadlock<C, W> | undefined {
-    const seen = this.#seen;
-    const situation = this.possible ? this.#situation(now) : undefined;
-    if (!situation || !seen || !isSame(seen, situation)) {
-      this.#seen = situation;
+  /** The newest waiter of a deadlock that has lasted for a second; the next deadlock is found after another second. */
+  check(now: number): Deadlock<C, W> | undefined {
+    const previous = this.#finding;
+    const finding = this.isPossible ? this.#find(now) : undefined;
+    if (!finding || !previous || !isSame(previous, finding)) {
+      this.#finding = finding;
       return undefined;
     }
-    seen.confirmations += 1;
-    if (seen.confirmations < CONFIRMATIONS || now - seen.at < STANDS_MS) return undefined;
-    this.#seen = situation;
-    return this.#newest(situation);
+    previous.confirmations += 1;
+    if (previous.confirmations < MIN_CONFIRMATIONS || now - previous.at < MIN_DURATION_MS) return undefined;
+    this.#finding = finding;
+    return this.#newestWaiter(finding);
   }
 
-  /** No unit of work waits any more. */
-  forget(): void {
-    this.#seen = undefined;
+  /** Discards what was found: no unit of work waits any more. */
+  reset(): void {
+    this.#finding = undefined;
   }
 
   /** Whether `unit` or an ancestor of it is an explicit holder at this moment. */
-  holds(unit: WorkUnit): boolean {
-    let chain: Set<WorkUnit> | undefined;
+  isHolder(unit: WorkUnit): boolean {
+    let lineage: Set<WorkUnit> | undefined;
     for (const lease of this.#leases) {
       const holder = holderOf(lease);
-      if (holder && (chain ??= chainOf(unit)).has(holder)) return true;
+      if (holder && (lineage ??= lineageOf(unit)).has(holder)) return true;
     }
     return false;
   }
 
-  #situation(at: number): Situation<C> | undefined {
-    const blocked: Blocked<C>[] = [];
+  #find(now: number): Finding<C> | undefined {
+    const blocked: BlockedLease<C>[] = [];
     for (const lease of this.#leases) {
       const { isReadyForQuery, statementCount } = lease.entry.connection;
       const holder = isReadyForQuery ? holderOf(lease) : undefined;
@@ -111,63 +109,65 @@ export class DeadlockDetector<C extends PoolableClient, W> {
       blocked.push({ lease, holder, statementCount });
     }
     const holders = new Set(blocked.map(({ holder }) => holder));
-    const climber = new Climber((unit) => void holders.delete(unit));
-    // The longest waiters first: the situation stands for as long as the youngest of those that it takes.
+    const ancestors = new AncestorVisitor((unit) => void holders.delete(unit));
+    // The longest waiters first: the leases are blocked since the youngest waiter that is needed to block all of them.
     for (const { request, since } of this.#waiters) {
-      climber.climb(request.unit);
-      if (holders.size === 0) return { at, blocked, since, confirmations: 0 };
+      ancestors.visitFrom(request.unit);
+      if (holders.size === 0) return { at: now, blocked, waitingSince: since, confirmations: 0 };
     }
     return undefined;
   }
 
-  #newest({ blocked }: Situation<C>): Deadlock<C, W> | undefined {
+  #newestWaiter({ blocked }: Finding<C>): Deadlock<C, W> | undefined {
     const leases = new Map<WorkUnit, Lease<C>>();
     for (const { holder, lease } of blocked) if (!leases.has(holder)) leases.set(holder, lease);
-    let held: Lease<C> | undefined;
-    const climber = new Climber((unit) => (held ??= leases.get(unit)));
+    let found: Lease<C> | undefined;
+    const ancestors = new AncestorVisitor((unit) => (found ??= leases.get(unit)));
     for (let waiter = this.#waiters.last; waiter; waiter = waiter.previous) {
-      climber.climb(waiter.request.unit);
-      if (held) return { waiter, held };
+      ancestors.visitFrom(waiter.request.unit);
+      if (found) return { waiter, lease: found };
     }
     return undefined;
   }
 }
 
 /**
- * Visits units of work and their ancestors; those far up once however many waiters share them. A chain that leads back into
- * itself ends.
+ * Visits units of work and their ancestors. Distant ancestors are visited once, however many waiters share them; the walk ends
+ * where a chain of parents leads back into itself.
  */
-class Climber {
+class AncestorVisitor {
   readonly #visit: (unit: WorkUnit) => void;
   readonly #visited = new Set<WorkUnit>();
-  #last: WorkUnit | undefined;
+  #previousStart: WorkUnit | undefined;
 
   constructor(visit: (unit: WorkUnit) => void) {
     this.#visit = visit;
   }
 
-  climb(unit: WorkUnit | undefined): void {
-    // Waiters of one unit mostly stand together.
-    if (unit === this.#last) return;
-    this.#last = unit;
+  visitFrom(start: WorkUnit | undefined): void {
+    // Waiters of one unit are mostly neighbours in the queue.
+    if (start === this.#previousStart) return;
+    this.#previousStart = start;
     let depth = 0;
-    for (let at = unit; at; at = at.parent, depth += 1) {
-      if (depth >= SHALLOW) {
-        if (this.#visited.has(at)) return;
-        this.#visited.add(at);
+    for (let unit = start; unit; unit = unit.parent, depth += 1) {
+      if (depth >= UNTRACKED_DEPTH) {
+        if (this.#visited.has(unit)) return;
+        this.#visited.add(unit);
       }
-      this.#visit(at);
+      this.#visit(unit);
     }
   }
 }
 
-function chainOf(unit: WorkUnit): Set<WorkUnit> {
-  const chain = new Set<WorkUnit>();
-  for (let at: WorkUnit | undefined = unit; at && !chain.has(at); at = at.parent) chain.add(at);
-  return chain;
+/** The unit and its ancestors. */
+function lineageOf(start: WorkUnit): Set<WorkUnit> {
+  const lineage = new Set<WorkUnit>();
+  for (let unit: WorkUnit | undefined = start; unit && !lineage.has(unit); unit = unit.parent)
+    lineage.add(unit);
+  return lineage;
 }
 
-/** A hook that throws must not stop the looks. */
+/** The explicit holder of a lease. A `heldFor` that throws must not end the checks. */
 function holderOf<C extends PoolableClient>(lease: Lease<C>): WorkUnit | undefined {
   try {
     return lease.heldFor();
@@ -177,10 +177,11 @@ function holderOf<C extends PoolableClient>(lease: Lease<C>): WorkUnit | undefin
   }
 }
 
-function isSame<C extends PoolableClient>(seen: Situation<C>, now: Situation<C>): boolean {
-  if (now.since > seen.at) return false;
+/** Whether the same leases are blocked as before, nothing was sent on them, and no waiter among those that block them is new. */
+function isSame<C extends PoolableClient>(before: Finding<C>, now: Finding<C>): boolean {
+  if (now.waitingSince > before.at) return false;
   return now.blocked.every(({ lease, holder, statementCount }, index) => {
-    const before = seen.blocked[index];
-    return before?.lease === lease && before.holder === holder && before.statementCount === statementCount;
+    const earlier = before.blocked[index];
+    return earlier?.lease === lease && earlier.holder === holder && earlier.statementCount === statementCount;
   });
 }

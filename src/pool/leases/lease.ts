@@ -1,73 +1,72 @@
-import { shortSql } from '../../text/masking.js';
 import type { LeaseInfo } from '../../database.snapshot.js';
 import { callSiteFrames } from '../../text/call-site.js';
-import type { Caller } from '../../text/call-site.js';
+import type { CallSite } from '../../text/call-site.js';
+import { shortSql } from '../../text/masking.js';
 import type { Linked } from '../support/linked-list.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
 import type { PoolEntry } from '../connections/pool-entry.js';
 import type { AcquireOptions, WorkUnit } from '../waiters/waiter-queue.js';
 
-/** A connection that is out, as the floors above see it. */
+/** A leased connection: who uses it, for how long, and for what. */
 export interface PoolLease {
-  /** Who has it; may be named better once that is known. */
+  /** The borrower, as `acquire({ borrower })` has named it. Writable, for a name that is known only later. */
   borrower: string | undefined;
-  /** The unit of work that has asked for it. */
+  /** The unit of work of the acquire. */
   readonly unit: WorkUnit | undefined;
+  /** Milliseconds since the acquire. */
   readonly heldMs: number;
+  /** Whether a transaction is open, a failed one included. */
   readonly inTransaction: boolean;
-  /** The last statement, whole. */
+  /** The last statement, in full. */
   readonly lastSql: string | undefined;
-  /** Where it was acquired, when leak detection is on. */
+  /** The call stack of the acquire, with `leakThresholdMs` or after a wait. */
   readonly stack: string | undefined;
-  /** Set when the pool has taken the connection back by force. */
+  /** The error with which the pool has forcibly ended the lease. */
   readonly reclaimedBy: Error | undefined;
-  /** As messages show it. */
+  /** The lease as warnings and errors show it. */
   info(): LeaseInfo;
 }
 
 export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<C>> {
-  readonly #now: () => number;
-  readonly #site: { stack?: string } | undefined;
+  readonly #callSite: CallSite | undefined;
+  /** Private, so that no log prints it: it can refer to everything that the borrower refers to. */
+  readonly #request: AcquireOptions;
   previous: Lease<C> | undefined;
   next: Lease<C> | undefined;
   borrower: string | undefined;
   readonly unit: WorkUnit | undefined;
-  released = false;
-  leakReported = false;
-  /** While a statement runs the lease is no leak; it is looked at again then. */
-  leakLookAt: number;
+  isReleased = false;
+  isLeakReported = false;
+  /** Since when the connection may be forgotten: the acquire, or the last check that found a running statement. */
+  inactiveSince: number;
   reclaimedBy: Error | undefined;
-  /** Not listed: it may lead to all that its borrower knows. */
-  readonly #request: AcquireOptions;
 
   constructor(
     readonly entry: PoolEntry<C>,
     readonly since: number,
-    now: () => number,
     request: AcquireOptions,
-    site: { stack?: string } | undefined,
+    callSite: CallSite | undefined,
   ) {
-    this.#now = now;
-    this.#site = site;
     this.#request = request;
+    this.#callSite = callSite;
     this.borrower = request.borrower;
     this.unit = request.unit;
-    this.leakLookAt = since;
+    this.inactiveSince = since;
   }
 
-  /** The unit of work that keeps the connection on purpose at this moment, if there is one. */
+  /** The unit of work that keeps the connection on purpose at this moment. */
   heldFor(): WorkUnit | undefined {
     return this.#request.heldFor?.();
   }
 
-  /** The pool takes the connection back by force. */
+  /** Marks the lease as forcibly ended and notifies the borrower. */
   reclaim(error: Error): void {
     this.reclaimedBy = error;
     this.#request.onReclaimed?.(error);
   }
 
   get heldMs(): number {
-    return this.#now() - this.since;
+    return this.entry.now() - this.since;
   }
 
   get inTransaction(): boolean {
@@ -80,7 +79,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   }
 
   get stack(): string | undefined {
-    return callSiteFrames(this.#site);
+    return callSiteFrames(this.#callSite);
   }
 
   info(): LeaseInfo {
@@ -92,19 +91,4 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
       stack: this.stack,
     };
   }
-}
-
-/** Frames kept when leak detection is on: below Nest and TypeORM, the user's own code is frame 13 to 16. */
-const LEAK_FRAMES = 50;
-
-export type { Caller };
-
-/** Remembers where the caller of `below` stands. */
-export function captureCallSite(below: Caller, deep: boolean): { stack?: string } {
-  const site: { stack?: string } = {};
-  const limit = Error.stackTraceLimit;
-  if (deep) Error.stackTraceLimit = Math.max(limit, LEAK_FRAMES);
-  Error.captureStackTrace(site, below);
-  Error.stackTraceLimit = limit;
-  return site;
 }

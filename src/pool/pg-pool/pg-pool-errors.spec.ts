@@ -10,8 +10,8 @@ import {
 import type { PoolSnapshot } from '../../database.snapshot.js';
 import { PgPoolErrors } from './pg-pool-errors.js';
 
-const site = { stack: 'Error\n    at usersService (users.service.ts:1:1)' };
-const restate = (error: Error) => new PgPoolErrors().restate(error, site);
+const callSite = { stack: 'Error\n    at usersService (users.service.ts:1:1)' };
+const map = (error: Error) => new PgPoolErrors().map(error, callSite);
 const connectError = (cause: unknown) => new PoolConnectError('Could not open a connection', { cause });
 const timeout = (cause?: Error, figures: Partial<PoolSnapshot> = {}) =>
   new PoolAcquireTimeoutError('no connection', {
@@ -19,22 +19,22 @@ const timeout = (cause?: Error, figures: Partial<PoolSnapshot> = {}) =>
     snapshot: { leased: 0, connecting: 0, ...figures } as PoolSnapshot,
   });
 
-describe('the error that connect() and query() reject with', () => {
-  it('is that of the dial, with the stack of the caller', () => {
+describe('The error that connect() and query() reject with', () => {
+  it('is that of the connect, with the stack of the caller', () => {
     const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
-    const restated = restate(connectError(cause));
-    expect(restated).toBe(cause);
-    expect(restated.stack).toBe('Error: connect ECONNREFUSED\n    at usersService (users.service.ts:1:1)');
+    const mapped = map(connectError(cause));
+    expect(mapped).toBe(cause);
+    expect(mapped.stack).toBe('Error: connect ECONNREFUSED\n    at usersService (users.service.ts:1:1)');
   });
 
-  it('is a copy for each further waiter of one dial, and where it could not be given a stack', () => {
+  it('is a copy for each further waiter of one connect, and for a frozen error', () => {
     class Refusal extends Error {
       code = '28P01';
     }
     const errors = new PgPoolErrors();
     const cause = new Refusal('wrong password');
     const given = [cause, cause, Object.freeze(new Refusal('wrong password'))].map((error) =>
-      errors.restate(connectError(error), site),
+      errors.map(connectError(error), callSite),
     );
     expect(new Set(given).size).toBe(3);
     for (const error of given) {
@@ -44,44 +44,44 @@ describe('the error that connect() and query() reject with', () => {
     }
   });
 
-  it.each([['a text'], [undefined], [null]])('is %p where a hook has thrown that', (thrown) => {
-    expect(restate(connectError(thrown))).toBe(thrown);
+  it.each([['a text'], [undefined], [null]])('is %p when a hook has thrown it', (thrown) => {
+    expect(map(connectError(thrown))).toBe(thrown);
   });
 
-  it('has the words of pg.Pool for a dial that took too long', () => {
+  it('has the message of pg.Pool for a connect that timed out', () => {
     const late = new ConnectTimeoutError('db:5432', 100);
     const words = 'Connection terminated due to connection timeout';
-    expect(restate(connectError(late))).toMatchObject({ message: words, cause: late });
+    expect(map(connectError(late))).toMatchObject({ message: words, cause: late });
     const connecting = timeout(undefined, { connecting: 1 });
-    expect(restate(connecting)).toMatchObject({ message: words, cause: connecting });
+    expect(map(connecting)).toMatchObject({ message: words, cause: connecting });
   });
 
-  it('has those for a wait while the connections are in use, though others are being opened', () => {
+  it('has the message of pg.Pool for a full pool while connections are leased, even when others are connecting', () => {
     const busy = timeout(undefined, { leased: 1, connecting: 1 });
-    const restated = restate(busy) as Error & { code?: string };
-    expect(restated).toMatchObject({ message: 'timeout exceeded when trying to connect', cause: busy });
-    expect([restated.name, restated.code]).toEqual(['Error', undefined]);
+    const mapped = map(busy) as Error & { code?: string };
+    expect(mapped).toMatchObject({ message: 'timeout exceeded when trying to connect', cause: busy });
+    expect([mapped.name, mapped.code]).toEqual(['Error', undefined]);
   });
 
-  it('is the last error of the dials that have failed all the while, and no error of a validation', () => {
+  it('is the error of the last connect when every connect has failed, but not the error of a validation', () => {
     const refused = Object.assign(new Error('too many clients'), { code: '53300' });
-    expect(restate(timeout(refused, { leased: 3 }))).toBe(refused);
+    expect(map(timeout(refused, { leased: 3 }))).toBe(refused);
     const silent = timeout(new PoolValidationError('silent'));
-    expect(restate(silent)).toMatchObject({
+    expect(map(silent)).toMatchObject({
       message: 'timeout exceeded when trying to connect',
       cause: silent,
     });
   });
 
-  it('keeps its code when the pool has ended, and is as it was where pg.Pool has no such error', () => {
+  it('keeps its code when the pool is closed, and is unchanged where pg.Pool has no such error', () => {
     const cause = new Error('refused');
-    expect(restate(new PoolClosedError('closed: 1 of 5', { cause }))).toMatchObject({
+    expect(map(new PoolClosedError('closed: 1 of 5', { cause }))).toMatchObject({
       message: 'Cannot use a pool after calling end on the pool',
       code: 'POOL_CLOSED',
       cause,
       stack: expect.stringContaining('usersService'),
     });
     const full = new PoolQueueFullError('full');
-    expect(restate(full)).toBe(full);
+    expect(map(full)).toBe(full);
   });
 });

@@ -6,27 +6,27 @@ import {
   PoolError,
 } from '../../errors/pool.errors.js';
 import { setStackFrom } from '../../text/call-site.js';
+import type { CallSite } from '../../text/call-site.js';
 
-/** Turns an error of the pool into the one that the caller gets; `site` is where the caller stands. */
-export type Restate = (error: Error, site: { stack?: string }) => Error;
+/** Turns an error of the pool into the error that the caller gets. */
+export type ErrorMapper = (error: Error, callSite: CallSite) => Error;
 
 /**
- * The errors of `connect()` and `query()` as `pg.Pool` gives them: those of the dial itself, and its own words for the
- * rest. Code that tells failures apart by `error.code` or by these words goes on working.
+ * The errors of `connect()` and `query()` as `pg.Pool` gives them: the error of the connect itself, or an error with the message of
+ * `pg-pool`. Code that checks `error.code` or these messages works on.
  */
 export class PgPoolErrors {
-  /** Errors that a caller has got. One dial can fail several waiters, and each needs a stack of its own. */
-  readonly #given = new WeakSet<object>();
+  /** Errors that a caller has got. One failed connect can reject several waiters, and each error needs a stack of its own. */
+  readonly #used = new WeakSet<object>();
 
-  readonly restate: Restate = (error, site) => {
-    const restated = this.#restated(error);
+  readonly map: ErrorMapper = (error, callSite) => {
+    const mapped = this.#toPgPoolError(error);
     // A hook may throw anything.
-    if (typeof restated !== 'object' || restated === null) return restated;
-    if (restated !== error) setStackFrom(restated, site);
-    return restated;
+    if (typeof mapped === 'object' && mapped !== null && mapped !== error) setStackFrom(mapped, callSite);
+    return mapped;
   };
 
-  #restated(error: Error): Error {
+  #toPgPoolError(error: Error): Error {
     if (error instanceof PoolConnectError) return this.#connectError(error.cause as Error);
     if (error instanceof PoolClosedError) {
       const { snapshot, holders, cause } = error;
@@ -38,10 +38,10 @@ export class PgPoolErrors {
     }
     if (!(error instanceof PoolAcquireTimeoutError)) return error;
     const { cause, snapshot } = error;
-    // Dials have failed all the time. A failed validation is no dial.
+    // Every connect has failed until the deadline; a failed validation is not a failed connect.
     if (cause !== undefined && !(cause instanceof PoolError)) return this.#connectError(cause as Error);
-    const connecting = snapshot && snapshot.connecting > 0 && snapshot.leased === 0;
-    return connecting
+    const isConnecting = snapshot && snapshot.connecting > 0 && snapshot.leased === 0;
+    return isConnecting
       ? connectTimeoutError(error)
       : new Error('timeout exceeded when trying to connect', { cause: error });
   }
@@ -49,9 +49,9 @@ export class PgPoolErrors {
   #connectError(cause: Error): Error {
     if (cause instanceof ConnectTimeoutError) return connectTimeoutError(cause);
     if (typeof cause !== 'object' || cause === null) return cause;
-    // The first caller gets the object itself: a hook may compare what comes of its error.
-    if (this.#given.has(cause) || !Object.isExtensible(cause)) return copyOf(cause);
-    this.#given.add(cause);
+    // The first caller gets the error itself: a hook may compare it with the one that it has thrown.
+    if (this.#used.has(cause) || !Object.isExtensible(cause)) return copyOf(cause);
+    this.#used.add(cause);
     return cause;
   }
 }

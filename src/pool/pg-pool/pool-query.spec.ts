@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { FakeClient } from '../../../test/support/fake-client.js';
 import { FakePool } from '../../../test/support/fake-pool.js';
-import { settled } from '../../../test/support/virtual-clock.js';
+import { flushPromises } from '../../../test/support/virtual-clock.js';
 
 type Query = (text: unknown, values?: unknown, callback?: unknown) => Promise<unknown> | undefined;
 type Answer = (error: Error | null, result?: unknown) => void;
@@ -18,11 +18,13 @@ beforeEach(async () => {
 });
 afterEach(() => fake.close());
 
-/** What a callback was told, and whether that was before `query` had come back. */
-async function told(ask: (done: Answer) => unknown): Promise<{ args: unknown[]; returned: unknown }> {
+/** The arguments of the callback, and whether it was called before `query` had returned. */
+async function callbackCall(
+  call: (done: Answer) => unknown,
+): Promise<{ args: unknown[]; returned: unknown }> {
   let returned: unknown = 'not yet';
   const args = await new Promise<unknown[]>((resolve) => {
-    returned = ask((...given) => resolve([...given, returned === 'not yet' ? 'synchronously' : 'later']));
+    returned = call((...given) => resolve([...given, returned === 'not yet' ? 'synchronously' : 'later']));
   });
   return { args, returned };
 }
@@ -49,43 +51,43 @@ describe('pool.query', () => {
     expect(sent.mock.calls[1]?.[0]).toBe(submittable);
   });
 
-  it('calls back in place of a promise, the callback being the last of what is given', async () => {
+  it('calls back instead of returning a promise when the last argument is a function', async () => {
     const rows = (text: string, values?: unknown) => ({ rows: [{ text, values }] });
-    expect(await told((done) => query('SELECT 1', done))).toEqual({
+    expect(await callbackCall((done) => query('SELECT 1', done))).toEqual({
       args: [undefined, rows('SELECT 1'), 'later'],
       returned: undefined,
     });
-    expect(await told((done) => query('SELECT $1', [2], done))).toEqual({
+    expect(await callbackCall((done) => query('SELECT $1', [2], done))).toEqual({
       args: [undefined, rows('SELECT $1', [2]), 'later'],
       returned: undefined,
     });
-    expect(await told((done) => query('SELECT 1', undefined, done))).toMatchObject({
+    expect(await callbackCall((done) => query('SELECT 1', undefined, done))).toMatchObject({
       args: [undefined, rows('SELECT 1'), 'later'],
     });
   });
 
-  it('tells a callback of the error of a statement, and of a pool that has ended', async () => {
+  it('passes the error of a statement, or of a closed pool, to the callback', async () => {
     answers((done) => done(new Error('no such table')));
-    expect((await told((done) => query('SELECT nothing', done))).args).toEqual([
+    expect((await callbackCall((done) => query('SELECT nothing', done))).args).toEqual([
       expect.objectContaining({ message: 'no such table' }),
       'later',
     ]);
     await fake.pool.end();
-    expect((await told((done) => query('SELECT 1', done))).args).toEqual([
+    expect((await callbackCall((done) => query('SELECT 1', done))).args).toEqual([
       expect.objectContaining({ code: 'POOL_CLOSED' }),
       'later',
     ]);
     await expect(query('SELECT 1')).rejects.toMatchObject({ code: 'POOL_CLOSED' });
   });
 
-  it('lets what a callback throws surface on its own, and not as a rejection that nobody handles', async () => {
+  it('calls the callback where its errors are uncaught exceptions, not unhandled rejections', async () => {
     const ticks = jest.spyOn(process, 'nextTick').mockImplementation(() => undefined);
     const done = () => undefined;
     void query('SELECT 1', done);
-    await settled();
+    await flushPromises();
     answers((answered) => answered(new Error('refused')));
     void query('SELECT 2', done);
-    await settled();
+    await flushPromises();
     const calls = ticks.mock.calls.filter(([called]) => called === done);
     ticks.mockRestore();
     expect(calls).toEqual([
@@ -94,9 +96,9 @@ describe('pool.query', () => {
     ]);
   });
 
-  it('refuses a function as its first parameter, and takes no connection for it', async () => {
+  it('refuses a function as its first parameter, and acquires no connection for it', async () => {
     const { acquired } = fake.pool.snapshot().counters;
-    const { args } = await told((done) => query(done));
+    const { args } = await callbackCall((done) => query(done));
     expect(args).toEqual([
       expect.objectContaining({
         message: 'Passing a function as the first parameter to pool.query is not supported',
@@ -106,7 +108,7 @@ describe('pool.query', () => {
     expect(fake.pool.snapshot().counters.acquired).toBe(acquired);
   });
 
-  it('keeps the connection after an error of its statement, or after one that was never sent', async () => {
+  it('keeps the connection after an error of its statement, sent or not', async () => {
     answers((done) => done(new Error('no such table')));
     await expect(query('SELECT nothing')).rejects.toThrow('no such table');
     sent.mockImplementation(() => {
@@ -116,11 +118,11 @@ describe('pool.query', () => {
     expect(fake.pool.snapshot()).toMatchObject({ leased: 0, idle: 1, counters: { created: 1 } });
   });
 
-  it('fails when its connection is lost and the statement is never answered, and gives the connection back', async () => {
+  it('rejects when its connection is lost before the statement is answered, and releases the connection', async () => {
     answers(() => undefined);
     const asked = query('SELECT pg_sleep(60)');
-    await settled();
-    fake.server.clients[0]?.lose(new Error('Connection terminated unexpectedly'));
+    await flushPromises();
+    fake.server.clients[0]?.disconnect(new Error('Connection terminated unexpectedly'));
     await expect(asked).rejects.toThrow('Connection terminated unexpectedly');
     expect(fake.pool.snapshot()).toMatchObject({
       leased: 0,
@@ -129,7 +131,7 @@ describe('pool.query', () => {
     });
   });
 
-  it('leaves no listener on the connection, whatever became of the statement', async () => {
+  it('leaves no listener on the connection, after success and failure', async () => {
     const listeners = () => fake.server.clients[0]?.listenerCount('error');
     const before = listeners();
     await query('SELECT 1');
@@ -138,18 +140,18 @@ describe('pool.query', () => {
     expect(listeners()).toBe(before);
   });
 
-  it('is a borrower by its own name while the statement runs', async () => {
+  it('is the borrower pool.query while its statement runs', async () => {
     let answer!: Answer;
     answers((done) => (answer = done));
     const asked = query('SELECT 1');
-    await settled();
+    await flushPromises();
     expect(fake.pool.leases()).toMatchObject([{ borrower: 'pool.query' }]);
     answer(null);
     await asked;
     expect(fake.pool.leases()).toEqual([]);
   });
 
-  it('has its caller in the stack of an error of its statement', async () => {
+  it('shows its caller in the stack of an error of its statement', async () => {
     answers((done) => setImmediate(done, new Error('no such table')));
     async function usersService() {
       await query('SELECT nothing');
@@ -158,16 +160,16 @@ describe('pool.query', () => {
     expect(stack).toMatch(/^Error: no such table\n[^]* {4}at .*usersService .*pool-query\.spec\.ts/);
   });
 
-  it('has its caller in the stack of an error of the pool, and of a lease that leaks', async () => {
+  it('shows its caller in the stack of an error of the pool, and of a leaked lease', async () => {
     async function usersService() {
       await query('SELECT 1');
     }
     answers(() => undefined);
     usersService().catch(() => undefined);
-    await settled();
+    await flushPromises();
     expect(fake.pool.leases()[0]?.stack).toMatch(/^ {4}at .*pool-query\.spec\.ts/);
     const late = usersService().catch((error: Error) => error.stack);
-    await fake.clock.pass(500);
+    await fake.clock.advance(500);
     expect(await late).toMatch(
       /^Error: timeout exceeded when trying to connect\n {4}at .*pool-query\.spec\.ts/,
     );

@@ -1,12 +1,12 @@
 import { rethrowFromCaller } from '../../text/call-site.js';
 import type { LeasedClient, PoolableClient } from '../connections/pooled-connection.js';
 
-type Done = (error: Error | null | undefined, result?: unknown) => void;
-type QueryCall = (text: unknown, values: unknown, done: Done) => unknown;
+type QueryCallback = (error: Error | null | undefined, result?: unknown) => void;
+type QueryMethod = (text: unknown, values: unknown, callback: QueryCallback) => unknown;
 
 /**
- * `pool.query` in the forms of `pg.Pool`: a text, a config or a submittable, with values, by promise or callback. The
- * connection goes back even after an error of the statement: `pg.Pool` closes it each time.
+ * `pool.query` in the forms of `pg.Pool`: a text, a config or a submittable, with values, by promise or callback. Unlike `pg.Pool`,
+ * it does not close the connection after an error of the statement.
  */
 export function queryOnPool<C extends PoolableClient>(
   connect: () => Promise<LeasedClient<C>>,
@@ -14,13 +14,13 @@ export function queryOnPool<C extends PoolableClient>(
   values: unknown,
   callback: unknown,
 ): Promise<unknown> | undefined {
-  const done = [text, values, callback].find((argument) => typeof argument === 'function') as
-    Done | undefined;
+  const given = [text, values, callback].find((argument) => typeof argument === 'function') as
+    QueryCallback | undefined;
   const result = run(connect, text, typeof values === 'function' ? undefined : values);
-  if (!done) return result;
+  if (!given) return result;
   result.then(
-    (answer) => process.nextTick(done, undefined, answer),
-    (error: Error) => process.nextTick(done, error),
+    (rows) => process.nextTick(given, undefined, rows),
+    (error: Error) => process.nextTick(given, error),
   );
   return undefined;
 }
@@ -33,18 +33,18 @@ async function run<C extends PoolableClient>(
   if (typeof text === 'function')
     throw new Error('Passing a function as the first parameter to pool.query is not supported');
   const client = await connect();
-  let lost!: (error: Error) => void;
+  let rejectQuery!: (error: Error) => void;
   try {
     return await new Promise((resolve, reject) => {
-      // A client that is lost while it is silent calls nothing back: its end does.
-      lost = reject;
-      client.once('error', lost);
-      (client.query as QueryCall).call(client, text, values, (error, answer) =>
-        error ? reject(error) : resolve(answer),
+      // A client whose socket ends while it waits calls no callback; it emits `error`.
+      rejectQuery = reject;
+      client.once('error', rejectQuery);
+      (client.query as QueryMethod).call(client, text, values, (error, result) =>
+        error ? reject(error) : resolve(result),
       );
     }).catch(rethrowFromCaller);
   } finally {
-    client.removeListener('error', lost);
+    client.removeListener('error', rejectQuery);
     client.release();
   }
 }

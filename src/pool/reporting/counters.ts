@@ -4,7 +4,7 @@ const BOUNDS_MS: readonly number[] = Object.freeze([
   1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000,
 ]);
 
-/** Counts durations; recording one costs a few comparisons and no memory. */
+/** Counts durations in buckets. Recording one takes a few comparisons and allocates nothing. */
 export class DurationHistogram {
   readonly #counts = new Array<number>(BOUNDS_MS.length + 1).fill(0);
   #count = 0;
@@ -33,7 +33,7 @@ export class DurationHistogram {
 
 type Writable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** The counters while they count. */
+/** The counters of a pool, writable. */
 export type Counters = Writable<Omit<PoolCounters, 'destroyed'>> & {
   destroyed: Record<DestroyReason, number>;
 };

@@ -1,27 +1,40 @@
 import { describe, expect, it } from '@jest/globals';
-import type { PoolSnapshot } from '../../database.snapshot.js';
-import { describeLease, describePool, duration } from './describe.js';
+import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
+import { describeHeld, describeHolders, describeLease, describePool } from './describe.js';
 
-describe('the words of an operator', () => {
-  it('say durations shortly', () => {
-    expect([0, 999, 1_000, 28_140].map(duration)).toEqual(['0 ms', '999 ms', '1.0 s', '28.1 s']);
+const lease = (borrower?: string, further: Partial<LeaseInfo> = {}): LeaseInfo => ({
+  borrower,
+  heldMs: 5,
+  inTransaction: false,
+  lastSql: undefined,
+  stack: undefined,
+  ...further,
+});
+
+describe('describeLease() and describeHeld()', () => {
+  it('name the borrower and the duration, and (unnamed borrower) where no name is known', () => {
+    expect(describeLease(lease())).toBe('(unnamed borrower) for 5 ms');
+    expect(describeHeld(lease())).toBe('held for 5 ms by (unnamed borrower)');
   });
 
-  it('say who has a connection, also when nothing is known', () => {
-    const nothing = {
-      borrower: undefined,
-      heldMs: 5,
-      inTransaction: false,
-      lastSql: undefined,
-      stack: undefined,
-    };
-    expect(describeLease(nothing)).toBe('(unnamed borrower) for 5 ms');
-    expect(describeLease({ ...nothing, borrower: 'job', inTransaction: true, lastSql: 'SELECT 1' })).toBe(
-      'job for 5 ms, in transaction, last SQL SELECT 1',
+  it('add the transaction and the last statement', () => {
+    const active = { inTransaction: true, lastSql: 'SELECT 1' };
+    expect(describeLease(lease('job', active))).toBe('job for 5 ms, in transaction, last SQL SELECT 1');
+    expect(describeHeld(lease('job', active))).toBe(
+      'held for 5 ms by job, in transaction, last SQL SELECT 1',
     );
   });
+});
 
-  it('say how the pool is, and who has had a connection longest, leaving out what is not', () => {
+describe('describeHolders()', () => {
+  it('counts leases that differ only in their duration, and shows the longest', () => {
+    const leases = [lease('job'), lease('report', { heldMs: 9 }), lease('job', { heldMs: 7 })];
+    expect(describeHolders(leases)).toBe('2 by job for up to 7 ms; report for 9 ms');
+  });
+});
+
+describe('describePool()', () => {
+  it('gives the counts that are not 0 and the holders', () => {
     const pool = {
       leased: 3,
       max: 9,
@@ -31,15 +44,9 @@ describe('the words of an operator', () => {
       waiting: 0,
     } as PoolSnapshot;
     expect(describePool(pool, [])).toBe('3 of 9 connections in use, 0 waiting');
-    const holders = ['one', 'two'].map((borrower) => ({
-      borrower,
-      heldMs: 5,
-      inTransaction: false,
-      lastSql: undefined,
-      stack: undefined,
-    }));
+    const holders = ['one', 'two'].map((borrower) => lease(borrower));
     expect(describePool({ ...pool, connecting: 1, validating: 2, resetting: 3, waiting: 4 }, holders)).toBe(
-      '3 of 9 connections in use, 1 being opened, 2 being validated, 3 being cleaned, 4 waiting; ' +
+      '3 of 9 connections in use, 1 connecting, 2 validating, 3 resetting, 4 waiting; ' +
         'held longest: one for 5 ms; two for 5 ms',
     );
   });

@@ -3,14 +3,14 @@ import { emitProcessWarning } from './pool-warning.js';
 
 const lease = { borrower: 'job', heldMs: 5, inTransaction: false, lastSql: undefined, stack: undefined };
 
-describe('a warning of a pool without a listener', () => {
+describe('emitProcessWarning()', () => {
   let emitted: jest.SpiedFunction<typeof process.emitWarning>;
   beforeEach(() => {
     emitted = jest.spyOn(process, 'emitWarning').mockImplementation(() => undefined);
   });
   afterEach(() => emitted.mockRestore());
 
-  it('is one of the process, with its code, and the place of the borrower where it is known', () => {
+  it('emits a warning of the process with its code, and with the call stack of the acquire where it is known', () => {
     emitProcessWarning({ code: 'CONNECTION_LEAK', level: 'warn', message: 'out for long', lease });
     emitProcessWarning({
       code: 'CONNECTION_LEAK',
@@ -18,15 +18,15 @@ describe('a warning of a pool without a listener', () => {
       message: 'out for long',
       lease: { ...lease, stack: '    at job (app.js:1:1)' },
     });
-    emitProcessWarning({ code: 'SELF_DEADLOCK', level: 'warn', message: 'nobody goes on' });
+    emitProcessWarning({ code: 'SELF_DEADLOCK', level: 'warn', message: 'deadlock' });
     expect(emitted.mock.calls).toEqual([
       ['out for long', { type: 'PoolWarning', code: 'CONNECTION_LEAK' }],
       ['out for long', { type: 'PoolWarning', code: 'CONNECTION_LEAK', detail: '    at job (app.js:1:1)' }],
-      ['nobody goes on', { type: 'PoolWarning', code: 'SELF_DEADLOCK' }],
+      ['deadlock', { type: 'PoolWarning', code: 'SELF_DEADLOCK' }],
     ]);
   });
 
-  it('is none when it is for information only', () => {
+  it('emits nothing for level info', () => {
     emitProcessWarning({ code: 'OUTAGE', level: 'info', message: 'lost' });
     expect(emitted).not.toHaveBeenCalled();
   });

@@ -1,10 +1,10 @@
-/** What an element carries so that it can leave the list without a search. */
+/** The links of an element; with them it leaves the list without a search. */
 export interface Linked<T> {
   previous: T | undefined;
   next: T | undefined;
 }
 
-/** First in, first out; appending and removing cost the same with one element and with ten thousand. */
+/** A first-in, first-out list. `append` and `remove` take constant time. */
 export class LinkedList<T extends Linked<T>> {
   head: T | undefined;
   tail: T | undefined;
@@ -29,7 +29,7 @@ export class LinkedList<T extends Linked<T>> {
     this.length -= 1;
   }
 
-  /** From the oldest on; the element at hand may be removed meanwhile. */
+  /** Iterates from the oldest element; the current element may be removed during the iteration. */
   *[Symbol.iterator](): Generator<T> {
     for (let item = this.head; item;) {
       const { next } = item;

@@ -1,48 +1,48 @@
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { VirtualClock, settled } from '../../../test/support/virtual-clock.js';
+import { VirtualClock, flushPromises } from '../../../test/support/virtual-clock.js';
 import { Notifier } from './notifier.js';
 
 let clock: VirtualClock;
-let moment: Notifier;
+let notifier: Notifier;
 beforeEach(() => {
   clock = new VirtualClock();
-  moment = new Notifier(clock);
+  notifier = new Notifier(clock);
 });
 
-function waitingFor(timeoutMs?: number): jest.Mock {
-  const gone = jest.fn();
-  void moment.wait(timeoutMs).then(gone);
-  return gone;
+function waitFor(timeoutMs?: number): jest.Mock {
+  const resolved = jest.fn();
+  void notifier.wait(timeoutMs).then(resolved);
+  return resolved;
 }
 
-describe('a moment', () => {
-  it('lets all go who wait when it comes, and leaves no timer', async () => {
-    const waiting = [waitingFor(), waitingFor(1_000)];
-    await clock.pass(999);
+describe('Notifier', () => {
+  it('wakes every caller of wait(), and leaves no timer', async () => {
+    const waiting = [waitFor(), waitFor(1_000)];
+    await clock.advance(999);
     expect(waiting.map(({ mock }) => mock.calls.length)).toEqual([0, 0]);
-    moment.notifyAll();
-    await settled();
+    notifier.notifyAll();
+    await flushPromises();
     expect(waiting.map(({ mock }) => mock.calls.length)).toEqual([1, 1]);
-    expect(clock.timers).toBe(0);
+    expect(clock.timerCount).toBe(0);
   });
 
-  it('is not waited for longer than was said, by a timer that holds the process', async () => {
-    const [limited, patient] = [waitingFor(1_000), waitingFor()];
-    expect([clock.timers, clock.holding]).toEqual([1, 1]);
-    await clock.pass(1_000);
+  it('ends a wait at its timeout, with a timer that keeps the process alive', async () => {
+    const [limited, patient] = [waitFor(1_000), waitFor()];
+    expect([clock.timerCount, clock.keepAliveCount]).toEqual([1, 1]);
+    await clock.advance(1_000);
     expect([limited, patient].map(({ mock }) => mock.calls.length)).toEqual([1, 0]);
-    moment.notifyAll();
-    await settled();
+    notifier.notifyAll();
+    await flushPromises();
     expect(patient).toHaveBeenCalledTimes(1);
   });
 
-  it('comes for those who wait then, and again for who comes later', async () => {
-    moment.notifyAll();
-    const late = waitingFor();
-    await settled();
+  it('wakes only the callers that wait at that time', async () => {
+    notifier.notifyAll();
+    const late = waitFor();
+    await flushPromises();
     expect(late).not.toHaveBeenCalled();
-    moment.notifyAll();
-    await settled();
+    notifier.notifyAll();
+    await flushPromises();
     expect(late).toHaveBeenCalledTimes(1);
   });
 });

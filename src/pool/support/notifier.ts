@@ -1,6 +1,6 @@
 import type { Clock } from './clock.js';
 
-/** Something that others wait for, with or without a limit. */
+/** A condition that callers wait for, with or without a timeout. */
 export class Notifier {
   readonly #clock: Clock;
   readonly #waiting = new Set<() => void>();
@@ -9,20 +9,20 @@ export class Notifier {
     this.#clock = clock;
   }
 
-  /** Resolves when the moment has come, or when `timeoutMs` is over. */
+  /** Resolves at the next `notifyAll()`, or after `timeoutMs` milliseconds. */
   wait(timeoutMs = Infinity): Promise<void> {
     return new Promise((resolve) => {
-      const go = () => {
-        cancel?.();
-        this.#waiting.delete(go);
+      const wake = () => {
+        cancelTimer?.();
+        this.#waiting.delete(wake);
         resolve();
       };
-      const cancel = timeoutMs === Infinity ? undefined : this.#clock.after(timeoutMs, go, true);
-      this.#waiting.add(go);
+      const cancelTimer = timeoutMs === Infinity ? undefined : this.#clock.after(timeoutMs, wake, true);
+      this.#waiting.add(wake);
     });
   }
 
   notifyAll(): void {
-    for (const go of this.#waiting) go();
+    for (const wake of this.#waiting) wake();
   }
 }

@@ -25,7 +25,7 @@ function waiter(deadline = Infinity, signal?: CancelSignal): Waiter<string> {
     request: { signal },
     since: 0,
     deadline,
-    site: {},
+    callSite: {},
     resolve: () => undefined,
     reject: () => undefined,
     previous: undefined,
@@ -33,19 +33,19 @@ function waiter(deadline = Infinity, signal?: CancelSignal): Waiter<string> {
   };
 }
 
-const aborted = jest.fn<(waiter: Waiter<string>, reason: unknown) => void>();
+const onAbort = jest.fn<(waiter: Waiter<string>, reason: unknown) => void>();
 let queue: WaiterQueue<string>;
 beforeEach(() => {
-  aborted.mockReset();
-  queue = new WaiterQueue(aborted);
+  onAbort.mockReset();
+  queue = new WaiterQueue(onAbort);
 });
 
 function add(...waiters: Waiter<string>[]): void {
   for (const one of waiters) queue.add(one);
 }
 
-describe('those who wait', () => {
-  it('stand in the order in which they came, and leave from any place', () => {
+describe('WaiterQueue', () => {
+  it('keeps the order in which waiters were added, and removes them from any place', () => {
     const [a, b, c] = [waiter(), waiter(), waiter()];
     add(a, b, c);
     expect([queue.length, queue.first, queue.last, [...queue]]).toEqual([3, a, c, [a, b, c]]);
@@ -57,44 +57,44 @@ describe('those who wait', () => {
     expect([queue.length, queue.first, queue.last]).toEqual([0, undefined, undefined]);
   });
 
-  it('are late from their deadline on, the next one being told', () => {
+  it('returns the waiters whose deadline has passed, and the next deadline', () => {
     const [a, b, c] = [waiter(10), waiter(20), waiter(30)];
     add(a, b, c);
-    expect(queue.overdue(9)).toEqual({ late: [], next: 10 });
-    expect(queue.overdue(20)).toEqual({ late: [a, b], next: 30 });
-    expect(queue.overdue(30)).toEqual({ late: [a, b, c], next: Infinity });
+    expect(queue.overdue(9)).toEqual({ overdue: [], nextDeadline: 10 });
+    expect(queue.overdue(20)).toEqual({ overdue: [a, b], nextDeadline: 30 });
+    expect(queue.overdue(30)).toEqual({ overdue: [a, b, c], nextDeadline: Infinity });
   });
 
-  it('are found late wherever they stand', () => {
+  it('finds overdue waiters at any place of the queue', () => {
     const [long, short, middle] = [waiter(30), waiter(10), waiter(20)];
     add(long, short, middle);
-    expect(queue.overdue(10)).toEqual({ late: [short], next: 20 });
-    expect(queue.overdue(25)).toEqual({ late: [short, middle], next: 30 });
+    expect(queue.overdue(10)).toEqual({ overdue: [short], nextDeadline: 20 });
+    expect(queue.overdue(25)).toEqual({ overdue: [short, middle], nextDeadline: 30 });
   });
 
-  it('are not all looked at when they stand in the order of their deadlines', () => {
-    const look = (...deadlines: number[]): number => {
-      let looks = 0;
+  it('reads only the first deadlines when the queue is in the order of its deadlines', () => {
+    const countReads = (...deadlines: number[]): number => {
+      let reads = 0;
       const all = deadlines.map((deadline) => {
         const one = waiter(deadline);
-        Object.defineProperty(one, 'deadline', { get: () => ((looks += 1), deadline) });
+        Object.defineProperty(one, 'deadline', { get: () => ((reads += 1), deadline) });
         return one;
       });
       add(...all);
-      looks = 0;
+      reads = 0;
       queue.overdue(0);
       for (const one of all) queue.remove(one);
-      return looks;
+      return reads;
     };
-    const ordered = look(10, 10, 20, 30, 40, 50);
-    const disordered = look(50, 40, 30, 20, 10, 5);
+    const ordered = countReads(10, 10, 20, 30, 40, 50);
+    const disordered = countReads(50, 40, 30, 20, 10, 5);
     expect(ordered).toBeLessThan(4);
     expect(disordered).toBeGreaterThan(5);
-    // An empty queue is in order again.
-    expect(look(10, 10, 20, 30, 40, 50)).toBe(ordered);
+    // An empty queue counts as ordered again.
+    expect(countReads(10, 10, 20, 30, 40, 50)).toBe(ordered);
   });
 
-  it('share the listener of a signal, which is taken away with the last of them', () => {
+  it('shares one listener per signal, and removes it with the last waiter of the signal', () => {
     const signal = new Signal();
     const [a, b, alone] = [waiter(1, signal), waiter(2, signal), waiter(3)];
     add(a, b, alone);
@@ -107,16 +107,16 @@ describe('those who wait', () => {
     const again = waiter(1, signal);
     add(again);
     signal.abort();
-    expect(aborted.mock.calls).toEqual([[again, 'gone']]);
+    expect(onAbort.mock.calls).toEqual([[again, 'gone']]);
   });
 
-  it('are all told when their signal is aborted, and those of another one are not', () => {
+  it('reports every waiter of a signal that aborts, and no waiter of another signal', () => {
     const [signal, other] = [new Signal(), new Signal()];
     const [a, b, c] = [waiter(1, signal), waiter(2, other), waiter(3, signal)];
     add(a, b, c);
-    aborted.mockImplementation((one) => queue.remove(one));
+    onAbort.mockImplementation((one) => queue.remove(one));
     signal.abort();
-    expect(aborted.mock.calls).toEqual([
+    expect(onAbort.mock.calls).toEqual([
       [a, 'gone'],
       [c, 'gone'],
     ]);
@@ -124,8 +124,8 @@ describe('those who wait', () => {
     expect([signal.listeners.size, other.listeners.size]).toEqual([0, 1]);
   });
 
-  it('takes no waiter whose signal is none, which would be served with no caller left', () => {
-    // The controller in place of its signal.
+  it('throws for a signal that is not one, and does not add the waiter', () => {
+    // A mistake in practice: the controller in place of its signal.
     const controller = new AbortController() as unknown as CancelSignal;
     expect(() => queue.add(waiter(Infinity, controller))).toThrow(TypeError);
     expect(queue.length).toBe(0);

@@ -1,8 +1,8 @@
 import { LinkedList } from '../support/linked-list.js';
-import type { Caller } from '../../text/call-site.js';
+import type { CallSite, Caller } from '../../text/call-site.js';
 import type { Linked } from '../support/linked-list.js';
 
-/** What the pool needs of an `AbortSignal`; making one of those costs more than a whole acquire. */
+/** What the pool needs of an `AbortSignal`. Callers may pass a lighter object: an `AbortController` costs more than an acquire. */
 export interface CancelSignal {
   readonly aborted: boolean;
   readonly reason: unknown;
@@ -10,72 +10,79 @@ export interface CancelSignal {
   removeEventListener(event: 'abort', listener: () => void): void;
 }
 
-/** A unit of work, compared by identity: a request, a transaction. */
+/** A unit of work, such as a request or a transaction; compared by identity. */
 export interface WorkUnit {
-  /** The unit that it is part of: the request of a transaction. */
+  /** The unit that it is part of, such as the request of a transaction. */
   readonly parent?: WorkUnit | undefined;
 }
 
-/** What an acquire may say about itself. */
+/** Options of one acquire. */
 export interface AcquireOptions {
-  /** Gives the wait up; the connection that it would have got goes to the next one. */
+  /** Cancels the wait when it aborts. After the acquire it has no effect. */
   signal?: CancelSignal;
   /**
-   * Longest wait: queue, dial, session setup and validation together. Milliseconds from now.
+   * Longest wait for queue, connect, session setup and validation together. Milliseconds from now; 0 or less is over at once,
+   * `Infinity` is no limit.
    * @defaultValue the pool's `acquireTimeoutMs`
    */
   deadlineMs?: number;
-  /** Who asks, for warnings and errors: `GET /users/:id`. */
+  /**
+   * Name of the borrower in warnings and errors, such as `GET /users/:id`.
+   * @defaultValue shown as `(unnamed borrower)`
+   */
   borrower?: string;
-  /** @internal What is known of a borrower without a name, when it is to be shown; by its last statement, too. */
+  /** @internal Describes a borrower without a name when a message needs it; gets the last statement of the lease. */
   describe?: (lastSql: string | undefined) => string | undefined;
   /**
-   * Whether the first dial that fails is the end, also when the server says that it is only waking up or starting; else
-   * that is waited for, up to the deadline.
+   * Whether the first failed connect rejects the acquire even when the server is starting up or waking up. Otherwise such an
+   * acquire waits until its deadline.
    * @defaultValue false
    */
   failFast?: boolean;
-  /** The innermost unit of work that asks; a waiter inside of a transaction is known by it. */
+  /** The innermost unit of work that acquires: by it the pool recognises a waiter inside a transaction. */
   unit?: WorkUnit;
   /**
-   * Names an explicit holder. The pool asks when it looks for a deadlock: the unit of work that keeps this connection on
-   * purpose at this moment (an open transaction, a pinned connection), or undefined while the connection is out for a
-   * statement only.
-   * @defaultValue not an explicit holder
+   * Makes the borrower an explicit holder. The pool calls it when it checks for a deadlock. It returns the unit of work that keeps
+   * this connection on purpose at that moment, because of an open transaction or a pinned connection, or undefined while the
+   * connection is leased for one statement only.
+   * @defaultValue the borrower is no explicit holder
    */
   heldFor?: () => WorkUnit | undefined;
-  /** @internal The function whose caller asks: stacks begin there. It must be on the stack when `acquire` is called. */
+  /** @internal The function at whose caller the stacks of errors begin. It must be on the stack when `acquire` is called. */
   calledIn?: Caller | undefined;
-  /** Told when the pool takes the connection back by force: after `reclaimAfterMs`, or at the end of a drain. */
+  /** Called when the pool forcibly ends the lease: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;
 }
 
-/** One acquire that could not be served at once. */
+/** An acquire that waits for a connection. */
 export interface Waiter<C> extends Linked<Waiter<C>> {
   readonly request: AcquireOptions;
   readonly since: number;
   readonly deadline: number;
-  /** Where it was asked; its text is made only when it is read. */
-  readonly site: { stack?: string };
+  /** Where `acquire` was called; the text of the stack is made only when it is read. */
+  readonly callSite: CallSite;
   resolve(client: C): void;
   reject(error: Error): void;
 }
 
-/**
- * Who waits, first come first served. Leaving costs the same for one and for ten thousand, and so do signals: waiters
- * that share one share its listener.
- */
+/** The waiters of one signal, which share one listener. */
+interface SignalListener<C> {
+  readonly waiters: Set<Waiter<C>>;
+  stop(): void;
+}
+
+/** The waiters, first come, first served. Removing one takes constant time, so that ten thousand can be cancelled at once. */
 export class WaiterQueue<C> {
-  readonly #aborted: (waiter: Waiter<C>, reason: unknown) => void;
+  readonly #onAbort: (waiter: Waiter<C>, reason: unknown) => void;
+  readonly #list = new LinkedList<Waiter<C>>();
+  readonly #listeners = new Map<CancelSignal, SignalListener<C>>();
+  /** Whether the deadlines are in the order of the queue, so that the overdue waiters are at its front. */
+  #isOrdered = true;
   /** Waiters that name their unit of work. */
   unitCount = 0;
-  readonly #list = new LinkedList<Waiter<C>>();
-  readonly #bySignal = new Map<CancelSignal, { waiters: Set<Waiter<C>>; stop: () => void }>();
-  /** Whether nobody waits behind somebody with a later deadline; then the overdue ones are all at the front. */
-  #ordered = true;
 
-  constructor(aborted: (waiter: Waiter<C>, reason: unknown) => void) {
-    this.#aborted = aborted;
+  constructor(onAbort: (waiter: Waiter<C>, reason: unknown) => void) {
+    this.#onAbort = onAbort;
   }
 
   get length(): number {
@@ -90,12 +97,12 @@ export class WaiterQueue<C> {
     return this.#list.tail;
   }
 
+  /** @throws TypeError when the signal is not one; the waiter is not added then */
   add(waiter: Waiter<C>): void {
     const { signal, unit } = waiter.request;
-    // First: what is no signal throws, and a waiter that its caller has given up must not be served.
-    if (signal) (this.#bySignal.get(signal) ?? this.#listenTo(signal)).waiters.add(waiter);
-    if (!this.#list.tail) this.#ordered = true;
-    else if (waiter.deadline < this.#list.tail.deadline) this.#ordered = false;
+    if (signal) (this.#listeners.get(signal) ?? this.#listenTo(signal)).waiters.add(waiter);
+    if (!this.#list.tail) this.#isOrdered = true;
+    else if (waiter.deadline < this.#list.tail.deadline) this.#isOrdered = false;
     this.#list.append(waiter);
     if (unit) this.unitCount += 1;
   }
@@ -104,40 +111,40 @@ export class WaiterQueue<C> {
     this.#list.remove(waiter);
     const { signal, unit } = waiter.request;
     if (unit) this.unitCount -= 1;
-    const shared = signal && this.#bySignal.get(signal);
-    if (!shared) return;
-    shared.waiters.delete(waiter);
-    if (shared.waiters.size > 0) return;
-    shared.stop();
-    this.#bySignal.delete(signal);
+    const listener = signal && this.#listeners.get(signal);
+    if (!listener) return;
+    listener.waiters.delete(waiter);
+    if (listener.waiters.size > 0) return;
+    listener.stop();
+    this.#listeners.delete(signal);
   }
 
-  /** Those whose deadline has passed, and when the next one's does. */
-  overdue(now: number): { late: Waiter<C>[]; next: number } {
-    const late: Waiter<C>[] = [];
-    let next = Infinity;
+  /** The waiters past their deadline, and the earliest deadline of the others. */
+  overdue(now: number): { overdue: Waiter<C>[]; nextDeadline: number } {
+    const overdue: Waiter<C>[] = [];
+    let nextDeadline = Infinity;
     for (const waiter of this.#list) {
-      if (waiter.deadline <= now) late.push(waiter);
+      if (waiter.deadline <= now) overdue.push(waiter);
       else {
-        next = Math.min(next, waiter.deadline);
-        if (this.#ordered) break;
+        nextDeadline = Math.min(nextDeadline, waiter.deadline);
+        if (this.#isOrdered) break;
       }
     }
-    return { late, next };
+    return { overdue, nextDeadline };
   }
 
   [Symbol.iterator](): Iterator<Waiter<C>> {
     return this.#list[Symbol.iterator]();
   }
 
-  #listenTo(signal: CancelSignal): { waiters: Set<Waiter<C>>; stop: () => void } {
+  #listenTo(signal: CancelSignal): SignalListener<C> {
     const waiters = new Set<Waiter<C>>();
-    const abort = () => {
-      for (const waiter of [...waiters]) this.#aborted(waiter, signal.reason);
+    const onAbort = () => {
+      for (const waiter of [...waiters]) this.#onAbort(waiter, signal.reason);
     };
-    signal.addEventListener('abort', abort);
-    const shared = { waiters, stop: () => signal.removeEventListener('abort', abort) };
-    this.#bySignal.set(signal, shared);
-    return shared;
+    signal.addEventListener('abort', onAbort);
+    const listener = { waiters, stop: () => signal.removeEventListener('abort', onAbort) };
+    this.#listeners.set(signal, listener);
+    return listener;
   }
 }

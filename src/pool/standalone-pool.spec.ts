@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from '@jest/globals';
 import { PasswordError, QueryTimeoutError } from '../errors/connection.errors.js';
 
-/** The sources of the pool and of a connection, without the comments. */
+/** The sources of the pool and of the connection, without comments. */
 function sources(): [string, string][] {
   return ['../pool/', '../connection/'].flatMap((folder) => {
     const at = new URL(folder, import.meta.url);
@@ -15,8 +15,8 @@ function sources(): [string, string][] {
   });
 }
 
-describe('the pool and its connections, which can be used alone', () => {
-  it('name no variable and no option of the module in what they say', () => {
+describe('The pool and its connections, which are used without Nest too', () => {
+  it('name no variable and no option of the module in their messages', () => {
     const named = sources().flatMap(([file, text]) =>
       [...text.matchAll(/DB_[A-Z]\w*|\b(?:timeouts|connectRetry)\.\w+/g)].map(([name]) => `${file}: ${name}`),
     );
@@ -25,7 +25,7 @@ describe('the pool and its connections, which can be used alone', () => {
       expect(hint).not.toMatch(/DB_|timeouts\./);
   });
 
-  it('import pg, Node and what is beside and below them alone', () => {
+  it('import only pg, Node and files of this package', () => {
     const imported = sources().flatMap(([, text]) =>
       [...text.matchAll(/\bfrom '([^.'][^']*)'/g)].map(([, name]) => name!),
     );

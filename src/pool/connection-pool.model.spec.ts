@@ -2,12 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { FakeClient } from '../../test/support/fake-client.js';
 import { FakePool } from '../../test/support/fake-pool.js';
-import type { Fake } from '../../test/support/fake-pool.js';
-import { settled } from '../../test/support/virtual-clock.js';
+import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
+import { flushPromises } from '../../test/support/virtual-clock.js';
 import type { PoolOptions } from './pool.options.js';
 import type { WorkUnit } from './waiters/waiter-queue.js';
 
-/** What can happen to a pool; numbers choose among those to whom it can happen. */
+/** An event of a pool; `which` chooses the client or acquire that it happens to. */
 type Step =
   | {
       do: 'acquire';
@@ -17,13 +17,13 @@ type Step =
       holder: number;
       failFast: boolean;
     }
-  | { do: 'release'; which: number; how: 'clean' | 'error' | 'dirty' | 'stuck' }
-  | { do: 'cleaned'; which: number; ok: boolean }
+  | { do: 'release'; which: number; how: 'clean' | 'error' | 'needs-reset' | 'slow-reset' }
+  | { do: 'reset-ends'; which: number; ok: boolean }
   | { do: 'abort'; which: number }
-  | { do: 'dialled'; which: number; how: 'well' | 'refused' | 'waking' | 'taught' }
-  | { do: 'checked'; which: number; ok: boolean }
-  | { do: 'lose'; which: number }
-  | { do: 'diesSilently'; which: number }
+  | { do: 'connect-ends'; which: number; how: 'success' | 'refused' | 'waking' | 'retried' }
+  | { do: 'validation-ends'; which: number; ok: boolean }
+  | { do: 'disconnect'; which: number }
+  | { do: 'dies-silently'; which: number }
   | { do: 'pass'; ms: number }
   | { do: 'sleep'; ms: number }
   | { do: 'end' };
@@ -51,30 +51,33 @@ const steps = fc.array(
           'clean' as const,
           'clean' as const,
           'error' as const,
-          'dirty' as const,
-          'stuck' as const,
+          'needs-reset' as const,
+          'slow-reset' as const,
         ),
       }),
     },
-    { weight: 3, arbitrary: fc.record({ do: fc.constant('cleaned' as const), which, ok: fc.boolean() }) },
+    { weight: 3, arbitrary: fc.record({ do: fc.constant('reset-ends' as const), which, ok: fc.boolean() }) },
     { weight: 2, arbitrary: fc.record({ do: fc.constant('abort' as const), which }) },
     {
       weight: 6,
       arbitrary: fc.record({
-        do: fc.constant('dialled' as const),
+        do: fc.constant('connect-ends' as const),
         which,
         how: fc.constantFrom(
-          'well' as const,
-          'well' as const,
+          'success' as const,
+          'success' as const,
           'refused' as const,
           'waking' as const,
-          'taught' as const,
+          'retried' as const,
         ),
       }),
     },
-    { weight: 3, arbitrary: fc.record({ do: fc.constant('checked' as const), which, ok: fc.boolean() }) },
-    { weight: 2, arbitrary: fc.record({ do: fc.constant('lose' as const), which }) },
-    { weight: 1, arbitrary: fc.record({ do: fc.constant('diesSilently' as const), which }) },
+    {
+      weight: 3,
+      arbitrary: fc.record({ do: fc.constant('validation-ends' as const), which, ok: fc.boolean() }),
+    },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('disconnect' as const), which }) },
+    { weight: 1, arbitrary: fc.record({ do: fc.constant('dies-silently' as const), which }) },
     {
       weight: 4,
       arbitrary: fc.record({
@@ -105,48 +108,48 @@ const limits = fc.record({
   acquireTimeoutMs: fc.constantFrom(0, 1_500),
 });
 
-/** How a dial ends that does not end well. */
+/** The errors of failed connects. */
 const failures = {
   refused: () => new Error('refused'),
   waking: () => Object.assign(new Error('the database system is starting up'), { code: '57P03' }),
-  taught: () => new Error('too much said'),
+  retried: () => new Error('unsupported option'),
 };
 
-interface Asked {
+interface Acquire {
   number: number;
   settledTimes: number;
   abort: AbortController | undefined;
 }
 
-/** A pool with those who use it, and what must hold at any moment. */
+/** A pool with its borrowers, and the invariants that hold after each step. */
 class Model {
   readonly fake: FakePool;
-  readonly asked: Asked[] = [];
-  readonly waiting = new Set<Asked>();
-  readonly held: Fake[] = [];
-  readonly cleaning: { client: FakeClient; done: (ok: boolean) => void }[] = [];
+  readonly asked: Acquire[] = [];
+  readonly waiting = new Set<Acquire>();
+  readonly held: LeasedFakeClient[] = [];
+  readonly resets: { client: FakeClient; done: (ok: boolean) => void }[] = [];
   readonly units: WorkUnit[] = [{}, {}];
-  /** Which unit keeps a connection on purpose, and since when. */
+  /** The explicit holder of each leased client, and since when. */
   readonly holders = new Map<FakeClient, { holder: WorkUnit | undefined; since: number }>();
   readonly max: number;
   readonly acquireTimeoutMs: number | undefined;
-  /** Dials that failed, and were followed by others that had learnt from it. */
-  reconnects = 0;
+  /** Failed connects that were repeated at once. */
+  retriedConnects = 0;
   ending = false;
 
   constructor(options: PoolOptions<FakeClient> & { size: number; maxOverflow: number }) {
-    const retryConnect = ({ message }: Error) => {
-      if (message !== 'too much said') return false;
-      this.reconnects += 1;
+    const shouldRetryConnect = ({ message }: Error) => {
+      if (message !== 'unsupported option') return false;
+      this.retriedConnects += 1;
       return true;
     };
-    this.fake = new FakePool({ ...options, retryConnect });
+    this.fake = new FakePool({ ...options, shouldRetryConnect });
     for (const parent of [...this.units]) this.units.push({ parent });
-    this.fake.server.slow = true;
-    this.fake.server.slowChecks = true;
+    this.fake.server.isConnectManual = true;
+    this.fake.server.isValidationManual = true;
     this.max = options.size + options.maxOverflow;
     this.acquireTimeoutMs = options.acquireTimeoutMs;
-    this.fake.pool.on('release', (error: Error | undefined, client: Fake) => {
+    this.fake.pool.on('release', (error: Error | undefined, client: LeasedFakeClient) => {
       if ((error as { code?: string } | undefined)?.code !== 'POOL_LEASE_RECLAIMED') return;
       this.held.splice(this.held.indexOf(client), 1);
     });
@@ -163,23 +166,23 @@ class Model {
         const client = among(this.held, step.which);
         if (!client) break;
         this.held.splice(this.held.indexOf(client), 1);
-        client.cleaning = undefined;
-        if (step.how === 'dirty' || step.how === 'stuck') {
-          client.cleaning = new Promise((resolve, reject) => {
+        client.resetResult = undefined;
+        if (step.how === 'needs-reset' || step.how === 'slow-reset') {
+          client.resetResult = new Promise((resolve, reject) => {
             const done = (ok: boolean) =>
-              ok ? resolve({ rolledBack: true, cleared: true }) : reject(new Error('not clean'));
-            this.cleaning.push({ client, done });
+              ok ? resolve({ rolledBack: true, cleared: true }) : reject(new Error('reset failed'));
+            this.resets.push({ client, done });
           });
         }
-        // Not looked at when the connection is closed instead of cleaned.
-        client.cleaning?.catch(() => undefined);
+        // Not awaited by the pool when the connection is closed without a reset.
+        client.resetResult?.catch(() => undefined);
         client.release(step.how === 'error');
         break;
       }
-      case 'cleaned': {
-        const chosen = among(this.cleaning, step.which);
+      case 'reset-ends': {
+        const chosen = among(this.resets, step.which);
         if (!chosen) break;
-        this.cleaning.splice(this.cleaning.indexOf(chosen), 1);
+        this.resets.splice(this.resets.indexOf(chosen), 1);
         chosen.done(step.ok);
         break;
       }
@@ -189,25 +192,25 @@ class Model {
           step.which,
         )?.abort?.abort();
         break;
-      case 'dialled':
+      case 'connect-ends':
         among(
-          server.clients.filter((client) => !client.opened && !client.closed),
+          server.clients.filter((client) => !client.isOpen && !client.isClosed),
           step.which,
-        )?.answer(step.how === 'well' ? undefined : failures[step.how]());
+        )?.completeConnect(step.how === 'success' ? undefined : failures[step.how]());
         break;
-      case 'checked':
-        among(server.open, step.which)?.answerCheck(step.ok ? undefined : new Error('dead'));
+      case 'validation-ends':
+        among(server.open, step.which)?.completeValidation(step.ok ? undefined : new Error('dead'));
         break;
-      case 'lose':
-        among(server.open, step.which)?.lose();
+      case 'disconnect':
+        among(server.open, step.which)?.disconnect();
         break;
-      case 'diesSilently': {
+      case 'dies-silently': {
         const client = among(server.open, step.which);
         if (client) client.isUsable = false;
         break;
       }
       case 'pass':
-        await clock.pass(step.ms);
+        await clock.advance(step.ms);
         break;
       case 'sleep':
         clock.skewMs += step.ms;
@@ -218,7 +221,7 @@ class Model {
         void pool.end();
         break;
     }
-    await settled();
+    await flushPromises();
     this.check();
   }
 
@@ -236,7 +239,7 @@ class Model {
     failFast: boolean;
   }): void {
     const abort = signal ? new AbortController() : undefined;
-    const asked: Asked = { number: this.asked.length, settledTimes: 0, abort };
+    const asked: Acquire = { number: this.asked.length, settledTimes: 0, abort };
     this.asked.push(asked);
     this.waiting.add(asked);
     const settle = () => {
@@ -255,10 +258,10 @@ class Model {
       .then(
         (client) => {
           settle();
-          // No barging: whoever is served has nobody before him who waits.
+          // No barging: no earlier acquire still waits.
           for (const other of this.waiting) expect(other.number).toBeGreaterThan(asked.number);
           expect(this.held).not.toContain(client);
-          expect(client.isUsable || client.closeReason !== undefined || client.closed).toBe(true);
+          expect(client.isUsable || client.closeReason !== undefined || client.isClosed).toBe(true);
           this.held.push(client);
           this.holders.set(client, { holder: this.units[holder], since: this.fake.clock.now() });
         },
@@ -272,7 +275,7 @@ class Model {
       );
   }
 
-  /** Each connection is out, for a second at least, and for a holder. */
+  /** Every connection is leased, for at least a second, and by an explicit holder. */
   checkDeadlock(): void {
     expect(this.held).toHaveLength(this.max);
     for (const client of this.held) {
@@ -294,7 +297,7 @@ class Model {
     expect(
       Math.min(now.idle, now.connecting, now.validating, now.resetting, now.waiting),
     ).toBeGreaterThanOrEqual(0);
-    // Whatever is open is the pool's: nothing is forgotten.
+    // Every open client belongs to the pool: none is forgotten.
     const leftOver = server.open.filter((client) => client.isUsable).length;
     expect(leftOver).toBeLessThanOrEqual(now.total);
     const { counters } = now;
@@ -312,20 +315,20 @@ class Model {
         now.waiting,
     );
     expect(counters.acquired).toBe(counters.released + counters.destroyed.reclaimed + now.leased);
-    // Each dial comes to one end.
+    // Each connect ends once.
     if (!this.ending)
       expect(server.clients.length).toBe(
-        now.connecting + counters.created + counters.connectFailures + this.reconnects,
+        now.connecting + counters.created + counters.connectFailures + this.retriedConnects,
       );
-    // Demand is never without connection set on its way, unless a dial has failed; then another one is due before long.
-    const onTheirWay = now.connecting + now.validating + now.resetting;
-    // After the end each who waits has one on its way, and nothing else is.
-    if (this.ending) expect([onTheirWay, now.idle]).toEqual([now.waiting, 0]);
-    else if (now.waiting > onTheirWay && now.total < this.max) {
+    // Each waiter has a pending connection, unless a connect has failed; then the next one follows within a second.
+    const pending = now.connecting + now.validating + now.resetting;
+    // While the pool is closing, exactly one connection is pending per waiter.
+    if (this.ending) expect([pending, now.idle]).toEqual([now.waiting, 0]);
+    else if (now.waiting > pending && now.total < this.max) {
       expect(counters.connectFailures).toBeGreaterThan(0);
-      expect(clock.nextHolding).toBeLessThanOrEqual(1_000);
+      expect(clock.msToNextKeepAlive).toBeLessThanOrEqual(1_000);
     }
-    // What is idle while somebody waits is not good enough, and what is asked may be enough.
+    // A connection stays idle while acquires wait only if enough connections are being validated.
     if (now.waiting > 0 && now.idle > 0) expect(now.validating).toBeGreaterThanOrEqual(now.waiting);
   }
 
@@ -334,36 +337,36 @@ class Model {
   }
   afterEnd = 0;
 
-  /** Everything is answered and given back from here on: nobody may be left. */
+  /** From here on, every request is answered and every client is released: no acquire may be left. */
   async finish(): Promise<void> {
     const { pool, server, clock } = this.fake;
     for (let round = 0; round < 400 && (this.waiting.size > 0 || this.held.length > 0); round += 1) {
-      for (const { done } of this.cleaning.splice(0)) done(true);
-      for (const client of server.clients) client.answer();
-      for (const client of server.open) client.answerCheck();
-      await settled();
+      for (const { done } of this.resets.splice(0)) done(true);
+      for (const client of server.clients) client.completeConnect();
+      for (const client of server.open) client.completeValidation();
+      await flushPromises();
       this.held.pop()?.release();
-      await clock.pass(20);
+      await clock.advance(20);
     }
     expect({ waiting: this.waiting.size, held: this.held.length }).toEqual({ waiting: 0, held: 0 });
     expect(this.asked.every(({ settledTimes }) => settledTimes === 1)).toBe(true);
-    for (const { done } of this.cleaning.splice(0)) done(true);
-    await settled();
+    for (const { done } of this.resets.splice(0)) done(true);
+    await flushPromises();
     await this.fake.close();
     expect(pool.ended).toBe(true);
   }
 }
 
-describe('the pool under any order of events', () => {
+describe('ConnectionPool under any order of events', () => {
   const runs = Number(process.env.POOL_MODEL_RUNS ?? 3_000);
 
   it(
-    'never lends too many, never twice, starves nobody, settles each acquire once, and leaves nothing',
+    'never leases too many connections or one twice, serves in order, settles each acquire once, and leaves nothing open',
     async () => {
       await fc.assert(
-        fc.asyncProperty(limits, steps, async (options, todo) => {
+        fc.asyncProperty(limits, steps, async (options, sequence) => {
           const model = new Model(options);
-          for (const step of todo) {
+          for (const step of sequence) {
             if (model.ending && step.do === 'acquire') model.afterEnd += 1;
             await model.step(step);
           }

@@ -4,9 +4,9 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionPool } from './connection-pool.js';
 
-/**
- * What lies in the buffers of sockets when a blocked event loop goes on: clients on real sockets whose other ends are in
- * this process, so that a test can answer, block, and look.
+/*
+ * When a blocked event loop goes on, answers already lie in the buffers of the sockets. These clients use real sockets whose other
+ * ends are in this process, so that a test can answer, block the loop, and check.
  */
 let server: Server;
 let peers: Socket[];
@@ -20,7 +20,7 @@ afterEach(() => {
   server.close();
 });
 
-/** Opened, and answered, by one byte from the other end. */
+/** A client that is connected, and whose queries are answered, by one byte from the other end. */
 class SocketClient extends EventEmitter {
   readonly socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
 
@@ -48,8 +48,8 @@ async function accepted(count: number): Promise<void> {
   while (peers.length < count) await once(server, 'connection');
 }
 
-describe('after a blocked event loop', () => {
-  it('a dial whose answer is there already has not timed out', async () => {
+describe('After a blocked event loop', () => {
+  it('a connect whose answer has arrived does not time out', async () => {
     const pool = new ConnectionPool({ connectTimeoutMs: 100, onWarning: false }, SocketClient);
     const acquired = pool.acquire();
     await accepted(1);
@@ -60,7 +60,7 @@ describe('after a blocked event loop', () => {
     await pool.end();
   });
 
-  it('a waiter whose connection is there already has not timed out', async () => {
+  it('a waiter whose connection has been opened does not time out', async () => {
     const pool = new ConnectionPool({ acquireTimeoutMs: 100, onWarning: false }, SocketClient);
     const acquired = pool.acquire();
     await accepted(1);
@@ -71,40 +71,40 @@ describe('after a blocked event loop', () => {
     await pool.end();
   });
 
-  it('a waiter has the connection that its borrower gives back as soon as he has his answer', async () => {
+  it('a waiter gets the connection that its borrower releases when its answer is read', async () => {
     const pool = new ConnectionPool({ max: 1, acquireTimeoutMs: 1_000, onWarning: false }, SocketClient);
-    const lending = pool.acquire();
+    const leasing = pool.acquire();
     await accepted(1);
     answer(0);
-    const lent = await lending;
-    const answered = lent.query().then(() => lent.release());
+    const leased = await leasing;
+    const answered = leased.query().then(() => leased.release());
     const waiting = pool.acquire({ deadlineMs: 100 });
     answer(0);
     block(200);
-    expect(await waiting).toBe(lent);
+    expect(await waiting).toBe(leased);
     await answered;
-    lent.release();
+    leased.release();
     await pool.end();
   });
 
-  it('a connection that has answered its validation is not silent', async () => {
+  it('a validation whose answer has arrived does not time out', async () => {
     const pool = new ConnectionPool(
       { max: 1, validateAfterIdleMs: 0, validationTimeoutMs: 100, onWarning: false },
       SocketClient,
     );
-    const lending = pool.acquire();
+    const leasing = pool.acquire();
     await accepted(1);
     answer(0);
-    const lent = await lending;
-    lent.release();
+    const leased = await leasing;
+    leased.release();
     block(5);
     const again = pool.acquire();
     expect(pool.snapshot().validating).toBe(1);
     answer(0);
     block(200);
-    expect(await again).toBe(lent);
+    expect(await again).toBe(leased);
     expect(pool.snapshot().counters).toMatchObject({ validations: 1, validationFailures: 0 });
-    lent.release();
+    leased.release();
     await pool.end();
   });
 });

@@ -1,0 +1,28 @@
+import { isTermination } from '../../connection/wire/disconnect.js';
+import { findRule } from '../../diagnosis/diagnose.js';
+import type { Clock } from '../support/clock.js';
+
+/** How long after the server has terminated a session a failed connect counts as a restart. */
+const RESTART_MS = 5_000;
+
+/** Tells a server that starts or restarts, for which waiters go on waiting, from one that is down. */
+export class RestartDetector {
+  readonly #clock: Clock;
+  #terminatedAt = -Infinity;
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  /** Records the loss of a connection: a server that terminates its sessions (57P01) is mostly restarted. */
+  recordLoss(error: Error): void {
+    if (isTermination(error)) this.#terminatedAt = this.#clock.now();
+  }
+
+  /** Whether the server that has refused a connect with this error is expected to accept connections soon. */
+  isStarting(connectError: Error): boolean {
+    const { isWaking, transient } = findRule(connectError);
+    if (isWaking) return true;
+    return transient === true && this.#clock.now() - this.#terminatedAt < RESTART_MS;
+  }
+}
