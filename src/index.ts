@@ -69,6 +69,7 @@ export {
   InjectUnitOfWork,
 } from './database.tokens.js';
 export { type Diagnosis, type DiagnosisContext, diagnose } from './diagnosis/diagnose.js';
+export type { FailureCategory } from './diagnosis/failure-rule.js';
 export { toHttpException } from './unit-of-work/http/http-answer.js';
 export type { UnitOfWork } from './unit-of-work/unit-of-work.js';
 export { ManagedDataSource } from './data-source/managed-data-source.js';

@@ -3,7 +3,7 @@ import { describe, expect, it } from '@jest/globals';
 import { DatabaseConfigError } from '../errors/config.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../database.options.js';
 import { readEnvironment } from './environment/environment.js';
-import type { Environment } from './environment/environment.js';
+import type { Environment } from './environment/variable-names.js';
 import { resolveDatabaseOptions } from './resolve.js';
 import { Secret } from './secrets/secret.js';
 

@@ -8,8 +8,9 @@ import type {
   ResolvedDatabaseOptions,
 } from '../database.options.js';
 import { maskedCopy, maskedStartupOptions, printedAs } from '../text/masking.js';
-import { missingUrl, processEnvironment } from './environment/environment.js';
-import type { Environment } from './environment/environment.js';
+import { processEnvironment } from './environment/environment.js';
+import { missingUrl } from './environment/variable-names.js';
+import type { Environment } from './environment/variable-names.js';
 import { defaultApplicationName, defaultProfile } from './environment/environment-defaults.js';
 import { checkCombinations } from './options/check-combinations.js';
 import { checkOptions } from './options/check-options.js';
@@ -30,7 +31,7 @@ import type { GroupName, Setting } from './settings/settings.js';
 import { resolveSsl } from './tls/ssl.js';
 
 /** What the options are resolved for. */
-export interface ResolveContext {
+interface ResolveContext {
   /** The name of the data source. @defaultValue 'default' */
   readonly name?: string;
   /** Where NODE_ENV and the name of the app come from. @defaultValue the environment of the process */

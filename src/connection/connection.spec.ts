@@ -69,7 +69,7 @@ async function timersOf(work: () => unknown): Promise<number[]> {
   return times;
 }
 
-describe('the deadline of the dial', () => {
+describe('The connect timeout', () => {
   it.each<[ConnectionOptions, number[]]>([
     [{}, [10_000]],
     [{ connectTimeoutMs: 70 }, [70]],
@@ -77,12 +77,12 @@ describe('the deadline of the dial', () => {
     [{ connectionTimeoutMillis: 80 }, [80]],
     [{ connectionTimeoutMillis: 0 }, [10_000]],
     [{ connectTimeoutMs: 0 }, []],
-  ])('of %j is set once', async (options, expected) => {
+  ])('is started once with the options %j', async (options, expected) => {
     const connection = make(options);
     expect(await timersOf(() => connection.connect())).toEqual(expected);
   });
 
-  it('ends a dial that nobody answers', async () => {
+  it('rejects a connect that the server does not answer', async () => {
     server.silent = true;
     await expect(make({ connectTimeoutMs: 20 }).connect()).rejects.toMatchObject({
       code: 'HANDSHAKE_TIMEOUT',
@@ -91,7 +91,7 @@ describe('the deadline of the dial', () => {
   });
 });
 
-describe('the limit of a statement', () => {
+describe('The limit of a statement', () => {
   it.each<[ConnectionOptions, number[]]>([
     [{}, []],
     [{ statement_timeout: 1_000 }, [1_500]],
@@ -104,13 +104,13 @@ describe('the limit of a statement', () => {
     [{ query_timeout: 700 }, [700]],
     [{ query_timeout: 700, statement_timeout: 1_000 }, [700]],
     [{ query_timeout: 70_000, statement_timeout: 1_000 }, [1_500]],
-  ])('of %j', async (options, expected) => {
+  ])('follows from the options %j', async (options, expected) => {
     const connection = await open(options);
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual(expected);
     expect(await timersOf(() => connection.query('SELECT $1', [1]))).toEqual(expected);
   });
 
-  it('is kept alone where there is none at the server, as it is known then', async () => {
+  it('is that of the pooler terms as they are when the statement is sent', async () => {
     const terms = {
       statementLimitMs: 0,
       idleInTransactionMs: 0,
@@ -123,7 +123,7 @@ describe('the limit of a statement', () => {
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([700]);
   });
 
-  it('does not end a cursor that lies open when its rows are here and its reader takes his time', async () => {
+  it('does not cancel an open cursor whose rows have arrived, however slow its reader is', async () => {
     jest.useFakeTimers({ doNotFake: ['setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask'] });
     try {
       const connection = await open({ statementLimitMs: 1_000 });
@@ -153,7 +153,7 @@ describe('the limit of a statement', () => {
     }
   });
 
-  it('is left to the borrower from the statement on that speaks of it, until the next borrower', async () => {
+  it('is suspended by a statement that mentions statement_timeout, until the next borrower', async () => {
     const connection = await open({ statementLimitMs: 30_000 });
     await connection.query("SET LOCAL statement_timeout = '1h'");
     expect(await timersOf(() => connection.query('SELECT 1'))).toEqual([]);
@@ -162,23 +162,23 @@ describe('the limit of a statement', () => {
   });
 });
 
-describe('what is known of a session', () => {
+describe('The state of a session', () => {
   it.each([
     ['SELECT 1', 'SELECT 1', false],
     ["SET app.x = '1'", 'SET', true],
     ['SET LOCAL app.x = 1', 'SET', false],
     ["SELECT set_config('app.x', '1', false)", 'SELECT 1', true],
     ['LISTEN x', 'LISTEN', true],
-  ])('after %s, answered %s: dirty is %s', async (text, tag, dirty) => {
+  ])('after %s with the command tag %s has isSessionChanged %s', async (text, tag, isChanged) => {
     const connection = await open();
     server.answer = () => ({ tag });
     await connection.query(text);
-    expect([connection.isSessionChanged, connection.lastSql]).toEqual([dirty, text]);
+    expect([connection.isSessionChanged, connection.lastSql]).toEqual([isChanged, text]);
     connection.onAcquired();
     expect(connection.lastSql).toBeUndefined();
   });
 
-  it('is dirty as soon as the statement is sent, when its text says so', async () => {
+  it('is changed as soon as a statement is sent whose text shows the change', async () => {
     const connection = await open();
     server.answer = () => undefined;
     void connection.query('SELECT pg_advisory_lock(1)').catch(() => undefined);
@@ -190,7 +190,7 @@ describe('what is known of a session', () => {
     expect(other.isSessionChanged).toBe(false);
   });
 
-  it('what is sent before the hooks are done is sent again after DISCARD ALL, once and in order', async () => {
+  it('is restored after DISCARD ALL by the statements of the connect hooks, once and in order', async () => {
     const connection = make();
     await connection.connect();
     server.answer = (text) => ({ tag: text.split(' ')[0] ?? '' });
@@ -214,7 +214,7 @@ describe('what is known of a session', () => {
     expect(connection.isSessionChanged).toBe(false);
   });
 
-  it('what several statements in one have set is sent again once', async () => {
+  it('is restored by one text with several statements, which is sent once', async () => {
     const connection = make();
     await connection.connect();
     server.answer = (text) => ({ tag: text.startsWith('SET') ? ['SET', 'SET'] : 'DISCARD ALL' });
@@ -224,8 +224,8 @@ describe('what is known of a session', () => {
     expect(server.statements.slice(1)).toEqual(['DISCARD ALL', 'SET app.a = 1; SET app.b = 2']);
   });
 
-  it('an answer that nobody has asked for ends the connection, and nothing is sent again for it', async () => {
-    for (const [inSetup, tag, dirty] of [
+  it('ends with an answer to no statement, and no statement is sent again for it', async () => {
+    for (const [inSetup, tag, isChanged] of [
       [true, 'SET', false],
       [false, 'SET', true],
       [false, 'SELECT 1', false],
@@ -237,11 +237,11 @@ describe('what is known of a session', () => {
       const failed = once(connection, 'error');
       server.say('C', `${tag}\0`);
       await failed;
-      expect([connection.isUsable, connection.isSessionChanged]).toEqual([false, dirty]);
+      expect([connection.isUsable, connection.isSessionChanged]).toEqual([false, isChanged]);
     }
   });
 
-  it('the text of a named statement is known too when only its name is sent', async () => {
+  it('includes the text of a named statement of which only the name is sent', async () => {
     const connection = await open();
     for (let round = 0; round < 2; round += 1) {
       const { statementCount } = connection;
@@ -252,7 +252,7 @@ describe('what is known of a session', () => {
     }
   });
 
-  it('tells whether the server has completed the statement that it runs, from its answer until the next one is sent', async () => {
+  it('shows whether the server has completed the last statement, until the next one is sent', async () => {
     const connection = await open();
     expect(connection.commandCompleted).toBe(false);
     await connection.query('SELECT 1');
@@ -273,14 +273,14 @@ describe('what is known of a session', () => {
     }
   });
 
-  it('RESET alone dirties nothing where no hook has set anything', async () => {
+  it('is not changed by RESET when no connect hook has set anything', async () => {
     const connection = await open();
     server.answer = () => ({ tag: 'RESET' });
     await connection.query('RESET ALL');
     expect(connection.isSessionChanged).toBe(false);
   });
 
-  it('named statements are forgotten with the tags that drop them', async () => {
+  it('has no prepared statements after the command tags that drop them', async () => {
     for (const tag of ['DISCARD ALL', 'DEALLOCATE ALL', 'SELECT 1']) {
       const connection = await open();
       const wire = (connection as unknown as { connection: Record<string, unknown> }).connection;
@@ -295,8 +295,8 @@ describe('what is known of a session', () => {
   });
 });
 
-describe('the return', () => {
-  it('is nothing for a session that is clean, and by mode for one that is not', async () => {
+describe('A reset', () => {
+  it('does nothing to a clean session, and follows its mode for a changed one', async () => {
     const connection = await open();
     for (const mode of ['smart', 'rollback', 'none'] as const)
       expect(connection.reset(mode, 1_000)).toBeUndefined();
@@ -308,7 +308,7 @@ describe('the return', () => {
     expect(server.statements).toEqual(['DISCARD ALL']);
   });
 
-  it.each(['T', 'E'] as const)('rolls back in status %s', async (status) => {
+  it.each(['T', 'E'] as const)('rolls back a transaction in status %s', async (status) => {
     const connection = await open();
     server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? status : 'I' });
     await connection.query('BEGIN');
@@ -318,7 +318,7 @@ describe('the return', () => {
     expect(connection.transactionStatus).toBe('I');
   });
 
-  it('tells of nothing that was left in a session of its own', async () => {
+  it('reports nothing left behind in a session that no pooler shares', async () => {
     const connection = await open();
     server.answer = (text) => ({ tag: text.split(' ')[0] ?? '', status: text === 'ROLLBACK' ? 'I' : 'T' });
     await connection.query("SET app.x = '1'");
@@ -326,7 +326,7 @@ describe('the return', () => {
     expect(restored).toStrictEqual({ rolledBack: true, cleared: false });
   });
 
-  it('asks for a standby once after a write that was refused as read-only', async () => {
+  it('asks once whether the server is a standby after a write that was refused as read-only', async () => {
     const connection = await open();
     server.answer = () => ({ error: { severity: 'ERROR', code: '25006' } });
     await expect(connection.query('INSERT')).rejects.toMatchObject({ code: '25006' });
@@ -337,7 +337,7 @@ describe('the return', () => {
     expect(connection.reset('smart', 1_000)).toBeUndefined();
   });
 
-  it('refuses a server that has become a standby', async () => {
+  it('rejects when the server has become a standby', async () => {
     const connection = await open();
     jest.spyOn(connection, 'ownQuery').mockResolvedValue({ rows: [{ standby: true }] } as never);
     await expect(connection.validate(1_000, true)).rejects.toMatchObject({
@@ -346,7 +346,7 @@ describe('the return', () => {
     });
   });
 
-  it('leaves no listener behind', async () => {
+  it('leaves no listener on the connection', async () => {
     const connection = await open();
     const { connection: wire } = connection as unknown as { connection: typeof connection };
     const listeners = () => [wire.listenerCount('readyForQuery'), connection.listenerCount('end')];
@@ -358,7 +358,7 @@ describe('the return', () => {
     expect(listeners()).toEqual(before);
   });
 
-  it('waits for the statements that run and wait, and fails when the connection ends first', async () => {
+  it('waits for active and queued statements, and rejects when the connection ends first', async () => {
     const connection = await open();
     await connection.whenReadyForQuery();
     void connection.query('SELECT 1');
@@ -372,7 +372,7 @@ describe('the return', () => {
     await expect(quiet).rejects.toThrow('Connection terminated');
   });
 
-  it('is bounded', async () => {
+  it('rejects when it takes longer than its timeout', async () => {
     const connection = await open();
     server.answer = () => undefined;
     void connection.query('SELECT 1').catch(() => undefined);
@@ -382,7 +382,7 @@ describe('the return', () => {
     });
   });
 
-  it('check asks, with primary for a primary, and is bounded', async () => {
+  it('is preceded by a validation that asks the server, also for a primary, within its timeout', async () => {
     const connection = await open();
     await connection.validate(1_000);
     await connection.validate(1_000, true);
@@ -395,8 +395,8 @@ describe('the return', () => {
   });
 });
 
-describe('the end', () => {
-  it('is known from a FATAL answer on, with its error, and not from others', async () => {
+describe('The end of a connection', () => {
+  it('is known with its reason from a FATAL error on, and not from other errors', async () => {
     const connection = await open();
     server.answer = () => ({ error: { severity: 'ERROR', code: '08006' } });
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '08006' });
@@ -410,7 +410,7 @@ describe('the end', () => {
     ]);
   });
 
-  it('is known when the socket fails or ends against our will, and no loss after a goodbye of ours', async () => {
+  it('is known when the socket fails or ends, and has no close reason after close()', async () => {
     const failed = await open();
     const error = new Error('read ECONNRESET');
     server.destroy(error);
@@ -427,7 +427,7 @@ describe('the end', () => {
     expect([closed.isUsable, closed.closeReason]).toEqual([false, undefined]);
   });
 
-  it('comes at the deadline of a goodbye that nobody answers', async () => {
+  it('comes at the timeout of close() when the server does not answer', async () => {
     const connection = await open();
     jest.spyOn(server, 'push').mockReturnValue(true);
     const closed = connection.close(20);
@@ -436,7 +436,7 @@ describe('the end', () => {
     expect(server.destroyed).toBe(true);
   });
 
-  it('with a reason fails every later statement by it, in each form of query', async () => {
+  it('by destroy(reason) rejects every later statement with the reason, in each form of query', async () => {
     const connection = await open();
     const reason = new Error('taken back');
     connection.destroy(reason);
@@ -459,14 +459,14 @@ describe('the end', () => {
     expect(server.statements).toEqual([]);
   });
 
-  it('without a reason leaves the words to pg', async () => {
+  it('by destroy() without a reason leaves the errors to pg', async () => {
     const connection = await open();
     connection.destroy();
     expect(server.destroyed).toBe(true);
     await expect(connection.query('SELECT 1')).rejects.toThrow();
   });
 
-  it('cuts a quiet connection without a cancel, and one that runs something after it', async () => {
+  it('by terminate() follows a cancel when a statement is active, and needs none otherwise', async () => {
     const quiet = await open();
     const cancel = jest.spyOn(quiet, 'cancelRunning');
     await quiet.terminate(new Error('over'));
@@ -485,7 +485,7 @@ describe('the end', () => {
     expect(server.destroyed).toBe(true);
   });
 
-  it('asks the server to stop what runs, once at a time, and nobody where nothing does', async () => {
+  it('is preceded by one cancel request at a time, and by none when no statement is active', async () => {
     const asked: ScriptedServer[] = [];
     const dial = () => {
       if (server.connecting) return server;
@@ -507,7 +507,7 @@ describe('the end', () => {
     expect(asked.map(({ startup }) => startup)).toEqual([cancel, cancel]);
   });
 
-  it('waits no longer than it takes: no timer is left of a goodbye', async () => {
+  it('leaves no timer of close()', async () => {
     const connection = await open();
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     const before = timers();
@@ -518,7 +518,7 @@ describe('the end', () => {
   });
 });
 
-describe('behind a pooler', () => {
+describe('A connection behind a pooler', () => {
   const terms = {
     statementLimitMs: 0,
     idleInTransactionMs: 0,
@@ -526,7 +526,7 @@ describe('behind a pooler', () => {
     allowsNamedStatements: true,
   };
 
-  it('a transaction that pauses for too long is ended from here, in the words of the server', async () => {
+  it('destroys itself when a transaction is idle for too long, with the error of the server', async () => {
     const connection = await open({ poolerTerms: { ...terms, idleInTransactionMs: 20 } });
     server.answer = () => ({ tag: 'BEGIN', status: 'T' });
     await connection.query('BEGIN');
@@ -535,7 +535,7 @@ describe('behind a pooler', () => {
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: '25P03' });
   });
 
-  it('a session that is shared is not cleared, and what was left in it is told', async () => {
+  it('does not clear a shared session, and reports what was left behind in it', async () => {
     const connection = await open({ poolerTerms: { ...terms, isSessionShared: true } });
     server.answer = () => ({ tag: 'SET' });
     await connection.query("SET app.x = '1'");
@@ -548,7 +548,7 @@ describe('behind a pooler', () => {
     expect(await connection.reset('smart', 1_000)).toStrictEqual({ rolledBack: true, cleared: false });
   });
 
-  it('statements are sent without their names where the server could not find them later', async () => {
+  it('sends named statements without their names when the terms do not allow them', async () => {
     const names = async (options: ConnectionOptions): Promise<string[]> => {
       server = new ScriptedServer();
       const connection = await open(options);
@@ -561,8 +561,8 @@ describe('behind a pooler', () => {
   });
 });
 
-describe('a login', () => {
-  it('is refused when what answers does not speak as PostgreSQL does', async () => {
+describe('A login', () => {
+  it('is refused when the server does not speak PostgreSQL’s protocol', async () => {
     server.silent = true;
     const connected = make().connect();
     setImmediate(() => server.push('HTTP/1.1 400 Bad Request'));
@@ -570,33 +570,30 @@ describe('a login', () => {
     expect(server.destroyed).toBe(true);
   });
 
-  it.each(['postgres', 'direct'] as const)(
-    'through TLS goes on when TLS answers as it does (%s)',
-    async (sslnegotiation) => {
-      const authority = await createAuthority();
-      const certificate = await authority.issueServer();
-      const encrypt = (socket: Socket) => {
-        const options = { isServer: true, ...certificate, ALPNProtocols: ['postgresql'] };
-        const secure = new TLSSocket(socket, options).on('error', () => undefined);
-        secure.pipe(server).pipe(secure);
-      };
-      const greet = (socket: Socket) => {
-        if (sslnegotiation === 'direct') return encrypt(socket);
-        socket.once('data', () => {
-          socket.write('S');
-          encrypt(socket);
-        });
-      };
-      await listening(greet, async (port) => {
-        const ssl = { ca: authority.cert };
-        const connection = new Connection({ host: '127.0.0.1', port, user: 'u', ssl, sslnegotiation });
-        await connection.connect();
-        await connection.query('SELECT 1');
-        expect(server.statements).toEqual(['SELECT 1']);
-        await connection.close();
+  it.each(['postgres', 'direct'] as const)('through TLS is completed (%s)', async (sslnegotiation) => {
+    const authority = await createAuthority();
+    const certificate = await authority.issueServer();
+    const encrypt = (socket: Socket) => {
+      const options = { isServer: true, ...certificate, ALPNProtocols: ['postgresql'] };
+      const secure = new TLSSocket(socket, options).on('error', () => undefined);
+      secure.pipe(server).pipe(secure);
+    };
+    const greet = (socket: Socket) => {
+      if (sslnegotiation === 'direct') return encrypt(socket);
+      socket.once('data', () => {
+        socket.write('S');
+        encrypt(socket);
       });
-    },
-  );
+    };
+    await listening(greet, async (port) => {
+      const ssl = { ca: authority.cert };
+      const connection = new Connection({ host: '127.0.0.1', port, user: 'u', ssl, sslnegotiation });
+      await connection.connect();
+      await connection.query('SELECT 1');
+      expect(server.statements).toEqual(['SELECT 1']);
+      await connection.close();
+    });
+  });
 
   describe.each<[string, ConnectionOptions]>([
     ['in plain text', {}],
@@ -604,7 +601,7 @@ describe('a login', () => {
     ['begun with TLS', { ssl: {}, sslnegotiation: 'direct' }],
   ])('%s', (_how, options) => {
     it.each(['HTTP/1.1 400 Bad Request\r\n\r\n', '220 mail ESMTP\r\n', '\x4a\0\0\0\x0a8.4.0\0'])(
-      'is refused by what speaks another protocol: %j',
+      'is refused when a server of another protocol answers: %j',
       async (greeting) => {
         await listening(
           (socket) => socket.end(greeting),
@@ -617,7 +614,7 @@ describe('a login', () => {
     );
   });
 
-  it('that is not bound to its TLS connection is refused where it has to be', async () => {
+  it('that is not bound to its TLS connection is refused with requireChannelBinding', async () => {
     await expect(make({ requireChannelBinding: true }).connect()).rejects.toMatchObject({
       code: 'CHANNEL_BINDING_MISSING',
     });
@@ -625,7 +622,7 @@ describe('a login', () => {
     await make({ requireChannelBinding: false }).connect();
   });
 
-  it('by a method that is not allowed is refused', async () => {
+  it('by a method that is not in requireAuth is refused', async () => {
     const connected = make({ requireAuth: ['scram-sha-256'] }).connect();
     await expect(connected).rejects.toMatchObject({ code: 'LOGIN_METHOD_REFUSED' });
     expect(server.destroyed).toBe(true);
@@ -633,7 +630,7 @@ describe('a login', () => {
     await make({ requireAuth: ['none'] }).connect();
   });
 
-  it('at a server of another kind than is wanted is refused, with a goodbye', async () => {
+  it('at a server of another kind than serverKind is refused, and the connection is closed', async () => {
     const connection = make({ serverKind: 'primary' });
     // It neither reports what it is, nor has its answer a row.
     await expect(connection.connect()).rejects.toMatchObject({ code: 'SERVER_KIND_REFUSED' });
@@ -645,7 +642,7 @@ describe('a login', () => {
     expect(wanted.isUsable).toBe(true);
   });
 
-  it('asks for the password when the server does, and tells of one that was refused', async () => {
+  it('takes the password from its source when the server asks, and reports one that was refused', async () => {
     const refused: string[] = [];
     const passwords = {
       ask: () => Promise.resolve('old'),
@@ -659,14 +656,14 @@ describe('a login', () => {
     expect(refused).toEqual(['old']);
   });
 
-  it('takes the password that was given where there is no function for it', async () => {
+  it('takes the option password when there is no source', async () => {
     server.password = 'given';
     await make({ password: 'given' }).connect();
   });
 });
 
-describe('statements that wait for the one before them', () => {
-  it('are sent in order, in each form of query, and one that cannot be sent holds nobody up', async () => {
+describe('Statements behind an active one', () => {
+  it('are sent in order, in each form of query, and one that cannot be sent does not block the others', async () => {
     const connection = await open();
     const query = connection.query.bind(connection) as (...request: unknown[]) => unknown;
     const done: string[] = [];
@@ -692,7 +689,7 @@ describe('statements that wait for the one before them', () => {
     expect(done.filter((name) => name !== 'odd')).toEqual(byCallback);
   });
 
-  it('are told when the connection ends meanwhile', async () => {
+  it('are rejected when the connection is destroyed', async () => {
     const connection = await open();
     server.answer = () => undefined;
     const waiting = [1, 2, 3].map(() => connection.query('SELECT 1'));
@@ -704,8 +701,8 @@ describe('statements that wait for the one before them', () => {
   });
 });
 
-describe('what is given and what is shown', () => {
-  it('sends the settings of the session in the startup packet, beside options that were given', async () => {
+describe('A connection', () => {
+  it('sends its session settings in the startup packet, after the option options', async () => {
     await open({ session: { search_path: 'app' }, options: '-c geqo=off' });
     expect(server.startup).toContain('options\0-c geqo=off -c search_path=app\0');
     server = new ScriptedServer();
@@ -716,7 +713,7 @@ describe('what is given and what is shown', () => {
     expect(server.startup).not.toContain('options\0');
   });
 
-  it('takes options from PGOPTIONS, as pg does, unless they are said to be none', async () => {
+  it('takes options from PGOPTIONS, as pg does, unless the option is empty', async () => {
     process.env.PGOPTIONS = '-c geqo=off';
     try {
       await open({ session: { work_mem: '8MB' } });
@@ -732,7 +729,7 @@ describe('what is given and what is shown', () => {
     }
   });
 
-  it('shows its address and neither password nor TLS, and copies the TLS options', async () => {
+  it('prints its address and neither its password nor its TLS options, which it copies', async () => {
     const ssl = { key: 's3cret' };
     const connection = make({ password: 's3cret', ssl });
     const used = (connection as unknown as { ssl: typeof ssl }).ssl;
@@ -746,7 +743,7 @@ describe('what is given and what is shown', () => {
     expect(ssl).toEqual({ key: 's3cret' });
   });
 
-  it('keeps the TCP connection alive, unless it is told not to', async () => {
+  it('turns TCP keepalive on, unless keepAlive is false', async () => {
     await open();
     expect(server.keptAlive).toEqual([true, 30_000]);
     server = new ScriptedServer();
@@ -754,7 +751,7 @@ describe('what is given and what is shown', () => {
     expect(server.keptAlive).toEqual([]);
   });
 
-  it('has a query that tools can wrap, as they do with a method', async () => {
+  it('has a query that a tool can wrap on the object', async () => {
     const connection = await open();
     const seen: unknown[] = [];
     const { query } = connection;
@@ -771,20 +768,20 @@ describe('what is given and what is shown', () => {
     expect([seen, server.statements]).toEqual([['SELECT 1'], ['SELECT 1']]);
   });
 
-  it('takes a key that is not enumerable, as pg.Pool leaves it in an object that it was given', () => {
+  it('takes a TLS key that is not enumerable, as pg.Pool leaves it', () => {
     const ssl = Object.defineProperty({}, 'key', { value: 's3cret', enumerable: false });
     const connection = make({ ssl });
     expect((connection as unknown as { ssl: { key: string } }).ssl.key).toBe('s3cret');
   });
 
-  it('takes a connection string alone', () => {
+  it('can be created with a connection string', () => {
     expect(new Connection('postgres://u@somewhere:6543/d').toJSON()).toMatchObject({
       host: 'somewhere',
       port: 6543,
     });
   });
 
-  it('connects by callback, never synchronously', async () => {
+  it('connects with a callback, which is never called synchronously', async () => {
     const connection = make();
     const seen = await new Promise<unknown[]>((resolve) => {
       expect(connection.connect((...args: unknown[]) => resolve(args))).toBeUndefined();
@@ -796,7 +793,7 @@ describe('what is given and what is shown', () => {
     expect(error).toMatchObject({ code: 'HANDSHAKE_TIMEOUT' });
   });
 
-  it('is dialled once: a second time is refused, and harms neither the dial nor the connection', async () => {
+  it('rejects a second connect, which harms neither the first nor the connection', async () => {
     const connection = make();
     const first = connection.connect();
     await expect(connection.connect()).rejects.toThrow('Client has already been connected');
@@ -805,7 +802,7 @@ describe('what is given and what is shown', () => {
     expect([server.destroyed, connection.isUsable]).toEqual([false, true]);
   });
 
-  it('tells how many statements wait', async () => {
+  it('counts its queued statements', async () => {
     const connection = await open();
     server.answer = () => undefined;
     expect(connection.queuedStatements).toBe(0);

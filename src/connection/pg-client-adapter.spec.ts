@@ -26,8 +26,8 @@ class Plain extends EventEmitter {
   }
 }
 
-describe('the care for a client of another class', () => {
-  it('does nothing to one that is outside of a transaction, or cannot tell', () => {
+describe('PgClientAdapter', () => {
+  it('resets nothing outside a transaction, or when the client does not report its status', () => {
     const client = new Plain();
     const control = new PgClientAdapter(client);
     expect(control.reset('smart', 100)).toBeUndefined();
@@ -39,7 +39,7 @@ describe('the care for a client of another class', () => {
     expect([control.isUsable, control.isReadyForQuery, control.transactionStatus]).toEqual([true, true, 'T']);
   });
 
-  it('knows by the bytes of its socket whether it has sent anything, where it shows one', () => {
+  it('counts the bytes of the socket as statements, if the client shows one', () => {
     const client = new Plain() as Plain & { connection?: { stream?: { bytesWritten: number } } };
     const control = new PgClientAdapter(client);
     expect(control.statementCount).toBeUndefined();
@@ -49,7 +49,7 @@ describe('the care for a client of another class', () => {
     expect(control.statementCount).toBe(7);
   });
 
-  it('rolls an open transaction back, and discards when it is told to', async () => {
+  it('rolls an open transaction back, and sends DISCARD ALL in the mode discard', async () => {
     const client = new Plain();
     const control = new PgClientAdapter(client);
     client.status = 'E';
@@ -59,7 +59,7 @@ describe('the care for a client of another class', () => {
     expect(client.sent).toEqual(['ROLLBACK', 'DISCARD ALL']);
   });
 
-  it('asks it whether it is alive, for so long', async () => {
+  it('validates the client within the timeout', async () => {
     const client = new Plain();
     const control = new PgClientAdapter(client);
     await control.validate(1_000);
@@ -69,7 +69,7 @@ describe('the care for a client of another class', () => {
     await control.cancelRunning().then(() => undefined);
   });
 
-  it('takes a class that throws, and one that cannot be ended, as it is', async () => {
+  it('accepts a client that throws instead of rejecting, and one without end()', async () => {
     const client = new Plain();
     const control = new PgClientAdapter(client);
     client.query = () => {
@@ -81,7 +81,7 @@ describe('the care for a client of another class', () => {
     expect(control.isUsable).toBe(false);
   });
 
-  it('says goodbye, and destroys it when there is no answer', async () => {
+  it('closes the client, and destroys it when it does not end in time', async () => {
     const client = new Plain();
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     const before = timers();
@@ -94,7 +94,7 @@ describe('the care for a client of another class', () => {
     expect(stream.destroy).toHaveBeenCalledTimes(1);
   });
 
-  it('destroys one with a socket without a goodbye, for which nobody may be there', () => {
+  it('destroys the socket of a client without calling end()', () => {
     const client = new Plain();
     const end = jest.spyOn(client, 'end');
     const stream = { destroy: jest.fn() };
@@ -105,7 +105,7 @@ describe('the care for a client of another class', () => {
     expect(end).not.toHaveBeenCalled();
   });
 
-  it('cancels nothing by host and port where its stream has reached another server, or nobody knows which', async () => {
+  it('sends no cancel request when the stream of the client has reached another server, or an unknown one', async () => {
     const dialled: unknown[] = [];
     const elsewhere = createServer((socket) => void dialled.push(socket.destroy())).listen(0, '127.0.0.1');
     await once(elsewhere, 'listening');
@@ -125,7 +125,7 @@ describe('the care for a client of another class', () => {
     expect([before, dialled.length]).toEqual([0, 1]);
   });
 
-  it('cancels by the Unix socket, which tells no port', async () => {
+  it('sends a cancel request on a Unix socket, which has no port', async () => {
     const folder = mkdtempSync(join(tmpdir(), 's-'));
     const dialled: unknown[] = [];
     const local = createServer((socket) => void dialled.push(socket.destroy()));
@@ -138,7 +138,7 @@ describe('the care for a client of another class', () => {
     expect(dialled).toHaveLength(1);
   });
 
-  it('destroys one without a socket by its goodbye, and takes it for lost', async () => {
+  it('ends a client without a socket, and reports it as closed', async () => {
     const client = new Plain();
     const end = jest.spyOn(client, 'end');
     const control = new PgClientAdapter(client);

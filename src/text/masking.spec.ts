@@ -4,7 +4,7 @@ import { maskedCopy, maskedSql, maskedStartupOptions, oneLine, redact, shortSql 
 
 const SECRET = 'hunter2';
 
-describe('a statement for the log', () => {
+describe('A statement for the log', () => {
   it.each([
     [`ALTER ROLE app PASSWORD 'hunter2'`, `ALTER ROLE app PASSWORD '***'`],
     [
@@ -71,7 +71,7 @@ describe('a statement for the log', () => {
     expect(maskedSql(sql)).toBe(sql);
   });
 
-  it('is on one line, without what moves a cursor', () => {
+  it('is on one line, without control characters', () => {
     expect(oneLine('SELECT 1,\n\t  2 -- \u001b[31mred\u202e\u0000\u2028x')).toBe(
       'SELECT 1, 2 -- \\u001b[31mred\\u202e\\u0000\\u2028x',
     );
@@ -79,7 +79,7 @@ describe('a statement for the log', () => {
   });
 });
 
-describe('masking takes a time that is linear in the text', () => {
+describe('Masking takes time that is linear in the length of the text', () => {
   const LENGTH = 100_000;
   const repeated = (part: string) => part.repeat(Math.ceil(LENGTH / part.length));
 
@@ -135,8 +135,8 @@ describe('masking takes a time that is linear in the text', () => {
   });
 });
 
-describe('a copy for printing', () => {
-  it('hides what secret keys hold and the credentials of URLs, and leaves what is not plain', () => {
+describe('A copy for printing', () => {
+  it('hides the values of secret keys and the credentials of URLs, and leaves objects that are not plain', () => {
     class Client {
       password = SECRET;
     }
@@ -166,7 +166,7 @@ describe('a copy for printing', () => {
     expect(inspect(maskedCopy(JSON.parse('{"__proto__":{"password":"hunter2"}}')))).not.toContain(SECRET);
   });
 
-  it('hides secrets in the options of the start-up packet', () => {
+  it('hides secrets in the options of a startup packet', () => {
     expect(maskedStartupOptions('-c geqo=off -c app.token=hunter2\\ x -c a.b=1')).toBe(
       '-c geqo=off -c app.token=*** -c a.b=1',
     );

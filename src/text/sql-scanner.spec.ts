@@ -10,7 +10,7 @@ function tokensOf(text: string): string[] {
   return tokens;
 }
 
-describe('the scanner', () => {
+describe('SqlScanner', () => {
   it.each([
     ["a 'b;''c' d", ['word a', "quoted 'b;''c'", 'word d']],
     [String.raw`e'a\'b' E'\\' x`, [String.raw`quoted e'a\'b'`, String.raw`quoted E'\\'`, 'word x']],

@@ -39,8 +39,9 @@ async function open(options: ConnectionOptions = {}): Promise<Connection> {
 }
 
 const pidOf = (connection: Connection) => (connection as unknown as { processID: number }).processID;
+/** Resolves when the backend has exited: its FATAL error has arrived, and a later write cannot fail before it is read. */
 const terminate = (connection: Connection) =>
-  database.sql('SELECT pg_terminate_backend($1)', [pidOf(connection)]);
+  database.sql('SELECT pg_terminate_backend($1, 5000)', [pidOf(connection)]);
 
 /** Reads until it fails, and says why; `reached` is called after the first row. */
 async function readToTheEnd(

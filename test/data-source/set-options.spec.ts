@@ -26,7 +26,7 @@ describe('setOptions()', () => {
     await second.drop();
   });
 
-  it('with a database before initialize() connects there', async () => {
+  it('connects to the database that is set before initialize()', async () => {
     const dataSource = await start({ startup: 'off' });
     expect(dataSource.setOptions({ database: second.name })).toBe(dataSource);
     await dataSource.initialize();
@@ -36,7 +36,7 @@ describe('setOptions()', () => {
     expect(nest.logger.text).toContain(`Connected to database "${second.name}"`);
   });
 
-  it('with another database after initialize() is refused, and with the same one is not', async () => {
+  it('refuses another database after initialize() and accepts the same one', async () => {
     const dataSource = await start();
     expect(() => dataSource.setOptions({ database: second.name })).toThrow(
       /database: the data source is connected to .*set it before initialize\(\)/,
@@ -45,7 +45,7 @@ describe('setOptions()', () => {
     expect(await current(dataSource)).toEqual([{ name: database.name }]);
   });
 
-  it('with logging has its effect at any time, on and off', async () => {
+  it('turns logging on and off at any time', async () => {
     const dataSource = await start();
     dataSource.setOptions({ logging: true });
     await dataSource.query('SELECT 1 AS heard');
@@ -58,7 +58,7 @@ describe('setOptions()', () => {
     expect(nest.logger.text).toContain('SELECT 3 AS again');
   });
 
-  it('with logging alone is refused where the logger is an object of the app', async () => {
+  it('refuses logging alone when the logger is an object of the app', async () => {
     const own = {
       logQuery() {},
       logQueryError() {},
@@ -77,7 +77,7 @@ describe('setOptions()', () => {
     ['poolSize', { poolSize: 5 }],
     ['extra', { extra: { max: 1 } }],
     ['driver', { driver: {} }],
-  ])('with %s is refused in words', async (setting, options) => {
+  ])('refuses %s with an explanation', async (setting, options) => {
     const dataSource = await start({ startup: 'off' });
     const attempt = () => dataSource.setOptions(options);
     expect(attempt).toThrow(DatabaseConfigError);
@@ -85,7 +85,7 @@ describe('setOptions()', () => {
     expect(attempt).not.toThrow(/hunter2/);
   });
 
-  it('with further options of TypeORM does what TypeORM does', async () => {
+  it('applies further options as TypeORM does', async () => {
     const dataSource = await start();
     dataSource.setOptions({ maxQueryExecutionTime: 1 });
     await dataSource.query('SELECT pg_sleep(0.01)');

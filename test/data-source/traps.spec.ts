@@ -111,7 +111,7 @@ describe('traps below the data source', () => {
     expect(await count()).toBe('0');
   });
 
-  it('2: a runner released while it waits for a connection costs no slot, and the data source can be destroyed', async () => {
+  it('2: a runner that is released while it waits for a connection leaks none, and the data source can be destroyed', async () => {
     await open();
     const holder = dataSource.createQueryRunner();
     await holder.connect();
@@ -124,7 +124,7 @@ describe('traps below the data source', () => {
     await dataSource.destroy();
   });
 
-  it('3: await using rolls an uncommitted transaction back when an exception leaves the block, and logs the place', async () => {
+  it('3: await using rolls an uncommitted transaction back when an exception leaves the block, and logs the call site', async () => {
     await open();
     await failure(
       (async () => {
@@ -161,7 +161,7 @@ describe('traps below the data source', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('5a: a runner whose connect() failed works when the database is back', async () => {
+  it('5a: a runner whose connect() failed works when the database is available again', async () => {
     await open({ url: proxy.through(database.url) });
     await proxy.refuse();
     const noticed = new Promise((resolve) => poolOf(dataSource).once('remove', resolve));
@@ -174,7 +174,7 @@ describe('traps below the data source', () => {
     await runner.release();
   });
 
-  it('5b: a failed startTransaction leaves no transaction, neither believed nor real', async () => {
+  it('5b: a failed startTransaction() leaves no transaction, neither on the runner nor on the server', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await runner.connect();
@@ -189,7 +189,7 @@ describe('traps below the data source', () => {
     await runner.release();
   });
 
-  it('6: a statement that ran into its limit is stopped on the server, and its connection does not come back busy', async () => {
+  it('6: a statement that exceeds its timeout is cancelled on the server, and its connection is not reused while busy', async () => {
     await open({ timeouts: { statementMs: 300 } });
     await failure(dataSource.query('SELECT pg_sleep(20)'));
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
@@ -230,7 +230,7 @@ describe('traps below the data source', () => {
     expect(await count()).toBe('0');
   });
 
-  it('11: sslmode=require and a CA in code stay a demand for TLS', async () => {
+  it('11: sslmode=require and a CA in code still require TLS', async () => {
     await open();
     const refused = failure(
       plain
@@ -250,7 +250,7 @@ describe('traps below the data source', () => {
     expect(await refused).toMatchObject({ code: 'TLS_NOT_OFFERED' });
   });
 
-  it('12: queries at the same time on one runner are sent one after the other, in order', async () => {
+  it('12: concurrent queries on one runner are sent one after the other, in order', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const connection = await runner.connect();
@@ -265,7 +265,7 @@ describe('traps below the data source', () => {
     await runner.release();
   });
 
-  it('21: a failed transaction is not taken for none because its error came before its status', async () => {
+  it('21: a failed transaction is recognised although its error arrives before its status', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const connection = await runner.connect();
@@ -278,7 +278,7 @@ describe('traps below the data source', () => {
     ]);
   });
 
-  it('a commit after a failed statement is an error and no silent rollback', async () => {
+  it('a commit after a failed statement is an error and not a silent rollback', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     // Often, since the error and the transaction's status come in one packet at times, and in two at others.
@@ -292,7 +292,7 @@ describe('traps below the data source', () => {
     expect(await count()).toBe('0');
   });
 
-  it('a runner used after its end says so, and where it was released', async () => {
+  it('a runner that is used after its release rejects with the call site of the release', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await runner.query('SELECT 1');
@@ -302,7 +302,7 @@ describe('traps below the data source', () => {
     });
   });
 
-  it('an undefined statement beside a running one is an error of its own and ends nothing else', async () => {
+  it('an undefined statement beside a running one fails alone', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const [slow, none, last] = await Promise.allSettled([
@@ -314,7 +314,7 @@ describe('traps below the data source', () => {
     await runner.release();
   });
 
-  it('session state set by one borrower is gone for the next', async () => {
+  it('session state of one borrower is reset for the next', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await runner.query(`SET TIME ZONE 'Asia/Tokyo'`);

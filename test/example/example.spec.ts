@@ -59,7 +59,7 @@ describe('npm start', () => {
   }
 
   describe('without DB_URL', () => {
-    it('runs a PostgreSQL of its own, prints lines that work, and leaves nothing after Ctrl-C', async () => {
+    it('runs its own PostgreSQL, prints lines that work, and leaves nothing after Ctrl-C', async () => {
       const example = await start();
       expect(example.servers).toHaveLength(1);
       await expectLinesToAnswer(example);
@@ -67,13 +67,13 @@ describe('npm start', () => {
       expect(example.servers).toEqual([]);
     });
 
-    it('leaves nothing when npm alone is told to stop', async () => {
+    it('leaves nothing when only npm receives the signal', async () => {
       const example = await start();
       await example.stop('SIGTERM', 'npm');
       expect(example.servers).toEqual([]);
     });
 
-    it('works twice side by side, each on a free port', async () => {
+    it('runs twice side by side, each on a free port', async () => {
       const both = await Promise.all([start(), start()]);
       expect(new Set(both.map(({ url }) => url)).size).toBe(2);
       await Promise.all(both.map(expectLinesToAnswer));
@@ -81,7 +81,7 @@ describe('npm start', () => {
       expect(both.flatMap((example) => example.servers)).toEqual([]);
     });
 
-    it('listens on PORT, and says so when that is taken', async () => {
+    it('listens on PORT and reports when the port is taken', async () => {
       const port = await freePort();
       const example = await start({ PORT: String(port) });
       expect(example.url).toBe(`http://127.0.0.1:${port}`);
@@ -92,7 +92,7 @@ describe('npm start', () => {
       expect(second.servers).toEqual([]);
     });
 
-    it('refuses a PORT that is none', async () => {
+    it('refuses an invalid PORT', async () => {
       const launched = ['abc', '99999', '-1'].map((port) => ({
         port,
         example: RunningExample.launch({ PORT: port }),
@@ -120,7 +120,7 @@ describe('npm start', () => {
       ]);
     });
 
-    it('goes on with what an earlier run left there', async () => {
+    it('continues with the data of an earlier run', async () => {
       const { url } = await database();
       const first = await start({ DATABASE_URL: url });
       await expectLinesToAnswer(first);
@@ -136,7 +136,7 @@ describe('npm start', () => {
       await second.stop('SIGINT');
     });
 
-    it('ends at once, non-zero, when the URL is none', async () => {
+    it('ends at once with a non-zero status when the URL is invalid', async () => {
       const example = RunningExample.launch({ DB_URL: 'mysql://root:hunter2@127.0.0.1/app' });
       examples.push(example);
       expect(await example.exit()).toBe(1);
@@ -193,7 +193,7 @@ describe('npm start', () => {
       expect(example.output).not.toContain('left open');
     });
 
-    it('shows a database that is gone as down, with 503', async () => {
+    it('reports a dropped database as down, with 503', async () => {
       const { url, drop } = await database();
       const example = await start({ DB_URL: url });
       await drop();

@@ -54,20 +54,20 @@ describe('DatabaseModule', () => {
     (await dataSource.query<{ name: string }[]>('SELECT current_database() AS name'))[0]?.name;
 
   describe('forRoot', () => {
-    it('without arguments reads the environment when the app starts, not when a file is imported', async () => {
+    it('reads the environment when the app starts, not when a file is imported', async () => {
       const dynamic = DatabaseModule.forRoot();
       process.env.DB_URL = database.url;
       await compile([dynamic]);
       expect(await current(module!.get(DataSource))).toBe(database.name);
     });
 
-    it('takes a URL from code and leaves the environment alone then', async () => {
+    it('ignores the environment when code gives a URL', async () => {
       process.env.DB_URL = 'mysql://nowhere';
       await compile([DatabaseModule.forRoot({ url: database.url })]);
       expect(await current(module!.get(DataSource))).toBe(database.name);
     });
 
-    it('takes host, port, username, password and database in place of a URL', async () => {
+    it('accepts host, port, username, password and database instead of a URL', async () => {
       const url = new URL(database.url);
       await compile([
         DatabaseModule.forRoot({
@@ -107,7 +107,7 @@ describe('DatabaseModule', () => {
     @Module({ providers: [Factory], exports: [Factory] })
     class FactoryModule {}
 
-    it('takes the typed config by imports, inject and useFactory, with where each value came from', async () => {
+    it('accepts the typed config by imports, inject and useFactory, with the origin of each value', async () => {
       process.env.DB_URL = database.url;
       process.env.DB_POOL_TIMEOUT = '5s';
       await compile([
@@ -123,30 +123,30 @@ describe('DatabaseModule', () => {
       expect(options.origins['pool.acquireTimeoutMs']).toBe('environment DB_POOL_TIMEOUT');
     });
 
-    it('takes databaseConfig.asProvider()', async () => {
+    it('accepts databaseConfig.asProvider()', async () => {
       process.env.DB_URL = database.url;
       await compile([DatabaseModule.forRootAsync(databaseConfig.asProvider())]);
       expect(await current(module!.get(DataSource))).toBe(database.name);
     });
 
-    it('takes a factory that returns a promise', async () => {
+    it('accepts a factory that returns a promise', async () => {
       await compile([
         DatabaseModule.forRootAsync({ useFactory: () => Promise.resolve({ url: database.url }) }),
       ]);
       expect(await current(module!.get(DataSource))).toBe(database.name);
     });
 
-    it('takes useClass', async () => {
+    it('accepts useClass', async () => {
       await compile([DatabaseModule.forRootAsync({ useClass: Factory })]);
       expect(await current(module!.get(DataSource))).toBe(database.name);
     });
 
-    it('takes useExisting with imports', async () => {
+    it('accepts useExisting with imports', async () => {
       await compile([DatabaseModule.forRootAsync({ imports: [FactoryModule], useExisting: Factory })]);
       expect(await current(module!.get(DataSource))).toBe(database.name);
     });
 
-    it('refuses to be given none of the three', () => {
+    it('refuses options with none of the three', () => {
       expect(() => DatabaseModule.forRootAsync({})).toThrow(DatabaseConfigError);
       expect(() => DatabaseModule.forRootAsync({})).toThrow(/useFactory, useClass and useExisting/);
     });
@@ -157,7 +157,7 @@ describe('DatabaseModule', () => {
     });
   });
 
-  describe('what is injected', () => {
+  describe('injection', () => {
     @Injectable()
     class UsersService {
       constructor(
@@ -177,7 +177,7 @@ describe('DatabaseModule', () => {
     })
     class UsersModule {}
 
-    it('is the data source, its manager and repositories, with the entities of forFeature loaded by themselves', async () => {
+    it('provides the data source, its manager and repositories, and loads the entities of forFeature automatically', async () => {
       await compile([DatabaseModule.forRoot({ url: database.url, synchronize: true }), UsersModule]);
       const service = module!.get(UsersService);
       expect(service.byDecorator).toBe(service.dataSource);
@@ -210,7 +210,7 @@ describe('DatabaseModule', () => {
   });
 
   describe('several data sources', () => {
-    it('live side by side under their names, each with its own entities', async () => {
+    it('work side by side under their names, each with its own entities', async () => {
       await compile([
         DatabaseModule.forRoot({ url: database.url }),
         DatabaseModule.forRootAsync({
@@ -232,7 +232,7 @@ describe('DatabaseModule', () => {
       expect((await monitor.checkConnection({ name: 'reporting' })).database).toBe(second.name);
     });
 
-    it('have the name that forRoot is given as its second argument, as in @nestjs/typeorm', async () => {
+    it('have the name that is the second argument of forRoot, as in @nestjs/typeorm', async () => {
       await compile([
         DatabaseModule.forRoot({ url: database.url }),
         DatabaseModule.forRoot({ url: second.url, name: 'overridden', entities: [Order] }, 'reporting'),
@@ -246,7 +246,7 @@ describe('DatabaseModule', () => {
       expect(() => module!.get(getDataSourceToken('overridden'))).toThrow();
     });
 
-    it('with one name are an error that names it, before anything is connected', async () => {
+    it('with the same name are an error that names it, before any of them connects', async () => {
       const start = compile([
         DatabaseModule.forRoot({ url: database.url }),
         DatabaseModule.forRoot({ url: second.url }),
@@ -257,7 +257,7 @@ describe('DatabaseModule', () => {
       });
     });
 
-    it('are one when the same dynamic module is imported twice', async () => {
+    it('are the same when one dynamic module is imported twice', async () => {
       const root = DatabaseModule.forRoot({ url: database.url });
       @Module({ imports: [root] })
       class Other {}
@@ -266,8 +266,8 @@ describe('DatabaseModule', () => {
     });
   });
 
-  describe('in tests of its users', () => {
-    it('lets the data source be overridden without any settings', async () => {
+  describe('in tests of an app', () => {
+    it('allows the data source to be overridden without any settings', async () => {
       delete process.env.DB_URL;
       delete process.env.DATABASE_URL;
       const fake = { manager: {}, entityMetadatas: [], getRepository: () => 'a repository' };
@@ -283,7 +283,7 @@ describe('DatabaseModule', () => {
       expect(module.get(getRepositoryToken(User) as string)).toBe('a repository');
     });
 
-    it('hands out the query runners of a data source that takes its place, one for each request', async () => {
+    it('provides one query runner of the overriding data source for each request', async () => {
       @Controller()
       class NotesController {
         constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}

@@ -92,7 +92,7 @@ describe('SIGTERM', () => {
     agent.destroy();
   });
 
-  it('cancels a query that never ends after DB_SHUTDOWN_TIMEOUT, and says so', async () => {
+  it('cancels a query that never ends after DB_SHUTDOWN_TIMEOUT', async () => {
     await start({ DB_SHUTDOWN_TIMEOUT: '500ms' });
     const answer = request('/forever');
     await until(async () => (await running('SELECT pg_sleep(600)')) >= 1);
@@ -103,7 +103,7 @@ describe('SIGTERM', () => {
     expect(await connections()).toEqual([]);
   });
 
-  it('a second time does no harm', async () => {
+  it('is harmless a second time', async () => {
     await start();
     const unlock = await lock();
     const answer = request('/locked');
@@ -118,7 +118,7 @@ describe('SIGTERM', () => {
     expect(await connections()).toEqual([]);
   });
 
-  it('while the database is not there yet ends the start', async () => {
+  it('ends the start while the database is not available yet', async () => {
     await launch({ DB_URL: 'postgres://app:x@127.0.0.1:1/app' }, 'Trying again');
     child.kill('SIGTERM');
     expect(await ended()).toEqual([null, 'SIGTERM']);
@@ -126,7 +126,7 @@ describe('SIGTERM', () => {
 });
 
 describe('app.close()', () => {
-  it('twice, and at the same time, closes once and does not hang', async () => {
+  it('closes once and does not hang when it is called twice concurrently', async () => {
     const database = await createTestDatabase();
     const module = await Test.createTestingModule({
       imports: [DatabaseModule.forRoot({ url: database.url })],

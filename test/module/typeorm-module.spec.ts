@@ -72,7 +72,7 @@ class TerminusController {
 })
 class UsersModule {}
 
-describe('an app made for @nestjs/typeorm, on our root module', () => {
+describe('an app written for @nestjs/typeorm, on the root module of this package', () => {
   let database: TestDatabase;
   let second: TestDatabase;
   let http: HttpApp;

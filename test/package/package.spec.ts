@@ -33,7 +33,7 @@ describe('the packed package', () => {
     await database?.drop();
   });
 
-  it('holds the builds and their types, and no test, example or source', () => {
+  it('contains the builds and their types, and no test, example or source', () => {
     const unexpected = consumer.files.filter(
       (file) =>
         !/^dist\/(esm|cjs)\/[\w./-]+\.(js|d\.ts|js\.map)$/.test(file) &&
@@ -59,7 +59,7 @@ describe('the packed package', () => {
     ).toEqual(scripts.filter((file) => file.startsWith('dist/cjs/')));
   });
 
-  it('shows in its types nothing that is for the package itself', () => {
+  it('declares nothing internal in its types', () => {
     const declared = (file: string) => readFileSync(join(consumer.installed, file), 'utf8');
     const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
     expect(types.filter((file) => declared(file).includes('@internal'))).toEqual([]);
@@ -70,7 +70,7 @@ describe('the packed package', () => {
     }
   });
 
-  it('holds every file that its manifest names', () => {
+  it('contains every file that its manifest names', () => {
     const { exports, main, module, types, typesVersions, bin = {} } = consumer.manifest;
     const named = [...leaves([exports, typesVersions, bin]), main, module, types].map((path) =>
       path.replace(/^\.\//, ''),
@@ -78,7 +78,7 @@ describe('the packed package', () => {
     expect(named.filter((path) => !consumer.files.includes(path))).toEqual([]);
   });
 
-  it('holds the documentation that its README and its errors lead to', () => {
+  it('contains the documentation that its README links to', () => {
     const readme = readFileSync(join(consumer.installed, 'README.md'), 'utf8');
     const linked = [...readme.matchAll(/\]\((docs\/[\w-]+\.md)/g)].map(([, path]) => path!);
     expect(linked.length).toBeGreaterThan(5);
@@ -92,7 +92,7 @@ describe('the packed package', () => {
     }, 60_000);
     afterAll(() => alone?.remove());
 
-    it('misses no peer, since all others are optional', () => {
+    it('requires no other peer, since all others are optional', () => {
       const { peerDependencies = {}, peerDependenciesMeta = {} } = alone.manifest;
       const needed = Object.keys(peerDependencies).filter((peer) => !peerDependenciesMeta[peer]?.optional);
       expect(needed).toEqual(['pg']);
@@ -108,7 +108,7 @@ describe('the packed package', () => {
       expect(alone.run('pool.mjs', script, { URL: database.url })).toEqual([{ name: database.name }]);
     });
 
-    it('has a pool whose types name neither TypeORM nor Nest, and are complete', () => {
+    it('has a pool whose types are complete and import neither TypeORM nor Nest', () => {
       for (const build of ['esm', 'cjs']) {
         const reached = new Set<string>();
         const foreign = new Set<string>();
@@ -139,14 +139,14 @@ describe('the packed package', () => {
     itFollowsTheReadme(12, type, () => ({ folder: consumer.temporary, manifest: consumer.manifest }));
   });
 
-  it('brings the doctor', () => {
+  it('includes the doctor', () => {
     expect(consumer.program(['doctor', '--json'], { DB_URL: database.url })).toMatchObject({
       healthy: true,
       exitCode: 0,
     });
   });
 
-  it('is imported as ESM', () => {
+  it('works when imported as ESM', () => {
     const script = `
       import 'reflect-metadata';
       import * as core from '@nestjs/core';
@@ -160,7 +160,7 @@ describe('the packed package', () => {
     });
   });
 
-  it('is required as CommonJS', () => {
+  it('works when required as CommonJS', () => {
     const script = `
       require('reflect-metadata');
       ${body}
@@ -180,7 +180,7 @@ describe('the packed package', () => {
       const cjs = require('nestjs-database');
     `;
 
-    it('has the same exports and tokens in both', () => {
+    it('exports the same names and tokens in both', () => {
       const script = `${both}
         class User {}
         const tokensOf = (build) => [
@@ -208,7 +208,7 @@ describe('the packed package', () => {
       expect(classes).toBe(true);
     });
 
-    it('knows the errors of the other by instanceof', () => {
+    it('recognises the errors of the other build by instanceof', () => {
       const script = `${both}
         const results = {};
         for (const [name, thrower, judge] of [['esm by cjs', esm, cjs], ['cjs by esm', cjs, esm], ['own', esm, esm]]) {
@@ -230,7 +230,7 @@ describe('the packed package', () => {
       });
     });
 
-    it('serves repositories asked for through the other build', () => {
+    it('provides repositories that are requested through the other build', () => {
       const script = `${both}
         import { NestFactory } from '@nestjs/core';
         import { EntitySchema } from 'typeorm';

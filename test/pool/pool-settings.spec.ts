@@ -27,7 +27,7 @@ class NestedController {
   }
 }
 
-describe('the settings of the pool', () => {
+describe('the settings of the pool:', () => {
   let database: TestDatabase;
   let http: HttpApp;
 
@@ -52,7 +52,7 @@ describe('the settings of the pool', () => {
     await database.drop();
   });
 
-  it('size and maxOverflow bound the connections, and acquireTimeoutMs the wait, with an error that names the holders', async () => {
+  it('size and maxOverflow bound the connections, and acquireTimeoutMs the wait, with an error that names the borrowers', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 1, acquireTimeoutMs: 1000 } });
     const runners = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
     await Promise.all(runners.map((runner) => runner.query('SELECT 1 AS held')));
@@ -65,7 +65,7 @@ describe('the settings of the pool', () => {
   });
 
   it.each([true, false])(
-    'prePing %p: a connection that its peer dropped while it was idle is replaced before it is leased, or not',
+    'prePing %p decides whether a connection that the peer has forgotten is replaced before it is leased',
     async (prePing) => {
       const proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
       const url = proxy.through(database.url);
@@ -83,7 +83,7 @@ describe('the settings of the pool', () => {
     },
   );
 
-  it('leakThresholdMs warns with the place that took the connection, and tells when it comes back', async () => {
+  it('leakThresholdMs warns with the call site that acquired the connection, and logs its release', async () => {
     const dataSource = await start({ pool: { leakThresholdMs: 2000 } });
     const runner = dataSource.createQueryRunner();
     await runner.query('SELECT 1 AS leaking');
@@ -94,7 +94,7 @@ describe('the settings of the pool', () => {
     expect(http.logger.of('DatabasePool').length).toBe(lines + 1);
   });
 
-  it('reclaimAfterMs ends a lease, and rejects later statements of its borrower', async () => {
+  it('reclaimAfterMs forcibly ends a lease, and its borrower gets an error', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0, reclaimAfterMs: 2000 } });
     const runner = dataSource.createQueryRunner();
     await runner.query('SELECT 1');
@@ -105,7 +105,7 @@ describe('the settings of the pool', () => {
     await runner.release();
   });
 
-  it('maxWaiting refuses at once who would wait', async () => {
+  it('maxWaiting refuses further waiters at once', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0, maxWaiting: 0 } });
     const runner = dataSource.createQueryRunner();
     await runner.connect();
@@ -113,7 +113,7 @@ describe('the settings of the pool', () => {
     await runner.release();
   });
 
-  it("reset 'smart' clears what a borrower set, 'none' does not", async () => {
+  it("reset 'smart' resets session state of a borrower, 'none' does not", async () => {
     for (const [reset, expected] of [
       ['smart', ''],
       ['none', 'mine'],
@@ -131,13 +131,13 @@ describe('the settings of the pool', () => {
     }
   });
 
-  it('minIdle keeps connections ready', async () => {
+  it('minIdle keeps connections open', async () => {
     await start({ pool: { size: 3, minIdle: 3 } });
     const monitor = http.app.get(DatabaseMonitor);
     await until(() => monitor.poolStats().checkedIn >= 3);
   });
 
-  it('requests that hold a connection in a transaction and ask for a second one fail soon instead of standing still', async () => {
+  it('self-deadlock detection fails requests that hold a transaction and wait for a second connection', async () => {
     await start({ pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 20_000 } });
     const answers = await Promise.all(Array.from({ length: 6 }, () => http.fetch('/nested')));
     const served = answers.filter(({ status }) => status === 200);

@@ -17,7 +17,7 @@ describe('createAuthority', () => {
     expect(read(cert).checkHost('other.example')).toBeUndefined();
   });
 
-  it('makes expired ones too', async () => {
+  it('issues expired certificates too', async () => {
     const { cert } = await (await createAuthority()).issueServer({ validForDays: -1 });
     expect(new Date(read(cert).validTo).getTime()).toBeLessThan(Date.now());
     expect(new Date(read(cert).validFrom).getTime()).toBeLessThan(new Date(read(cert).validTo).getTime());
@@ -48,7 +48,7 @@ describe('a server with TLS', () => {
   });
   afterAll(() => server?.dispose());
 
-  it('lets in who shows a certificate and checks its own', async () => {
+  it('accepts a client with a certificate, which verifies the server', async () => {
     const connection = new pg.Client({
       connectionString: server.url,
       ssl: { ca: authority.cert, ...client, servername: 'localhost' },
@@ -61,7 +61,7 @@ describe('a server with TLS', () => {
     expect(rows).toEqual([{ ssl: true, client_dn: '/CN=app' }]);
   });
 
-  it('is not trusted by a client that knows another authority', async () => {
+  it('is not trusted by a client with another authority', async () => {
     const stranger = await createAuthority();
     const connection = new pg.Client({ connectionString: server.url, ssl: { ca: stranger.cert, ...client } });
     await expect(connection.connect()).rejects.toMatchObject({
@@ -69,7 +69,7 @@ describe('a server with TLS', () => {
     });
   });
 
-  it('refuses who comes without TLS', async () => {
+  it('refuses a client without TLS', async () => {
     await expect(new pg.Client(server.url).connect()).rejects.toMatchObject({ code: '28000' });
   });
 });

@@ -3,7 +3,7 @@ import pg from 'pg';
 import { createTestDatabase } from './database.js';
 
 describe('createTestDatabase', () => {
-  it('makes databases that know nothing of each other', async () => {
+  it('creates independent databases', async () => {
     const [one, other] = await Promise.all([createTestDatabase(), createTestDatabase()]);
     try {
       await one.sql('CREATE TABLE only_here (id int)');
@@ -16,7 +16,7 @@ describe('createTestDatabase', () => {
     }
   });
 
-  it('lets an ordinary user in who owns the database', async () => {
+  it('accepts an ordinary user, which owns the database', async () => {
     const database = await createTestDatabase();
     const client = new pg.Client(database.url);
     await client.connect();
@@ -32,7 +32,7 @@ describe('createTestDatabase', () => {
     }
   });
 
-  it('drops a database that somebody is still connected to', async () => {
+  it('drops a database with open connections', async () => {
     const database = await createTestDatabase();
     const client = new pg.Client(database.url);
     const lost = new Promise((resolve) => client.once('error', resolve));

@@ -9,7 +9,7 @@ import { startPgBouncer } from './pgbouncer.js';
 import { childrenOf, ended, isRunning } from './processes.js';
 
 describeWithPgBouncer('a PgBouncer for tests', () => {
-  it('passes statements on, and is gone with its folder after dispose()', async () => {
+  it('passes statements on, and ends with its folder at dispose()', async () => {
     const database = await createTestDatabase();
     const bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const client = new pg.Client(bouncer.url);

@@ -94,7 +94,7 @@ describe('a server and the process that started it', () => {
       makePrivateCheckout(checkout, owner);
     });
 
-    it('works without the links that an install script would have made, and leaves nothing when disposed of', async () => {
+    it('work without the links that an install script would have made, and leave nothing when disposed of', async () => {
       const started = await start(checkout, owner);
       expect(started.answer).toBe(42);
       started.child.stdin?.end();
@@ -102,21 +102,21 @@ describe('a server and the process that started it', () => {
       await expectNothingLeft(started);
     });
 
-    it('works for several processes that start at the same moment', async () => {
+    it('work for several processes that start at the same moment', async () => {
       const both = await Promise.all([start(checkout, owner), start(checkout, owner)]);
       expect(new Set(both.map(({ folder }) => folder)).size).toBe(2);
       for (const each of both) each.child.stdin?.end();
       for (const each of both) await expectNothingLeft(each);
     });
 
-    it('leaves nothing when Ctrl-C ends the process', async () => {
+    it('leave nothing when Ctrl-C ends the process', async () => {
       const started = await start(checkout, owner);
       process.kill(-(started.child.pid ?? 0), 'SIGINT');
       expect(await once(started.child, 'exit')).toEqual([null, 'SIGINT']);
       await expectNothingLeft(started);
     });
 
-    it('leaves nothing when the process is killed', async () => {
+    it('leave nothing when the process is killed', async () => {
       const started = await start(checkout, owner);
       started.child.kill('SIGKILL');
       await once(started.child, 'exit');

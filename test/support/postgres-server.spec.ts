@@ -79,7 +79,7 @@ describe('startPostgres', () => {
     await (await connected(server.url)).client.end();
   });
 
-  it('comes back on the same port with the same data, however it was stopped', async () => {
+  it('restarts on the same port with the same data, however it was stopped', async () => {
     await server.sql('CREATE TABLE kept (how text)');
     const { port } = server;
     for (const mode of ['smart', 'fast', 'immediate'] as const) {
@@ -98,7 +98,7 @@ describe('startPostgres', () => {
     ]);
   });
 
-  it('waits for its clients in a smart stop and throws them out in a fast one', async () => {
+  it('waits for its clients in a smart stop and disconnects them in a fast one', async () => {
     const first = await connected(server.url);
     const stopping = server.stop('smart');
     expect((await first.client.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
@@ -110,7 +110,7 @@ describe('startPostgres', () => {
     expect(await second.lost).toMatchObject({ code: '57P01' });
   });
 
-  it('can be killed as a whole, without a word to its clients, and recovers', async () => {
+  it('can be killed without a message to its clients, and recovers', async () => {
     await server.sql('CREATE TABLE survived AS SELECT 1 AS id');
     await server.sql('CHECKPOINT');
     const { client, lost } = await connected(server.url);
@@ -125,7 +125,7 @@ describe('startPostgres', () => {
     expect(await server.sql('SELECT id FROM survived')).toEqual([{ id: 1 }]);
   });
 
-  it('runs several at once and leaves nothing behind', async () => {
+  it('runs several servers at once and leaves nothing behind', async () => {
     const servers = await Promise.all([startPostgres(), startPostgres(), startPostgres()]);
     expect(new Set(servers.map(({ port }) => port)).size).toBe(3);
     const processes = servers.flatMap(({ pid = 0 }) => [pid, ...childrenOf(pid)]);

@@ -63,7 +63,7 @@ describe('the TCP fault proxy', () => {
     expect(proxy.total).toBe(1);
   });
 
-  it('passes the end of one side on to the other', async () => {
+  it('passes the end of one side on to the other side', async () => {
     const client = await dial();
     await ask(client, 'hello');
     const over = once(proxy, 'close');
@@ -96,7 +96,7 @@ describe('the TCP fault proxy', () => {
     expect((await Promise.all(answers)).map(String)).toEqual(['from the old one', 'from the new one']);
   });
 
-  it('tells the server of a vanished client only after the freeze', async () => {
+  it('passes the reset of a client on to the server only after the freeze', async () => {
     const client = await dial();
     await ask(client, 'hello');
     proxy.freeze();
@@ -148,7 +148,7 @@ describe('the TCP fault proxy', () => {
     expect(await ask(await dial(), 'back')).toBe('back');
   });
 
-  it('forgets open connections, which notice when they speak, while new ones work', async () => {
+  it('forgets open connections, whose next byte is answered by a reset, while new ones work', async () => {
     const client = await dial();
     await ask(client, 'hello');
     const gone = new Promise((resolve) => atServer[0]?.once('close', resolve));

@@ -16,9 +16,7 @@ import type {
   NestInterceptor,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
-import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
 import { Observable, retry } from 'rxjs';
@@ -27,6 +25,8 @@ import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { until } from '../support/until.js';
 
 const CLIENTS = 15;
@@ -292,13 +292,9 @@ class HoldingController {
   }
 }
 
-const adapters: [string, () => AbstractHttpAdapter][] = [
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter()],
-];
-
-describe.each(adapters)('the connection of a request on %s', (_name, adapter) => {
+describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let url: string;
 
@@ -334,23 +330,22 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     await database.sql('CREATE TABLE notes (text text)');
     await database.sql('CREATE TABLE numbered (id serial PRIMARY KEY, text text)');
     await database.sql('ALTER TABLE notes OWNER TO app; ALTER TABLE numbered OWNER TO app');
-    const module = await Test.createTestingModule({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          applicationName: 'holding',
-          pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 },
-        }),
-      ],
-      providers: [{ provide: APP_INTERCEPTOR, useClass: RetryInterceptor }],
-      controllers: [HoldingController],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    app = module.createNestApplication(adapter());
-    await app.listen(0, '127.0.0.1');
-    const { port } = app.getHttpServer().address() as { port: number };
-    url = `http://127.0.0.1:${port}`;
+    http = await startHttpApp(
+      {
+        imports: [
+          DatabaseModule.forRoot({
+            url: database.url,
+            applicationName: 'holding',
+            pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 },
+          }),
+        ],
+        providers: [{ provide: APP_INTERCEPTOR, useClass: RetryInterceptor }],
+        controllers: [HoldingController],
+      },
+      undefined,
+      adapter(),
+    );
+    ({ app, url } = http);
   });
   beforeEach(async () => {
     seen.length = 0;
@@ -363,11 +358,11 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     await everythingGivenBack();
   });
   afterAll(async () => {
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 
-  it('is held while something needs it, and at no other time', async () => {
+  it('is leased only while something needs it', async () => {
     const { body } = await answer('/holding');
     expect(body).toEqual({
       states: [
@@ -391,12 +386,12 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     });
   });
 
-  it('stays the same one after connect()', async () => {
+  it('stays the same after connect()', async () => {
     const { body } = await answer('/pinned');
     expect(body).toEqual({ row: { last: expect.any(Number) }, held: 1 });
   });
 
-  it('is not held by a handler that waits for something else', async () => {
+  it('is not leased while a handler waits for something else', async () => {
     const requests = Array.from({ length: CLIENTS }, () => open('/waiting'));
     await happened('handler has queried', CLIENTS);
     await anotherIsServed();
@@ -404,7 +399,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     for (const request of requests) request.destroy();
   });
 
-  it('is not held by an exception filter that has queried and whose answer is read slowly', async () => {
+  it('is not leased while a client slowly reads the answer of an exception filter that has queried', async () => {
     const requests = await Promise.all(
       Array.from({ length: CLIENTS }, async () => {
         const request = open('/failing');
@@ -418,7 +413,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     for (const request of requests) request.destroy();
   });
 
-  it('is not held by a guard that has queried before a body that never arrives', async () => {
+  it('is not leased while a request whose guard has queried waits for its body', async () => {
     const requests = Array.from({ length: CLIENTS }, () => {
       const request = httpRequest(`${url}/upload`, {
         method: 'POST',
@@ -435,7 +430,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     for (const request of requests) request.destroy();
   });
 
-  it('is not held by server-sent events that have queried at their start', async () => {
+  it('is not leased by server-sent events that have queried at their start', async () => {
     const requests = await Promise.all(
       Array.from({ length: CLIENTS }, async () => {
         const request = open('/events');
@@ -449,27 +444,30 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
   });
 
   it.each([
-    ['handlers', 'waiting', 'handler has queried'],
+    ['waits', 'waiting', 'handler has queried'],
     ['streams', 'streaming', 'stream began'],
-  ])('comes back when a client sends requests ahead and leaves: %s', async (_what, path, began) => {
-    const { port } = new URL(url);
-    const clients = 2;
-    for (let i = 0; i < clients; i++) {
-      const socket = connect(Number(port), '127.0.0.1');
-      socket.on('error', () => undefined);
-      await once(socket, 'connect');
-      // The answer to the second one stands behind that to the first, which does not come.
-      const requestTo = (to: string) => `GET /${to} HTTP/1.1\r\nHost: test\r\n\r\n`;
-      socket.write(requestTo('waiting') + requestTo(path));
-      await happened(began, path === 'waiting' ? 2 * (i + 1) : i + 1);
-      socket.destroy();
-    }
-    letGoOn();
-    await everythingGivenBack();
-    await anotherIsServed();
-  });
+  ])(
+    'is released when a client that pipelines requests disconnects while the second one %s',
+    async (_what, path, began) => {
+      const { port } = new URL(url);
+      const clients = 2;
+      for (let i = 0; i < clients; i++) {
+        const socket = connect(Number(port), '127.0.0.1');
+        socket.on('error', () => undefined);
+        await once(socket, 'connect');
+        // The answer to the second one stands behind that to the first, which does not come.
+        const requestTo = (to: string) => `GET /${to} HTTP/1.1\r\nHost: test\r\n\r\n`;
+        socket.write(requestTo('waiting') + requestTo(path));
+        await happened(began, path === 'waiting' ? 2 * (i + 1) : i + 1);
+        socket.destroy();
+      }
+      letGoOn();
+      await everythingGivenBack();
+      await anotherIsServed();
+    },
+  );
 
-  it('adds one listener to a socket, however many requests are sent ahead on it', async () => {
+  it('adds one listener to a socket, however many requests the client pipelines', async () => {
     const warnings: Error[] = [];
     const listen = (warning: Error) => warnings.push(warning);
     process.on('warning', listen);
@@ -485,7 +483,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     expect(warnings.filter(({ name }) => name === 'MaxListenersExceededWarning')).toEqual([]);
   });
 
-  it('lets the handler work when the client has left during a slow guard', async () => {
+  it('serves the handler when the client has disconnected during a slow guard', async () => {
     const request = open('/slow-guard');
     await happened('slow guard began');
     request.destroy();
@@ -495,7 +493,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     expect(await notes()).toEqual(['after the guard']);
   });
 
-  it('is not held by a guard that begins a transaction when its client has left', async () => {
+  it('is not leased by a guard that begins a transaction after its client has disconnected', async () => {
     const request = open('/late-guard');
     await happened('late guard began');
     request.destroy();
@@ -506,12 +504,12 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     await everythingGivenBack();
   });
 
-  it('serves a retry of the handler, whose transaction begins anew', async () => {
+  it('serves a retry of the handler, which begins a new transaction', async () => {
     expect(await answer('/retried')).toEqual({ status: 200, body: { attempts: 3 } });
     expect(await notes()).toEqual(['attempt 3']);
   });
 
-  it('is replaced after its loss: the next statement, and a transaction that is tried again, run on a new one', async () => {
+  it('is replaced after its loss: the next statement and a retried transaction run on a new connection', async () => {
     expect(await answer('/surviving')).toEqual({
       status: 200,
       body: { reason: '57P01', another: true, failed: '57P01', tries: 2 },
@@ -519,7 +517,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     expect(await notes()).toEqual(['try 2']);
   });
 
-  it('is replaced once its loss was told when it had something that another one lacks', async () => {
+  it('is replaced after one error when the lost session had state that a new connection lacks', async () => {
     expect((await answer('/surviving-changed')).body).toEqual(['57P01', 'served']);
   });
 });
@@ -543,7 +541,7 @@ describe('the connection of a request without a server', () => {
     guarded() {}
   }
 
-  it('comes back when the response finishes', async () => {
+  it('is released when the response finishes', async () => {
     const database = await createTestDatabase();
     const module = await Test.createTestingModule({
       imports: [DatabaseModule.forRoot({ url: database.url, pool: { size: 1, maxOverflow: 0 } })],

@@ -3,9 +3,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Catch, Controller, Get, UseFilters } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter, INestApplication, Provider } from '@nestjs/common';
 import { APP_FILTER, ApplicationConfig } from '@nestjs/core';
-import type { AbstractHttpAdapter } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import {
   DatabaseModule,
   InjectQueryRunner,
@@ -19,7 +16,7 @@ import { DataSource, QueryFailedError } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
-import { startHttpApp } from '../support/http-app.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { freePort } from '../support/ports.js';
 import { until } from '../support/until.js';
@@ -102,10 +99,7 @@ class FilteredController {
   }
 }
 
-describe.each([
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter() as unknown as AbstractHttpAdapter],
-])('a request that fails by the database, on %s', (_platform, adapter) => {
+describe.each(ADAPTERS)('a request that fails by the database, on %s', (_platform, adapter) => {
   let database: TestDatabase;
   let http: HttpApp;
 
@@ -170,7 +164,7 @@ describe.each([
     expect((await http.fetch('/one')).status).toBe(200);
   });
 
-  it('is answered with 504 after the time limit of its statement, without SQL and values', async () => {
+  it('is answered with 504 after the timeout of its statement, without SQL and values', async () => {
     await start({ timeouts: { statementMs: 300 } });
     const { status, body } = await http.fetch('/slow');
     expect(status).toBe(504);
@@ -188,7 +182,7 @@ describe.each([
     ]);
   });
 
-  it('is answered with 503 while the database is away, without host and user', async () => {
+  it('is answered with 503 while the database is unavailable, without host and user', async () => {
     const port = await freePort();
     await start({
       url: `postgres://me:pw@127.0.0.1:${port}/app`,
@@ -206,7 +200,7 @@ describe.each([
     expect(loud()).toEqual([]);
   });
 
-  it('is answered with 503 when the server ends its session, and not by an error of the statement', async () => {
+  it('is answered with 503 when the server ends its session, and with 500 after an error of the statement', async () => {
     await start({ retryTerminated: false });
     const slow = http.fetch('/slow');
     const killed = async () =>
@@ -228,14 +222,14 @@ describe.each([
     expect(loud()).toHaveLength(4);
   });
 
-  it('is answered with 500 with httpErrors: false', async () => {
+  it('is answered with 500 when httpErrors is false', async () => {
     await start({ httpErrors: false, pool: { maxWaiting: 0 }, timeouts: { statementMs: 300 } });
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([500, 500]);
     expect((await http.fetch('/slow')).status).toBe(500);
     expect(loud()).toHaveLength(3);
   });
 
-  it('is answered by the filters of its method and its controller where they take the error', async () => {
+  it('is answered by the filters of its method and its controller that catch the error', async () => {
     await start();
     const responses = await whileFull('/method-filter', '/filtered', '/one');
     expect(responses.map(({ status }) => status)).toEqual([418, 419, 503]);
@@ -253,13 +247,13 @@ describe.each([
     expect((await whileFull('/one', '/repository')).map(({ status }) => status)).toEqual([420, 420]);
   });
 
-  it('is answered as ever beside a global filter of the app for other errors', async () => {
+  it('is answered as usual beside a global filter of the app for other errors', async () => {
     await start({ pool: { maxWaiting: 0 } }, (app) => app.useGlobalFilters(filterOf(420, QueryFailedError)));
     expect((await whileFull('/one')).map(({ status }) => status)).toEqual([503]);
     expect((await http.fetch('/wrong')).status).toBe(420);
   });
 
-  it('is no error when its client has gone, and is logged at debug only', async () => {
+  it('is logged at debug only when its client has disconnected', async () => {
     await start({ httpErrors: false, cancelOnDisconnect: true });
     const held = await pool().acquire();
     for (const path of ['/one', '/repository']) {
@@ -276,7 +270,7 @@ describe.each([
     expect(http.logger.lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
   });
 
-  it('has one filter, however many data sources there are', async () => {
+  it('is caught by one filter, however many data sources there are', async () => {
     const reporting = DatabaseModule.forRoot({ url: database.url, pool: { size: 1 }, name: 'reporting' });
     http = await startHttpApp(
       { imports: [DatabaseModule.forRoot({ url: database.url }), reporting] },
@@ -288,7 +282,7 @@ describe.each([
 });
 
 describe('toHttpException', () => {
-  it('is for the filters of an app', () => {
+  it('converts pool errors for the filters of an app and ignores other errors', () => {
     expect(toHttpException(new PoolAcquireTimeoutError('x'))?.getStatus()).toBe(503);
     expect(toHttpException(new Error('x'))).toBeUndefined();
   });

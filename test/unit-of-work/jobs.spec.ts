@@ -94,7 +94,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
     },
   );
 
-  it('that have a transaction each beside one another are no part of each other', async () => {
+  it('do not share their transactions when they run side by side', async () => {
     const everybodyHoldsOne = gathering(JOBS.length);
     // Ten of them for five connections: the second five wait for the first, who need no second one.
     await Promise.all(
@@ -128,7 +128,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
     return two as unknown;
   };
 
-  it('that a transaction has started are no part of it once it is over', async () => {
+  it('do not belong to the transaction that started them once it has ended', async () => {
     const over = gathering(2);
     await http.app.get(DataSource).transaction(async (manager) => {
       await manager.query('SELECT 1');
@@ -138,7 +138,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
     expect(await working).toEqual([{ two: 2 }]);
   });
 
-  it('that a request has started are no part of it once it is over', async () => {
+  it('do not belong to the request that started them once it has ended', async () => {
     const over = gathering(2);
     work = () => oneTooMany(over());
     expect(await http.fetch('/starting')).toMatchObject({ status: 200 });

@@ -65,25 +65,25 @@ describe('the end of a request on Fastify by HTTP/2', () => {
     await app?.close();
   });
 
-  it('gives the connection back after an answer', async () => {
+  it('releases the connection after an answer', async () => {
     expect(await answer('/quick')).toEqual({ status: 200, text: '[{"one":1}]' });
   });
 
-  it('gives back what a guard or a pipe took that refuses', async () => {
+  it('releases the connection of a guard or a pipe that refuses the request', async () => {
     expect((await answer('/guarded')).status).toBe(403);
     await everythingGivenBack();
     expect((await answer('/piped/bad')).status).toBe(500);
   });
 
-  it('gives back what a middleware took that answers itself', async () => {
+  it('releases the connection of a middleware that answers the request', async () => {
     expect((await answer('/middleware/answering')).text).toBe('by the middleware');
   });
 
-  it('gives back what a middleware took when a guard refuses that took nothing', async () => {
+  it('releases the connection of a middleware when a guard without a connection refuses the request', async () => {
     expect((await answer('/middleware/refused')).status).toBe(403);
   });
 
-  it('lets an exception filter query, outside of the transaction of the handler', async () => {
+  it('lets an exception filter query outside of the transaction of the handler', async () => {
     expect(await answer('/filtered')).toEqual({ status: 418, text: '[{"outside":true}]' });
   });
 
@@ -92,7 +92,7 @@ describe('the end of a request on Fastify by HTTP/2', () => {
     await happened('outlived');
   });
 
-  it('ends the waiting for a connection when the client leaves, and costs no slot', async () => {
+  it('cancels the wait for a connection when the client disconnects, without leaking a connection', async () => {
     const runners = [1, 2].map(() => app.get(DataSource).createQueryRunner());
     await Promise.all(runners.map((runner) => runner.connect()));
     const stream = open('/waiting');
@@ -104,7 +104,7 @@ describe('the end of a request on Fastify by HTTP/2', () => {
   });
 });
 
-describe("the end of a request on Fastify by inject(), without a server and Node's word of a response", () => {
+describe('the end of a request on Fastify by inject(), without an HTTP server', () => {
   const inject = async (...paths: string[]) => {
     const { stdout } = await promisify(execFile)(
       process.execPath,
@@ -114,7 +114,7 @@ describe("the end of a request on Fastify by inject(), without a server and Node
     return JSON.parse(stdout) as { status: number; text: string; checkedOut: number }[];
   };
 
-  it('gives back what handler, guard, pipe, middleware and exception filter took', async () => {
+  it('releases the connections of handlers, guards, pipes, middleware and exception filters', async () => {
     const answers = await inject(
       '/quick',
       '/guarded',

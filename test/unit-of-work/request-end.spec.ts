@@ -22,10 +22,6 @@ import type {
   INestApplication,
   PipeTransform,
 } from '@nestjs/common';
-import type { AbstractHttpAdapter } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { Test } from '@nestjs/testing';
 import {
   DatabaseModule,
   DatabaseMonitor,
@@ -40,6 +36,8 @@ import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { until } from '../support/until.js';
 
 /** What happened inside, for the tests to wait for. */
@@ -216,36 +214,30 @@ class ScenarioController {
   }
 }
 
-const adapters: [string, () => AbstractHttpAdapter][] = [
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter()],
-];
-
-describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
+describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let logger: CapturingLogger;
   let url: string;
 
   const start = async (options: { cancelOnDisconnect?: boolean } = {}) => {
-    logger = new CapturingLogger();
-    const module = await Test.createTestingModule({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          applicationName: 'request-end',
-          pool: { size: 3, maxOverflow: 0, acquireTimeoutMs: 10_000 },
-          ...options,
-        }),
-      ],
-      controllers: [ScenarioController],
-    })
-      .setLogger(logger)
-      .compile();
-    app = module.createNestApplication(adapter());
-    await app.listen(0, '127.0.0.1');
-    const { port } = app.getHttpServer().address() as { port: number };
-    url = `http://127.0.0.1:${port}`;
+    http = await startHttpApp(
+      {
+        imports: [
+          DatabaseModule.forRoot({
+            url: database.url,
+            applicationName: 'request-end',
+            pool: { size: 3, maxOverflow: 0, acquireTimeoutMs: 10_000 },
+            ...options,
+          }),
+        ],
+        controllers: [ScenarioController],
+      },
+      undefined,
+      adapter(),
+    );
+    ({ app, url, logger } = http);
   };
   const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
   const everythingGivenBack = async () => {
@@ -286,16 +278,16 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     await database.sql('TRUNCATE notes');
   });
   afterAll(async () => {
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 
-  it('gives the connection back after an answer', async () => {
+  it('releases the connection after an answer', async () => {
     expect(await answer('/quick')).toEqual({ status: 200, text: '[{"one":1}]' });
     await everythingGivenBack();
   });
 
-  it('lets a handler finish its work when the client leaves in the middle of it', async () => {
+  it('lets a handler finish its work after its client has disconnected', async () => {
     const request = open('/slow');
     await happened('slow began');
     request.destroy();
@@ -304,7 +296,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     expect(await notes()).toEqual(['finished']);
   });
 
-  it('ends the waiting for a connection when the client leaves, and costs no slot', async () => {
+  it('cancels the wait for a connection when the client disconnects, without leaking a connection', async () => {
     const giveBack = await exhaust();
     const request = open('/waiting');
     await happened('waiting began');
@@ -316,7 +308,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     await everythingGivenBack();
   });
 
-  it('gives the connection back when the client has left after it was served one', async () => {
+  it('releases a connection that is acquired just before the client disconnects', async () => {
     const giveBack = await exhaust();
     const request = open('/waiting');
     await happened('waiting began');
@@ -325,7 +317,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     await everythingGivenBack();
   });
 
-  it('survives a client that leaves at once', async () => {
+  it('survives clients that disconnect at once', async () => {
     for (let i = 0; i < 20; i++) {
       const request = open('/quick');
       await once(request, 'socket');
@@ -335,19 +327,19 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     expect((await answer('/quick')).status).toBe(200);
   });
 
-  it('gives back what a guard or a pipe took that refuses', async () => {
+  it('releases the connection of a guard or a pipe that refuses the request', async () => {
     expect((await answer('/guarded')).status).toBe(403);
     expect((await answer('/piped/bad')).status).toBe(500);
     expect((await answer('/piped/good')).text).toBe('good');
     await everythingGivenBack();
   });
 
-  it('lets an exception filter query, outside of the transaction of the handler', async () => {
+  it('lets an exception filter query outside of the transaction of the handler', async () => {
     expect(await answer('/filtered')).toEqual({ status: 418, text: '{"outside":true}' });
     await everythingGivenBack();
   });
 
-  it('holds no connection for a slow reader of the response', async () => {
+  it('keeps no connection leased while the client reads the response slowly', async () => {
     const request = open('/big');
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     response.pause();
@@ -356,14 +348,14 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     request.destroy();
   });
 
-  it('holds the connection for a stream that reads from it, to its end', async () => {
+  it('keeps the connection leased until a stream that reads from it has ended', async () => {
     const { status, text } = await answer('/streamed');
     expect(status).toBe(200);
     expect(text.trimEnd().split('\n')).toHaveLength(20_000);
     await everythingGivenBack();
   });
 
-  it('ends a stream whose reader leaves', async () => {
+  it('ends a stream when its reader disconnects', async () => {
     const request = open('/streamed');
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     await once(response, 'data');
@@ -371,7 +363,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     await everythingGivenBack();
   });
 
-  it('gives back the connection of server-sent events when the client leaves', async () => {
+  it('releases the connection of server-sent events when the client disconnects', async () => {
     const request = open('/events');
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     await once(response, 'data');
@@ -387,19 +379,19 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     expect(await notes()).toEqual(['after the answer']);
   });
 
-  it('releases further runners for parallel work with the request, and rolls them back', async () => {
+  it('rolls back and releases further runners of the request', async () => {
     expect((await answer('/parallel')).text).toBe('{"connections":3}');
     await everythingGivenBack();
     expect(logger.text).toMatch(/GET \/parallel/);
   });
 
-  it('lets a statement that nobody awaited finish on its own connection', async () => {
+  it('lets a statement that the handler does not await finish on its connection', async () => {
     expect((await answer('/unawaited')).text).toBe('ok');
     await everythingGivenBack();
     expect(await notes()).toEqual(['unawaited']);
   });
 
-  it('commits no half of a transaction that the handler has left behind', async () => {
+  it('commits no part of a transaction that the handler has abandoned', async () => {
     expect((await answer('/half')).status).toBe(500);
     await everythingGivenBack();
     expect(await notes()).toEqual([]);
@@ -415,7 +407,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     await everythingGivenBack();
   });
 
-  it('cancels the running statement of a client that leaves when cancelOnDisconnect says so', async () => {
+  it('cancels the running statement of a disconnected client with cancelOnDisconnect', async () => {
     await app.close();
     await start({ cancelOnDisconnect: true });
     const request = open('/slow');

@@ -188,7 +188,7 @@ class NotesController {
   }
 }
 
-describe('a query runner for each request', () => {
+describe('the query runner of a request', () => {
   let database: TestDatabase;
   let http: HttpApp;
   const post = (path: string, body: unknown = {}) =>
@@ -234,24 +234,24 @@ describe('a query runner for each request', () => {
     await database.drop();
   });
 
-  it('is the same for all injections in one request, and another one for another request', async () => {
+  it('is the same for all injections of one request and differs between requests', async () => {
     expect((await http.fetch('/notes/same')).body).toEqual({ same: true });
     expect((await http.fetch('/notes/same')).body).toEqual({ same: true });
     expect(runnersSeen[0]).not.toBe(runnersSeen[1]);
   });
 
-  it('takes no connection until it is used', async () => {
+  it('acquires no connection until it is used', async () => {
     expect((await http.fetch('/notes/untouched')).body).toEqual({ taken: false });
     expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
   });
 
-  it('keeps what was committed', async () => {
+  it('keeps committed rows', async () => {
     expect((await post('/notes', { text: 'kept' })).status).toBe(201);
     await everythingGivenBack();
     expect(await notes()).toEqual(['kept']);
   });
 
-  it('is rolled back when a commit is forgotten, with a warning that names the route', async () => {
+  it('is rolled back when the handler forgets to commit, with a warning that names the route', async () => {
     expect((await post('/notes/forgotten', { text: 'lost' })).status).toBe(201);
     await everythingGivenBack();
     expect(await notes()).toEqual([]);
@@ -268,18 +268,18 @@ describe('a query runner for each request', () => {
     ['an interceptor after the handler', '/notes/interceptor-after', 409],
     ['a handler before a filter that queries', '/notes/filter', 418],
     ['a filter', '/notes/failing-filter', 500],
-  ])('is given back, and rolled back, after an error in %s', async (_where, path, status) => {
+  ])('is rolled back and released after an error in %s', async (_where, path, status) => {
     const answer = await post(path);
     expect(answer.status).toBe(status);
     await everythingGivenBack();
     expect(await notes()).toEqual([]);
   });
 
-  it('sees in an exception filter what was rolled back as gone', async () => {
+  it('does not see the rolled-back rows in an exception filter', async () => {
     expect((await post('/notes/filter')).body).toEqual({ notes: 0 });
   });
 
-  it('leaves handlers of another transport alone that call themselves http', async () => {
+  it('ignores handlers of another transport whose context type is http', async () => {
     const handler = http.app
       .get(ExternalContextCreator)
       .create({ run: () => 'ran' }, () => 'ran', 'run') as unknown as (
@@ -289,7 +289,7 @@ describe('a query runner for each request', () => {
     expect(await handler('job-1')).toBe('ran');
   });
 
-  it('serves many more requests than there are connections', async () => {
+  it('serves many more requests than the pool has connections', async () => {
     const answers = await Promise.all(
       Array.from({ length: 60 }, (_, i) =>
         post(i % 3 ? '/notes' : '/notes/failing/throw', { text: `note ${i}` }),

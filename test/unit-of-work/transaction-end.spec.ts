@@ -9,16 +9,15 @@ import type {
   NestInterceptor,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { Test } from '@nestjs/testing';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
 import { defer, from, mergeMap, NEVER, race, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { DataSource, EventSubscriber } from 'typeorm';
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
-import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { User } from '../support/entities.js';
 import { until } from '../support/until.js';
 
@@ -107,6 +106,7 @@ class EndingController {
 
 describe('the end of a transaction', () => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let dataSource: DataSource;
   let url: string;
@@ -135,7 +135,7 @@ describe('the end of a transaction', () => {
     await database.sql(`
       CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW WHEN (NEW.name = 'slow commit') EXECUTE FUNCTION wait_at_commit()`);
-    const module = await Test.createTestingModule({
+    http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({
           url: database.url,
@@ -146,12 +146,8 @@ describe('the end of a transaction', () => {
       ],
       providers: [{ provide: APP_INTERCEPTOR, useClass: GivingUp }],
       controllers: [EndingController],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    app = module.createNestApplication(new ExpressAdapter());
-    await app.listen(0, '127.0.0.1');
-    url = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}`;
+    });
+    ({ app, url } = http);
     dataSource = app.get(DataSource);
   });
   beforeEach(async () => {
@@ -164,11 +160,11 @@ describe('the end of a transaction', () => {
   });
   afterEach(nothingIsOut);
   afterAll(async () => {
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 
-  describe('when a subscriber fails at it', () => {
+  describe('when a subscriber throws at it', () => {
     /** A nested transaction ends, and its error is swallowed; what comes after it is told. */
     const afterNested =
       (nested: (manager: EntityManager) => Promise<unknown>) => async (runner: QueryRunner) => {
@@ -188,7 +184,7 @@ describe('the end of a transaction', () => {
       throw new Error('rolled back');
     };
 
-    it('lets the next one begin after a commit', async () => {
+    it('allows the next transaction after a commit', async () => {
       handle = async ({ manager }) => {
         failAt = 'afterTransactionCommit';
         return [
@@ -200,7 +196,7 @@ describe('the end of a transaction', () => {
       expect(await names()).toEqual(['committed', 'next']);
     });
 
-    it('commits nothing of the outer one after the commit of a nested one, and sends nothing in autocommit', async () => {
+    it('commits nothing of the outer transaction after the commit of a nested one, and sends nothing in autocommit', async () => {
       failAt = 'afterTransactionCommit';
       handle = afterNested(insert('nested'));
       expect(await request()).toEqual([
@@ -213,7 +209,7 @@ describe('the end of a transaction', () => {
       expect(await names()).toEqual(['next']);
     });
 
-    it('does so for a query runner that is used by hand', async () => {
+    it('commits nothing of the outer transaction of a manually used query runner either', async () => {
       const runner = dataSource.createQueryRunner();
       try {
         await runner.startTransaction();
@@ -234,7 +230,7 @@ describe('the end of a transaction', () => {
       expect(await names()).toEqual([]);
     });
 
-    it('reports no commit after a nested one that was not rolled back', async () => {
+    it('reports no commit after a nested transaction that was not rolled back', async () => {
       failAt = 'beforeTransactionRollback';
       handle = afterNested(failing);
       expect(await request()).toEqual([
@@ -247,7 +243,7 @@ describe('the end of a transaction', () => {
       expect(await names()).toEqual(['next']);
     });
 
-    it('goes on after a nested one that was rolled back', async () => {
+    it('continues the outer transaction after a nested one that was rolled back', async () => {
       failAt = 'afterTransactionRollback';
       handle = afterNested(failing);
       expect(await request()).toEqual(['rolled back', 'done', 'done', 'done', 'done']);
@@ -255,7 +251,7 @@ describe('the end of a transaction', () => {
     });
   });
 
-  it('is that of all nested ones too, when the connection is lost in the innermost one', async () => {
+  it('ends all nested transactions when the connection is lost in the innermost one', async () => {
     handle = async ({ manager }) => [
       await outcome(
         manager.transaction((outer) =>
@@ -272,7 +268,7 @@ describe('the end of a transaction', () => {
     expect(await names()).toEqual(['next']);
   });
 
-  it('is not taken for that of the one beside which another did not start', async () => {
+  it('is not confused with the end of a transaction beside which another one did not start', async () => {
     handle = async (runner) => {
       const first = (async () => {
         await runner.startTransaction();
@@ -297,7 +293,7 @@ describe('the end of a transaction', () => {
     expect(await names()).toEqual(acknowledged ? ['acknowledged'] : []);
   });
 
-  describe('of a handler that was given up', () => {
+  describe('of an abandoned handler', () => {
     const ways: [
       string,
       (runner: QueryRunner, work: (runner: QueryRunner) => Promise<void>) => Promise<void>,
@@ -350,7 +346,7 @@ describe('the end of a transaction', () => {
         expect(await names()).toEqual(['run 2', 'end of run 2']);
       });
 
-    it('does not touch the next one when its COMMIT still runs', async () => {
+    it('does not touch the next transaction while its COMMIT still runs', async () => {
       retries = 1;
       const lock = dataSource.createQueryRunner();
       await lock.query('SELECT pg_advisory_lock(4711)');
@@ -376,7 +372,7 @@ describe('the end of a transaction', () => {
       expect(await names()).toEqual(['slow commit', 'run 2', 'end of run 2']);
     });
 
-    it('does not touch the next one when its start still waits for a connection', async () => {
+    it('does not touch the next transaction while its start still waits for a connection', async () => {
       retries = 1;
       const others = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
       for (const other of others) await other.connect();
@@ -393,7 +389,7 @@ describe('the end of a transaction', () => {
       expect(await names()).toEqual(['run 2']);
     });
 
-    it('needs no second rollback: that of an exception filter has nothing left to do', async () => {
+    it('makes the rollback of an exception filter a no-op', async () => {
       handle = async (runner) => {
         await runner.startTransaction();
         await runner.query(INSERT, ['rolled back']);
@@ -405,7 +401,7 @@ describe('the end of a transaction', () => {
     });
   });
 
-  it('is not that of the stream that a handler has left open', async () => {
+  it('does not wait for the stream that a handler has left open', async () => {
     let stream: Awaited<ReturnType<QueryRunner['stream']>>;
     handle = async (runner) => {
       stream = await runner.stream('SELECT generate_series(1, 100000)');
@@ -424,7 +420,7 @@ describe('the end of a transaction', () => {
     expect(await names()).toEqual(['filter', 'end of filter']);
   });
 
-  it('does not end the work that was begun in it on a query runner of its own', async () => {
+  it('does not end work that was started in it on another query runner', async () => {
     const over = deferred();
     let job: Promise<unknown> | undefined;
     handle = () =>

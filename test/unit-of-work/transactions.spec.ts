@@ -1,15 +1,14 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Catch, Controller, Get, UseFilters } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter, INestApplication } from '@nestjs/common';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { Test } from '@nestjs/testing';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
 import { DataSource, EventSubscriber } from 'typeorm';
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import type { AfterQueryEvent } from 'typeorm/subscriber/event/QueryEvent.js';
-import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { User } from '../support/entities.js';
 import { until } from '../support/until.js';
 
@@ -145,6 +144,7 @@ class LeavingController {
 
 describe('transactions', () => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let dataSource: DataSource;
   let url: string;
@@ -160,7 +160,7 @@ describe('transactions', () => {
     await database.sql('CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)');
     await database.sql('ALTER TABLE users OWNER TO app');
     queue = new Queue();
-    const module = await Test.createTestingModule({
+    http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({
           url: database.url,
@@ -170,12 +170,8 @@ describe('transactions', () => {
         }),
       ],
       controllers: [LeavingController],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    app = module.createNestApplication(new ExpressAdapter());
-    await app.listen(0, '127.0.0.1');
-    url = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}`;
+    });
+    ({ app, url } = http);
     dataSource = app.get(DataSource);
   });
   beforeEach(async () => {
@@ -185,7 +181,7 @@ describe('transactions', () => {
   });
   afterAll(async () => {
     queue?.end();
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 
@@ -198,11 +194,11 @@ describe('transactions', () => {
       },
     ],
   ];
-  describe.each(starts)('of which a nested one does not start, since %s', (_why, prepare) => {
+  describe.each(starts)('whose nested transaction does not start, since %s', (_why, prepare) => {
     it.each([
       ['its error is swallowed', true],
       ['its error is swallowed, and that of the next statement too', false],
-    ])('leave no row and reject, though %s', async (_what, throws) => {
+    ])('leave no row and reject, even if %s', async (_what, throws) => {
       const outcome = await failure(
         dataSource.transaction(async (manager) => {
           await manager.query(INSERT, ['before']);
@@ -218,7 +214,7 @@ describe('transactions', () => {
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     });
 
-    it('leave no row on a query runner that is used by hand', async () => {
+    it('leave no row on a manually used query runner', async () => {
       const runner = dataSource.createQueryRunner();
       await runner.startTransaction();
       await runner.query(INSERT, ['before']);
@@ -243,7 +239,7 @@ describe('transactions', () => {
       expect(await names()).toEqual(['the next one']);
     });
 
-    it('go on where the nested one was itself inside of another nested one that is rolled back', async () => {
+    it('continue when the failed one was nested in a nested transaction that is rolled back', async () => {
       await dataSource.transaction(async (manager) => {
         await manager.query(INSERT, ['outer']);
         await failure(
@@ -259,7 +255,7 @@ describe('transactions', () => {
     });
   });
 
-  it('can be begun again on the same runner when the connection was lost in a nested one', async () => {
+  it('can start again on the same runner after the connection was lost in a nested one', async () => {
     const runner = dataSource.createQueryRunner();
     const { manager } = runner;
     let tries = 0;
@@ -279,7 +275,7 @@ describe('transactions', () => {
     expect(await names()).toEqual(['try 2', 'nested in try 2']);
   });
 
-  it('leave no row when the rollback of a nested one fails, and that is swallowed', async () => {
+  it('leave no row when the rollback of a nested one fails and the error is swallowed', async () => {
     const runner = dataSource.createQueryRunner();
     const query = runner.query.bind(runner);
     runner.query = ((sql: string, parameters?: unknown[]) =>
@@ -304,7 +300,7 @@ describe('transactions', () => {
     expect(await names()).toEqual([]);
   });
 
-  it('by hand that begin beside another one neither end it nor keep it from its own rollback', async () => {
+  it('that are refused beside a running one neither end it nor prevent its rollback', async () => {
     for (const answers of [true, false]) {
       const runner = dataSource.createQueryRunner();
       const first = runner.startTransaction();
@@ -319,7 +315,7 @@ describe('transactions', () => {
     expect(await names()).toEqual([]);
   });
 
-  it('two at once on one query runner are one clear error, thrown at the second', async () => {
+  it('reject the second of two concurrent ones on one query runner with a clear error', async () => {
     const body = await (await fetch(`${url}/parallel`)).json();
     expect(body).toEqual({
       together: ['done', 'TRANSACTION_IN_PROGRESS'],
@@ -328,7 +324,7 @@ describe('transactions', () => {
     expect(await names()).toEqual(['one', 'three', 'nested in three']);
   });
 
-  it('refuse the work that a handler has left to a queue whose loop began with the app', async () => {
+  it('refuse the work that a handler has left to a queue whose loop started with the app', async () => {
     expect((await fetch(`${url}/leaving`)).status).toBe(500);
     await until(() => queue.outcomes.length > 0);
     expect(queue.outcomes.splice(0)).toEqual(['TRANSACTION_ROLLED_BACK']);
@@ -342,7 +338,7 @@ describe('transactions', () => {
     expect(await names()).toEqual([]);
   });
 
-  it('are over for a runner that is released in afterQuery, without a wait for its own statement', async () => {
+  it('do not keep a runner that is released in afterQuery waiting for its own statement', async () => {
     const runner = dataSource.createQueryRunner();
     const since = performance.now();
     expect(await runner.query(AFTER_QUERY)).toEqual([{ one: 1 }]);
@@ -351,7 +347,7 @@ describe('transactions', () => {
     await nothingIsOut();
   });
 
-  it('do not keep release() waiting for a statement that runs on', async () => {
+  it('do not keep release() waiting for a statement that continues to run', async () => {
     const runner = dataSource.createQueryRunner();
     const running = failure(runner.query('SELECT pg_sleep(60)'));
     await until(
@@ -369,7 +365,7 @@ describe('transactions', () => {
   it.each([
     ['early', 1],
     ['at once', 0],
-  ])('of a query builder give the connection of a stream back that is destroyed %s', async (_when, rows) => {
+  ])("release the connection of a query builder's stream that is destroyed %s", async (_when, rows) => {
     await database.sql(`INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 1000) n`);
     for (let i = 0; i < 5; i++) {
       const stream = await dataSource.getRepository(User).createQueryBuilder('user').stream();

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { DatabaseProfile } from '../../database.options.js';
 import { LONGEST_NAME_BYTES } from '../settings/setting-types.js';
-import { textOf } from './environment.js';
-import type { Environment } from './environment.js';
+import { textOf } from './variable-names.js';
+import type { Environment } from './variable-names.js';
 
 /** The profile when none is set. */
 export function defaultProfile(env: Environment): DatabaseProfile {

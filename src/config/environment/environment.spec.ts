@@ -10,7 +10,7 @@ import { Test } from '@nestjs/testing';
 import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { DatabaseModuleOptions, PasswordSource } from '../../database.options.js';
 import { databaseConfig, readEnvironment } from './environment.js';
-import type { Environment } from './environment.js';
+import type { Environment } from './variable-names.js';
 import { originsIn } from '../options/origins.js';
 import { resolveDatabaseOptions } from '../resolve.js';
 import { FOREIGN_NAMES, VARIABLES } from '../settings/variables.js';

@@ -1,23 +1,22 @@
 import { registerAs } from '@nestjs/config';
-import type { DatabaseSettings } from '../../database.options.js';
+import type { DatabaseModuleOptions, DatabaseSettings } from '../../database.options.js';
 import { ORIGINS } from '../options/origins.js';
 import type { EnvironmentOrigins } from '../options/origins.js';
-import { nearMiss } from '../problems/near-miss.js';
 import { Problems } from '../problems/problems.js';
-import { partsOf, SETTINGS } from '../settings/settings.js';
-import { FOREIGN_NAMES, VARIABLES } from '../settings/variables.js';
+import { GROUPS, partsOf, SETTINGS } from '../settings/settings.js';
+import { VARIABLES } from '../settings/variables.js';
 import type { Variable } from '../settings/variables.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
 import type { ParsedUrl } from '../url/database-url.js';
-import { readVariable } from './read-variable.js';
+import { hasContent, readContent } from './read-content.js';
+import type { ReadVariable } from './read-content.js';
 import { passwordOfUrlFile, readSecretFile } from './secret-files.js';
-
-/** Variables by name, as in `process.env`. */
-export type Environment = Readonly<Record<string, string | undefined>>;
+import { missingUrl, textOf, warnOfMisspelledNames } from './variable-names.js';
+import type { Environment } from './variable-names.js';
 
 /**
  * The settings in the environment, for `ConfigModule.forFeature(databaseConfig)`: validated, frozen and sparse. They hold
- * no defaults, so that a setting in code can be told from one that is not set anywhere.
+ * no defaults, so that defaults are applied once, after the options in code.
  * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with every variable that is wrong
  */
 export const databaseConfig = registerAs('database', () => readEnvironment(processEnvironment()));
@@ -25,8 +24,44 @@ export const databaseConfig = registerAs('database', () => readEnvironment(proce
 /** The only place that reads `process.env`. */
 export const processEnvironment = (): Environment => process.env;
 
-/** The trimmed text of a variable. Empty means not set: a Compose file passes a variable that its caller lacks as empty. */
-export const textOf = (env: Environment, name: string) => env[name]?.trim() ?? '';
+/**
+ * The options of `forRoot`, with the settings of the environment for everything that they leave out. Options that name a
+ * server (`url` or `host`, also of `replication.master`) stand alone.
+ * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with every variable that is wrong
+ */
+export function withEnvironment(options: DatabaseModuleOptions, dataSource: string): DatabaseModuleOptions {
+  const given = withoutUndefined(options);
+  const servers = [given, given.replication?.master];
+  if (servers.some((server) => server?.url !== undefined || server?.host !== undefined)) return given;
+  const isDefault = dataSource === 'default';
+  // `url: process.env.X` with X unset: the URL of the environment would silently take the place of another database.
+  if (!isDefault && ('url' in options || 'host' in options)) return given;
+  const requireUrl = isDefault && given.startup !== 'off';
+  const environment = readEnvironment(processEnvironment(), { requireUrl });
+  return { ...environment, ...given, ...mergedGroups(environment, given) };
+}
+
+/** A copy without options that are undefined, and without an empty URL. It keeps the origins that `databaseConfig` holds. */
+function withoutUndefined<T extends object>(options: T): T {
+  const kept = { ...options };
+  for (const [key, value] of Object.entries(options))
+    if (value === undefined || (key === 'url' && typeof value === 'string' && value.trim() === ''))
+      Reflect.deleteProperty(kept, key);
+  return kept;
+}
+
+/** The groups that both set; an option of the code takes precedence over the same option of the environment. */
+function mergedGroups(environment: DatabaseModuleOptions, options: DatabaseModuleOptions): object {
+  const names = [...Object.keys(GROUPS), 'session'] as (keyof DatabaseModuleOptions)[];
+  return Object.fromEntries(
+    names
+      .filter((name) => typeof environment[name] === 'object' && typeof options[name] === 'object')
+      .map((name) => [
+        name,
+        { ...(environment[name] as object), ...withoutUndefined(options[name] as object) },
+      ]),
+  );
+}
 
 /** A variable that is set. */
 interface GivenVariable {
@@ -138,6 +173,12 @@ function readValues(given: GivenVariables, problems: Problems): Values {
   return values;
 }
 
+function readVariable(variable: Variable, text: string): ReadVariable {
+  if (hasContent(variable)) return readContent(variable, text);
+  const read = variable.setting.type.read(text);
+  return 'problem' in read ? { problems: [read.problem] } : read;
+}
+
 /** `DB_STATEMENT_TIMEOUT=30000` is within the bounds, as more than 8 hours. */
 function warnOfMilliseconds({ path }: Variable, name: string, text: string, problems: Problems): void {
   const seconds = /^\d+$/.test(text) && path.endsWith('Ms') ? Number(text) : 0;
@@ -149,21 +190,6 @@ const hasServer = (given: GivenVariables) =>
   ['DB_URL', 'DB_URL_FILE', 'DB_HOST'].some((name) => given.has(name));
 
 const isStartupOff = (given: GivenVariables) => given.get('DB_STARTUP')?.text.toLowerCase() === 'off';
-
-const DB = 'DB_';
-
-/** The app may have variables of its own with the prefix; a name that is nearly one of ours was probably meant to be it. */
-function warnOfMisspelledNames(env: Environment, problems: Problems): void {
-  const known = VARIABLES.flatMap(({ name, alias }) => (alias === undefined ? [name] : [name, alias]));
-  const withoutPrefix = (name: string) => name.slice(DB.length);
-  const ours = known.filter((name) => name.startsWith(DB)).map(withoutPrefix);
-  for (const name of Object.keys(env)) {
-    if (!/^DB_/i.test(name) || known.includes(name) || textOf(env, name) === '') continue;
-    const near = nearMiss(withoutPrefix(name), ours);
-    const meant = FOREIGN_NAMES.get(name.toUpperCase()) ?? (near === undefined ? undefined : `${DB}${near}`);
-    if (meant !== undefined) problems.warn(name, `is not read; did you mean ${meant}?`);
-  }
-}
 
 function settingsWithOrigins(origins: EnvironmentOrigins): Readonly<DatabaseSettings> {
   const settings: Record<string, unknown> = {};
@@ -180,22 +206,4 @@ function deepFrozen<T extends object>(value: T): T {
     if (typeof inner === 'object' && inner !== null && !Object.isFrozen(inner)) deepFrozen(inner);
   }
   return Object.freeze(value);
-}
-
-/** The variables that name a part of the server. */
-const SERVER_VARIABLES = /^DB_(?:URL|HOST|PORT|USERNAME|PASSWORD|PASSWORD_FILE|NAME)$/;
-
-/** What an error says of a missing URL, with the variables that are set and do not suffice. */
-export function missingUrl(env: Environment): string {
-  const found = [...VARIABLES.map(({ name }) => name), ...FOREIGN_NAMES.keys()].filter(
-    (name) =>
-      /^DB_(?!URL)/.test(name) &&
-      SERVER_VARIABLES.test(FOREIGN_NAMES.get(name) ?? name) &&
-      textOf(env, name) !== '',
-  );
-  return (
-    'is not set; give DB_URL (or DATABASE_URL), as postgres://user:password@host:5432/database, or DB_HOST, ' +
-    'DB_USERNAME, DB_PASSWORD and DB_NAME. A .env file is loaded by ConfigModule.forRoot() or node --env-file' +
-    (found.length > 0 ? `. Not enough by themselves: ${found.join(', ')}` : '')
-  );
 }

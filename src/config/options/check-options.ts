@@ -27,7 +27,7 @@ export interface CheckedReplicationServer extends Omit<ReplicationServer, 'ssl'>
 }
 
 /** A list with an invalid server in it is absent, and so is an invalid primary. */
-export interface CheckedReplication extends Pick<ReplicationSettings, 'defaultMode'> {
+interface CheckedReplication extends Pick<ReplicationSettings, 'defaultMode'> {
   readonly master?: CheckedReplicationServer;
   readonly slaves?: readonly CheckedReplicationServer[];
 }

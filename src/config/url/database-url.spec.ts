@@ -78,7 +78,7 @@ describe('parseDatabaseUrl', () => {
     ['postgres://me:pw@ho st/app', /white space/],
     ['postgres://me:pw@h!st/app', /character that no host name has/],
     ['postgres://me:pw@::1/app', /\[::1\]:5432/],
-    ['postgres://me:pw@[::1/app', /cannot be told apart/],
+    ['postgres://me:pw@[::1/app', /cannot be distinguished/],
     ['postgres://me:pw@[nonsense]/app', /not an IPv6 address/],
     ['postgres://me:p/w@host/app', /percent-encode/],
     ['postgres://me:p?w@host/app', /percent-encode/],
@@ -161,7 +161,7 @@ describe('parseDatabaseUrl', () => {
 
 /**
  * Every parameter of libpq 18 (https://www.postgresql.org/docs/18/libpq-connect.html#LIBPQ-PARAMKEYWORDS) and two that
- * older ones have, with a value that is not its default. `host` and the like are told apart from the rest of the URL above.
+ * older ones have, with a value that is not its default. `host` and the like are tested with the rest of the URL above.
  */
 const LIBPQ: Record<string, string> = {
   host: 'other',
@@ -274,11 +274,11 @@ describe('A parameter of a URL', () => {
       const { parameters, problems, warnings } = read(`${name}=${encodeURIComponent(value)}`);
       const { parameters: nothing } = read('');
       const honoured = JSON.stringify(bare(parameters)) !== JSON.stringify(bare(nothing));
-      const told = [...problems, ...warnings];
-      expect({ name, honoured: honoured || told.length > 0, told }).toEqual({
+      const messages = [...problems, ...warnings];
+      expect({ name, honoured: honoured || messages.length > 0, messages }).toEqual({
         name,
         honoured: true,
-        told: honoured ? [] : [expect.stringContaining(name)],
+        messages: honoured ? [] : [expect.stringContaining(name)],
       });
     },
   );

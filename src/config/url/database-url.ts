@@ -132,7 +132,8 @@ function hostAndPort(text: string): Part<{ host: string | undefined; port: numbe
   if (text.includes(','))
     return { problem: 'several hosts are not supported; give one, or a name that resolves to the primary' };
   const parts = /^(?:\[(?<v6>[^\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>[^:]*))?$/.exec(text)?.groups;
-  if (!parts) return { problem: 'host and port cannot be told apart; an IPv6 address is written [::1]:5432' };
+  if (!parts)
+    return { problem: 'host and port cannot be distinguished; an IPv6 address is written [::1]:5432' };
   const port = portOf(parts.port);
   if ('problem' in port) return port;
   const v6 = parts.v6 === undefined ? undefined : safeDecode(parts.v6);

@@ -1,5 +1,5 @@
 /** The parts of the host of a Neon endpoint: `ep-cool-name-123456-pooler.eu-central-1.aws.neon.tech`. */
-export interface NeonHost {
+interface NeonHost {
   /** The first label without `-pooler`; `options=endpoint%3D…` names it to Neon when TLS sends no server name. */
   readonly endpoint: string;
   /** Whether the host is that of PgBouncer, in transaction mode. */

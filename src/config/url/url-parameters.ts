@@ -12,7 +12,7 @@ import { Secret } from '../secrets/secret.js';
 import { checkUnsupported } from './unsupported-parameters.js';
 
 /** Whether the login is bound to the TLS connection (SCRAM-SHA-256-PLUS). */
-export type ChannelBinding = 'disable' | 'prefer' | 'require';
+type ChannelBinding = 'disable' | 'prefer' | 'require';
 
 /** The supported parameters after the `?` of a URL. */
 export interface UrlParameters {

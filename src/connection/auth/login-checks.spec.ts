@@ -14,12 +14,12 @@ function bindingLogin(...messages: [name: string, message?: object][]): Error[] 
   return refused;
 }
 
-describe('a login that has to be bound to its TLS connection', () => {
-  it('passes when it is', () => {
+describe('requireChannelBinding', () => {
+  it('accepts a login that is bound to its TLS connection', () => {
     expect(bindingLogin(['SASL', PLUS], ['SASLContinue'], ['SASLFinal'], ['Ok'])).toEqual([]);
   });
 
-  it('is refused as soon as another one is offered, before the password is answered with', () => {
+  it('refuses an offer without binding before the client answers with the password', () => {
     const refusal = expect.objectContaining({
       code: 'CHANNEL_BINDING_MISSING',
       message: 'The server offers no login that is bound to the TLS connection.',
@@ -31,7 +31,7 @@ describe('a login that has to be bound to its TLS connection', () => {
     expect(bindingLogin(['SASL', PLUS], ['CleartextPassword'])).toEqual([refusal]);
   });
 
-  it('is refused when the server lets us in without the end of one', () => {
+  it('refuses a login that the server accepts without completing a bound one', () => {
     expect(bindingLogin(['Ok'])).toHaveLength(1);
     expect(bindingLogin(['SASL', PLUS], ['SASLContinue'], ['Ok'])).toHaveLength(1);
     expect(bindingLogin(['SASLFinal'], ['Ok'])).toHaveLength(1);
@@ -47,13 +47,13 @@ function methodLogin(allowed: LoginMethod[], ...messages: string[]): Error[] {
   return refused;
 }
 
-describe('a login by a method', () => {
+describe('requireLoginMethods', () => {
   it.each<[LoginMethod, string[]]>([
     ['password', ['CleartextPassword', 'Ok']],
     ['md5', ['MD5Password', 'Ok']],
     ['scram-sha-256', ['SASL', 'SASLContinue', 'SASLFinal', 'Ok']],
     ['none', ['Ok']],
-  ])('that is allowed passes: %s', (method, messages) => {
+  ])('accepts a login by an allowed method: %s', (method, messages) => {
     expect(methodLogin([method], ...messages)).toEqual([]);
     expect(methodLogin(['none', 'password', 'md5', 'scram-sha-256'], ...messages)).toEqual([]);
   });
@@ -62,7 +62,7 @@ describe('a login by a method', () => {
     ['password', 'CleartextPassword'],
     ['md5', 'MD5Password'],
     ['scram-sha-256', 'SASL'],
-  ])('that is not is refused as soon as it is asked for: %s', (method, message) => {
+  ])('refuses another method as soon as the server asks for it: %s', (method, message) => {
     const others = (['none', 'password', 'md5', 'scram-sha-256'] as const).filter((name) => name !== method);
     expect(methodLogin(others, message)).toEqual([
       expect.objectContaining({
@@ -73,7 +73,7 @@ describe('a login by a method', () => {
     ]);
   });
 
-  it('is needed where none is not allowed', () => {
+  it('refuses a server that requires no login', () => {
     expect(methodLogin(['password', 'md5', 'scram-sha-256'], 'Ok')).toEqual([
       expect.objectContaining({
         code: 'LOGIN_METHOD_REFUSED',
@@ -82,7 +82,7 @@ describe('a login by a method', () => {
     ]);
   });
 
-  it('is none when the server stops half-way and says that we are in', () => {
+  it('refuses a server that accepts the login halfway through SCRAM', () => {
     expect(methodLogin(['scram-sha-256'], 'SASL', 'SASLContinue', 'Ok')).toHaveLength(1);
   });
 });

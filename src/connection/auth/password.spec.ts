@@ -9,8 +9,8 @@ function asking(answer: () => Promise<string>) {
 }
 const refusal = (code: string) => Object.assign(new Error('refused'), { code });
 
-describe('a password that is asked for', () => {
-  it('is waited for from when the server wants it until it is there, or will not come', async () => {
+describe('providePassword', () => {
+  it('marks the client as waiting while the source is asked', async () => {
     let settle: { resolve(password: string): void; reject(error: Error): void };
     const { client } = asking(() => new Promise((resolve, reject) => (settle = { resolve, reject })));
     expect(isWaitingForPassword(client)).toBe(false);
@@ -27,14 +27,14 @@ describe('a password that is asked for', () => {
     expect(isWaitingForPassword(client)).toBe(false);
   });
 
-  it.each(['28P01', '28000'])('and refused by the server (%s) is not to be used again', async (code) => {
+  it.each(['28P01', '28000'])('reports a password that the server has refused (%s)', async (code) => {
     const { client, failed, refused } = asking(() => Promise.resolve('old'));
     await client.password!();
     failed(refusal(code));
     expect(refused).toEqual(['old']);
   });
 
-  it('is still good when the dial fails for another reason, or before it was used', async () => {
+  it('reports no password when the connect fails for another reason, or before it was used', async () => {
     const { client, failed, refused } = asking(() => Promise.resolve('good'));
     failed(refusal('28P01'));
     await client.password!();

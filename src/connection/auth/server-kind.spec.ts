@@ -29,8 +29,8 @@ async function letIn(reported: Record<string, string>, answer?: { standby: boole
   return { kinds, asked };
 }
 
-describe('the kind of a server', () => {
-  it('is what it reports at the login, without a question', async () => {
+describe('requireServerKind', () => {
+  it('takes the kind that the server reports at the login, without a query', async () => {
     expect(
       await letIn({ in_hot_standby: 'off', default_transaction_read_only: 'off', server_version: '18' }),
     ).toEqual({ kinds: ['read-write', 'primary'], asked: 0 });
@@ -44,7 +44,7 @@ describe('the kind of a server', () => {
     });
   });
 
-  it('is asked for where it reports nothing: before PostgreSQL 14, or behind a pooler', async () => {
+  it('asks a server that does not report its kind: before PostgreSQL 14, or behind a pooler', async () => {
     expect(await letIn({}, { standby: false, read_only: false })).toEqual({
       kinds: ['read-write', 'primary'],
       asked: 4,
@@ -58,7 +58,7 @@ describe('the kind of a server', () => {
     ).toEqual({ kinds: ['read-only', 'primary'], asked: 4 });
   });
 
-  it('is none that takes writes where the question has no answer', async () => {
+  it('takes a server for read-only when the query has no answer', async () => {
     expect(await letIn({})).toEqual({ kinds: ['read-only', 'standby'], asked: 4 });
   });
 
@@ -67,7 +67,7 @@ describe('the kind of a server', () => {
     ['off', 'on', 'read-write', 'read-only'],
     ['off', 'off', 'standby', 'a primary'],
   ])(
-    'is told, and what was wanted (recovering %s, read-only %s)',
+    'names the kind found and the kind wanted (in_hot_standby %s, read-only %s)',
     async (recovering, readOnly, wanted, found) => {
       const wire = new EventEmitter();
       const judge = requireServerKind(wire, wanted);

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { IdleInTransactionLimit, idleInTransactionError } from './idle-in-transaction-limit.js';
 
-describe('the limit of a pause inside a transaction', () => {
+describe('IdleInTransactionLimit', () => {
   let expired: number[];
   let limitMs: number;
   let limit: IdleInTransactionLimit;
@@ -19,7 +19,7 @@ describe('the limit of a pause inside a transaction', () => {
     jest.useRealTimers();
   });
 
-  it.each(['T', 'E'])('ends a transaction in state %s at its time', (status) => {
+  it.each(['T', 'E'])('expires for a transaction in status %s', (status) => {
     limit.onReadyForQuery(status);
     jest.advanceTimersByTime(999);
     expect(expired).toEqual([]);
@@ -27,7 +27,7 @@ describe('the limit of a pause inside a transaction', () => {
     expect(expired).toEqual([1_000]);
   });
 
-  it('counts each pause from its beginning, with one timer for all', () => {
+  it('starts anew with each statement, with one timer for all', () => {
     for (let i = 0; i < 5; i += 1) {
       limit.onReadyForQuery('T');
       expect(jest.getTimerCount()).toBe(1);
@@ -40,7 +40,7 @@ describe('the limit of a pause inside a transaction', () => {
     expect(expired).toEqual([1_000]);
   });
 
-  it('leaves a statement that takes long alone', () => {
+  it('does not expire while a statement is active', () => {
     limit.onReadyForQuery('T');
     limit.onStatementSent();
     jest.advanceTimersByTime(60_000);
@@ -48,20 +48,20 @@ describe('the limit of a pause inside a transaction', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('leaves a connection alone that is outside of a transaction', () => {
+  it('does not expire outside a transaction', () => {
     limit.onReadyForQuery('T');
     limit.onReadyForQuery('I');
     jest.advanceTimersByTime(60_000);
     expect(expired).toEqual([]);
   });
 
-  it('sets no timer where the server keeps the limit', () => {
+  it('starts no timer where the server enforces the limit', () => {
     limitMs = 0;
     limit.onReadyForQuery('T');
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('ends nothing when the limit is gone meanwhile, or the connection', () => {
+  it('does not expire when the limit is off, or the connection has ended', () => {
     limit.onReadyForQuery('T');
     limitMs = 0;
     jest.advanceTimersByTime(1_000);
@@ -73,7 +73,7 @@ describe('the limit of a pause inside a transaction', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it("is told in the server's own words, with the last statement", () => {
+  it('has the error of the server, with the last statement', () => {
     expect(idleInTransactionError(1_000, 'UPDATE accounts SET x = 1')).toMatchObject({
       code: '25P03',
       severity: 'FATAL',

@@ -2,8 +2,8 @@ import { describe, expect, it } from '@jest/globals';
 import { Query } from 'pg';
 import { withoutStatementName } from './pooler-terms.js';
 
-describe('a statement whose name is taken off', () => {
-  it('keeps all the rest, and the caller’s object as it was', () => {
+describe('withoutStatementName', () => {
+  it('removes the name alone, and leaves the caller’s object unchanged', () => {
     const given = { name: 'mine', text: 'SELECT $1', values: [1], rowMode: 'array' };
     const callback = () => undefined;
     const [sent, then] = withoutStatementName([given, callback]) as [typeof given, unknown];
@@ -13,7 +13,7 @@ describe('a statement whose name is taken off', () => {
     expect(given.name).toBe('mine');
   });
 
-  it('may be an object of a class, which makes its text when it is read', () => {
+  it('accepts an object of a class whose text is a getter', () => {
     class Template {
       name = 'mine';
       values = [1];
@@ -27,21 +27,21 @@ describe('a statement whose name is taken off', () => {
     expect(sent.name).toBeUndefined();
   });
 
-  it('may be changed on its way, by a tool that traces statements', () => {
+  it('returns an object that a tracing tool can change', () => {
     const [sent] = withoutStatementName([{ name: 'mine', text: 'SELECT 1' }]) as [{ name?: string }];
     expect(Object.keys({ ...sent })).toEqual(['name']);
     sent.name = 'theirs';
     expect(sent.name).toBe('theirs');
   });
 
-  it('may be a Query of pg, which has to stay the same object', () => {
+  it('returns a Query of pg as the same object', () => {
     const query = new Query({ name: 'mine', text: 'SELECT 1' });
     const [sent] = withoutStatementName([query]);
     expect(sent).toBe(query);
     expect((query as unknown as { name?: string }).name).toBeUndefined();
   });
 
-  it('is the same request where there is no name', () => {
+  it('returns a request without a name as it is', () => {
     for (const request of [['SELECT 1', [1]], [{ text: 'SELECT 1' }], [null], [undefined], []])
       expect(withoutStatementName(request)).toBe(request);
   });

@@ -10,14 +10,14 @@ import {
   mentionsStatementTimeout,
 } from './statement-effects.js';
 
-describe('the command tag', () => {
-  it.each(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD'])('%s leaves state behind', (tag) => {
+describe('A command tag', () => {
+  it.each(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD'])('%s changes the session', (tag) => {
     expect(tagChangesSession(tag, undefined)).toBe(true);
     expect(tagChangesSession(tag, '/* whatever */ text')).toBe(true);
   });
 
   it.each(['SELECT 1', 'INSERT 0 1', 'BEGIN', 'COMMIT', 'ROLLBACK', 'RESET', 'DISCARD ALL', 'UNLISTEN'])(
-    '%s leaves none',
+    '%s changes nothing',
     (tag) => {
       expect(tagChangesSession(tag, undefined)).toBe(false);
     },
@@ -30,7 +30,7 @@ describe('the command tag', () => {
     'SET LOCAL ROLE app',
     "SET LOCAL app.tenant = 'a;b'; -- one",
     '/* one */ SET/**/LOCAL a.b = 1',
-  ])('SET leaves none when all there is ends with the transaction: %s', (text) => {
+  ])('SET changes nothing when the whole text ends with the transaction: %s', (text) => {
     expect(tagChangesSession('SET', text)).toBe(false);
   });
 
@@ -42,29 +42,29 @@ describe('the command tag', () => {
     'SET ROLE app',
     "SET LOCAL a.b = 'x';;",
     String.raw`SET LOCAL a.b = '\', '; SET c.d = '2'`,
-  ])('SET leaves some in any other shape: %s', (text) => {
+  ])('SET changes the session in any other form: %s', (text) => {
     expect(tagChangesSession('SET', text)).toBe(true);
   });
 
-  it('a cursor outlives its transaction only WITH HOLD', () => {
+  it('DECLARE CURSOR changes the session only WITH HOLD', () => {
     expect(tagChangesSession('DECLARE CURSOR', 'DECLARE c CURSOR FOR SELECT 1')).toBe(false);
     expect(tagChangesSession('DECLARE CURSOR', 'DECLARE c CURSOR WITH HOLD FOR SELECT 1')).toBe(true);
     expect(tagChangesSession('DECLARE CURSOR', undefined)).toBe(true);
   });
 
-  it('tells when what was set after the dial is gone', () => {
+  it('shows whether the settings are those of the startup packet again', () => {
     const tags = ['RESET', 'DISCARD ALL', 'DISCARD PLANS', 'SET'];
     expect(tags.map(tagResetsSettings)).toEqual([true, true, false, false]);
   });
 
-  it('tells when the server has forgotten its prepared statements', () => {
+  it('shows whether the server has dropped its prepared statements', () => {
     expect(
       ['DISCARD ALL', 'DEALLOCATE ALL', 'DEALLOCATE', 'SELECT 1'].map(tagDropsPreparedStatements),
     ).toEqual([true, true, false, false]);
   });
 });
 
-describe('the text', () => {
+describe('A text', () => {
   it.each([
     String.raw`SELECT U&"set\005fconfig"('app.user', 'x', false)`,
     "SELECT set_config('app.user', 'x', false)",
@@ -85,7 +85,7 @@ describe('the text', () => {
     "SELECT dblink_connect('other')",
     "UPDATE pg_settings SET setting = 'x' WHERE name = 'search_path'",
     'update pg_catalog."pg_settings" set setting = $1 where name = $2',
-  ])('says that state is left: %s', (text) => {
+  ])('changes the session: %s', (text) => {
     expect(textChangesSession(text)).toBe(true);
   });
 
@@ -106,7 +106,7 @@ describe('the text', () => {
     'CREATE TABLE templates (id int)',
     'SELECT setting FROM pg_settings WHERE name = $1',
     "SELECT set_config('a.b', 'x', true) FROM pg_settings",
-  ])('says that none is: %s', (text) => {
+  ])('does not change the session: %s', (text) => {
     expect(textChangesSession(text)).toBe(false);
   });
 
@@ -121,31 +121,31 @@ describe('the text', () => {
     ["SET LOCAL application_name = 'x'", false],
     ['SET application_name = DEFAULT', false],
     [`SET application_name = '${"'".repeat(50_000)}`, false],
-  ])('says whether the name is all that is set: %.60s', (text, expected) => {
+  ])('is checked for setting application_name alone: %.60s', (text, expected) => {
     expect(onlySetsApplicationName(text)).toBe(expected);
   });
 
-  it('knows a trace context by its shape', () => {
+  it('is a trace context when it has the form of one', () => {
     expect(isTraceparent('00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01')).toBe(true);
     expect(isTraceparent('my app')).toBe(false);
   });
 
-  it('tells when the borrower sets a time limit of its own', () => {
+  it('is checked for a mention of statement_timeout', () => {
     expect(mentionsStatementTimeout("SET LOCAL statement_timeout = '1h'")).toBe(true);
     expect(mentionsStatementTimeout('SELECT 1')).toBe(false);
   });
 });
 
-describe('a script of many statements', () => {
+describe('A script of many statements', () => {
   const inserts = 'INSERT INTO notes (id, text) VALUES (1, $$a note$$);\n'.repeat(50_000);
 
-  it('is read in time that grows with its length alone: the event loop waits for it', () => {
+  it('is read in linear time: the event loop waits for it', () => {
     // A pattern that reads on to the end from each INTO would block the process for minutes; it is ended and fails.
     const read = { leavesState: textChangesSession, inserts };
     expect(runInNewContext('leavesState(inserts)', read, { timeout: 10_000 })).toBe(false);
   });
 
-  it('is seen to leave state by its last statement too, and a word before what is made is not one', () => {
+  it('changes the session also by its last statement, and not by a word before CREATE', () => {
     expect(textChangesSession(`${inserts}CREATE TEMP TABLE t (id int)`)).toBe(true);
     expect(textChangesSession('SELECT temp FROM readings; CREATE TABLE u (id int)')).toBe(false);
   });

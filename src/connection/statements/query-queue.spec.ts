@@ -5,7 +5,7 @@ import { Connection } from '../connection.js';
 
 let server: ScriptedServer;
 let connection: Connection;
-/** The sockets of cancels, where nobody answers. */
+/** The sockets of cancel requests, which no server answers. */
 let cancels: ScriptedServer[];
 
 async function open(): Promise<void> {
@@ -25,8 +25,8 @@ async function open(): Promise<void> {
 
 afterEach(() => connection.close());
 
-describe('a line of statements', () => {
-  it('says drain when the last one is through, and not between them', async () => {
+describe('QueryQueue', () => {
+  it('emits drain after the last statement, and not between them', async () => {
     await open();
     const drained: number[] = [];
     connection.on('drain', () => void drained.push(server.statements.length));
@@ -35,14 +35,14 @@ describe('a line of statements', () => {
     expect(drained).toEqual([3, 4]);
   });
 
-  it('lets a client be ended at drain, as code of old does it', async () => {
+  it('lets a listener of drain end the client after all queued statements', async () => {
     await open();
     connection.on('drain', () => void connection.end());
     const answers = await Promise.all(['one', 'two', 'three'].map((text) => connection.query(text)));
     expect(answers).toHaveLength(3);
   });
 
-  it('tells whose statement pg does not take, and lets those behind it have their turn', async () => {
+  it('rejects a statement that pg refuses, and sends the ones behind it', async () => {
     await open();
     const query = connection.query.bind(connection) as (...request: unknown[]) => Promise<unknown>;
     const first = query('first');
@@ -53,7 +53,7 @@ describe('a line of statements', () => {
     expect(server.statements).toEqual(['first', 'last']);
   });
 
-  it('that is never sent tells each of its statements that the connection is gone, and why', async () => {
+  it('rejects all its statements when the connection ends, with the cause', async () => {
     await open();
     const heard = new Promise<void>((resolve) => {
       server.answer = () => void resolve();
@@ -72,7 +72,7 @@ describe('a line of statements', () => {
     expect(server.statements).toEqual(['running']);
   });
 
-  it('tells them of a goodbye that did not wait for them', async () => {
+  it('rejects all its statements when end() does not wait for them', async () => {
     await open();
     server.answer = () => undefined;
     const asked = [1, 2].map((n) => connection.query(`${n}`).catch((error: Error) => error.message));
@@ -80,7 +80,7 @@ describe('a line of statements', () => {
     expect(await Promise.all(asked)).toEqual(['Connection terminated', 'Connection terminated']);
   });
 
-  it('has the error of a statement begin where it was awaited, sent at once or later', async () => {
+  it('gives an error the stack of the code that awaits it, for a statement sent at once or later', async () => {
     await open();
     server.answer = () => ({ error: { severity: 'ERROR', code: '42703' } });
     async function atOnce() {
@@ -95,7 +95,7 @@ describe('a line of statements', () => {
     expect(stacks).toEqual([expect.stringContaining('atOnce'), expect.stringContaining('behindIt')]);
   });
 
-  it('takes a statement without a text for an empty one, as pg does', async () => {
+  it('takes a missing text for an empty statement, as pg does', async () => {
     await open();
     const query = connection.query.bind(connection) as (config: unknown) => Promise<unknown>;
     await Promise.all([query({ text: '' }), query({ name: 'none', text: null })]);
@@ -103,7 +103,7 @@ describe('a line of statements', () => {
   });
 
   it.each(['the next', 'a waiting'])(
-    'holds %s statement back while a cancel is under way that was meant for the one before it',
+    'holds %s statement back while a cancel of the one before it is in flight',
     async (which) => {
       await open();
       const drained: number[] = [];
@@ -132,7 +132,7 @@ describe('a line of statements', () => {
     },
   );
 
-  it('goes on when a statement has ended that outlived its cancel, and not before', async () => {
+  it('sends the next statement when one that outlived its cancel has ended, and not before', async () => {
     await open();
     const heard = new Promise<void>((resolve) => {
       server.answer = () => void resolve();

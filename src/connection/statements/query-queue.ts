@@ -36,7 +36,8 @@ export class QueryQueue {
       this.#push(request, (query) => {
         try {
           resolve(query(request));
-        } catch (error) {
+        } catch (thrown) {
+          const error = thrown as Error;
           reject(error);
           throw error;
         }

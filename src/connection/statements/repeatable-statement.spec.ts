@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { isSingleRepeatableStatement } from './repeatable-statement.js';
 
-describe('a statement that may be sent again', () => {
+describe('isSingleRepeatableStatement', () => {
   it.each([
     'SELECT 1',
     'select',
@@ -22,7 +22,7 @@ describe('a statement that may be sent again', () => {
     'SELECT "into" FROM t',
     "SELECT 'a' 'into' FROM t FOR UPDATE",
     'SELECT pointinto, into_ FROM t',
-  ])('is one query or one DML statement: %s', (text) => {
+  ])('is true for one query or one DML statement: %s', (text) => {
     expect(isSingleRepeatableStatement(text)).toBe(true);
   });
 
@@ -55,7 +55,7 @@ describe('a statement that may be sent again', () => {
     'SELECTED',
     'SELECT$ 1',
     '1 SELECT',
-  ])('is nothing else: %s', (text) => {
+  ])('is false for anything else: %s', (text) => {
     expect(isSingleRepeatableStatement(text)).toBe(false);
   });
 
@@ -69,7 +69,7 @@ describe('a statement that may be sent again', () => {
     'SELECT "open',
     'SELECT $$open',
     'SELECT 1 /* open',
-  ])('is none that the server may read in another way: %s', (text) => {
+  ])('is false for a text that the server may read in another way: %s', (text) => {
     expect(isSingleRepeatableStatement(text)).toBe(false);
   });
 });

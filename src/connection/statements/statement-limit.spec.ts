@@ -48,8 +48,8 @@ afterEach(() => {
   jest.useRealTimers();
 });
 
-describe('the limit of a statement', () => {
-  it('tells the caller first, cancels, and cuts the socket when even that has no answer', async () => {
+describe('StatementLimit', () => {
+  it('rejects the statement, cancels it, and closes the socket when the cancel has no effect', async () => {
     const limit = limitOf(1_000);
     const callback = jest.fn();
     client.plain(callback);
@@ -67,7 +67,7 @@ describe('the limit of a statement', () => {
     expect(client.destroy).toHaveBeenCalledTimes(1);
   });
 
-  it('does not cut what was cancelled in time, nor the statement after it', async () => {
+  it('does not close the socket of a statement that was cancelled in time, nor of the next one', async () => {
     const limit = limitOf(1_000);
     client.plain();
     limit.onStatementSent();
@@ -77,7 +77,7 @@ describe('the limit of a statement', () => {
     expect(client.destroy).not.toHaveBeenCalled();
   });
 
-  it('is not over while the answer lies in the buffer of the socket, after a blocked event loop', async () => {
+  it('does not expire while the answer is in the buffer of the socket, after a blocked event loop', async () => {
     const limit = limitOf(1_000);
     client.plain();
     limit.onStatementSent();
@@ -97,7 +97,7 @@ describe('the limit of a statement', () => {
     expect(client.destroy).not.toHaveBeenCalled();
   });
 
-  it('is over when the server is ready', async () => {
+  it('stops when the server is ready', async () => {
     const limit = limitOf(1_000);
     client.plain();
     limit.onStatementSent();
@@ -106,7 +106,7 @@ describe('the limit of a statement', () => {
     expect(client.cancelRunning).not.toHaveBeenCalled();
   });
 
-  it('finds nothing to do when the server became ready without a word to it', async () => {
+  it('does nothing when it expires for a connection that is ready', async () => {
     const limit = limitOf(1_000);
     limit.onStatementSent();
     client.ready();
@@ -115,18 +115,18 @@ describe('the limit of a statement', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('is nothing for a client that cannot tell what was sent ahead', () => {
+  it('accepts a client that does not show its pipelined statements', () => {
     const limit = limitOf(1_000);
     Object.assign(client, { _sentQueryQueue: undefined });
     limit.onReadyForQuery();
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  describe('that the client keeps alone', () => {
+  describe('that the client alone enforces', () => {
     const cancelled = (): Error & { code: string; hint?: string } =>
       Object.assign(new Error('canceling statement due to user request'), { code: '57014' });
 
-    it('leaves the word to the server, says whose limit it was, and cuts the socket when no word comes', async () => {
+    it('leaves the error to the server, names the setting, and closes the socket when no error comes', async () => {
       const limit = limitOf(6_000, () => 1_000, 'DB_STATEMENT_TIMEOUT');
       const callback = jest.fn();
       client.plain(callback);
@@ -156,14 +156,14 @@ describe('the limit of a statement', () => {
       [0, 700, 700],
       [500, 700, 500],
       [700, 500, 500],
-    ])('beside %d ms of its own, alone %d ms: %d ms', (own, alone, expected) => {
+    ])('of %d ms beside a client-only limit of %d ms is %d ms', (own, alone, expected) => {
       const timers = jest.spyOn(globalThis, 'setTimeout');
       client.plain();
       limitOf(own, () => alone).onStatementSent();
       expect(timers.mock.calls.map(([, ms]) => ms)).toEqual(expected === 0 ? [] : [expected]);
     });
 
-    it('is off as soon as the server is known to keep one', async () => {
+    it('is off as soon as the server is known to enforce one', async () => {
       let alone = 1_000;
       const limit = limitOf(0, () => alone);
       client._activeQuery = {};
@@ -175,7 +175,7 @@ describe('the limit of a statement', () => {
     });
   });
 
-  it('keeps no process alive', async () => {
+  it('does not keep the process alive', async () => {
     const timers = jest.spyOn(globalThis, 'setTimeout');
     const limit = limitOf(1_000);
     client.plain();
@@ -187,7 +187,7 @@ describe('the limit of a statement', () => {
     ]);
   });
 
-  it('begins anew for a statement that was sent ahead', async () => {
+  it('starts anew for a statement that was sent ahead', async () => {
     const limit = limitOf(1_000);
     client.plain();
     limit.onStatementSent();
@@ -200,7 +200,7 @@ describe('the limit of a statement', () => {
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
   });
 
-  it('counts from the first of several that are sent at once', async () => {
+  it('counts from the first of several statements that are sent at once', async () => {
     const limit = limitOf(1_000);
     client.plain();
     limit.onStatementSent();
@@ -210,7 +210,7 @@ describe('the limit of a statement', () => {
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
   });
 
-  it('sets no timer when it is off or left to the borrower', async () => {
+  it('starts no timer when it is off or suspended', async () => {
     const off = limitOf(0);
     off.onStatementSent();
     off.suspend();
@@ -226,8 +226,8 @@ describe('the limit of a statement', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  describe('whose reader takes its time', () => {
-    it('does not come while all that was sent is answered', async () => {
+  describe('for a cursor or a COPY', () => {
+    it('does not expire while every request has been answered', async () => {
       const limit = limitOf(1_000);
       client._activeQuery = {};
       limit.onStatementSent();
@@ -238,7 +238,7 @@ describe('the limit of a statement', () => {
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
 
-    it('does not come while bytes arrive', async () => {
+    it('does not expire while bytes arrive', async () => {
       const limit = limitOf(1_000);
       client._activeQuery = {};
       limit.onStatementSent();
@@ -250,7 +250,7 @@ describe('the limit of a statement', () => {
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
 
-    it('does not come while the reader has stopped the socket', async () => {
+    it('does not expire while the reader has paused the socket', async () => {
       const limit = limitOf(1_000);
       client._activeQuery = {};
       limit.onStatementSent();
@@ -260,7 +260,7 @@ describe('the limit of a statement', () => {
       expect(client.cancelRunning).not.toHaveBeenCalled();
     });
 
-    it('comes when something was sent and nothing came back for a whole limit', async () => {
+    it('expires when a request has had no answer for a whole limit', async () => {
       const limit = limitOf(1_000);
       client._activeQuery = {};
       limit.onStatementSent();
@@ -271,7 +271,7 @@ describe('the limit of a statement', () => {
       expect(client.cancelRunning).toHaveBeenCalledTimes(1);
     });
 
-    it('does not come while nothing was sent since the last answer, whatever had been sent before', async () => {
+    it('does not expire while no request was sent since the last answer', async () => {
       const limit = limitOf(1_000);
       client._activeQuery = {};
       limit.onStatementSent();
@@ -286,7 +286,7 @@ describe('the limit of a statement', () => {
       expect(client.cancelRunning).toHaveBeenCalledTimes(1);
     });
 
-    it('comes when the server has said an error and never that it is ready', async () => {
+    it('expires when the server has sent an error and no ReadyForQuery', async () => {
       const limit = limitOf(1_000);
       client.plain();
       limit.onStatementSent();
@@ -298,7 +298,7 @@ describe('the limit of a statement', () => {
       expect(client.destroy).toHaveBeenCalledWith(expect.objectContaining({ code: 'QUERY_TIMEOUT' }));
     });
 
-    it('does not come for a client whose socket cannot be seen', async () => {
+    it('does not expire for a client that shows no socket', async () => {
       client.connection = undefined;
       const limit = limitOf(1_000);
       client._activeQuery = {};
@@ -310,11 +310,11 @@ describe('the limit of a statement', () => {
   });
 });
 
-describe('the limit of a statement that the client keeps alone', () => {
+describe('A client-only StatementLimit', () => {
   const cancelled = () =>
     Object.assign(new Error('canceling statement due to user request'), { code: '57014', hint: undefined });
 
-  it('comes at its own time, where the other one is later or there is none', async () => {
+  it('expires at its own time when the other limit is later or off', async () => {
     for (const other of [0, 6_000]) {
       client = new LimitedClient();
       const limit = limitOf(other, () => 1_000);
@@ -327,7 +327,7 @@ describe('the limit of a statement that the client keeps alone', () => {
     }
   });
 
-  it("leaves the answer to the server, in the words of the server's own limit", async () => {
+  it('leaves the error to the server, and rewrites it as a statement timeout', async () => {
     const limit = limitOf(0, () => 1_000);
     const callback = jest.fn();
     client.plain(callback);
@@ -346,7 +346,7 @@ describe('the limit of a statement that the client keeps alone', () => {
     expect(client.destroy).not.toHaveBeenCalled();
   });
 
-  it('cuts the socket when the server keeps silent, with an error that names the setting', async () => {
+  it('closes the socket when the server stays silent, with an error that names the setting', async () => {
     const limit = limitOf(0, () => 1_000);
     client.plain(jest.fn());
     limit.onStatementSent();
@@ -359,7 +359,7 @@ describe('the limit of a statement that the client keeps alone', () => {
     );
   });
 
-  it('explains nothing that it has not cancelled itself', async () => {
+  it('rewrites no error of a statement that it has not cancelled', async () => {
     const limit = limitOf(0, () => 1_000);
     client.plain();
     limit.onStatementSent();
@@ -377,7 +377,7 @@ describe('the limit of a statement that the client keeps alone', () => {
     expect(late.hint).toBeUndefined();
   });
 
-  it('is asked for anew with each statement, since a pooler may be found meanwhile', async () => {
+  it('is read anew for each statement, since a pooler may be detected at any time', async () => {
     let alone = 0;
     const limit = limitOf(0, () => alone);
     client.plain();

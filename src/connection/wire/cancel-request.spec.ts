@@ -59,15 +59,15 @@ const encrypt = (socket: Socket, heard: string[], options: object = {}): void =>
   hear(secure, heard, () => secure.end());
 };
 
-describe('a cancel', () => {
-  it('goes to the server with the key of the connection, and is over when the server hangs up', async () => {
+describe('A cancel request', () => {
+  it('carries the key of the connection, and is over when the server closes the socket', async () => {
     const heard: string[] = [];
     const client = await listen((socket) => hear(socket, heard, () => socket.end()));
     expect(await sendCancelRequest(client, 60_000)).toBe(true);
     expect(heard).toEqual([CANCEL]);
   });
 
-  it('goes through a Unix socket too', async () => {
+  it('is sent on a Unix socket too', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'cancel-'));
     try {
       const heard: string[] = [];
@@ -82,7 +82,7 @@ describe('a cancel', () => {
     }
   });
 
-  it('is encrypted when the connection is, after the promise of the server', async () => {
+  it('is encrypted when the connection is, after the server has accepted TLS', async () => {
     const plain: string[] = [];
     const encrypted: string[] = [];
     const client = await listen((socket) =>
@@ -95,7 +95,7 @@ describe('a cancel', () => {
     expect([plain, encrypted]).toEqual([[SSL_REQUEST], [CANCEL]]);
   });
 
-  it('goes to the address that the connection has reached, and wants the certificate of the name', async () => {
+  it('is sent to the address that the connection has reached, and verifies the certificate of the name', async () => {
     for (const servername of [undefined, 'other.invalid']) {
       const own = await authority.issueServer({ hosts: [servername ?? 'db.invalid'] });
       const heard: string[] = [];
@@ -111,7 +111,7 @@ describe('a cancel', () => {
     }
   });
 
-  it('goes by the way of the caller, where the connection went by one of his own', async () => {
+  it('is sent through the stream of the caller when the connection uses one', async () => {
     const heard: string[] = [];
     const client = await listen((socket) => hear(socket, heard, () => socket.end()));
     const dialled: unknown[] = [];
@@ -135,7 +135,7 @@ describe('a cancel', () => {
     expect(heard).toHaveLength(1);
   });
 
-  it('goes to the address that was given, where it is one, by a socket of its own', async () => {
+  it('is sent to an address as it was given, on a socket of its own', async () => {
     const heard: string[] = [];
     const client = await listen((socket) => hear(socket, heard, () => socket.end()));
     const connection = { stream: { remoteAddress: '127.0.0.2' } };
@@ -143,15 +143,15 @@ describe('a cancel', () => {
     expect(heard).toEqual([CANCEL]);
   });
 
-  it('begins with TLS when the connection has', async () => {
+  it('starts with TLS when the connection did', async () => {
     const heard: string[] = [];
     const client = await listen((socket) => encrypt(socket, heard, { ALPNProtocols: ['postgresql'] }));
     await sendCancelRequest({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
     expect(heard).toEqual([CANCEL]);
   });
 
-  describe('tells its key to nobody, and is over at once,', () => {
-    it.each(['N', 'E', 'HTTP'])('where the server has no TLS (%s)', async (answer) => {
+  describe('does not send its key, and is over at once,', () => {
+    it.each(['N', 'E', 'HTTP'])('when the server has no TLS (%s)', async (answer) => {
       const heard: string[] = [];
       const client = await listen((socket) => {
         socket.on('data', (bytes) => {
@@ -163,7 +163,7 @@ describe('a cancel', () => {
       expect(heard).toEqual([SSL_REQUEST]);
     });
 
-    it('where somebody else answers', async () => {
+    it('when another server answers', async () => {
       const heard: string[] = [];
       const other = await (await createAuthority()).issueServer();
       const client = await listen((socket) =>
@@ -176,7 +176,7 @@ describe('a cancel', () => {
       expect(heard).toEqual([]);
     });
 
-    it('where plain text comes behind the promise of TLS', async () => {
+    it('when plain text follows the consent to TLS', async () => {
       const heard: string[] = [];
       const client = await listen((socket) =>
         socket.once('data', () => {
@@ -188,21 +188,21 @@ describe('a cancel', () => {
       expect(heard).toEqual([]);
     });
 
-    it('where what speaks TLS does not confirm that it is PostgreSQL', async () => {
+    it('when the server does not confirm that it is PostgreSQL', async () => {
       const heard: string[] = [];
       const client = await listen((socket) => encrypt(socket, heard));
       await sendCancelRequest({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
       expect(heard).toEqual([]);
     });
 
-    it('where nobody listens', async () => {
+    it('when no server listens', async () => {
       const client = await listen(() => undefined);
       server!.close();
       expect(await sendCancelRequest(client, 60_000)).toBe(true);
     });
   });
 
-  it('is given up when nobody answers it in time', async () => {
+  it('is given up when the server does not answer in time', async () => {
     let hungUp: Promise<unknown> | undefined;
     const client = await listen((socket) => {
       hungUp = once(socket.resume(), 'end');
@@ -211,12 +211,12 @@ describe('a cancel', () => {
     await hungUp;
   });
 
-  it('may still arrive when the socket has failed behind it', async () => {
+  it('may still arrive when the socket has failed after it', async () => {
     const client = await listen((socket) => socket.once('data', () => socket.resetAndDestroy()));
     expect(await sendCancelRequest(client, 60_000)).toBe(false);
   });
 
-  it('is over where the stream of the caller cannot connect', async () => {
+  it('is over when the stream of the caller cannot connect', async () => {
     const client = await listen(() => undefined);
     const socket = Object.assign(new Socket(), {
       connect: () => {

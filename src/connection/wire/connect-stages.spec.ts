@@ -37,8 +37,8 @@ function secured(socket: object): ConnectStage[] {
   return stages;
 }
 
-describe('the stages of a dial', () => {
-  it('are the name, the address and TLS, in this order', async () => {
+describe('watchConnect', () => {
+  it('reports the name, the address and TLS, in this order', async () => {
     const authority = await createAuthority('An authority');
     const certificate = await authority.issueServer({ commonName: 'the server', hosts: ['localhost'] });
     server = createServer((socket) => {
@@ -71,7 +71,7 @@ describe('the stages of a dial', () => {
     ]);
   });
 
-  it('tell all addresses of a name, each once, and none that was not found', () => {
+  it('reports all addresses of a name, each once, and none after a failed lookup', () => {
     const { wire, stages } = scripted();
     wire.stream.emit('lookup', null, '::1');
     wire.stream.emit('lookup', null, '127.0.0.1');
@@ -87,14 +87,14 @@ describe('the stages of a dial', () => {
     [{ remoteAddress: '127.0.0.1', remotePort: 5432 }, '127.0.0.1:5432'],
     [{ remoteAddress: '::1', remotePort: 5432 }, '[::1]:5432'],
     [{}, 'the socket'],
-  ])('have no name where an address or a path was given: %j', (stream, address) => {
+  ])('reports no name when an address or a path was given: %j', (stream, address) => {
     const { wire, stages } = scripted(stream);
     wire.stream.emit('connectionAttempt');
     wire.stream.emit('connect');
     expect(stages).toEqual([{ stage: 'tcp', address }]);
   });
 
-  it('tell of a certificate what is in it', () => {
+  it('reports the names and the end of the certificate', () => {
     const named = { subject: { CN: ['db', 'other'] }, issuer: { CN: 'An authority', O: 'A company' } };
     expect(
       secured({ getPeerCertificate: () => ({ ...named, valid_to: 'Jan  2 03:04:05 2030 GMT' }) }),
@@ -116,13 +116,13 @@ describe('the stages of a dial', () => {
     ]);
   });
 
-  it('are not told of a client that is not made as that of pg', () => {
+  it('reports no stages of a client of another class', () => {
     expect(() => watchConnect({}, () => undefined)).not.toThrow();
   });
 });
 
-describe('a dial that took too long', () => {
-  it('tells a server that is not reached from one that keeps silent', () => {
+describe('connectTimeoutError', () => {
+  it('distinguishes a server that was not reached from one that did not complete the login', () => {
     const client = (connecting?: boolean) => ({
       host: 'db',
       port: 5433,
@@ -134,12 +134,14 @@ describe('a dial that took too long', () => {
     });
     expect(connectTimeoutError(client(false), 70)).toMatchObject({
       code: 'HANDSHAKE_TIMEOUT',
-      message: expect.stringContaining('db:5433 took the connection and did not let us in within 70 ms'),
+      message: expect.stringContaining(
+        'db:5433 accepted the connection but did not complete the login within 70 ms',
+      ),
     });
     expect(connectTimeoutError(client(), 70)).toMatchObject({ code: 'CONNECT_TIMEOUT' });
   });
 
-  it('says what it knows of a client that does not tell its address or its socket', () => {
+  it('accepts a client that shows neither its address nor its socket', () => {
     for (const client of [{}, { connection: {} }])
       expect(connectTimeoutError(client, 70)).toMatchObject({
         code: 'CONNECT_TIMEOUT',
@@ -147,7 +149,7 @@ describe('a dial that took too long', () => {
       });
   });
 
-  it('is not the fault of the server while the password has not come', () => {
+  it('names the password source when it has not answered', () => {
     const client: { host: string; password?: () => Promise<string> } = { host: 'db' };
     providePassword(client, { ask: () => new Promise(() => undefined), refused: () => undefined });
     void client.password!();

@@ -3,7 +3,7 @@ import { isDisconnect, isFatal, isInterrupt, isReadOnlyRefusal } from './disconn
 
 const error = (fields: object, message = 'x') => Object.assign(new Error(message), fields);
 
-describe('a disconnect', () => {
+describe('isDisconnect', () => {
   it.each([
     ['the server has ended the session', error({ severity: 'FATAL', code: '57P01' })],
     ['the server has panicked', error({ severity: 'PANIC', code: 'XX000' })],
@@ -24,7 +24,7 @@ describe('a disconnect', () => {
       error({}, 'Client has encountered a connection error and is not queryable'),
     ],
     ['the client was closed', error({}, 'Client was closed and is not queryable')],
-  ])('is: %s', (_, failure) => {
+  ])('is true when %s', (_, failure) => {
     expect(isDisconnect(failure)).toBe(true);
   });
 
@@ -39,22 +39,22 @@ describe('a disconnect', () => {
     ['a close of something else', error({}, 'The other Client was closed')],
     ['no error at all', 'Connection terminated'],
     ['nothing', undefined],
-  ])('is not: %s', (_, failure) => {
+  ])('is false for %s', (_, failure) => {
     expect(isDisconnect(failure)).toBe(false);
   });
 
-  it('is not said by an answer that is none', () => {
+  it('is false for what is not an error', () => {
     expect([isFatal(undefined), isFatal(null)]).toEqual([false, false]);
   });
 
-  it('is not yet a write that was refused as read-only; the server has to be asked', () => {
+  it('is accompanied by isReadOnlyRefusal, which is true for the SQLSTATE 25006', () => {
     expect(isReadOnlyRefusal(error({ code: '25006' }))).toBe(true);
     expect(isReadOnlyRefusal(error({ code: '42501' }))).toBe(false);
     expect(isReadOnlyRefusal(undefined)).toBe(false);
   });
 });
 
-describe('the end of a session by an interrupt', () => {
+describe('isInterrupt', () => {
   const interrupt = { severity: 'FATAL', code: '57P01', routine: 'ProcessInterrupts' };
   it.each([
     ['an administrator has ended it', interrupt, true],
@@ -67,7 +67,7 @@ describe('the end of a session by an interrupt', () => {
       false,
     ],
     ['the server has crashed', { ...interrupt, code: '57P02' }, false],
-  ])('is told from others: %s', (_what, fields, expected) => {
+  ])('distinguishes an interrupt: %s', (_what, fields, expected) => {
     expect(isInterrupt(error(fields))).toBe(expected);
   });
 });

@@ -38,8 +38,8 @@ function begin(settings: Settings, told: (error: Error) => void = () => undefine
   return { wire, refused, hosts, secured, answered };
 }
 
-describe('where TLS begins', () => {
-  it('the certificate is asked for by the name that was given, else by that of the host', () => {
+describe('verifyTlsStart', () => {
+  it('verifies the certificate for servername, or else for the host', () => {
     for (const [ssl, expected] of [
       [{ servername: 'db.example.com' }, 'db.example.com'],
       [{}, 'localhost'],
@@ -52,12 +52,12 @@ describe('where TLS begins', () => {
     }
   });
 
-  it('a version of pg that upgrades in another way is left alone', () => {
+  it('does nothing to a version of pg without upgradeToSSL', () => {
     const { wire } = begin({ ssl: { servername: 'db.example.com' }, upgradeToSSL: undefined });
     expect(wire.upgradeToSSL).toBeUndefined();
   });
 
-  it('plain text behind the promise of it is refused, before pg reads it', () => {
+  it('refuses plain text behind the consent to TLS, before pg reads it', () => {
     const heard: string[] = [];
     const stream = new EventEmitter().on('data', () => heard.push('pg has read it'));
     const { refused, answered } = begin({ ssl: {}, stream }, (error) => heard.push(error.message));
@@ -69,7 +69,7 @@ describe('where TLS begins', () => {
     expect(refused[0]).toMatchObject({ code: 'TLS_TAMPERED', hint: expect.stringContaining('between') });
   });
 
-  it('the promise alone, a refusal and the error of a server are left to pg, as all that comes later', () => {
+  it('leaves the consent alone, a refusal and an error of the server to pg', () => {
     for (const answers of [['S', 'SR'], ['N'], ['E'], ['Efull']]) {
       const { refused, answered } = begin({ ssl: {} });
       answered(...answers);
@@ -77,7 +77,7 @@ describe('where TLS begins', () => {
     }
   });
 
-  it('at once, the other side has to confirm that it speaks PostgreSQL', () => {
+  it('refuses a direct TLS connection whose server does not confirm PostgreSQL by ALPN', () => {
     for (const protocol of [false, 'h2'] as const) {
       const { refused, secured } = begin({ ssl: {}, sslNegotiation: 'direct' });
       secured(protocol);
@@ -94,7 +94,7 @@ describe('where TLS begins', () => {
     expect(refused).toEqual([]);
   });
 
-  it('at once, what does not speak it is not PostgreSQL, and pg hears so; other errors are left to it', () => {
+  it('refuses a server that does not speak TLS as no PostgreSQL, and leaves other errors to pg', () => {
     const failing = (message: string) => {
       const { wire, refused } = begin({ ssl: {}, sslNegotiation: 'direct' });
       wire.stream = new EventEmitter();
@@ -111,7 +111,7 @@ describe('where TLS begins', () => {
     expect(failing('self-signed certificate')).toEqual([undefined]);
   });
 
-  it('at once, no answer in plain text is looked at, and after a promise no protocol inside', () => {
+  it('checks plain text only after a request for TLS, and ALPN only on a direct connection', () => {
     const direct = begin({ ssl: {}, sslNegotiation: 'direct' });
     direct.answered('SR');
     expect(direct.refused).toEqual([]);
@@ -120,7 +120,7 @@ describe('where TLS begins', () => {
     expect(promised.refused).toEqual([]);
   });
 
-  it('nothing is looked at where there is no TLS', () => {
+  it('checks nothing without TLS', () => {
     const { wire, refused, secured, answered } = begin({ ssl: false });
     answered('SR');
     secured(false);
@@ -129,7 +129,7 @@ describe('where TLS begins', () => {
   });
 });
 
-describe('TLS that is to begin at once', () => {
+describe('assertDirectTls', () => {
   const refused = expect.objectContaining({
     code: 'TLS_DIRECT_REFUSED',
     message: 'This version of pg cannot start TLS directly.',
@@ -137,12 +137,12 @@ describe('TLS that is to begin at once', () => {
   }) as unknown as Error;
   const wire = (sslNegotiation?: string) => ({ stream: {}, on: () => undefined, sslNegotiation });
 
-  it('is refused by a version of pg that would ask in plain text first', () => {
+  it('throws for a version of pg that would send a request in plain text first', () => {
     expect(() => assertDirectTls('direct', wire())).toThrow(refused);
     expect(() => assertDirectTls('direct', wire('postgres'))).toThrow(refused);
   });
 
-  it('is taken by one that can, and nothing else is demanded', () => {
+  it('accepts a version of pg that supports it, and every other way to start TLS', () => {
     assertDirectTls('direct', wire('direct'));
     assertDirectTls('postgres', wire());
     assertDirectTls(undefined, wire('postgres'));
@@ -158,30 +158,33 @@ function greeted(sent: Parameters<typeof verifyFirstByte>[1], ...answers: string
   return heard;
 }
 
-describe('what a server answers first', () => {
+describe('verifyFirstByte', () => {
   it.each([
     ['startup', ['R', 'E', 'N', 'v']],
     ['ssl', ['S', 'N', 'E']],
-  ] as const)('to %s is one of %j', (sent, firsts) => {
+  ] as const)('accepts after a request of the kind %s each of %j', (sent, firsts) => {
     for (const first of firsts) expect(greeted(sent, `${first}...`)).toEqual([`${first}...`]);
   });
 
   it.each([
     ['startup', ['HTTP/1.1 400 Bad Request', 'S', 'SSH-2.0', '\x16']],
     ['ssl', ['HTTP/1.1 400 Bad Request', 'R', '\x15', '\x4a\x00\x00\x00\x0a8.4.0']],
-  ] as const)('to %s is not what other servers say, which pg is not to read', (sent, others) => {
-    for (const other of others)
-      expect(greeted(sent, other)).toEqual([
-        expect.objectContaining({
-          code: 'NOT_POSTGRESQL',
-          message: 'The server at this address is not PostgreSQL.',
-          hint: 'Correct host and port.',
-        }),
-        other,
-      ]);
-  });
+  ] as const)(
+    'refuses after a request of the kind %s what other servers send, before pg reads it',
+    (sent, others) => {
+      for (const other of others)
+        expect(greeted(sent, other)).toEqual([
+          expect.objectContaining({
+            code: 'NOT_POSTGRESQL',
+            message: 'The server at this address is not PostgreSQL.',
+            hint: 'Correct host and port.',
+          }),
+          other,
+        ]);
+    },
+  );
 
-  it('is looked at once: what follows may begin with anything', () => {
+  it('checks the first answer alone', () => {
     expect(greeted('startup', 'R', 'T', 'Z')).toEqual(['R', 'T', 'Z']);
   });
 });

@@ -4,54 +4,55 @@ import type { DatabaseLogger } from '../logging/database.logger.js';
 import { DataSourcePool } from '../pools/data-source.pool.js';
 import { settingsForServer } from '../pools/server-settings.js';
 
-/** Way past the pooler of one data source, for the code that runs on it. */
-interface DirectConnectionScope {
-  /** The settings of the data source: a migration may work with another one as well, which has its own server. */
-  readonly of: ResolvedDatabaseOptions;
+/** Code of one data source that runs on direct connections. */
+interface DirectScope {
+  /** The settings of the data source: a migration may use another data source too, which has its own server. */
+  readonly settings: ResolvedDatabaseOptions;
   readonly pool: DataSourcePool;
-  /** Whether it is closed. What a migration has started (a timer, a listener) goes on in its context. */
-  over: boolean;
+  /** Whether the pool is closed. A timer or listener of a migration stays in this scope. */
+  isEnded: boolean;
 }
 
-const current = new AsyncLocalStorage<DirectConnectionScope>();
+const scopes = new AsyncLocalStorage<DirectScope>();
 
-/** What a query runner made here for `settings` takes its connections from, where that is another pool than the data source's. */
+/** The pool of direct connections that query runners acquire from in the running code; undefined if they use the data source's. */
 export function directPool(settings: ResolvedDatabaseOptions): DataSourcePool | undefined {
-  const passage = current.getStore();
-  return passage && passage.of === settings && !passage.over ? passage.pool : undefined;
+  const scope = scopes.getStore();
+  return scope && scope.settings === settings && !scope.isEnded ? scope.pool : undefined;
 }
 
 /**
- * Runs `work`, whose query runners connect past the pooler. For migrations: they lock sessions, set their settings, and
- * run for long, which no pooler in transaction mode can give them.
- * @param open the pools that are open; whoever closes the data source meanwhile closes them too
+ * Runs `work` with query runners that acquire direct connections, if the settings have a direct server. Migrations need them: they lock
+ * and set the session and run for long, which a pooler in transaction mode does not support.
+ *
+ * @param openPools the open pools of direct connections; the end of the data source closes them too
  */
 export async function withDirectConnection<T>(
   settings: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
-  open: Set<DataSourcePool>,
+  openPools: Set<DataSourcePool>,
   work: () => Promise<T>,
 ): Promise<T> {
   const { direct } = settings;
   if (!direct) return work();
   const pool = new DataSourcePool(directSettings(settings, direct), logger);
-  const passage: DirectConnectionScope = { of: settings, pool, over: false };
-  open.add(pool);
+  const scope: DirectScope = { settings, pool, isEnded: false };
+  openPools.add(pool);
   try {
-    return await current.run(passage, work);
+    return await scopes.run(scope, work);
   } finally {
-    passage.over = true;
+    scope.isEnded = true;
     await pool.drain({ timeoutMs: 0 });
-    open.delete(pool);
+    openPools.delete(pool);
   }
 }
 
-/** The settings for the direct connection. */
+/** The settings of direct connections. */
 export function directSettings(
   settings: ResolvedDatabaseOptions,
   direct: DirectServer,
 ): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
-  // What was told of the pooler does not hold past it.
+  // The configured pooler is not in between there.
   return { ...settingsForServer(settings, direct), pooler: undefined, pool };
 }

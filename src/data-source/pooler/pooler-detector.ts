@@ -7,15 +7,23 @@ import { wantedSettings } from '../startup/self-check.js';
 import type { PoolerConstraints } from '../startup/self-check.js';
 import type { ServerInfo } from '../startup/server-info.js';
 
-/** PgBouncer's words, and those of Amazon's RDS Proxy. The parameter's name is in the first only. */
+/** The refusals of PgBouncer, which names the parameter, and of Amazon RDS Proxy, which does not. */
 const REFUSAL = /unsupported startup parameter(?: in options)?: ([\w.$]+)|(command-line options)/i;
-/** What the startup packet holds: all; not our settings; not the `options` of the URL either. */
-const PACKETS = ['all', 'without ours', 'bare'] as const;
+
+/** What the startup packet carries beside user and database, the most first. Each refusal leads to the next one. */
+const STARTUP_PARAMETERS = ['settings and URL options', 'URL options', 'none'] as const;
 
 /**
- * What is known of a pooler in between, and what follows: what the next dial may say in its startup packet, and who keeps
- * the limits. One for each data source's pool; a refused dial and the start teach it, and connections that are open
- * already follow, since they ask it each time.
+ * Finds out whether a pooler is in between, and what follows from it: what the startup packet of the next connection carries, and
+ * which limits the client keeps in the server's place. One for each pool; open connections read it at each use.
+ *
+ * | found by   | when                                                            | mode                              |
+ * | ---------- | --------------------------------------------------------------- | --------------------------------- |
+ * | configured | `pooler` (`DB_POOLER`) is set                                   | as configured; nothing is detected |
+ * | observed   | the host is Neon's `-pooler`, or another process than the one that was announced answers, and no setting of the startup packet is in force | transaction |
+ * | refused    | a connect fails because of a startup parameter                  | transaction                       |
+ *
+ * What is right behind a pooler in transaction mode is right in the other modes too: a limit that is kept twice does no harm.
  */
 export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   readonly settings = {
@@ -23,24 +31,24 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     idleInTransaction: 'timeouts.idleInTransactionMs (DB_IDLE_IN_TRANSACTION_TIMEOUT)',
   };
   readonly #settings: ResolvedDatabaseOptions;
-  /** PgBouncer in transaction mode that keeps prepared statements: https://neon.com/docs/connect/connection-pooling */
-  readonly #neon: boolean;
-  #detected: boolean;
-  #packet: (typeof PACKETS)[number];
-  /** How many dials may still be refused for what the packet has held until lately. */
-  #underWay = 0;
+  /** Neon's pooler is in transaction mode and keeps prepared statements: https://neon.com/docs/connect/connection-pooling */
+  readonly #isNeon: boolean;
+  #isDetected: boolean;
+  #parameters: (typeof STARTUP_PARAMETERS)[number];
+  /** How many connects that began before the last refusal may still be refused for the same reason. */
+  #pendingRefusals = 0;
 
   constructor(settings: ResolvedDatabaseOptions) {
     this.#settings = settings;
     const { pooler, server } = settings;
-    this.#neon = neonHost(server.host)?.pooled === true;
-    this.#detected = pooler === undefined && this.#neon;
-    this.#packet = this.#detected || (pooler !== undefined && pooler !== 'none') ? 'without ours' : 'all';
+    this.#isNeon = neonHost(server.host)?.pooled === true;
+    this.#isDetected = pooler === undefined && this.#isNeon;
+    const isPooled = this.#isDetected || (pooler !== undefined && pooler !== 'none');
+    this.#parameters = isPooled ? 'URL options' : 'settings and URL options';
   }
 
-  /** Told, or found: then the mode is not known, and what is right in transaction mode is right in all three. */
   get mode(): PoolerMode {
-    return this.#settings.pooler ?? (this.#detected ? 'transaction' : 'none');
+    return this.#settings.pooler ?? (this.#isDetected ? 'transaction' : 'none');
   }
 
   get isConfigured(): boolean {
@@ -52,7 +60,7 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   }
 
   get allowsNamedStatements(): boolean {
-    return !this.isSessionShared || this.#neon;
+    return !this.isSessionShared || this.#isNeon;
   }
 
   get statementLimitMs(): number {
@@ -63,14 +71,14 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     return this.isSessionShared ? this.#settings.timeouts.idleInTransactionMs : 0;
   }
 
-  /** Whether the `options` of the URL are not sent, since they were refused. */
+  /** Whether the `options` of the URL are not sent, since the pooler has refused them. */
   get isUrlOptionsOmitted(): boolean {
-    return this.#packet === 'bare' && this.#settings.startupOptions !== undefined;
+    return this.#parameters === 'none' && this.#settings.startupOptions !== undefined;
   }
 
   /**
-   * What the next connection is made with. Settings in the startup packet are in force before the first query, cost no
-   * round trip and survive RESET ALL and DISCARD ALL, but a pooler refuses them.
+   * The options of the next connection. Settings in the startup packet are in force before the first statement, cost no round trip and
+   * survive RESET ALL and DISCARD ALL, but a pooler refuses them.
    */
   connectOptions(): Pick<
     ConnectionOptions,
@@ -85,60 +93,63 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     const { timeouts, session, startupOptions } = this.#settings;
     return {
       poolerTerms: this,
-      ...(this.#packet === 'all' && {
+      ...(this.#parameters === 'settings and URL options' && {
         // A limit of 0 is not sent: what the role has stays in force.
         statement_timeout: timeouts.statementMs,
         lock_timeout: timeouts.lockMs,
         idle_in_transaction_session_timeout: timeouts.idleInTransactionMs,
         session,
       }),
-      // The server's comes from `setUp` then.
+      // `applySessionSettings` sets that of the server.
       ...(this.mode === 'session' &&
         timeouts.statementMs > 0 && {
           statementLimitMs: timeouts.statementMs + statementGraceMs(timeouts.statementMs),
         }),
-      ...(this.#packet !== 'bare' && startupOptions && { options: startupOptions }),
+      ...(this.#parameters !== 'none' && startupOptions && { options: startupOptions }),
     };
   }
 
-  /** Whether a failed dial was a pooler's refusal of the startup packet, so that the next one goes with less in it. */
+  /**
+   * Examines the failure of a connect.
+   * @returns whether a pooler has refused a startup parameter, so that a connect with fewer of them may succeed
+   */
   observeRefusal(error: unknown): boolean {
     const refusal = REFUSAL.exec((error as { message?: string } | undefined)?.message ?? '');
     if (!refusal || this.#settings.pooler === 'none') return false;
     const name = refusal[1] ?? 'options';
     const { startupOptions, pool } = this.#settings;
-    // Those of `session` travel in the parameter `options`, as those of the URL do.
-    const ours = name in wantedSettings(this.#settings) || (name === 'options' && !startupOptions);
-    if (!ours && !startupOptions) return false;
-    const packet = ours ? 'without ours' : 'bare';
-    this.#detected = true;
-    if (PACKETS.indexOf(packet) > PACKETS.indexOf(this.#packet)) {
-      this.#packet = packet;
-      this.#underWay = pool.size + pool.maxOverflow;
+    // The parameter `options` carries the settings of `session` as well as the options of the URL.
+    const isSetting = name in wantedSettings(this.#settings) || (name === 'options' && !startupOptions);
+    if (!isSetting && !startupOptions) return false;
+    const parameters = isSetting ? 'URL options' : 'none';
+    this.#isDetected = true;
+    if (STARTUP_PARAMETERS.indexOf(parameters) > STARTUP_PARAMETERS.indexOf(this.#parameters)) {
+      this.#parameters = parameters;
+      this.#pendingRefusals = pool.size + pool.maxOverflow;
       return true;
     }
-    // Dialled before another dial had been refused for the same reason; but a refusal of what is not sent has no end.
-    return this.#underWay-- > 0;
+    // This connect began before another one was refused. Refusals of what is not sent any more would repeat without end.
+    return this.#pendingRefusals-- > 0;
   }
 
   /**
-   * What the start has seen. The ids differ behind whatever answers in the server's place. When the server has taken
-   * settings from our startup packet all the same, its session began with our connection and is ours: a proxy. Else it is
-   * a pooler, which has ignored them. In doubt a pooler: a limit that is kept twice does no harm.
+   * Compares the process that answers with the one that was announced at login. They differ behind a pooler or a proxy. If the server
+   * has settings from the startup packet, its session began with this connection: that is a proxy. A pooler ignores them.
    */
   observeServer({
     announcedPid,
     pid,
     settings,
   }: Pick<ServerInfo, 'announcedPid' | 'pid' | 'settings'>): void {
-    if (this.isConfigured || this.#detected || typeof announcedPid !== 'number' || announcedPid === pid)
+    if (this.isConfigured || this.#isDetected || typeof announcedPid !== 'number' || announcedPid === pid)
       return;
-    const passed =
-      this.#packet === 'all' && Object.values(settings ?? {}).some(({ source }) => source === 'client');
-    this.#detected = !passed;
+    const isPassedOn =
+      this.#parameters === 'settings and URL options' &&
+      Object.values(settings ?? {}).some(({ source }) => source === 'client');
+    this.#isDetected = !isPassedOn;
   }
 
-  /** In session mode the server's session is ours until we leave, so that what the packet may not say is said by SET. */
+  /** In session mode, sets by one statement what the startup packet may not carry: the session is this connection's own. */
   async applySessionSettings(connection: Pick<Connection, 'query'>): Promise<void> {
     const wanted = Object.entries(wantedSettings(this.#settings));
     if (this.mode !== 'session' || wanted.length === 0) return;

@@ -9,57 +9,53 @@ import { PoolLog } from '../logging/pool-log.js';
 import type { ConnectFailureReports } from '../logging/pool-log.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 
-/** A pool of a data source: made from its settings, heard by its logger. */
+/** A pool of a data source, created from its settings. It logs what an operator has to know. */
 export class DataSourcePool extends ConnectionPool<Connection> {
-  /** Since when there are more than `size` connections without a break; milliseconds of `Date.now()`. */
+  /** Since when there have always been more than `size` connections; milliseconds of `Date.now()`. */
   overflowSince: number | undefined;
-  /** What is known of a pooler in between. */
+  /** Whether a pooler is in between, and what follows. */
   readonly pooler: PoolerDetector;
-
-  /** @internal What it says to an operator. */
-  readonly log: PoolLog;
+  readonly #log: PoolLog;
 
   constructor(
     settings: ResolvedDatabaseOptions,
     logger: DatabaseLogger,
-    reportedConnects: ConnectFailureReports = settings.startup === 'lazy' ? 'always' : 'after-the-first',
+    connectFailureReports: ConnectFailureReports = settings.startup === 'lazy' ? 'always' : 'after-the-first',
   ) {
-    const log = new PoolLog(logger, reportedConnects);
-    const plan = new PoolerDetector(settings);
+    const log = new PoolLog(logger, connectFailureReports);
+    const pooler = new PoolerDetector(settings);
     const options = connectionOptions(settings);
     const { onConnect } = options;
     super({
       ...options,
       ...settings.pool,
       idleTimeoutMillis: settings.pool.idleTimeoutMs,
-      connectOptions: () => plan.connectOptions(),
+      connectOptions: () => pooler.connectOptions(),
       explain: (cause) => {
         const { target, summary, hint } = connectFailure(cause, settings);
         return { meaning: `${target}: ${summary}`, hint };
       },
       shouldRetryConnect: (error) => {
-        const { mode } = plan;
-        const again = plan.observeRefusal(error);
-        if (!again) this.onConnectFailed(error);
-        // Once for an operator: several dials may hear the same at the same time.
-        if (again)
-          logger[plan.mode === mode ? 'debug' : 'log'](
+        const { mode } = pooler;
+        const isRefused = pooler.observeRefusal(error);
+        if (!isRefused) this.onConnectFailed(error);
+        // Logged once: several connects may be refused at the same time.
+        if (isRefused)
+          logger[pooler.mode === mode ? 'debug' : 'log'](
             `A pooler is in between; connections are opened without the settings that it refuses: ${error.message}`,
           );
-        return again;
+        return isRefused;
       },
       onConnect: async (connection) => {
-        await plan.applySessionSettings(connection);
+        await pooler.applySessionSettings(connection);
         await onConnect?.(connection);
       },
       onWarning: (warning) => log.report(warning),
     });
-    this.log = log;
-    // `inspect(dataSource)` prints whole graphs.
-    Object.defineProperty(this, 'log', { enumerable: false });
+    this.#log = log;
+    this.pooler = pooler;
     log.watch(this);
-    this.pooler = plan;
-    // `extra` is in them, with passwords of proxies and the like.
+    // The options contain `extra`, and that may contain passwords of proxies.
     printedAs(this.options, () => maskedCopy({ ...this.options }));
     const watch = () => {
       if (this.totalCount <= settings.pool.size) this.overflowSince = undefined;
@@ -69,37 +65,40 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     this.on('connect', () => log.connected());
   }
 
-  /** A connection could not be opened. */
-  protected onConnectFailed(_error: Error): void {
-    // Its waiters hear of it.
+  /** @internal */
+  get log(): PoolLog {
+    return this.#log;
   }
+
+  /** Called when a connection could not be opened; its waiters get the error. */
+  protected onConnectFailed(_error: Error): void {}
 }
 
-/** What every connection is made from; the plan adds what a pooler in between allows. */
+/** The options of every connection to the server of `settings`; `PoolerDetector.connectOptions()` adds those that a pooler allows. */
 export function connectionOptions(
   settings: ResolvedDatabaseOptions,
 ): ConnectionOptions & Pick<PoolOptions, 'onConnect'> {
   const { server, password, timeouts, ssl, channelBinding } = settings;
   return {
-    // Said, since `pg` takes PGOPTIONS from the environment otherwise: none of our settings, and a pooler refuses it.
+    // Without a value `pg` takes PGOPTIONS from the environment, and a pooler refuses it.
     options: '',
-    // What `pg` and the pool take and this module doesn't know; the settings refuse what would contradict ours.
+    // Options of `pg` and the pool that this module does not know. The settings refuse those that would contradict others.
     ...(settings.typeorm.extra as (ConnectionOptions & Pick<PoolOptions, 'onConnect'>) | undefined),
     host: server.host,
     port: server.port,
     database: server.database,
     user: server.username,
-    // A function, since without a value `pg` takes PGPASSWORD from the environment, which is none of our settings.
+    // A function: without a value `pg` takes PGPASSWORD from the environment.
     ...(password && 'ask' in password
       ? { passwords: password }
       : { password: () => password?.reveal() ?? '' }),
-    // A copy, since `pg` changes what it is given.
+    // A copy: `pg` changes the object.
     ssl: ssl.tls && { ...ssl.tls },
     enableChannelBinding: channelBinding === 'prefer' || channelBinding === 'require',
     requireChannelBinding: channelBinding === 'require',
     requireAuth: settings.requireAuth,
     serverKind: settings.serverKind,
-    // Always said, since `pg` takes PGSSLNEGOTIATION from the environment otherwise.
+    // Without a value `pg` takes PGSSLNEGOTIATION from the environment.
     sslnegotiation: ssl.negotiation,
     application_name: settings.applicationName,
     connectTimeoutMs: timeouts.connectMs,

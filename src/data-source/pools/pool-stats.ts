@@ -1,17 +1,17 @@
 import type { DataSource } from 'typeorm';
 import { ManagedDataSource } from '../managed-data-source.js';
 
-/** The pool at one moment, in SQLAlchemy's words. Counts of connections. */
+/** The pool at one moment: counts of connections, under the names of SQLAlchemy's `QueuePool`. */
 export interface PoolStats {
   /** Kept open (`pool.size`). */
   size: number;
   /** Idle in the pool. */
   checkedIn: number;
-  /** Lent out. */
+  /** Leased. */
   checkedOut: number;
   /** Beyond `size`. */
   overflow: number;
-  /** Callers that wait for one. */
+  /** Acquires that wait for a connection. */
   waiting: number;
   /** `size + maxOverflow`. */
   max: number;
@@ -19,44 +19,44 @@ export interface PoolStats {
 }
 
 /**
- * `connecting`: callers wait for connections that are being opened. `overflow`: more than `size` exist. `exhausted`: all are
- * leased, or callers wait and no further one can be opened. `unavailable`: the health check found the database down.
- * `closed`: not initialized, or destroyed.
+ * `connecting`: acquires wait for connections that are being opened. `overflow`: more than `size` connections exist. `exhausted`: all
+ * are leased, or acquires wait and no further connection can be opened. `unavailable`: the health check found the database down.
+ * `closed`: the data source is not initialized, or destroyed.
  */
 export type PoolStatus = 'ok' | 'connecting' | 'overflow' | 'exhausted' | 'unavailable' | 'closed';
 
-/** A sign that connections are not given back. */
+/** A sign that connections are not released. */
 export interface LeakWarning {
   code: 'POOL_USAGE_HIGH' | 'POOL_OVERFLOW_LASTING';
   message: string;
 }
 
-/** Above this share of `size`, connections are probably not given back or the pool is too small. */
+/** Above this share of `size`, connections are probably not released, or the pool is too small. */
 const HIGH_USAGE = 0.8;
 /** Overflow is for bursts; one that lasts longer than this is the normal load. */
 const LASTING_OVERFLOW_MS = 60_000;
 
-/** @returns undefined for a data source that this module did not make */
+/** @returns undefined for a data source that DatabaseModule did not create */
 export function poolStats(dataSource: DataSource): PoolStats | undefined {
   if (!(dataSource instanceof ManagedDataSource)) return undefined;
   const { size, maxOverflow } = dataSource.settings.pool;
-  const figures = dataSource.pool?.snapshot();
+  const snapshot = dataSource.pool?.snapshot();
   const max = size + maxOverflow;
-  if (!figures) return { size, checkedIn: 0, checkedOut: 0, overflow: 0, waiting: 0, max, status: 'closed' };
-  const { overflow, connecting, waiting, leased } = figures;
-  const full = leased >= max || (waiting > 0 && connecting === 0 && figures.total >= max);
+  if (!snapshot) return { size, checkedIn: 0, checkedOut: 0, overflow: 0, waiting: 0, max, status: 'closed' };
+  const { overflow, connecting, waiting, leased } = snapshot;
+  const isFull = leased >= max || (waiting > 0 && connecting === 0 && snapshot.total >= max);
   return {
     size,
-    checkedIn: figures.idle,
+    checkedIn: snapshot.idle,
     checkedOut: leased,
     overflow,
     waiting,
     max,
-    status: full ? 'exhausted' : waiting > 0 ? 'connecting' : overflow > 0 ? 'overflow' : 'ok',
+    status: isFull ? 'exhausted' : waiting > 0 ? 'connecting' : overflow > 0 ? 'overflow' : 'ok',
   };
 }
 
-/** @returns an empty list when nothing is suspicious, or the data source is not one of this module */
+/** @returns an empty list when nothing is suspicious, or when DatabaseModule did not create the data source */
 export function leakWarnings(dataSource: DataSource, now = Date.now()): LeakWarning[] {
   const stats = poolStats(dataSource);
   if (!stats || !(dataSource instanceof ManagedDataSource)) return [];

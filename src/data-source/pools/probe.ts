@@ -14,85 +14,86 @@ import { ManagedDataSource } from '../managed-data-source.js';
 export type ProbeResult =
   | {
       readonly up: true;
-      /** Milliseconds; unknown when the server is up but had no connection left to ask on. */
+      /** Milliseconds; undefined when the server is up but has no connection left for the probe. */
       readonly latencyMs: number | undefined;
       readonly database: string;
     }
   | { readonly up: false; readonly diagnosis: Diagnosis; readonly error: unknown };
 
-interface Answer {
+interface PingRow {
   database: string;
 }
 
 const PING = 'SELECT current_database() AS database';
 
-/** Questions under way, by data source and time limit. */
-const running = new WeakMap<object, Map<number, Promise<ProbeResult>>>();
+/** Pings that are under way, by data source and timeout. */
+const pending = new WeakMap<object, Map<number, Promise<ProbeResult>>>();
 
 /**
- * Asks the database for its name, within `timeoutMs`. Latency is that of the question alone, not of a dial before it.
- * Calls at the same time share one question: probes never hold more than one connection.
+ * Asks the database for its name. The latency is that of the statement, without the connect before it. Calls at the same time share one
+ * ping: probes never lease more than one connection.
+ *
+ * @param timeoutMs longest wait for the answer, connect included; milliseconds
  */
 export function probe(dataSource: DataSource, timeoutMs: number): Promise<ProbeResult> {
-  let questions = running.get(dataSource);
-  if (!questions) running.set(dataSource, (questions = new Map<number, Promise<ProbeResult>>()));
-  const shared = questions.get(timeoutMs);
+  let pings = pending.get(dataSource);
+  if (!pings) pending.set(dataSource, (pings = new Map<number, Promise<ProbeResult>>()));
+  const shared = pings.get(timeoutMs);
   if (shared) return shared;
-  const asked = ask(dataSource, timeoutMs).finally(() => questions.delete(timeoutMs));
-  questions.set(timeoutMs, asked);
-  return asked;
+  const result = ping(dataSource, timeoutMs).finally(() => pings.delete(timeoutMs));
+  pings.set(timeoutMs, result);
+  return result;
 }
 
-async function ask(dataSource: DataSource, timeoutMs: number): Promise<ProbeResult> {
+async function ping(dataSource: DataSource, timeoutMs: number): Promise<ProbeResult> {
   const deadline = performance.now() + timeoutMs;
   try {
     return dataSource instanceof ManagedDataSource
-      ? await askManaged(dataSource, deadline)
-      : await timed(dataSource.query<Answer[]>(PING), deadline);
+      ? await pingManaged(dataSource, deadline)
+      : await timed(dataSource.query<PingRow[]>(PING), deadline);
   } catch (error) {
     const diagnosis = diagnose(error, { connecting: true });
     if (diagnosis.code === 'TOO_MANY_CONNECTIONS' && hasConnections(dataSource))
-      // The server has answered, if only by a refusal, and our own connections work: taking the app out of service would
-      // help nobody.
+      // The server has answered by a refusal, and the open connections work: taking the app out of service would not help.
       return { up: true, latencyMs: undefined, database: dataSource.driver.database ?? '' };
     return { up: false, diagnosis, error };
   }
 }
 
-async function askManaged(dataSource: ManagedDataSource, deadline: number): Promise<ProbeResult> {
+async function pingManaged(dataSource: ManagedDataSource, deadline: number): Promise<ProbeResult> {
   const { pool } = dataSource;
   if (!pool || dataSource.isStopping)
     throw new DatabaseError('The data source is not started yet, or closed.', { code: 'DATA_SOURCE_CLOSED' });
   const { leased, validating, resetting, waiting, max } = pool.snapshot();
-  // Behind everybody who waits for a connection, the answer would only tell of the queue.
-  const free = waiting === 0 && leased + validating + resetting < max;
-  return free ? askOnPool(pool, deadline) : askBesidePool(dataSource.settings, pool, deadline);
+  // Behind other waiters, the latency would be that of the queue.
+  const hasFreeConnection = waiting === 0 && leased + validating + resetting < max;
+  return hasFreeConnection ? pingOnPool(pool, deadline) : pingBesidePool(dataSource.settings, pool, deadline);
 }
 
-async function askOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
+async function pingOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
   const connection = await pool
-    .acquire({ deadlineMs: left(deadline), borrower: 'health check' })
+    .acquire({ deadlineMs: remainingMs(deadline), borrower: 'health check' })
     .catch((error: unknown) => {
-      throw behindTimeout(error);
+      throw causeOfTimeout(error);
     });
   try {
-    const result = await question(connection, deadline);
+    const result = await pingConnection(connection, deadline);
     connection.release();
     return result;
   } catch (error) {
-    // A connection with an unanswered question must not be lent to anybody.
+    // A connection with a pending statement must not be leased again.
     connection.release(error as Error);
     throw error;
   }
 }
 
-/** The pool had a place free: what took too long is the server, a connect of it or its answer to a validation. */
-function behindTimeout(error: unknown): unknown {
+/** The pool had capacity: what took too long is a connect, or the answer to a validation. */
+function causeOfTimeout(error: unknown): unknown {
   if (!(error instanceof PoolAcquireTimeoutError)) return error;
-  return error.cause ?? late(error);
+  return error.cause ?? noAnswerError(error);
 }
 
-async function askBesidePool(
+async function pingBesidePool(
   settings: ResolvedDatabaseOptions,
   { pooler }: DataSourcePool,
   deadline: number,
@@ -100,28 +101,28 @@ async function askBesidePool(
   const connection = new Connection({
     ...connectionOptions(settings),
     ...pooler.connectOptions(),
-    connectTimeoutMs: left(deadline),
+    connectTimeoutMs: remainingMs(deadline),
   });
-  // What breaks it is told by the dial or the question.
+  // The connect or the statement rejects with the same error.
   connection.on('error', () => undefined);
   try {
     await connection.connect();
-    return await question(connection, deadline);
+    return await pingConnection(connection, deadline);
   } finally {
     void connection.close().catch(() => connection.destroy());
   }
 }
 
-async function question(connection: Connection, deadline: number): Promise<ProbeResult> {
+async function pingConnection(connection: Connection, deadline: number): Promise<ProbeResult> {
   return timed(
-    connection.query<Answer>(PING).then(({ rows }) => rows),
+    connection.query<PingRow>(PING).then(({ rows }) => rows),
     deadline,
   );
 }
 
-async function timed(asked: Promise<Answer[]>, deadline: number): Promise<ProbeResult> {
+async function timed(rowsPromise: Promise<PingRow[]>, deadline: number): Promise<ProbeResult> {
   const started = performance.now();
-  const rows = await within(deadline, asked);
+  const rows = await within(deadline, rowsPromise);
   const latencyMs = Math.round((performance.now() - started) * 100) / 100;
   return { up: true, latencyMs, database: rows[0]?.database ?? '' };
 }
@@ -131,15 +132,15 @@ function hasConnections(dataSource: DataSource): boolean {
   return snapshot !== undefined && snapshot.total > snapshot.connecting;
 }
 
-function left(deadline: number): number {
+function remainingMs(deadline: number): number {
   return Math.max(1, deadline - performance.now());
 }
 
-/** When the deadline wins, the promise's own failure comes later and belongs to nobody. */
+/** After the deadline, a failure of the promise itself is ignored. */
 function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  return withTimeout(promise, left(deadline), late);
+  return withTimeout(promise, remainingMs(deadline), noAnswerError);
 }
 
-function late(cause?: unknown): Error {
+function noAnswerError(cause?: unknown): Error {
   return Object.assign(new Error('The database did not answer in time.', { cause }), { code: 'ETIMEDOUT' });
 }

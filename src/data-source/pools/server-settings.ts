@@ -1,6 +1,6 @@
 import type { DirectServer, ResolvedDatabaseOptions, ServerAddress } from '../../database.options.js';
 
-/** The settings for another server than the primary: what that one has of its own, and the rest as it is. */
+/** The settings with those of another server in their place: a replica, or the direct server. */
 export function settingsForServer(
   settings: ResolvedDatabaseOptions,
   server: DirectServer,
@@ -13,7 +13,7 @@ export function settingsForServer(
   };
 }
 
-/** The same settings for another database of the same servers. */
+/** The settings for another database on the same servers. */
 export function settingsForDatabase(
   settings: ResolvedDatabaseOptions,
   database: string,

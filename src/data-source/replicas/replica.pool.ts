@@ -8,12 +8,12 @@ import { DataSourcePool } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import { connectFailure } from '../logging/connect-failure.js';
 
-/** A replica that could not be reached is left alone for this long. */
+/** A replica that could not be reached is not tried again for this long; milliseconds. */
 const RETRY_AFTER_MS = 3_000;
 
 /**
- * The pool of one read replica. While the replica cannot be reached, the primary serves its reads: those that come, and
- * those that wait. One read in the background tries the replica again from time to time; without reads nothing does.
+ * The pool of one read replica. While the replica cannot be reached, the primary serves its reads, including those that wait already.
+ * Every 3 s at most, a read starts an attempt in the background to reach the replica again; without reads there is none.
  */
 export class ReplicaPool extends DataSourcePool {
   readonly #primary: () => DataSourcePool;
@@ -25,9 +25,9 @@ export class ReplicaPool extends DataSourcePool {
 
   constructor(settings: ResolvedDatabaseOptions, logger: DatabaseLogger, primary: () => DataSourcePool) {
     const { pool, timeouts } = settings;
-    // A read that finds the replica silent has to have time left for the primary.
+    // A read that gets no answer from the replica must have time left for the primary.
     const connectMs = Math.min(timeouts.connectMs, Math.floor(pool.acquireTimeoutMs / 2));
-    // `minIdle` would connect again and again to a replica that is away, without any read.
+    // With `minIdle` the pool would go on to connect to a replica that is away, without any read.
     super(
       { ...settings, pool: { ...pool, minIdle: 0 }, timeouts: { ...timeouts, connectMs } },
       logger,
@@ -38,14 +38,14 @@ export class ReplicaPool extends DataSourcePool {
     this.#logger = logger;
   }
 
-  /** Whether reads go to this replica. Where it is away and its time has come, it is tried in the background. */
+  /** Whether reads go to this replica. If it is away and the next attempt is due, starts that in the background. */
   isAvailable(): boolean {
     if (!this.#outage.aborted) return true;
     if (!this.#retrying && performance.now() >= this.#retryAt) void this.#retry();
     return false;
   }
 
-  /** A connection to the replica, or where that cannot be reached, to the primary. */
+  /** Acquires a connection to the replica or, if that cannot be reached, to the primary. */
   override acquire(request: AcquireOptions = {}): Promise<LeasedClient<Connection>> {
     if (this.#outage.aborted) return this.#primary().acquire(request);
     const { signal, deadlineMs = this.#settings.pool.acquireTimeoutMs } = request;
@@ -53,12 +53,12 @@ export class ReplicaPool extends DataSourcePool {
     const outage = this.#outage;
     return super
       .acquire(
-        changed(request, { failFast: true, signal: signal ? new EitherSignal(signal, outage) : outage }),
+        withChanges(request, { failFast: true, signal: signal ? new EitherSignal(signal, outage) : outage }),
       )
       .catch((error: unknown) => {
         if (!outage.aborted || !isOutage(error, signal)) throw error;
         const left = Math.max(1, deadlineMs - (performance.now() - since));
-        return this.#primary().acquire(changed(request, { deadlineMs: left, calledIn: undefined }));
+        return this.#primary().acquire(withChanges(request, { deadlineMs: left, calledIn: undefined }));
       });
   }
 
@@ -68,7 +68,7 @@ export class ReplicaPool extends DataSourcePool {
   }
 
   protected override onConnectFailed(error: Error): void {
-    // It serves with the connections that it has.
+    // The replica serves with the connections that it has.
     const { code, target, summary } = connectFailure(error, this.#settings);
     if (code === 'TOO_MANY_CONNECTIONS' && this.totalCount > 0) return;
     this.#retryAt = performance.now() + RETRY_AFTER_MS;
@@ -101,14 +101,14 @@ export class ReplicaPool extends DataSourcePool {
   }
 }
 
-/** Whether the wait ended because the replica cannot be reached, and not because the caller gave up. */
+/** Whether the acquire failed because the replica cannot be reached, and was not cancelled by its caller. */
 function isOutage(error: unknown, signal: CancelSignal | undefined): boolean {
   return (
     error instanceof PoolConnectError || (error instanceof PoolAcquireCancelledError && !signal?.aborted)
   );
 }
 
-/** Ends the waits for a replica that cannot be reached. */
+/** Cancels the acquires that wait for a replica that cannot be reached. */
 class Outage implements CancelSignal {
   reason: unknown;
   aborted = false;
@@ -129,7 +129,7 @@ class Outage implements CancelSignal {
   }
 }
 
-/** Ends a wait when its caller gives up or the replica cannot be reached. */
+/** Cancels an acquire when its caller does, or when the replica cannot be reached. */
 class EitherSignal implements CancelSignal {
   readonly #caller: CancelSignal;
   readonly #outage: CancelSignal;
@@ -158,8 +158,8 @@ class EitherSignal implements CancelSignal {
   }
 }
 
-/** The request with some of its members changed. Its functions stay its own: a query runner's lease has them as methods. */
-function changed(request: AcquireOptions, changes: Partial<AcquireOptions>): AcquireOptions {
+/** The options with some of them changed. Functions are called on the original: those of a `RunnerLease` are methods. */
+function withChanges(request: AcquireOptions, changes: Partial<AcquireOptions>): AcquireOptions {
   return {
     ...request,
     describe: (lastSql) => request.describe?.(lastSql),

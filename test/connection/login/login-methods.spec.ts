@@ -100,7 +100,7 @@ describe.each([
     ['offers SCRAM and then asks for it in plain', [BOUND_OFFER, CLEARTEXT]],
     ['offers SCRAM and then asks for its MD5', [BOUND_OFFER, MD5]],
     ['offers SCRAM and then lets in', [BOUND_OFFER, OK]],
-  ])('%s: it is refused and told nothing', async (_how, script) => {
+  ])('%s: it is refused and learns nothing', async (_how, script) => {
     const impostor = await Impostor.saying(...script);
     try {
       await expect(start(impostor.url(), query)).rejects.toMatchObject({ code });
@@ -120,7 +120,7 @@ describe('require_auth', () => {
     ['!none', 'scram-sha-256'],
     ['password', 'password'],
     ['!md5', 'trust'],
-  ])('%s lets a server in that asks by %s', async (allowed, method) => {
+  ])('%s accepts a server that requests %s', async (allowed, method) => {
     await server.hba([`hostssl all app all ${method}`]);
     await start(server.url, `require_auth=${allowed}`);
   });
@@ -132,7 +132,7 @@ describe('require_auth', () => {
     ['scram-sha-256', 'trust', /requires no login/],
     ['gss', 'scram-sha-256', /asks for a login by scram-sha-256/],
   ])(
-    '%s refuses a server that asks by %s, before it hears the password',
+    '%s refuses a server that requests %s, before the password is sent',
     async (allowed, method, message) => {
       await server.hba([`host all app all ${method}`]);
       const man = await ManInTheMiddle.before(server.port, 'impersonate', certificate);

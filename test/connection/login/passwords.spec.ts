@@ -98,7 +98,7 @@ async function waitingForPassword(): Promise<number> {
 }
 
 describe('a password function', () => {
-  it('is asked at each dial, so that a password may change while the app runs', async () => {
+  it('is called at each connect, so that a password may change while the app runs', async () => {
     let calls = 0;
     const dataSource = await start(async () => {
       calls += 1;
@@ -111,7 +111,7 @@ describe('a password function', () => {
     expect(calls).toBe(before + 1);
   });
 
-  it('is asked once by dials at one time', async () => {
+  it('is called once by concurrent connects', async () => {
     const asked: ((password: string) => void)[] = [];
     const dataSource = await start(() =>
       asked.length === 0 ? (asked.push(() => {}), current()) : new Promise((give) => asked.push(give)),
@@ -125,7 +125,7 @@ describe('a password function', () => {
     expect(asked).toHaveLength(2);
   });
 
-  it('is not asked again before the password expires', async () => {
+  it('is not called again before the password expires', async () => {
     let calls = 0;
     const dataSource = await start(() => {
       calls += 1;
@@ -136,7 +136,7 @@ describe('a password function', () => {
     expect(calls).toBe(1);
   });
 
-  it('is asked again after the server has refused a password that had not expired', async () => {
+  it('is called again after the server has refused a password that had not expired', async () => {
     let calls = 0;
     const dataSource = await start(() => {
       calls += 1;
@@ -149,7 +149,7 @@ describe('a password function', () => {
     expect(calls).toBe(2);
   });
 
-  it('is not asked where the server wants no password', async () => {
+  it('is not called when the server requests no password', async () => {
     await server.hba(['host all app all trust']);
     try {
       await start(() => {
@@ -160,7 +160,7 @@ describe('a password function', () => {
     }
   });
 
-  it('that fails is tried again at start, with its reason in the log', async () => {
+  it('that fails is retried at start, with its error in the log', async () => {
     let calls = 0;
     await start(
       () => {
@@ -173,7 +173,7 @@ describe('a password function', () => {
     expect(nest.logger.text).toMatch(/The password function failed: the vault is sealed.*Trying again/);
   });
 
-  it('that goes on to fail is the reason of the failed start', async () => {
+  it('that keeps failing is the cause of the failed start', async () => {
     const error = await failure(
       start(() => {
         throw Object.assign(new Error(`not valid: ${url()}`), { request: { password: current() } });
@@ -182,7 +182,7 @@ describe('a password function', () => {
     expect(error).toMatchObject({ code: 'PASSWORD_UNAVAILABLE', cause: { code: 'PASSWORD_UNAVAILABLE' } });
   });
 
-  it('that hangs ends with the dial, and leaves no connection behind', async () => {
+  it('that hangs ends with the connect timeout and leaves no connection behind', async () => {
     const hanging = start(() => new Promise(() => {}), { timeouts: { connectMs: 1_000 } });
     expect(await failure(hanging)).toMatchObject({
       code: 'PASSWORD_UNAVAILABLE',
@@ -195,13 +195,13 @@ describe('a password function', () => {
     ['an empty text', ''],
     ['no text', 42],
     ['nothing', undefined],
-  ])('that gives %s fails the start at once', async (_what, given) => {
+  ])('that returns %s fails the start at once', async (_what, given) => {
     const error = await failure(start(() => given as never, { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_INVALID' });
     expect(nest.logger.text).not.toContain('Trying again');
   });
 
-  it('that gives a wrong password fails the start at once', async () => {
+  it('that returns a wrong password fails the start at once', async () => {
     passwords.unshift('wr0ng-of-many');
     const error = await failure(start(() => 'wr0ng-of-many', { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_WRONG' });
@@ -217,7 +217,7 @@ describe('a password function', () => {
   });
 });
 
-it('none of the passwords is in anything that was printed', () => {
+it('no password is in anything that was printed', () => {
   expect(passwords.length).toBeGreaterThan(10);
   expect(printed.length).toBeGreaterThan(60);
   const text = printed.join('\n');

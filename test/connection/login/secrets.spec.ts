@@ -77,7 +77,7 @@ describe.each(Object.keys(PASSWORDS))('a password with signs: %s', (signs) => {
       expect(around(text, shape)).toBeUndefined();
   };
 
-  it('lets in, and shows in nothing that is printed of what knows it', async () => {
+  it('is accepted and appears in no printed object', async () => {
     const environment = { ...process.env };
     process.env.DB_URL = url(password);
     const config = databaseConfig();
@@ -109,7 +109,7 @@ describe.each(Object.keys(PASSWORDS))('a password with signs: %s', (signs) => {
     await module.close();
   });
 
-  it('shows in no error of a start that fails', async () => {
+  it('appears in no error of a failed start', async () => {
     const wrong = `${password}-wrong`;
     const failures: DatabaseModuleOptions[] = [
       { url: url(wrong) },

@@ -187,31 +187,34 @@ describe.each(Object.keys(PEERS))('%s', (name) => {
     await server.hba(hba);
   });
 
-  it.each(Object.entries(outcomes) as [SslMode, Outcome][])('with mode %s: %s', async (mode, outcome) => {
-    if (attack) man = await ManInTheMiddle.before(server.port, attack, own);
-    const url = man ? man.through(server.url) : server.url;
-    const given: SslSettings = mode === 'disable' ? { mode } : { ...ssl(), mode };
-    if (outcome === 'plain' || outcome === 'encrypted') {
-      const encrypted = outcome === 'encrypted';
-      expect(await start(url, given)).toEqual({
-        ssl: encrypted,
-        version: encrypted ? expect.stringMatching(/^TLSv1\.[23]$/) : null,
-        client_dn: encrypted && given.cert !== undefined ? '/CN=app' : null,
-      });
-      const told = encrypted ? new RegExp(`, TLSv1\\.[23] \\(${mode}\\), `) : /, no TLS, /;
-      expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(told);
-      return;
-    }
-    const error = await start(url, given).then(
-      () => undefined,
-      (reason: unknown) => reason as Error & { code: string },
-    );
-    expect(error).toMatchObject({ code: outcome });
-    if (outcome !== 'DATABASE_CONFIG_INVALID')
-      expect(error!.message).toContain(`${HOST}:${new URL(url).port}`);
-    // A server may lack resources for a moment; the rest does not pass by itself.
-    expect(nest.logger.text.includes('Trying again')).toBe(outcome === 'SERVER_OVERLOADED');
-    // What would come next is the user, the database, and an answer to whatever is asked for.
-    expect(man?.heard ?? '').not.toMatch(/user\0|SCRAM|app\0/);
-  });
+  it.each(Object.entries(outcomes) as [SslMode, Outcome][])(
+    'ends with mode %s as: %s',
+    async (mode, outcome) => {
+      if (attack) man = await ManInTheMiddle.before(server.port, attack, own);
+      const url = man ? man.through(server.url) : server.url;
+      const given: SslSettings = mode === 'disable' ? { mode } : { ...ssl(), mode };
+      if (outcome === 'plain' || outcome === 'encrypted') {
+        const encrypted = outcome === 'encrypted';
+        expect(await start(url, given)).toEqual({
+          ssl: encrypted,
+          version: encrypted ? expect.stringMatching(/^TLSv1\.[23]$/) : null,
+          client_dn: encrypted && given.cert !== undefined ? '/CN=app' : null,
+        });
+        const told = encrypted ? new RegExp(`, TLSv1\\.[23] \\(${mode}\\), `) : /, no TLS, /;
+        expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(told);
+        return;
+      }
+      const error = await start(url, given).then(
+        () => undefined,
+        (reason: unknown) => reason as Error & { code: string },
+      );
+      expect(error).toMatchObject({ code: outcome });
+      if (outcome !== 'DATABASE_CONFIG_INVALID')
+        expect(error!.message).toContain(`${HOST}:${new URL(url).port}`);
+      // A server may lack resources for a moment; the rest does not pass by itself.
+      expect(nest.logger.text.includes('Trying again')).toBe(outcome === 'SERVER_OVERLOADED');
+      // What would come next is the user, the database, and an answer to whatever is asked for.
+      expect(man?.heard ?? '').not.toMatch(/user\0|SCRAM|app\0/);
+    },
+  );
 });

@@ -45,14 +45,14 @@ const witness = async (hosts: string[], tls: object = {}) =>
 
 const local = (url: string) => url.replace('127.0.0.1', 'localhost');
 
-describe('TLS that begins at once', () => {
+describe('direct TLS negotiation', () => {
   it.each<[string, (url: string) => DatabaseModuleOptions]>([
     [
       'sslnegotiation=direct in the URL',
       (url) => ({ url: `${url}?sslnegotiation=direct`, ssl: { ca: authority.cert } }),
     ],
     ['ssl.negotiation', (url) => ({ url, ssl: { ca: authority.cert, negotiation: 'direct' } })],
-  ])('is spoken by %s', async (_how, options) => {
+  ])('is used with %s', async (_how, options) => {
     man = await witness(['127.0.0.1']);
     await start(options(man.through(server.url)));
     expect(man.asked).toEqual([{ servername: false, alpn: 'postgresql' }]);
@@ -61,7 +61,7 @@ describe('TLS that begins at once', () => {
     expect(await encryption(await start(options(server.url)))).toMatchObject({ ssl: true });
   });
 
-  it('is spoken to cancel a statement too', async () => {
+  it('is used to cancel a statement too', async () => {
     const dataSource = await start({
       url: server.url,
       ssl: { ca: authority.cert, negotiation: 'direct' },
@@ -83,7 +83,7 @@ describe('TLS that begins at once', () => {
     connection.release();
   });
 
-  it('is refused by a server that knows it not, whose certificate may be right', async () => {
+  it('is refused by a server that does not support it, even with a valid certificate', async () => {
     man = await witness(['127.0.0.1'], { ALPNProtocols: undefined });
     const options = {
       url: man.through(server.url),
@@ -93,7 +93,7 @@ describe('TLS that begins at once', () => {
     expect(man.heard).not.toContain('SCRAM');
   });
 
-  it('is refused by one that speaks another protocol', async () => {
+  it('is refused by a server that speaks another protocol', async () => {
     man = await witness(['127.0.0.1'], { ALPNProtocols: ['h2'] });
     const options = {
       url: man.through(server.url),
@@ -102,7 +102,7 @@ describe('TLS that begins at once', () => {
     await expect(start(options)).rejects.toMatchObject({ code: 'TLS_DIRECT_REFUSED' });
   });
 
-  it('is not taken from PGSSLNEGOTIATION, which is none of the settings', async () => {
+  it('is not enabled by PGSSLNEGOTIATION, which is no setting of the module', async () => {
     process.env.PGSSLNEGOTIATION = 'direct';
     try {
       man = await witness(['127.0.0.1']);
@@ -116,7 +116,7 @@ describe('TLS that begins at once', () => {
   });
 });
 
-describe('the name that is sent along (SNI)', () => {
+describe('the server name that the client sends (SNI)', () => {
   it.each<[string, string, (url: string) => DatabaseModuleOptions]>([
     ['the host', 'localhost', (url) => ({ url: local(url), ssl: { ca: authority.cert } })],
     [
@@ -135,7 +135,7 @@ describe('the name that is sent along (SNI)', () => {
     expect(man.asked).toEqual([expect.objectContaining({ servername })]);
   });
 
-  it('is none for an address', async () => {
+  it('is empty for an address', async () => {
     man = await witness(['127.0.0.1']);
     await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
     expect(man.asked).toEqual([expect.objectContaining({ servername: false })]);
@@ -143,14 +143,14 @@ describe('the name that is sent along (SNI)', () => {
 });
 
 describe('the version of TLS', () => {
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('is %s where the URL asks for no other', async (version) => {
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)('is %s when the URL allows no other', async (version) => {
     const query = `ssl_min_protocol_version=${version}&ssl_max_protocol_version=${version}`;
     const dataSource = await start({ url: `${server.url}?${query}`, ssl: { ca: authority.cert } });
     expect(await encryption(dataSource)).toEqual({ ssl: true, version });
   });
 
   it.each(['TLSv1', 'TLSv1.1'] as const)(
-    'is never %s, even if the other side knows nothing newer',
+    'is never %s, even if the server supports nothing newer',
     async (old) => {
       man = await witness(['127.0.0.1'], {
         minVersion: 'TLSv1',
@@ -167,7 +167,7 @@ describe('the version of TLS', () => {
     },
   );
 
-  it('is refused by a server that wants a newer one', async () => {
+  it('is refused by a server that requires a newer one', async () => {
     await server.reload({ ssl_min_protocol_version: 'TLSv1.3' });
     await expect(
       start({ url: server.url, ssl: { ca: authority.cert, maxVersion: 'TLSv1.2' } }),
@@ -180,17 +180,17 @@ describe('a revocation list', () => {
   const start_ = (crl: string) =>
     start({ url: `${server.url}?sslcrl=${encodeURIComponent(crl)}`, ssl: { ca: authority.cert } });
 
-  it('lets a server in that is not on it', async () => {
+  it('accepts a server whose certificate is not on it', async () => {
     expect(await encryption(await start_(await authority.revoke()))).toMatchObject({ ssl: true });
   });
 
-  it('keeps a server out that is on it', async () => {
+  it('refuses a server whose certificate is on it', async () => {
     await expect(start_(await authority.revoke(serverCertificate))).rejects.toMatchObject({
       code: 'TLS_CERTIFICATE_REVOKED',
     });
   });
 
-  it('of another authority says nothing, which is not enough', async () => {
+  it('of another authority does not suffice', async () => {
     const other = await createAuthority('Other');
     await expect(start_(await other.revoke())).rejects.toMatchObject({ code: 'TLS_REVOCATION_UNKNOWN' });
   });

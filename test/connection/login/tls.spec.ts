@@ -73,7 +73,7 @@ describe('TLS', () => {
     expect(await start({})).toBe(true);
   });
 
-  it('names the setting that makes an unknown authority a trusted one', async () => {
+  it('names the setting that makes an unknown authority trusted', async () => {
     await expect(start({ url: server.url, ssl: true })).rejects.toMatchObject({
       code: 'TLS_CERTIFICATE_UNTRUSTED',
       message: expect.stringContaining('DB_SSL_CA'),
@@ -88,7 +88,7 @@ describe('TLS', () => {
     });
 
     it.each(['password', 'trust'])(
-      'refuses a server that asks by %s, before the password is sent',
+      'refuses a server that requests %s, before the password is sent',
       async (method) => {
         await server.hba([`hostssl all app all ${method}`]);
         await expect(start({ url: url() })).rejects.toMatchObject({ code: 'CHANNEL_BINDING_MISSING' });
@@ -97,7 +97,7 @@ describe('TLS', () => {
     );
   });
 
-  it('encrypts without verification only when told so in code, and warns', async () => {
+  it('encrypts without verification only with rejectUnauthorized: false in code, and warns', async () => {
     expect(await start({ url: server.url, ssl: { rejectUnauthorized: false } })).toBe(true);
     expect(nest.logger.text).toMatch(/warn .*not verified/);
   });

@@ -11,7 +11,7 @@ import type { TcpProxy } from '../../support/tcp-proxy.js';
 import { WorkController } from './work.controller.js';
 import { until } from '../../support/until.js';
 
-describe('faults of server and network', () => {
+describe('an app under faults of server and network', () => {
   let server: PostgresServer;
   let proxy: TcpProxy;
   let http: HttpApp;
@@ -64,7 +64,7 @@ describe('faults of server and network', () => {
     await server.dispose();
   });
 
-  it('backends killed while idle cost no error', async () => {
+  it('reports no error for backends that are killed while idle', async () => {
     await start();
     await warm();
     const noticed = async () => {
@@ -77,7 +77,7 @@ describe('faults of server and network', () => {
     await nothingLost();
   });
 
-  it('a backend killed while busy fails its request with a clear error, and no other', async () => {
+  it('fails only the request whose backend is killed, with a clear error', async () => {
     await start({ retryTerminated: false });
     const busy = http.fetch('/busy');
     await until(async () => (await backends('active')).length > 0);
@@ -90,7 +90,7 @@ describe('faults of server and network', () => {
     await nothingLost();
   });
 
-  it('connections that their peer has forgotten cost no error', async () => {
+  it('reports no error for connections that the peer has forgotten', async () => {
     await start();
     await warm();
     proxy.forget();
@@ -99,7 +99,7 @@ describe('faults of server and network', () => {
     await nothingLost();
   });
 
-  it('a server that restarts is served again as soon as it is back, without a restart of ours', async () => {
+  it('recovers from a restart of the server without a restart of the app', async () => {
     await start();
     await warm();
     await server.stop('immediate');
@@ -113,7 +113,7 @@ describe('faults of server and network', () => {
     expect((await http.fetch('/health/db')).status).toBe(200);
   });
 
-  it('a frozen network fails what runs and what waits at its deadline, and is served again when it flows', async () => {
+  it('fails statements and waiters at their deadlines while the network is frozen, and recovers afterwards', async () => {
     await start({ timeouts: { connectMs: 1000, statementMs: 1000, shutdownMs: 500 } });
     await warm();
     proxy.freeze();

@@ -43,7 +43,7 @@ class WorkController {
   }
 }
 
-describe('the log of an app whose database fails', () => {
+describe('the log during a failure of the database', () => {
   let server: PostgresServer;
   let http: HttpApp;
 
@@ -70,7 +70,7 @@ describe('the log of an app whose database fails', () => {
   afterEach(() => http.close());
   afterAll(() => server.dispose());
 
-  it('tells an outage of 2 s under 30 clients in two lines, the second with the number of failed requests', async () => {
+  it('reports an outage of 4 s under 30 clients in two lines, the second with the number of failed requests', async () => {
     await start();
     let stopped = false;
     const statuses: Record<number, number> = {};
@@ -84,7 +84,7 @@ describe('the log of an app whose database fails', () => {
     const clients = Array.from({ length: 30 }, (_, i) => client(i % 2 ? '/runner' : '/data-source'));
     await until(() => (statuses[200] ?? 0) >= 60);
     await server.kill();
-    await pause(2000);
+    await pause(4000);
     await server.start();
     const before = statuses[200] ?? 0;
     await until(() => (statuses[200] ?? 0) >= before + 100);
@@ -106,7 +106,7 @@ describe('the log of an app whose database fails', () => {
     expect(http.logger.text).not.toContain('error [');
   });
 
-  it('tells an exhausted pool in two lines, and holders without a name once', async () => {
+  it('reports an exhausted pool in two lines and lists unnamed borrowers once', async () => {
     await start();
     const from = http.logger.lines.length;
     const slow = Array.from({ length: 6 }, () => http.fetch('/slow'));
@@ -131,7 +131,7 @@ describe('the log of an app whose database fails', () => {
     ]);
   });
 
-  it('tells a transaction that a route forgets once, and counts it', async () => {
+  it('reports the open transactions of a route once and counts them', async () => {
     await start();
     for (let i = 0; i < 5; i++) await http.fetch('/forgotten');
     const lines = () => http.logger.lines.filter(({ message }) => message.includes('open transaction'));
@@ -139,7 +139,7 @@ describe('the log of an app whose database fails', () => {
     expect(lines().map(({ level }) => level)).toEqual(['warn', 'debug', 'debug', 'debug', 'debug']);
   });
 
-  it('says at the shutdown what is waited for, and what is cut', async () => {
+  it('names at the shutdown the leases that the pool waits for', async () => {
     await start();
     const slow = http.fetch('/slow').catch(() => undefined);
     await until(() => pool().snapshot().leased >= 1);

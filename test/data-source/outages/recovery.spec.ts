@@ -38,7 +38,7 @@ interface Answer {
   afterThaw: boolean;
 }
 
-describe('after an outage', () => {
+describe('an app after an outage', () => {
   let server: PostgresServer;
   let proxy: TcpProxy;
   let http: HttpApp;
@@ -111,16 +111,16 @@ describe('after an outage', () => {
   });
 
   const outages: [string, path: string, goes: () => Promise<unknown>, returns: () => Promise<unknown>][] = [
-    ['a server that was killed', '/quick', () => server.kill(), () => server.start()],
-    ['a server that was restarted', '/quick', () => server.stop('fast'), () => server.start()],
+    ['the start of a server that was killed', '/quick', () => server.kill(), () => server.start()],
+    ['the start of a server that was stopped', '/quick', () => server.stop('fast'), () => server.start()],
     [
-      'a server that was killed while probes alone ask',
+      'the start of a server that was killed while only probes queried it',
       '/health/db',
       () => server.kill(),
       () => server.start(),
     ],
     [
-      'a network that refused and reset connections',
+      'the end of refused and reset connections',
       '/quick',
       () => {
         proxy.reset();
@@ -129,7 +129,7 @@ describe('after an outage', () => {
       () => proxy.pass(),
     ],
   ];
-  it.each(outages)('%s is served within two seconds of its return', async (_name, path, goes, returns) => {
+  it.each(outages)('serves requests within two seconds after %s', async (_name, path, goes, returns) => {
     expect(await Promise.all(Array.from({ length: 12 }, quick))).toEqual(Array<number>(12).fill(200));
     const end = traffic(path);
     await goes();
@@ -143,7 +143,7 @@ describe('after an outage', () => {
     await nothingLost();
   });
 
-  it('a network frozen for five seconds hangs nobody beyond his deadline, loses nothing and is served within two seconds of its thaw', async () => {
+  it('hangs no request beyond its deadline while the network is frozen for five seconds, leaks nothing, and serves requests within two seconds of the thaw', async () => {
     let thawed = false;
     const ask = async (path: string): Promise<Answer> => {
       const since = performance.now();

@@ -134,7 +134,7 @@ describe('statements that the server terminated', () => {
     return { failures, acknowledged: acknowledged.sort(), written: rows.map(({ key }) => key).sort() };
   };
 
-  it('fail no request under a load of reads and single writes, each of which is there once', async () => {
+  it('fail no request under a load of reads and single writes, each of which takes effect once', async () => {
     await start();
     const { failures, acknowledged, written } = await load(async (served) => {
       for (let round = 0; round < ROUNDS; round++) {
@@ -148,7 +148,7 @@ describe('statements that the server terminated', () => {
     expect(pool().snapshot().counters.destroyed.broken).toBeGreaterThan(ROUNDS);
   }, 60_000);
 
-  it('fail no request under a fast restart of the server, and each acknowledged write is there once', async () => {
+  it('fail no request during fast restarts of the server, and each acknowledged write takes effect once', async () => {
     await start();
     const { failures, acknowledged, written } = await load(async (served) => {
       for (let round = 0; round < 3; round++) {
@@ -188,7 +188,7 @@ describe('statements that the server terminated', () => {
     expect(await terminated(text, dataSource().query(text))).toBe('57P01');
   });
 
-  it('are not sent again in a transaction, nor where the session has what another one lacks', async () => {
+  it('are not sent again in a transaction, nor when the session has state that another connection lacks', async () => {
     await start();
     const text = 'SELECT pg_sleep(60)';
     expect(
@@ -214,7 +214,7 @@ describe('statements that the server terminated', () => {
     }
   });
 
-  it('are not sent again behind one that is lost with the same session and may have changed it', async () => {
+  it('are not sent again after a statement that may have changed the lost session', async () => {
     await start();
     const runner = dataSource().createQueryRunner();
     await runner.query('SELECT 1');
@@ -227,7 +227,7 @@ describe('statements that the server terminated', () => {
     expect(await server.sql('SELECT key FROM writes')).toEqual([]);
   });
 
-  it('are sent again together when none of them needs the lost session', async () => {
+  it('are sent again together when none of them depends on the lost session', async () => {
     await start();
     const runner = dataSource().createQueryRunner();
     await runner.query('SELECT 1');
@@ -240,13 +240,13 @@ describe('statements that the server terminated', () => {
     expect(await server.sql('SELECT key FROM writes')).toEqual([{ key: 'behind a read' }]);
   });
 
-  it('are sent again when they have run for longer than a wait for a connection may last', async () => {
+  it('are sent again after they have run for longer than the acquire timeout', async () => {
     await start({ pool: { size: 1, maxOverflow: 0, acquireTimeoutMs: 1_000 } });
     const text = 'SELECT pg_sleep(1.5)';
     expect(await terminated(text, dataSource().query(text), '1.1 s')).toBe('done');
   });
 
-  it('are sent again once, with the events and log lines of one statement', async () => {
+  it('are sent again once, with the log lines of one statement', async () => {
     await start({ echo: true });
     const text = 'SELECT pg_sleep(0.5), 1 AS again';
     let sent = 0;
@@ -257,12 +257,12 @@ describe('statements that the server terminated', () => {
     expect(http.logger.text).not.toMatch(/failed after/);
   });
 
-  it('fail with the reason when the second session is terminated as well', async () => {
+  it('fail with the error of the server when the second session is terminated as well', async () => {
     await start();
     expect(await codeOf(dataSource().query('SELECT pg_terminate_backend(pg_backend_pid())'))).toBe('57P01');
   });
 
-  it('are not sent again with retryTerminated: false, nor after a crash or a cut socket', async () => {
+  it('are not sent again with retryTerminated: false, nor after a crash', async () => {
     await start({ retryTerminated: false });
     const text = 'SELECT pg_sleep(60)';
     expect(await terminated(text, dataSource().query(text))).toBe('57P01');

@@ -46,7 +46,7 @@ describeWithPgBouncer('a pooler', () => {
       ignore_startup_parameters: 'statement_timeout,lock_timeout,idle_in_transaction_session_timeout,options',
     };
 
-    it('is noticed by the process id that is not the server session’s', async () => {
+    it('is detected by a process id that differs from that of the server session', async () => {
       bouncer = await startPgBouncer({ url: database.url, mode: 'transaction', settings: ignoring });
       const dataSource = await start({ timeouts: { statementMs: 300, lockMs: 3_000 } });
       expect(started()).toContain('pooler (detected');
@@ -55,15 +55,15 @@ describeWithPgBouncer('a pooler', () => {
       await expect(dataSource.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
     });
 
-    it('is noticed by a lazy data source with its first query', async () => {
+    it('is detected by a lazy data source with its first query', async () => {
       bouncer = await startPgBouncer({ url: database.url, mode: 'transaction', settings: ignoring });
       const dataSource = await start({ startup: 'lazy', timeouts: { statementMs: 300 } });
       await expect(dataSource.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
     });
   });
 
-  describe('told to be in session mode', () => {
-    it('has the settings set on the server after the login, and again after DISCARD ALL', async () => {
+  describe('configured to be in session mode', () => {
+    it('receives the settings after the login and again after DISCARD ALL', async () => {
       bouncer = await startPgBouncer({ url: database.url, mode: 'session' });
       const dataSource = await start({
         pooler: 'session',
@@ -97,7 +97,7 @@ describeWithPgBouncer('a pooler', () => {
     });
   });
 
-  it('told to be in transaction mode is sent no settings, so that it has nothing to refuse', async () => {
+  it('configured to be in transaction mode is sent no settings that it could refuse', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     await start({ pooler: 'transaction' });
     expect(started()).toContain('pooler in transaction mode');
@@ -105,7 +105,7 @@ describeWithPgBouncer('a pooler', () => {
     expect(bouncer.log).not.toContain('unsupported');
   });
 
-  it('is not sent what PGOPTIONS says, which is no setting of the module', async () => {
+  it('is not sent PGOPTIONS, which is no setting of the module', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     process.env.PGOPTIONS = '-c geqo=off';
     try {
@@ -116,7 +116,7 @@ describeWithPgBouncer('a pooler', () => {
     }
   });
 
-  it('told of is not looked for on the way past it: migrations have their settings from the server', async () => {
+  it('is not expected on the direct connection: migrations have their settings from the server', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const seen: unknown[] = [];
     class Look1700000000000 {
@@ -135,7 +135,7 @@ describeWithPgBouncer('a pooler', () => {
     expect(seen).toEqual([[{ value: '4321ms' }]]);
   });
 
-  it('that is denied by DB_POOLER fails the start at once with what it says', async () => {
+  it('that contradicts DB_POOLER=none fails the start at once with its own error', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const failing = start({ pooler: 'none' });
     await expect(failing).rejects.toThrow(DatabaseConnectionError);
@@ -143,13 +143,13 @@ describeWithPgBouncer('a pooler', () => {
     expect(nest.logger.text).not.toContain('Trying again');
   });
 
-  it('that refuses options of the URL gets none, and a warning says so', async () => {
+  it('that refuses options of the URL is sent none, and a warning says so', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     await start({ url: `${bouncer.url}?options=-c%20geqo%3Doff`, connectRetry: 0 });
     expect(warnings()).toEqual([expect.stringContaining('options of the URL')]);
   });
 
-  it('with no connection left keeps nobody waiting for longer than a statement may take', async () => {
+  it('without a free connection keeps no statement waiting for longer than its timeout', async () => {
     bouncer = await startPgBouncer({
       url: database.url,
       mode: 'transaction',
@@ -167,7 +167,7 @@ describeWithPgBouncer('a pooler', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('is learnt of once: eight dials at the same time are all repeated without the settings', async () => {
+  it('is detected once: eight concurrent connects are all repeated without the settings', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const dataSource = await start({ startup: 'off', pool: { size: 8, minIdle: 8 }, connectRetry: 0 });
     await dataSource.initialize();
@@ -177,13 +177,13 @@ describeWithPgBouncer('a pooler', () => {
     expect(dataSource.pool!.snapshot().counters.connectFailures).toBe(0);
   });
 
-  it('that is not there, but told, is warned of', async () => {
+  it('that is configured but not there is reported by a warning', async () => {
     const dataSource = await start({ pooler: 'transaction', timeouts: { statementMs: 300 } });
     expect(warnings()).toEqual([expect.stringContaining('there is no pooler in between')]);
     await expect(dataSource.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
   });
 
-  it('that is not there is none: the server keeps the limits, and nothing is said of it', async () => {
+  it('that is neither configured nor there is not mentioned: the server enforces the timeouts', async () => {
     const dataSource = await start({ timeouts: { lockMs: 4_321 }, session: { work_mem: '8192' } });
     expect(started()).not.toContain('pooler');
     expect(started()).not.toContain('by the client');
@@ -191,7 +191,7 @@ describeWithPgBouncer('a pooler', () => {
     expect(await show(dataSource, 'lock_timeout')).toBe('4321ms');
   });
 
-  it('that is not there: a limit that a hook of the app has changed is warned of', async () => {
+  it('that is not there: a timeout that a hook of the app has changed is reported by a warning', async () => {
     await start({
       extra: { onConnect: (client: { query(sql: string): unknown }) => client.query('SET lock_timeout = 0') },
       timeouts: { lockMs: 4_321 },

@@ -20,7 +20,7 @@ class Working implements MigrationInterface {
 }
 
 /** The way past the pooler is told by its application_name; it leads to the same server. */
-describe('a migration past the pooler', () => {
+describe('a migration on the direct connection', () => {
   let database: TestDatabase;
   let other: TestDatabase;
   const nest = new NestModule();
@@ -52,7 +52,7 @@ describe('a migration past the pooler', () => {
   });
   afterAll(() => Promise.all([database.drop(), other.drop()]));
 
-  it('that asks another data source is answered by that one’s server', async () => {
+  it('queries the right server when it uses another data source', async () => {
     const dataSource = await start();
     const second = nest.get<DataSource>('otherDataSource');
     const names: string[] = [];
@@ -61,7 +61,7 @@ describe('a migration past the pooler', () => {
     expect(names).toEqual([new URL(database.url).pathname.slice(1), new URL(other.url).pathname.slice(1)]);
   });
 
-  it('may leave work behind, which goes on on the data source’s own connections', async () => {
+  it('may leave work behind, which continues on the connections of the pool', async () => {
     const dataSource = await start();
     let later: Promise<string> | undefined;
     let go = () => {};
@@ -75,7 +75,7 @@ describe('a migration past the pooler', () => {
     expect(await later).toBe(new URL(database.url).pathname.slice(1));
   });
 
-  it('that runs when the data source is destroyed is waited for, and cancelled at the limit', async () => {
+  it('that runs while the data source is destroyed may finish until the shutdown timeout, which cancels it', async () => {
     const dataSource = await start({ timeouts: { shutdownMs: 200 } });
     let begun = () => {};
     const running = new Promise<void>((resolve) => (begun = resolve));
@@ -96,7 +96,7 @@ describe('a migration past the pooler', () => {
     await failed;
   });
 
-  it('that fails leaves no connection, and the next one runs', async () => {
+  it('that fails leaves no connection, and the next migration runs', async () => {
     const dataSource = await start();
     Working.work = (runner) => runner.query('SELECT 1/0');
     await expect(dataSource.runMigrations()).rejects.toMatchObject({ code: '22012' });
@@ -104,7 +104,7 @@ describe('a migration past the pooler', () => {
     expect(await dataSource.runMigrations()).toHaveLength(1);
   });
 
-  it('is the first to connect with a lazy data source, and finds what TypeORM sets up before', async () => {
+  it('connects first with a lazy data source and finds what TypeORM sets up before', async () => {
     const dataSource = await start({ startup: 'lazy' });
     let known: unknown;
     Working.work = async () => {
@@ -118,7 +118,7 @@ describe('a migration past the pooler', () => {
     });
   });
 
-  it('has the limits and the name that its URL sets', async () => {
+  it('has the timeouts and the application name of its URL', async () => {
     const dataSource = await start({
       directUrl: `${database.url}?statement_timeout=0&application_name=migrate`,
     });

@@ -26,7 +26,7 @@ class CreateNotes implements MigrationInterface {
 }
 
 /** Neon, as far as it can be had without Neon: see test/support/neon-proxy.ts. */
-describe('on Neon', () => {
+describe('a data source on Neon', () => {
   let authority: CertificateAuthority;
   let database: TestDatabase;
   let proxy: NeonProxy;
@@ -71,7 +71,7 @@ describe('on Neon', () => {
   const fast = { retries: 3, initialDelayMs: 10, maxDelayMs: 10 };
 
   describe('a pooled host', () => {
-    it('is known by its name: nothing goes into the startup packet that PgBouncer refuses', async () => {
+    it('is recognised by its name: the startup packet contains nothing that PgBouncer refuses', async () => {
       const dataSource = await start({ url: urlOf(POOLED), timeouts: { statementMs: 12_000 } });
       expect(await dataSource.query('SHOW statement_timeout')).toEqual([{ statement_timeout: '0' }]);
       expect(nest.logger.of('DatabaseModule').join('\n')).toMatch(
@@ -79,7 +79,7 @@ describe('on Neon', () => {
       );
     });
 
-    it('is passed by for migrations, at start and later', async () => {
+    it('is bypassed for migrations, at start and later', async () => {
       const dataSource = await start({
         url: urlOf(POOLED),
         migrations: [CreateNotes],
@@ -98,7 +98,7 @@ describe('on Neon', () => {
       expect(await database.sql("SELECT to_regclass('notes') AS notes")).toEqual([{ notes: null }]);
     });
 
-    it('is passed by to where directUrl says', async () => {
+    it('is bypassed by directUrl', async () => {
       await start({
         url: urlOf(POOLED),
         directUrl: urlOf('ep-other-2.eu-central-1.aws.neon.tech'),
@@ -113,8 +113,8 @@ describe('on Neon', () => {
     });
   });
 
-  describe('a compute that sleeps', () => {
-    it('may take its time at the start', async () => {
+  describe('a suspended compute', () => {
+    it('may take long to wake up at the start', async () => {
       proxy.wakes(700);
       const dataSource = await start();
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
@@ -125,7 +125,7 @@ describe('on Neon', () => {
       ['Control plane request failed', 'XX000'],
       ["Couldn't connect to compute node", 'XX000'],
       ['the database system is starting up', '57P03'],
-    ])('is asked again at the start while it says: %s', async (words, code) => {
+    ])('is retried at the start while it refuses with: %s', async (words, code) => {
       proxy.refuses(words, 2, code);
       const dataSource = await start({ connectRetry: fast });
       expect(dataSource.isInitialized).toBe(true);
@@ -133,9 +133,9 @@ describe('on Neon', () => {
     });
 
     it.each([
-      ['idle', 0],
-      ['and slow to wake', 700],
-    ])('that was suspended, %s, costs the next caller one dial and no error', async (_how, afterMs) => {
+      ['suspended while idle', 0],
+      ['suspended and slow to wake', 700],
+    ])('that is %s costs the next caller one connect and no error', async (_how, afterMs) => {
       const dataSource = await start({ profile: 'serverless' });
       await Promise.all([1, 2].map(() => dataSource.query('SELECT pg_sleep(0.05)')));
       const before = proxy.endpoints.length;
@@ -145,7 +145,7 @@ describe('on Neon', () => {
       expect(proxy.endpoints.length - before).toBe(1);
     });
 
-    it('is waited for by a query while it wakes up', async () => {
+    it('keeps a query waiting while it wakes up', async () => {
       const dataSource = await start({ profile: 'serverless' });
       await suspended(dataSource);
       proxy.refuses('the database system is starting up', 2, '57P03');
@@ -153,7 +153,7 @@ describe('on Neon', () => {
       expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     });
 
-    it('fails a query with its own words where waking up takes longer than the query may wait', async () => {
+    it('fails a query with its own error when waking up takes longer than the acquire timeout', async () => {
       const dataSource = await start({ pool: { acquireTimeoutMs: 1000 } });
       await suspended(dataSource);
       proxy.refuses('Control plane request failed', 100);
@@ -182,7 +182,7 @@ describe('on Neon', () => {
       'CLIENT_NOT_ALLOWED',
     ],
     ["password authentication failed for user 'app'", 'PASSWORD_WRONG'],
-  ])('a start fails at once when it says: %s', async (words, code) => {
+  ])('fails its start at once when Neon refuses with: %s', async (words, code) => {
     proxy.refuses(words, 10);
     await expect(start({ connectRetry: fast })).rejects.toMatchObject({
       code,
@@ -202,22 +202,22 @@ describe('on Neon', () => {
       'Control plane request failed: endpoint is temporarily unavailable. Check your quotas and/or contact our support.',
       'NEON_UNAVAILABLE',
     ],
-  ])('a start tries again when it says: %s', async (words, code) => {
+  ])('retries its start when Neon refuses with: %s', async (words, code) => {
     proxy.refuses(words, 10);
     await expect(start({ connectRetry: fast })).rejects.toMatchObject({ code });
     expect(proxy.endpoints).toHaveLength(4);
   });
 
-  it('is told that TLS is needed where it was turned off', async () => {
+  it('reports that TLS is required when it is disabled', async () => {
     await expect(start({ ssl: { mode: 'disable' } })).rejects.toMatchObject({ code: 'TLS_REQUIRED' });
   });
 
-  it('is given the name of the endpoint by ssl.servername where the host is an address', async () => {
+  it('sends the name of the endpoint from ssl.servername when the host is an address', async () => {
     await start({ url: urlOf('127.0.0.1'), ssl: { ca: authority.cert, servername: DIRECT } });
     expect(proxy.endpoints).toEqual(['ep-cool-1']);
   });
 
-  it('needs the name of the endpoint in the options where TLS does not carry it, by an address', async () => {
+  it('needs the name of the endpoint in the options when the host is an address and TLS does not carry it', async () => {
     await expect(start({ url: urlOf('127.0.0.1') })).rejects.toMatchObject({ code: 'NEON_ENDPOINT_UNNAMED' });
     const dataSource = await start({ url: urlOf('127.0.0.1', '?options=endpoint%3Dep-cool-1') });
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);

@@ -9,7 +9,7 @@ import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 import { until } from '../../support/until.js';
 
-describeWithPgBouncer('behind PgBouncer', () => {
+describeWithPgBouncer('a data source behind PgBouncer', () => {
   let server: PostgresServer;
   const bouncers = new Map<PoolMode, PgBouncer>();
   let bouncer: PgBouncer;
@@ -63,137 +63,140 @@ describeWithPgBouncer('behind PgBouncer', () => {
     await server?.dispose();
   });
 
-  describe.each(['transaction', 'session', 'statement'] as const)('in %s mode, not told', (mode) => {
-    beforeAll(() => {
-      bouncer = bouncers.get(mode)!;
-    });
-
-    it('starts with its first try, and says what keeps the limits', async () => {
-      const dataSource = await start({ connectRetry: 0 });
-      expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-      expect(started()).toContain('pooler (detected, taken to be in transaction mode)');
-      expect(started()).toContain('statement_timeout 30 s by the client');
-      expect(started()).toContain('idle_in_transaction_session_timeout 60 s by the client');
-      expect(warnings()).toEqual([]);
-      expect(dataSource.pool!.snapshot().counters.connectFailures).toBe(0);
-    });
-
-    it('ends a statement at its limit, on the server too, with the word of the server', async () => {
-      const dataSource = await start({ timeouts: { statementMs: 300 } });
-      const failing = dataSource.query(`SELECT 'over the limit', pg_sleep(60)`);
-      await expect(failing).rejects.toMatchObject({
-        code: '57014',
-        message: 'canceling statement due to statement timeout',
-        hint: expect.stringContaining('DB_STATEMENT_TIMEOUT'),
+  describe.each(['transaction', 'session', 'statement'] as const)(
+    'in %s mode, which is not configured',
+    (mode) => {
+      beforeAll(() => {
+        bouncer = bouncers.get(mode)!;
       });
-      expect(await running('over the limit')).toBe(0);
-      // The connection has survived.
-      expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-      expect(dataSource.pool!.snapshot().counters.destroyed.broken).toBe(0);
-    });
 
-    it('ends each statement of many at the same time', async () => {
-      const dataSource = await start({ timeouts: { statementMs: 300 }, pool: { size: 4, maxOverflow: 0 } });
-      const results = await Promise.allSettled(
-        Array.from({ length: 4 }, () => dataSource.query(`SELECT 'all over', pg_sleep(60)`)),
-      );
-      expect(results.map(({ status }) => status)).toEqual(Array(4).fill('rejected'));
-      expect(await running('all over')).toBe(0);
-    });
-
-    it('sends no SET of its own, and nothing that another client could see', async () => {
-      const before = server.log.length;
-      const dataSource = await start({
-        timeouts: { lockMs: 4321 },
-        session: { 'app.tenant': 'mine', work_mem: '7MB' },
-      });
-      const runners = [1, 2, 3].map(() => dataSource.createQueryRunner());
-      await Promise.all(runners.map((runner) => runner.query('SELECT 1')));
-      await Promise.all(runners.map((runner) => runner.release()));
-      await nest.close();
-      const seen = await asStranger(
-        `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
-           coalesce(current_setting('app.tenant', true), '') AS tenant, current_setting('work_mem') AS memory`,
-      );
-      expect(seen).toEqual([{ statement: '0', lock: '0', tenant: '', memory: '4MB' }]);
-      const log = server.log
-        .slice(before)
-        .split('\n')
-        .filter((line) => /statement:|execute/.test(line));
-      expect(log.length).toBeGreaterThan(3);
-      // The pooler itself passes on what every client may set: the application's name.
-      const set = log.filter((line) => /\b(SET|set_config|RESET|DISCARD)\b/.test(line));
-      expect(set.filter((line) => !/SET application_name=/i.test(line) && !/DISCARD ALL/.test(line))).toEqual(
-        [],
-      );
-      if (mode !== 'session') expect(set.filter((line) => /DISCARD/.test(line))).toEqual([]);
-    });
-
-    it('warns of each setting that is in force nowhere, with the hint', async () => {
-      await start({ timeouts: { lockMs: 4321 }, session: { 'app.tenant': 'my secret' } });
-      const text = warnings().join('\n');
-      expect(text).toContain('timeouts.lockMs (DB_LOCK_TIMEOUT) is not in force');
-      expect(text).toContain(`ALTER ROLE … SET lock_timeout = '4321ms'`);
-      expect(text).toContain('session.app.tenant is not in force');
-      expect(warnings()).toHaveLength(2);
-      expect(nest.logger.text).not.toContain('my secret');
-    });
-
-    it('finds settings in force that the role has', async () => {
-      await server.sql(`ALTER ROLE app SET lock_timeout = '4s'`);
-      try {
-        // Connections of the pooler that were opened before don't have it.
-        await bouncer.stop();
-        await bouncer.start();
-        await start({ timeouts: { lockMs: 4_000 } });
+      it('starts at the first attempt and logs who enforces the timeouts', async () => {
+        const dataSource = await start({ connectRetry: 0 });
+        expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+        expect(started()).toContain('pooler (detected, taken to be in transaction mode)');
+        expect(started()).toContain('statement_timeout 30 s by the client');
+        expect(started()).toContain('idle_in_transaction_session_timeout 60 s by the client');
         expect(warnings()).toEqual([]);
-      } finally {
-        await server.sql('ALTER ROLE app RESET lock_timeout');
+        expect(dataSource.pool!.snapshot().counters.connectFailures).toBe(0);
+      });
+
+      it('cancels a statement at its timeout on the server too, with the error of the server', async () => {
+        const dataSource = await start({ timeouts: { statementMs: 300 } });
+        const failing = dataSource.query(`SELECT 'over the limit', pg_sleep(60)`);
+        await expect(failing).rejects.toMatchObject({
+          code: '57014',
+          message: 'canceling statement due to statement timeout',
+          hint: expect.stringContaining('DB_STATEMENT_TIMEOUT'),
+        });
+        expect(await running('over the limit')).toBe(0);
+        // The connection has survived.
+        expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+        expect(dataSource.pool!.snapshot().counters.destroyed.broken).toBe(0);
+      });
+
+      it('cancels each of many concurrent statements at its timeout', async () => {
+        const dataSource = await start({ timeouts: { statementMs: 300 }, pool: { size: 4, maxOverflow: 0 } });
+        const results = await Promise.allSettled(
+          Array.from({ length: 4 }, () => dataSource.query(`SELECT 'all over', pg_sleep(60)`)),
+        );
+        expect(results.map(({ status }) => status)).toEqual(Array(4).fill('rejected'));
+        expect(await running('all over')).toBe(0);
+      });
+
+      it('sends no SET of its own and leaves nothing that another client could see', async () => {
+        const before = server.log.length;
+        const dataSource = await start({
+          timeouts: { lockMs: 4321 },
+          session: { 'app.tenant': 'mine', work_mem: '7MB' },
+        });
+        const runners = [1, 2, 3].map(() => dataSource.createQueryRunner());
+        await Promise.all(runners.map((runner) => runner.query('SELECT 1')));
+        await Promise.all(runners.map((runner) => runner.release()));
         await nest.close();
-        await bouncer.stop();
-        await bouncer.start();
-      }
-    });
+        const seen = await asStranger(
+          `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
+           coalesce(current_setting('app.tenant', true), '') AS tenant, current_setting('work_mem') AS memory`,
+        );
+        expect(seen).toEqual([{ statement: '0', lock: '0', tenant: '', memory: '4MB' }]);
+        const log = server.log
+          .slice(before)
+          .split('\n')
+          .filter((line) => /statement:|execute/.test(line));
+        expect(log.length).toBeGreaterThan(3);
+        // The pooler itself passes on what every client may set: the application's name.
+        const set = log.filter((line) => /\b(SET|set_config|RESET|DISCARD)\b/.test(line));
+        expect(
+          set.filter((line) => !/SET application_name=/i.test(line) && !/DISCARD ALL/.test(line)),
+        ).toEqual([]);
+        if (mode !== 'session') expect(set.filter((line) => /DISCARD/.test(line))).toEqual([]);
+      });
 
-    it('executes statements with a name, whoever else has used it', async () => {
-      const dataSource = await start({ pool: { size: 3, maxOverflow: 0 } });
-      const work = async (text: string) => {
-        const runner = dataSource.createQueryRunner();
-        const client = (await runner.connect()) as pg.PoolClient;
-        for (let i = 0; i < 20; i += 1) {
-          const { rows } = await client.query<{ value: string }>({ name: 'mine', text, values: [i] });
-          expect(rows).toEqual([{ value: expect.stringContaining(String(i)) }]);
+      it('warns of each setting that is not in force, with a hint', async () => {
+        await start({ timeouts: { lockMs: 4321 }, session: { 'app.tenant': 'my secret' } });
+        const text = warnings().join('\n');
+        expect(text).toContain('timeouts.lockMs (DB_LOCK_TIMEOUT) is not in force');
+        expect(text).toContain(`ALTER ROLE … SET lock_timeout = '4321ms'`);
+        expect(text).toContain('session.app.tenant is not in force');
+        expect(warnings()).toHaveLength(2);
+        expect(nest.logger.text).not.toContain('my secret');
+      });
+
+      it('recognises settings of the role that are in force', async () => {
+        await server.sql(`ALTER ROLE app SET lock_timeout = '4s'`);
+        try {
+          // Connections of the pooler that were opened before don't have it.
+          await bouncer.stop();
+          await bouncer.start();
+          await start({ timeouts: { lockMs: 4_000 } });
+          expect(warnings()).toEqual([]);
+        } finally {
+          await server.sql('ALTER ROLE app RESET lock_timeout');
+          await nest.close();
+          await bouncer.stop();
+          await bouncer.start();
         }
-        await runner.release();
-      };
-      await Promise.all([
-        work(`SELECT 'a' || $1 AS value`),
-        work(`SELECT 'b' || $1 AS value`),
-        work(`SELECT 'c' || $1 AS value`),
-      ]);
-    });
+      });
 
-    it('is back by itself when the pooler is', async () => {
-      const dataSource = await start();
-      await dataSource.query('SELECT 1');
-      await bouncer.stop();
-      await expect(dataSource.query('SELECT 1')).rejects.toThrow();
-      await bouncer.start();
-      expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-    });
+      it('executes named statements although other clients use the same names', async () => {
+        const dataSource = await start({ pool: { size: 3, maxOverflow: 0 } });
+        const work = async (text: string) => {
+          const runner = dataSource.createQueryRunner();
+          const client = (await runner.connect()) as pg.PoolClient;
+          for (let i = 0; i < 20; i += 1) {
+            const { rows } = await client.query<{ value: string }>({ name: 'mine', text, values: [i] });
+            expect(rows).toEqual([{ value: expect.stringContaining(String(i)) }]);
+          }
+          await runner.release();
+        };
+        await Promise.all([
+          work(`SELECT 'a' || $1 AS value`),
+          work(`SELECT 'b' || $1 AS value`),
+          work(`SELECT 'c' || $1 AS value`),
+        ]);
+      });
 
-    it('stops cleanly while a statement runs', async () => {
-      const dataSource = await start({ timeouts: { shutdownMs: 200 } });
-      const cut = expect(dataSource.query(`SELECT 'still at work', pg_sleep(60)`)).rejects.toThrow();
-      await until(async () => (await running('still at work')) > 0);
-      await nest.close();
-      await cut;
-      await until(async () => (await running('still at work')) === 0);
-      expect(dataSource.isInitialized).toBe(false);
-    });
-  });
+      it('reconnects when the pooler is available again', async () => {
+        const dataSource = await start();
+        await dataSource.query('SELECT 1');
+        await bouncer.stop();
+        await expect(dataSource.query('SELECT 1')).rejects.toThrow();
+        await bouncer.start();
+        expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
+      });
 
-  it('in statement mode says that there are no transactions, and goes on', async () => {
+      it('closes cleanly while a statement runs', async () => {
+        const dataSource = await start({ timeouts: { shutdownMs: 200 } });
+        const cut = expect(dataSource.query(`SELECT 'still at work', pg_sleep(60)`)).rejects.toThrow();
+        await until(async () => (await running('still at work')) > 0);
+        await nest.close();
+        await cut;
+        await until(async () => (await running('still at work')) === 0);
+        expect(dataSource.isInitialized).toBe(false);
+      });
+    },
+  );
+
+  it('in statement mode reports that transactions are not allowed, and continues to work', async () => {
     bouncer = bouncers.get('statement')!;
     const dataSource = await start();
     const failing = dataSource.transaction((manager) => manager.query('INSERT INTO ledger VALUES (1)'));
@@ -203,12 +206,12 @@ describeWithPgBouncer('behind PgBouncer', () => {
     expect(await dataSource.query('SELECT * FROM ledger')).toEqual([{ id: 2 }]);
   });
 
-  describe.each(['transaction', 'session'] as const)('in %s mode, not told', (mode) => {
+  describe.each(['transaction', 'session'] as const)('in %s mode, which is not configured', (mode) => {
     beforeAll(() => {
       bouncer = bouncers.get(mode)!;
     });
 
-    it('ends a transaction that idles, rolls it back, and tells its owner why', async () => {
+    it('ends and rolls back an idle transaction, with an error that names the setting', async () => {
       const dataSource = await start({ timeouts: { idleInTransactionMs: 300 } });
       const runner = dataSource.createQueryRunner();
       await runner.startTransaction();
@@ -225,7 +228,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       expect(await dataSource.query('SELECT * FROM ledger')).toEqual([]);
     });
 
-    it('lets a transaction at work live for longer than its pauses may', async () => {
+    it('does not end a working transaction that lasts longer than the idle timeout', async () => {
       const dataSource = await start({ timeouts: { idleInTransactionMs: 400 } });
       await dataSource.transaction(async (manager) => {
         for (let i = 0; i < 4; i += 1) await manager.query('SELECT pg_sleep(0.2)');
@@ -234,7 +237,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       expect(await dataSource.query('SELECT * FROM ledger')).toEqual([{ id: 1 }]);
     });
 
-    it('keeps 200 transactions apart, half of which fail', async () => {
+    it('isolates 200 concurrent transactions, half of which fail', async () => {
       const dataSource = await start({ pool: { size: 10, maxOverflow: 10 } });
       const results = await Promise.allSettled(
         Array.from({ length: 200 }, (_, id) =>
@@ -255,7 +258,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       expect(rows.map(({ id }) => id)).toEqual(Array.from({ length: 100 }, (_, i) => i * 2));
     });
 
-    it('rolls back what a borrower leaves open', async () => {
+    it('rolls back a transaction that a borrower leaves open', async () => {
       const dataSource = await start();
       const runner = dataSource.createQueryRunner();
       await runner.startTransaction();
@@ -264,7 +267,7 @@ describeWithPgBouncer('behind PgBouncer', () => {
       expect(await dataSource.query('SELECT * FROM ledger')).toEqual([]);
     });
 
-    it('warns once of a SET of the app, by borrower and statement, and clears nobody else', async () => {
+    it('warns once of a SET of the app, with borrower and statement, and resets no session of other clients', async () => {
       const before = server.log.length;
       const dataSource = await start({ pool: { size: 1, maxOverflow: 0 } });
       const runner = dataSource.runners.create('master', {

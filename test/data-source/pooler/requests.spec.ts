@@ -57,7 +57,7 @@ describeWithPgBouncer('200 requests at the same time behind PgBouncer', () => {
       await database.drop();
     });
 
-    it('see no row and no setting of a stranger, whether they commit, forget to, or fail', async () => {
+    it('see no row and no setting of another request, whether they commit, forget to, or fail', async () => {
       const kinds = ['kept', 'forgotten', 'failing'] as const;
       const answers = await Promise.all(
         Array.from({ length: 200 }, async (_, id) => {

@@ -8,7 +8,7 @@ import type { TestDatabase } from '../../support/database.js';
 import { User } from '../../support/entities.js';
 import { NestModule } from '../../support/nest-module.js';
 
-describe('a data source that is made of the options of ours', () => {
+describe('a data source created from the options of a ManagedDataSource', () => {
   let main: TestDatabase;
   let tenant: TestDatabase;
   const nest = new NestModule();
@@ -49,7 +49,7 @@ describe('a data source that is made of the options of ours', () => {
     await tenant.drop();
   });
 
-  it('reads and writes the database that it names, and not that of the app', async () => {
+  it('reads and writes the database that it names, not that of the app', async () => {
     const app = await start();
     const other = await derive(app, { database: tenant.name });
     await other.getRepository(User).save({ name: 'of the tenant' });
@@ -83,7 +83,7 @@ describe('a data source that is made of the options of ours', () => {
     expect(await databaseOf(app)).toBe(main.name);
   });
 
-  it('outlives the data source of the app', async () => {
+  it('continues to work after the data source of the app is destroyed', async () => {
     const app = await start();
     const other = await derive(app, { database: tenant.name });
     await app.destroy();
@@ -139,7 +139,7 @@ describe('a data source that is made of the options of ours', () => {
     ['url', { url: 'postgres://somebody:hunter2@db.elsewhere.internal/app' }],
     ['ssl', { ssl: true }],
     ['extra.statement_timeout', { extra: { statement_timeout: 5 } }],
-  ])('is refused with another %s, in words that show no secret', async (setting, options) => {
+  ])('is refused with another %s, with an error that shows no secret', async (setting, options) => {
     const app = await start();
     const error: unknown = await derive(app, { database: tenant.name, ...options }).catch(
       (reason: unknown) => reason,
@@ -151,7 +151,7 @@ describe('a data source that is made of the options of ours', () => {
     expect(await databaseOf(app)).toBe(main.name);
   });
 
-  it('may repeat what is the case', async () => {
+  it('may repeat settings that are in force', async () => {
     const { hostname, port, username, password } = new URL(main.url);
     const app = await start();
     const other = await derive(app, {
@@ -164,7 +164,7 @@ describe('a data source that is made of the options of ours', () => {
     expect(await databaseOf(other)).toBe(tenant.name);
   });
 
-  it('has nothing of the options of ours that is secret', async () => {
+  it('inherits no secret from the options', async () => {
     const app = await start();
     const { password } = new URL(main.url);
     const { options } = app;

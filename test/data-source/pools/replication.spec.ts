@@ -155,7 +155,7 @@ describe('replication', () => {
     expect(await columns(replica)).toHaveLength(0);
   });
 
-  it('starts while the replica is down; the primary serves its reads, and that is said once', async () => {
+  it('starts while the replica is down: the primary serves its reads, with one warning', async () => {
     await proxy.refuse();
     const dataSource = await start({ connectRetry: 0 });
     expect(await names(dataSource)).toEqual(['on the primary']);
@@ -173,7 +173,7 @@ describe('replication', () => {
     ]);
   });
 
-  it('goes back to a replica that is back, and says so', async () => {
+  it('reads from the replica again once it is available, and logs that', async () => {
     await proxy.refuse();
     const dataSource = await start();
     expect(await names(dataSource)).toEqual(['on the primary']);
@@ -186,7 +186,7 @@ describe('replication', () => {
     expect(replicaLines().map(({ level }) => level)).toEqual(['warn', 'log']);
   });
 
-  it('goes on when the replica dies while it serves', async () => {
+  it('continues on the primary when the replica fails during service', async () => {
     const dataSource = await start();
     expect(await names(dataSource)).toEqual(['on the replica']);
     await proxy.refuse();
@@ -197,7 +197,7 @@ describe('replication', () => {
     expect(replicaLines()).toHaveLength(1);
   });
 
-  it('waits for a replica that keeps silent once, and leaves time for the primary', async () => {
+  it('waits once for a silent replica and leaves time for the primary', async () => {
     // The connect timeout is longer than a read may wait.
     const dataSource = await start({ pool: { acquireTimeoutMs: 1_000 }, timeouts: { connectMs: 10_000 } });
     proxy.freeze();
@@ -224,7 +224,7 @@ describe('replication', () => {
     await runner.release();
   });
 
-  it('leaves a read that is given up where it is', async () => {
+  it('does not move a cancelled read to the primary', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0 } });
     const before = dataSource.pool!.snapshot().counters.acquired;
     const holder = dataSource.createQueryRunner('slave');
@@ -237,7 +237,7 @@ describe('replication', () => {
     await holder.release();
   });
 
-  it('closes at once while it tries whether a silent replica is back', async () => {
+  it('closes at once while it probes a silent replica', async () => {
     const now = performance.now.bind(performance);
     const dataSource = await start();
     await proxy.refuse();
@@ -254,7 +254,7 @@ describe('replication', () => {
     expect(now() - began).toBeLessThan(4_000);
   });
 
-  it('is there for the query runners that TypeORM asks the driver for', async () => {
+  it('serves query runners that TypeORM requests from the driver', async () => {
     const dataSource = await start();
     await proxy.refuse();
     const runner = dataSource.driver.createQueryRunner('slave');
@@ -262,7 +262,7 @@ describe('replication', () => {
     await runner.release();
   });
 
-  it('chooses another replica while one is away', async () => {
+  it('chooses another replica while one is unavailable', async () => {
     const closed = new URL(replica.url);
     closed.port = String(await freePort());
     const dataSource = await start({ replication: { slaves: [{ url: closed.href }, { url: replica.url }] } });
@@ -281,12 +281,12 @@ describe('replication', () => {
     ).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
   });
 
-  it('with startup lazy connects with the first read', async () => {
+  it('connects with the first read when startup is lazy', async () => {
     const dataSource = await start({ startup: 'lazy' });
     expect(await names(dataSource)).toEqual(['on the replica']);
   });
 
-  it('tells of the replicas without secrets', async () => {
+  it('describes the replicas without secrets', async () => {
     const dataSource = await start();
     const { host, port } = { host: '127.0.0.1', port: proxy.port };
     expect(module!.get(DatabaseMonitor).options.replication).toEqual({
@@ -300,7 +300,7 @@ describe('replication', () => {
         expect(text).not.toContain(`"${password}"`);
   });
 
-  it('marks the query runners released that are out when its drain ends, on the primary and on a replica', async () => {
+  it('marks query runners that are leased at the end of the drain as released, on the primary and on a replica', async () => {
     const dataSource = await start({ timeouts: { shutdownMs: 50 } });
     const runners = [dataSource.createQueryRunner('master'), dataSource.createQueryRunner('slave')];
     for (const runner of runners) await runner.query('SELECT 1');
@@ -310,7 +310,7 @@ describe('replication', () => {
     await expect(runners[0]!.query('SELECT 1')).rejects.toThrow('already released');
   });
 
-  it('is not part of a data source that is made of its options: that one has the primary alone', async () => {
+  it('is not inherited by a data source created from its options, which uses the primary alone', async () => {
     const dataSource = await start();
     const derived = new DataSource({ ...dataSource.options, database: replica.name } as DataSourceOptions);
     await derived.initialize();

@@ -42,7 +42,7 @@ describe('the connection budget at start', () => {
   });
   afterAll(() => server?.dispose());
 
-  it('is enough for two instances, and warned of for three', async () => {
+  it('suffices for two instances and causes a warning for three', async () => {
     expect(await start({ instances: 2 })).toEqual([]);
     expect(await start({ instances: 3 })).toEqual([
       expect.stringMatching(
@@ -68,7 +68,7 @@ describe('the connection budget at start', () => {
     ]);
   });
 
-  it('counts connections of the app that a tracing tool has named for a statement as its own', async () => {
+  it('counts connections of the app whose name a tracing tool has changed as its own', async () => {
     const client = new pg.Client(server.url);
     await client.connect();
     await client.query("SET application_name = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01'");
@@ -80,7 +80,7 @@ describe('the connection budget at start', () => {
     }
   });
 
-  it('knows the limits of the role and of the database', async () => {
+  it('includes the connection limits of the role and of the database', async () => {
     await server.sql('ALTER ROLE app CONNECTION LIMIT 14');
     await server.sql('ALTER DATABASE app CONNECTION LIMIT 12');
     try {
@@ -94,7 +94,7 @@ describe('the connection budget at start', () => {
     }
   });
 
-  it('is left out for a role that may not see the figures, and the start succeeds', async () => {
+  it('is skipped for a role that may not read the figures, and the start succeeds', async () => {
     await server.sql('REVOKE SELECT ON pg_stat_activity FROM PUBLIC');
     try {
       expect(await start({ instances: 1_000 })).toEqual([]);
@@ -103,7 +103,7 @@ describe('the connection budget at start', () => {
     }
   });
 
-  it('costs one query, in which all is asked', async () => {
+  it('costs one query', async () => {
     await server.reload({ log_statement: 'all' });
     const before = server.log.length;
     await start();

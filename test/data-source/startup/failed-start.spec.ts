@@ -19,7 +19,7 @@ describe('an app that fails to start with abortOnError: false', () => {
   it.each([
     ['since a provider fails after the data source has connected', 'provider', /this provider fails/],
     ['since one data source is refused while another one tries again', 'sources', /missing_database/],
-  ])('leaves a process that ends by itself, %s', async (_why, how, reason) => {
+  ])('leaves a process that ends by itself %s', async (_why, how, reason) => {
     const closed = `postgres://app@127.0.0.1:${await freePort()}/app`;
     const { stdout } = await promisify(execFile)(
       process.execPath,
@@ -37,7 +37,7 @@ describe('an app that fails to start with abortOnError: false', () => {
     expect(JSON.parse(stdout)).toEqual({ failure: expect.stringMatching(reason), subscribed: false });
   });
 
-  it('ends the start of a data source that is destroyed meanwhile', async () => {
+  it('cancels the start of a data source that is destroyed meanwhile', async () => {
     Logger.overrideLogger(false);
     const module = await Test.createTestingModule({
       imports: [

@@ -39,7 +39,7 @@ class Working implements MigrationInterface {
   }
 }
 
-describe('instances that change the schema at once', () => {
+describe('instances that change the schema concurrently', () => {
   let database: TestDatabase;
   const logger = new CapturingLogger();
   const modules: TestingModule[] = [];
@@ -72,13 +72,13 @@ describe('instances that change the schema at once', () => {
   });
   afterAll(() => database.drop());
 
-  it('all synchronize, one after the other', async () => {
+  it('synchronize one after the other', async () => {
     const started = await startAll(6, { entities, synchronize: true });
     for (const dataSource of started) expect(await dataSource.getRepository('books').count()).toBe(0);
     expect(await locks()).toEqual([]);
   });
 
-  it('all synchronize in processes of their own', async () => {
+  it('synchronize one after the other in separate processes', async () => {
     const script = `
       import 'reflect-metadata';
       import { EntitySchema } from 'typeorm';
@@ -135,7 +135,7 @@ describe('instances that change the schema at once', () => {
     expect(await locks()).toEqual([]);
   });
 
-  it('are told that they wait, and hold up no CREATE INDEX CONCURRENTLY meanwhile', async () => {
+  it('log that they wait, and do not block CREATE INDEX CONCURRENTLY meanwhile', async () => {
     await database.sql('CREATE TABLE shelf (id int)');
     await database.sql('ALTER TABLE shelf OWNER TO app');
     const [first, second] = await startAll(2, { migrations: [Working], migrationsTransactionMode: 'none' });
@@ -155,7 +155,7 @@ describe('instances that change the schema at once', () => {
     expect(index).toEqual({ valid: true });
   });
 
-  it('may synchronize inside of a migration', async () => {
+  it('may synchronize inside a migration', async () => {
     const dataSource = await start({ entities, migrations: [Working], pool: { size: 2 } });
     Working.work = () => dataSource.synchronize();
     await dataSource.runMigrations({ transaction: 'none' });
@@ -169,7 +169,7 @@ describe('instances that change the schema at once', () => {
     expect(await locks()).toEqual([]);
   });
 
-  it('stop waiting when their data source closes', async () => {
+  it('stop waiting when their data source is destroyed', async () => {
     const [first, second] = await startAll(2, { migrations: [Working] });
     let release = () => {};
     const held = new Promise<void>((resolve) => {
@@ -185,7 +185,7 @@ describe('instances that change the schema at once', () => {
   });
 
   describeWithPgBouncer('behind PgBouncer in transaction mode', () => {
-    it('take a lock of a transaction, which leaves nothing in a session of the pooler', async () => {
+    it('use a transaction-level lock, which leaves nothing in a session of the pooler', async () => {
       const bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
       try {
         await startAll(4, { url: bouncer.url, entities, synchronize: true });

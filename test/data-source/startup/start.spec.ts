@@ -50,7 +50,7 @@ describe('a data source', () => {
     await database.drop();
   });
 
-  describe('gives its connections their settings before the first query', () => {
+  describe('applies the settings of its connections before the first query:', () => {
     const show = async (queryable: DataSource | QueryRunner, name: string) =>
       ((await queryable.query(`SELECT current_setting('${name}') AS value`)) as { value: string }[])[0]
         ?.value;
@@ -81,7 +81,7 @@ describe('a data source', () => {
       expect(await show(dataSource, 'jit')).toBe('off');
     });
 
-    it('again after DISCARD ALL, since they are part of the start of the connection', async () => {
+    it('all of them again after DISCARD ALL, since they are part of the startup packet', async () => {
       const dataSource = await start({ session: { 'app.tenant': 'one' } });
       const runner = dataSource.createQueryRunner();
       await runner.query(`SET app.tenant = 'other'`);
@@ -91,7 +91,7 @@ describe('a data source', () => {
       await runner.release();
     });
 
-    it('what pg takes and this module does not know, by extra', async () => {
+    it('options of pg that this module does not know, by extra', async () => {
       const dataSource = await start({ extra: { keepAliveInitialDelayMillis: 12_345 } });
       const runner = dataSource.createQueryRunner();
       const connection = (await runner.connect()) as { connection: { _keepAliveInitialDelayMillis: number } };
@@ -99,7 +99,7 @@ describe('a data source', () => {
       await runner.release();
     });
 
-    it('on every connection, not only the first', async () => {
+    it('the statement timeout on every connection', async () => {
       const dataSource = await start({ pool: { size: 3 }, timeouts: { statementMs: 7000 } });
       const runners = [1, 2, 3].map(() => dataSource.createQueryRunner());
       expect(await Promise.all(runners.map((runner) => show(runner, 'statement_timeout')))).toEqual([
@@ -110,7 +110,7 @@ describe('a data source', () => {
       await Promise.all(runners.map((runner) => runner.release()));
     });
 
-    it('no limit where 0 says so; one that the role has stays', async () => {
+    it('no timeout where the setting is 0; a timeout of the role stays in force', async () => {
       await database.sql(`ALTER ROLE app IN DATABASE ${database.name} SET lock_timeout = '1234ms'`);
       const dataSource = await start({ timeouts: { statementMs: 0, idleInTransactionMs: 0 } });
       await database.sql(`ALTER ROLE app IN DATABASE ${database.name} RESET lock_timeout`);
@@ -121,7 +121,7 @@ describe('a data source', () => {
   });
 
   describe('that verifies its start', () => {
-    it('tries again while the database is not there yet, and starts when it is', async () => {
+    it('retries while the database is not available yet, and starts when it is', async () => {
       await proxy.refuse();
       const starting = start({
         url: proxy.through(database.url),
@@ -156,22 +156,19 @@ describe('a data source', () => {
         () => ({ url: changed((url) => (url.pathname = '/none')) }),
       ],
       ['TLS that is not offered', 'TLS_NOT_OFFERED', () => ({ url: database.url, ssl: { mode: 'require' } })],
-    ])(
-      'ends within two seconds by %s, with the retries that there are by default',
-      async (_what, code, options) => {
-        const since = performance.now();
-        expect((await failing(options())).code).toBe(code);
-        expect(performance.now() - since).toBeLessThan(2000);
-        expect(nest.logger.text).not.toContain('Trying again');
-      },
-    );
+    ])('fails within two seconds by %s, with the default retries', async (_what, code, options) => {
+      const since = performance.now();
+      expect((await failing(options())).code).toBe(code);
+      expect(performance.now() - since).toBeLessThan(2000);
+      expect(nest.logger.text).not.toContain('Trying again');
+    });
 
     it('fails at once when the server wants a password and there is none', async () => {
       const error = await failing({ url: changed((url) => (url.password = '')) });
       expect(error.code).toBe('PASSWORD_MISSING');
     });
 
-    describe('by a name that is not known', () => {
+    describe('by an unknown host name', () => {
       const { lookup } = dns;
       afterEach(() => {
         dns.lookup = lookup;
@@ -185,7 +182,7 @@ describe('a data source', () => {
           )) as never;
       };
 
-      it('fails at once when it is a public one', async () => {
+      it('fails at once when the name is public', async () => {
         unknown();
         const since = performance.now();
         const error = await failing({ url: 'postgres://app:x@db.example.com/app' });
@@ -195,7 +192,7 @@ describe('a data source', () => {
         expect(nest.logger.text).not.toContain('Trying again');
       });
 
-      it('tries again when it is a local one, since a service of a compose file appears late', async () => {
+      it('retries when the name is local, since a service of a compose file appears late', async () => {
         unknown();
         const error = await failing({
           url: 'postgres://app:x@db/app',
@@ -206,7 +203,7 @@ describe('a data source', () => {
       });
     });
 
-    it('gives up after its retries and leaves nothing open', async () => {
+    it('gives up after its retries and leaves no connection open', async () => {
       await proxy.refuse();
       const error = await failing({
         url: proxy.through(database.url),
@@ -216,7 +213,7 @@ describe('a data source', () => {
       expect(nest.logger.text.match(/Trying again/g)).toHaveLength(2);
     });
 
-    it('does as toRetry of @nestjs/typeorm says', async () => {
+    it('retries as toRetry of @nestjs/typeorm decides', async () => {
       await proxy.refuse();
       await failing({
         url: proxy.through(database.url),
@@ -230,7 +227,7 @@ describe('a data source', () => {
     it.each([
       ['the socket', 'ECONNREFUSED', () => 'postgres://app:x@127.0.0.1:1/app'],
       ['the server', '28P01', () => changed((url) => (url.password = 'wrong'))],
-    ])('hands toRetry the error of %s, as @nestjs/typeorm does', async (_whose, code, url) => {
+    ])('calls toRetry with the error of %s, as @nestjs/typeorm does', async (_whose, code, url) => {
       const seen: unknown[] = [];
       const retry = { retryAttempts: 3, retryDelay: 1 };
       await failing({ url: url(), ...retry, toRetry: (error) => seen.push(error) < 2 });
@@ -272,7 +269,7 @@ describe('a data source', () => {
   });
 
   describe("with startup 'lazy'", () => {
-    it('lets the app be built without a database, and connects with the first query', async () => {
+    it('lets the app start without a database and connects with the first query', async () => {
       await proxy.refuse();
       const dataSource = await start({ url: proxy.through(database.url), startup: 'lazy', connectRetry: 0 });
       expect(dataSource.getMetadata(User).tableName).toBe('users');
@@ -285,7 +282,7 @@ describe('a data source', () => {
   });
 
   describe("with startup 'off'", () => {
-    it('is left alone until its initialize() is called', async () => {
+    it('does not connect until its initialize() is called', async () => {
       await proxy.refuse();
       const dataSource = await start({ url: proxy.through(database.url), startup: 'off' });
       expect(dataSource.isInitialized).toBe(false);
@@ -296,7 +293,7 @@ describe('a data source', () => {
       expect(users.metadata.tableName).toBe('users');
     });
 
-    it('needs no server until then, and says what is missing', async () => {
+    it('needs no server until then and names the missing setting', async () => {
       const dataSource = await start({ url: undefined, startup: 'off' });
       await expect(dataSource.initialize()).rejects.toMatchObject({
         code: 'DATABASE_CONFIG_INVALID',
@@ -305,7 +302,7 @@ describe('a data source', () => {
     });
   });
 
-  it("with startup 'lazy' ends a query's wait at its release, and fails after one try", async () => {
+  it("with startup 'lazy' fails after one attempt and cancels a query that waits when its runner is released", async () => {
     await proxy.refuse();
     const dataSource = await start({ url: proxy.through(database.url), startup: 'lazy' });
     await expect(dataSource.query('SELECT 1')).rejects.toMatchObject({ code: 'CONNECTION_REFUSED' });
@@ -319,7 +316,7 @@ describe('a data source', () => {
     await proxy.pass();
   });
 
-  it('initialized twice at the same time opens one pool, and destroyed twice closes once', async () => {
+  it('opens one pool when initialized twice concurrently, and closes once when destroyed twice', async () => {
     const dataSource = await start({ startup: 'off', applicationName: 'twice' });
     await Promise.all([dataSource.initialize(), dataSource.initialize()]);
     await dataSource.destroy();
@@ -334,7 +331,7 @@ describe('a data source', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('waits at its end for the connections that are out', async () => {
+  it('waits for leased connections when it closes', async () => {
     const dataSource = await start();
     const runner = dataSource.createQueryRunner();
     const answer = runner.query(`SELECT pg_sleep(0.3), 'finished' AS state`);

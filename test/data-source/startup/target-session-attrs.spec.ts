@@ -75,24 +75,24 @@ async function connections(): Promise<number> {
 }
 
 describe('target_session_attrs', () => {
-  it('of a primary', async () => {
+  it('accepts a primary with any, read-write, primary and prefer-standby', async () => {
     expect(await letIn()).toEqual(['any', 'read-write', 'primary', 'prefer-standby']);
   });
 
-  it('of a primary whose transactions are read-only', async () => {
+  it('accepts a primary with read-only transactions with any, read-only, primary and prefer-standby', async () => {
     await server.reload({ default_transaction_read_only: 'on' });
     expect(await letIn()).toEqual(['any', 'read-only', 'primary', 'prefer-standby']);
     await server.reload({ default_transaction_read_only: 'off' });
   });
 
-  describe('of a standby', () => {
+  describe('with a standby', () => {
     beforeAll(() => server.becomeStandby(), 60_000);
 
-    it('lets in who does not want to write', async () => {
+    it('accepts it with any, read-only, standby and prefer-standby', async () => {
       expect(await letIn()).toEqual(['any', 'read-only', 'standby', 'prefer-standby']);
     });
 
-    it('waits at start until it is promoted', async () => {
+    it('retries the start with primary until the standby is promoted', async () => {
       let promoted: Promise<unknown> | undefined;
       const dataSource = await start('primary', 20, () => {
         promoted ??= server.sql('SELECT pg_promote()', [], 'postgres');

@@ -5,7 +5,7 @@ import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { NestModule } from '../../support/nest-module.js';
 
-describe.each(['lazy', 'verify'] as const)('with startup: %s', (startup) => {
+describe.each(['lazy', 'verify'] as const)('a TypeORM setting with startup %s', (startup) => {
   let database: TestDatabase;
   const nest = new NestModule();
 
@@ -23,12 +23,12 @@ describe.each(['lazy', 'verify'] as const)('with startup: %s', (startup) => {
   });
   afterAll(() => database.drop());
 
-  it('parseInt8 makes numbers of bigints', async () => {
+  it('parses bigints as numbers with parseInt8', async () => {
     const dataSource = await start({ parseInt8: true });
     expect(await dataSource.query('SELECT 42::int8 AS answer')).toEqual([{ answer: 42 }]);
   });
 
-  it('logNotifications logs notices and notifications of every connection', async () => {
+  it('logs notices and notifications of every connection with logNotifications', async () => {
     const dataSource = await start({ logNotifications: true, logging: ['info'], pool: { size: 2 } });
     const runners = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
     for (const [index, runner] of runners.entries())
@@ -41,7 +41,7 @@ describe.each(['lazy', 'verify'] as const)('with startup: %s', (startup) => {
     await Promise.all(runners.map((runner) => runner.release()));
   });
 
-  it('an isolation level that PostgreSQL does not have fails the start', async () => {
+  it('fails the start with an isolation level that PostgreSQL does not have', async () => {
     await expect(start({ isolationLevel: 'SNAPSHOT' })).rejects.toThrow(
       'SNAPSHOT isolation level is not supported',
     );

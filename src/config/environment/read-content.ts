@@ -1,29 +1,27 @@
 import { Secret } from '../secrets/secret.js';
-import type { SettingType } from '../settings/setting-types.js';
 import type { Variable } from '../settings/variables.js';
 import { readPem } from '../tls/pem.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
 import { passwordOfFile, readSecretFile } from './secret-files.js';
 
 /** The value of a variable, or everything that is wrong with its text. */
-type ReadVariable = { readonly value: unknown } | { readonly problems: readonly string[] };
+export type ReadVariable = { readonly value: unknown } | { readonly problems: readonly string[] };
 
-/**
- * Reads the text of a variable as its setting demands. URLs and files are checked here too, so that one error names them
- * together with all other variables.
- */
-export function readVariable({ name, isFile, setting: { type } }: Variable, text: string): ReadVariable {
+/** Whether a variable holds more than its own text says: a URL, PEM text, or the path of a file. */
+export const hasContent = ({ isFile, setting: { type } }: Variable) => isFile || type.content !== undefined;
+
+/** Reads such a variable. URLs and files are checked here already, so that one error names all invalid variables. */
+export function readContent({ name, isFile, setting: { type } }: Variable, text: string): ReadVariable {
   if (isFile) return type.content === 'url' ? readUrlFile(text) : readPasswordFile(name, text);
-  const problems = contentProblems(type, text);
+  const problems =
+    type.content === 'url' ? parseDatabaseUrl(text).problems : pemProblems(type.content!, text);
   if (problems.length > 0) return { problems };
   const read = type.read(text);
   return 'problem' in read ? { problems: [read.problem] } : read;
 }
 
-function contentProblems({ content }: SettingType, text: string): readonly string[] {
-  if (content === undefined) return [];
-  if (content === 'url') return parseDatabaseUrl(text).problems;
-  const read = readPem(text, content);
+function pemProblems(kind: 'certificate' | 'key', text: string): readonly string[] {
+  const read = readPem(text, kind);
   return 'problem' in read ? [read.problem] : [];
 }
 
