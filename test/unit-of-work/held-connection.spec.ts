@@ -16,9 +16,7 @@ import type {
   NestInterceptor,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
-import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
 import { Observable, retry } from 'rxjs';
@@ -27,6 +25,8 @@ import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { until } from '../support/until.js';
 
 const CLIENTS = 15;
@@ -292,13 +292,9 @@ class HoldingController {
   }
 }
 
-const adapters: [string, () => AbstractHttpAdapter][] = [
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter()],
-];
-
-describe.each(adapters)('the connection of a request on %s', (_name, adapter) => {
+describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let url: string;
 
@@ -334,23 +330,22 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     await database.sql('CREATE TABLE notes (text text)');
     await database.sql('CREATE TABLE numbered (id serial PRIMARY KEY, text text)');
     await database.sql('ALTER TABLE notes OWNER TO app; ALTER TABLE numbered OWNER TO app');
-    const module = await Test.createTestingModule({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          applicationName: 'holding',
-          pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 },
-        }),
-      ],
-      providers: [{ provide: APP_INTERCEPTOR, useClass: RetryInterceptor }],
-      controllers: [HoldingController],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    app = module.createNestApplication(adapter());
-    await app.listen(0, '127.0.0.1');
-    const { port } = app.getHttpServer().address() as { port: number };
-    url = `http://127.0.0.1:${port}`;
+    http = await startHttpApp(
+      {
+        imports: [
+          DatabaseModule.forRoot({
+            url: database.url,
+            applicationName: 'holding',
+            pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 },
+          }),
+        ],
+        providers: [{ provide: APP_INTERCEPTOR, useClass: RetryInterceptor }],
+        controllers: [HoldingController],
+      },
+      undefined,
+      adapter(),
+    );
+    ({ app, url } = http);
   });
   beforeEach(async () => {
     seen.length = 0;
@@ -363,7 +358,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     await everythingGivenBack();
   });
   afterAll(async () => {
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 

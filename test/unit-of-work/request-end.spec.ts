@@ -22,10 +22,6 @@ import type {
   INestApplication,
   PipeTransform,
 } from '@nestjs/common';
-import type { AbstractHttpAdapter } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
-import { Test } from '@nestjs/testing';
 import {
   DatabaseModule,
   DatabaseMonitor,
@@ -40,6 +36,8 @@ import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
 import { until } from '../support/until.js';
 
 /** What happened inside, for the tests to wait for. */
@@ -216,36 +214,30 @@ class ScenarioController {
   }
 }
 
-const adapters: [string, () => AbstractHttpAdapter][] = [
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter()],
-];
-
-describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
+describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let logger: CapturingLogger;
   let url: string;
 
   const start = async (options: { cancelOnDisconnect?: boolean } = {}) => {
-    logger = new CapturingLogger();
-    const module = await Test.createTestingModule({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          applicationName: 'request-end',
-          pool: { size: 3, maxOverflow: 0, acquireTimeoutMs: 10_000 },
-          ...options,
-        }),
-      ],
-      controllers: [ScenarioController],
-    })
-      .setLogger(logger)
-      .compile();
-    app = module.createNestApplication(adapter());
-    await app.listen(0, '127.0.0.1');
-    const { port } = app.getHttpServer().address() as { port: number };
-    url = `http://127.0.0.1:${port}`;
+    http = await startHttpApp(
+      {
+        imports: [
+          DatabaseModule.forRoot({
+            url: database.url,
+            applicationName: 'request-end',
+            pool: { size: 3, maxOverflow: 0, acquireTimeoutMs: 10_000 },
+            ...options,
+          }),
+        ],
+        controllers: [ScenarioController],
+      },
+      undefined,
+      adapter(),
+    );
+    ({ app, url, logger } = http);
   };
   const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
   const everythingGivenBack = async () => {
@@ -286,7 +278,7 @@ describe.each(adapters)('the end of a request on %s', (_name, adapter) => {
     await database.sql('TRUNCATE notes');
   });
   afterAll(async () => {
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 
