@@ -27,34 +27,34 @@ import {
 } from './setting-types.js';
 import type { SettingType } from './setting-types.js';
 
-/** One setting: everything that the code and the documentation know of it. */
+/** One setting: everything that the code and the documentation need to know about it. */
 export interface Setting {
   readonly type: SettingType;
-  /** Where the profile sets no other; milliseconds for a duration. Absent where the default depends on other things. */
+  /** The default, unless the profile has another. Milliseconds for a duration. Absent when other settings or the app decide. */
   readonly default?: unknown;
   /** The defaults of the profiles that differ from `default`. */
   readonly profiles?: Readonly<Partial<Record<DatabaseProfile, unknown>>>;
-  /** The default in words, where `default` does not say it. */
+  /** The default in words, when `default` is absent or needs an explanation. */
   readonly defaultText?: string;
   /** The environment variable that sets it. */
   readonly variable?: string;
-  /** Another variable, read where the first one is not set. */
+  /** Another variable, read when the first one is not set. */
   readonly alias?: string;
   /** The variable that names a file with the value. */
   readonly file?: { readonly variable: string; readonly text: string; readonly example: string };
-  /** What `.env.example` shows. */
+  /** The value in `.env.example`. */
   readonly example?: string;
   /** Whether values are kept from logs and messages. */
   readonly secret?: true;
-  /** Whether the README lists it, as one of the ten that matter most. */
+  /** Whether the README lists it among the ten most important settings. */
   readonly essential?: true;
-  /** The name under which PostgreSQL knows the setting, where a connection sets it there. */
+  /** The PostgreSQL setting that each connection sets to this value. */
   readonly postgres?: string;
   /** What the setting does, in one sentence. */
   readonly text: string;
 }
 
-/** Paths of settings in the options: `startup`, `pool.size`. A setting of the options without a row does not compile. */
+/** Paths of settings in the options: `startup`, `pool.size`. An option without a row does not compile. */
 export type SettingPath =
   | Exclude<keyof DatabaseSettings, GroupName>
   | 'echo'
@@ -81,17 +81,17 @@ export const SETTINGS = {
   url: {
     type: url,
     secret: true,
-    defaultText: 'none: it is required, or DB_URL_FILE, or DB_HOST',
+    defaultText: 'none; DB_URL, DB_URL_FILE or DB_HOST is required',
     variable: 'DB_URL',
     alias: 'DATABASE_URL',
     example: 'postgres://user:password@localhost:5432/app',
     file: {
       variable: 'DB_URL_FILE',
-      text: 'File that holds the URL, in place of DB_URL; the password in it is read at each connect, so that it can be rotated.',
+      text: 'File that holds the URL, instead of DB_URL. Each connect reads the password from it, so that it can be rotated.',
       example: '/run/secrets/database-url',
     },
     essential: true,
-    text: 'URL of the database, with @ / ? # % in user and password percent-encoded.',
+    text: 'URL of the database. Percent-encode @ / ? # % in user and password.',
   },
   host: {
     type: host,
@@ -123,7 +123,7 @@ export const SETTINGS = {
     example: 'password',
     file: {
       variable: 'DB_PASSWORD_FILE',
-      text: 'File that holds the password, in place of DB_PASSWORD; it is read at each connect.',
+      text: 'File that holds the password, instead of DB_PASSWORD. Each connect reads it again.',
       example: '/run/secrets/database-password',
     },
     text: 'Password of the user, when no URL is given or the URL has no password.',
@@ -146,7 +146,7 @@ export const SETTINGS = {
   'replication.master': {
     type: group,
     defaultText: '`url`, or `host` and its options',
-    text: 'Primary, in place of `url`: [read replicas](#read-replicas).',
+    text: 'Primary, instead of `url`: [read replicas](#read-replicas).',
   },
   'replication.slaves': {
     type: serverList,
@@ -156,7 +156,7 @@ export const SETTINGS = {
   'replication.defaultMode': {
     type: oneOf('master', 'slave'),
     default: 'slave',
-    text: 'Server for reads that name no mode: the primary (`master`) or a replica (`slave`).',
+    text: 'Server for reads that do not choose one: the primary (`master`) or a replica (`slave`).',
   },
   profile: {
     type: oneOf('production', 'development', 'serverless'),
@@ -164,7 +164,7 @@ export const SETTINGS = {
     variable: 'DB_PROFILE',
     example: 'production',
     essential: true,
-    text: 'Set of defaults; settings that are given explicitly take precedence.',
+    text: 'Set of defaults. Explicit settings take precedence.',
   },
   'pool.size': {
     type: wholeNumber(1, 100),
@@ -206,7 +206,7 @@ export const SETTINGS = {
     default: true,
     variable: 'DB_POOL_PRE_PING',
     example: 'true',
-    text: 'Validate a connection that was idle before it is acquired.',
+    text: 'Validate an idle connection before it is leased.',
   },
   'pool.leakThresholdMs': {
     type: duration({ min: 2 * SECOND, max: NO_LIMIT, off: true }),
@@ -230,7 +230,7 @@ export const SETTINGS = {
     type: wholeNumber(0, 1_000_000),
     default: Infinity,
     defaultText: 'no limit',
-    text: 'Callers that may wait for a connection; the next one is refused at once.',
+    text: 'Callers that may wait for a connection. The next one is refused immediately.',
   },
   'pool.overflowIdleMs': {
     type: duration({ min: SECOND, max: NO_LIMIT }),
@@ -246,7 +246,7 @@ export const SETTINGS = {
   'pool.keepaliveMs': {
     type: duration({ min: SECOND, max: NO_LIMIT, off: true }),
     default: 0,
-    text: 'Interval at which an idle connection is validated; a database that suspends when idle (Neon) then stays awake.',
+    text: 'Interval at which an idle connection is validated. A database that suspends when idle (Neon) then stays awake.',
   },
   'pool.reset': {
     type: oneOf('smart', 'rollback', 'discard', 'none'),
@@ -267,7 +267,7 @@ export const SETTINGS = {
     example: '30s',
     essential: true,
     postgres: 'statement_timeout',
-    text: 'Longest run of one statement.',
+    text: 'Longest duration of one statement.',
   },
   'timeouts.idleInTransactionMs': {
     type: duration({ min: 1, max: DAY, off: true }),
@@ -290,7 +290,7 @@ export const SETTINGS = {
     default: 10 * SECOND,
     variable: 'DB_SHUTDOWN_TIMEOUT',
     example: '10s',
-    text: 'Time that a shutdown waits for leased connections.',
+    text: 'Longest time that a shutdown waits for leased connections.',
   },
   startup: {
     type: oneOf('verify', 'lazy', 'off'),
@@ -298,7 +298,7 @@ export const SETTINGS = {
     variable: 'DB_STARTUP',
     example: 'verify',
     essential: true,
-    text: 'Connecting at start. `verify`: the app starts when the database has answered; `lazy`: the first query connects; `off`: the app calls initialize().',
+    text: 'How the app connects at start. `verify`: it starts after the database has answered; `lazy`: the first query connects; `off`: the app calls initialize().',
   },
   'connectRetry.retries': {
     type: wholeNumber(0, 100),
@@ -306,12 +306,12 @@ export const SETTINGS = {
     defaultText: '10, at least 30 s in all',
     variable: 'DB_CONNECT_RETRIES',
     example: '10',
-    text: 'Retries of a start after a transient failure.',
+    text: 'Retries at start after a transient failure.',
   },
   'connectRetry.initialDelayMs': {
     type: duration({ min: 0, max: 300 * SECOND }),
     default: 200,
-    text: 'Pause before the first retry; each further pause is twice as long.',
+    text: 'Pause before the first retry. Each further pause is twice as long.',
   },
   'connectRetry.maxDelayMs': {
     type: duration({ min: 0, max: 300 * SECOND }),
@@ -325,12 +325,12 @@ export const SETTINGS = {
     variable: 'DB_SSL_MODE',
     example: 'verify-full',
     essential: true,
-    text: 'Encryption and what it verifies. `require` and `verify-full`: chain and host name; `verify-ca`: only the chain, against `ssl.ca`.',
+    text: 'Encryption and verification. `require` and `verify-full`: chain and host name; `verify-ca`: only the chain, against `ssl.ca`.',
   },
   'ssl.negotiation': {
     type: oneOf('postgres', 'direct'),
     default: 'postgres',
-    text: 'Start of TLS. `postgres`: after an SSLRequest in plain text; `direct`: with the first byte, for PostgreSQL 17 and later.',
+    text: 'How TLS starts. `postgres`: after an SSLRequest in plain text; `direct`: with the first byte, for PostgreSQL 17 and later.',
   },
   'ssl.ca': {
     type: certificate,
@@ -389,7 +389,7 @@ export const SETTINGS = {
     variable: 'DB_INSTANCES',
     example: '1',
     essential: true,
-    text: 'Processes of the app that run at the same time; the start warns when the server has too few connections for all.',
+    text: 'Processes of the app that run at the same time. The start warns when the server has too few connections for all of them.',
   },
   applicationName: {
     type: applicationName,
@@ -418,7 +418,7 @@ export const SETTINGS = {
   autoLoadEntities: {
     type: flag,
     defaultText: 'true when `entities` is not given, else false',
-    text: 'Also use the entities of `forFeature`, and of `forFeature` of `@nestjs/typeorm`.',
+    text: 'Also use the entities passed to `forFeature` of this module or of `@nestjs/typeorm`.',
   },
   cancelOnDisconnect: {
     type: flag,
@@ -438,12 +438,12 @@ export const SETTINGS = {
   retryAttempts: {
     type: wholeNumber(0, 101),
     defaultText: 'none',
-    text: 'Attempts of a start in `@nestjs/typeorm`, the first included; use `connectRetry.retries`.',
+    text: 'Attempts at start, including the first, as in `@nestjs/typeorm`. Prefer `connectRetry.retries`.',
   },
   retryDelay: {
     type: duration({ min: 0, max: 300 * SECOND }),
     defaultText: 'none',
-    text: 'Pause between attempts in `@nestjs/typeorm`; use `connectRetry`.',
+    text: 'Pause between attempts, as in `@nestjs/typeorm`. Prefer `connectRetry`.',
   },
   toRetry: {
     type: callback,
@@ -452,12 +452,12 @@ export const SETTINGS = {
   },
 } as const satisfies Record<SettingPath, Setting>;
 
-/** The rows in their order, each with its path. */
+/** The rows, in the order of the table, each with its path. */
 export const SETTING_ROWS: readonly (Setting & { readonly path: SettingPath })[] = Object.entries(
   SETTINGS,
 ).map(([path, setting]) => ({ path: path as SettingPath, ...setting }));
 
-/** `pool.size` as the name on the top level of the options and the key in its group. */
+/** Splits a path: `pool.size` is the group `pool` and its key `size`; `startup` has no key. */
 export function partsOf(path: string): readonly [name: string, key: string | undefined] {
   const [name, key] = path.split('.') as [string, string?];
   return [name, key];
@@ -468,7 +468,7 @@ function rowsOf(name: GroupName): Readonly<Record<string, Setting>> {
   return Object.fromEntries(rows.map((row) => [row.path.slice(name.length + 1), row]));
 }
 
-/** The groups of settings, each with its rows by key. `echo` is a group and, by its short form, also a setting. */
+/** The groups of settings, each with its rows by key. `echo` is a group and, in its short form, also a setting. */
 export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>>>> = {
   pool: rowsOf('pool'),
   timeouts: rowsOf('timeouts'),
@@ -478,12 +478,12 @@ export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>
   ssl: rowsOf('ssl'),
 };
 
-/** The names of our settings on the top level of the options. */
+/** The names of this module's settings on the top level of the options. */
 export const OPTION_NAMES: readonly (keyof DatabaseSettings)[] = [
   ...new Set(SETTING_ROWS.map(({ path }) => partsOf(path)[0] as keyof DatabaseSettings)),
 ];
 
-/** What PostgreSQL calls the limits that a connection sets there, with their keys in `timeouts`. */
+/** The time limits that PostgreSQL enforces: the name of each there, with its key in `timeouts`. */
 export const POSTGRES_LIMITS: ReadonlyMap<string, keyof TimeoutSettings> = new Map(
   Object.entries(GROUPS.timeouts).flatMap(([key, { postgres }]) =>
     postgres === undefined ? [] : [[postgres, key as keyof TimeoutSettings]],

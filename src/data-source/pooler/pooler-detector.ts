@@ -41,7 +41,7 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   constructor(settings: ResolvedDatabaseOptions) {
     this.#settings = settings;
     const { pooler, server } = settings;
-    this.#isNeon = neonHost(server.host)?.pooled === true;
+    this.#isNeon = neonHost(server.host)?.isPooled === true;
     this.#isDetected = pooler === undefined && this.#isNeon;
     const isPooled = this.#isDetected || (pooler !== undefined && pooler !== 'none');
     this.#parameters = isPooled ? 'URL options' : 'settings and URL options';
