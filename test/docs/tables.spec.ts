@@ -26,7 +26,7 @@ describe('A parameter of the URL', () => {
   });
 
   it('causes a warning when the table gives a replacement', () => {
-    for (const [cell, instead] of tableOf(CONFIGURATION, 'parameter', 'in its place'))
+    for (const [cell, instead] of tableOf(CONFIGURATION, 'parameter', 'instead'))
       expect(reading(codesIn(cell!)[0]!, '5').warnings).toEqual([
         `the parameter ${codesIn(cell!)[0]} has no effect here; ${instead}`,
       ]);
@@ -44,7 +44,7 @@ describe('A parameter of the URL', () => {
   it('is in one of the tables when the code knows it', () => {
     const inTable = (...header: string[]) =>
       tableOf(CONFIGURATION, ...header).map(([cell]) => codesIn(cell!));
-    expect([...inTable(...REFUSED), ...inTable('parameter', 'in its place')].flat().sort()).toEqual(
+    expect([...inTable(...REFUSED), ...inTable('parameter', 'instead')].flat().sort()).toEqual(
       Object.keys(UNSUPPORTED).sort(),
     );
     const source = readFileSync('src/config/url/url-parameters.ts', 'utf8');
