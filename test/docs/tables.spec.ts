@@ -32,7 +32,7 @@ describe('A parameter of the URL', () => {
       ]);
   });
 
-  const REFUSED = ['parameter', 'allowed', 'what holds, or says the same'];
+  const REFUSED = ['parameter', 'allowed', 'what applies, or what to use'];
   it('is refused when the table says so, but for the values that the table allows', () => {
     for (const [cell, allowed, instead] of tableOf(CONFIGURATION, ...REFUSED)) {
       const name = codesIn(cell!)[0]!;
