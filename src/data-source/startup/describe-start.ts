@@ -47,7 +47,7 @@ export function settingsInForce(
     warnings.push('options of the URL are not in force: the pooler refuses them.');
   if (plan.isSessionShared && settings.pool.reset === 'discard')
     warnings.push(
-      "pool.reset discard has no effect: DISCARD ALL would clear a session that is somebody else's.",
+      'pool.reset discard has no effect: DISCARD ALL would clear a session that other clients use.',
     );
   if (plan.isConfigured && plan.mode !== 'none' && facts.announcedPid === facts.pid)
     warnings.push(

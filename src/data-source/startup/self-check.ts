@@ -62,8 +62,8 @@ export function checkSettings(
   if (between.idleInTransactionMs > 0) byClient.add('idle_in_transaction_session_timeout');
   return Object.entries(wantedSettings(settings)).map(([name, wanted]) => {
     const { value, raw, source } = found[name] ?? { value: null, raw: null, source: null };
-    // The server may write a value in another way than it was given (`true`, `8192`). Where the session is ours, what it
-    // has from us is what we said; a limit is a number, and somebody may have set another one since.
+    // The server may write a value in another form than the client (`true`, `8192`), so that in a session of this client its
+    // origin counts. Limits are compared as numbers: other code may have changed them since.
     const ours = source === 'client' || (source === 'session' && between.mode === 'session');
     const inForce =
       value === wanted || raw === wanted || (ours && !between.isSessionShared && !optionOf(name));
@@ -97,10 +97,10 @@ export function describeUnenforced(
       // What a setting of an app holds is its own business.
       const is = limit ? `; the server has ${actual ?? 'none'}` : '';
       const hint = isSessionShared
-        ? `the pooler does not let it pass, and a SET would land in somebody else's session. ` +
-          `ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'} has the server set it; ` +
-          'with a pooler in session mode say DB_POOLER=session'
-        : 'something on the way, or a hook of your own, has set it to something else';
+        ? `the pooler does not pass it on, and a SET would change a session that other clients use. ` +
+          `Run ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'}; ` +
+          'for a pooler in session mode set DB_POOLER=session'
+        : 'a proxy in between or a hook of the app has changed it';
       return `${setting} is not in force${is}: ${hint}.`;
     });
 }
