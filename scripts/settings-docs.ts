@@ -118,7 +118,7 @@ const namesOf = ({ name, alias }: Variable) =>
   alias === undefined ? code(name) : `${code(name)}, else ${code(alias)}`;
 
 const allowedIn = ({ isFile, path, setting: { type } }: Variable) =>
-  isFile ? `the path of a file that holds the ${path === 'url' ? 'URL' : path}` : type.allowedText;
+  isFile ? `the path of a file that contains the ${path === 'url' ? 'URL' : path}` : type.allowedText;
 
 /** Kind and units of numbers are explained above the table. */
 const shortened = (allowed: string) =>
