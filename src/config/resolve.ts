@@ -101,7 +101,7 @@ function requireOptions(options: unknown, dataSource: string): void {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
   const message =
     typeof options === 'string'
-      ? 'a string was given; a URL is written { url: … }'
+      ? 'a string was given; pass a URL as { url: … }'
       : `${kindOf(options)} was given; does the factory return its settings?`;
   throw new DatabaseConfigError([{ setting: 'options', message }], { dataSource });
 }

@@ -42,7 +42,7 @@ export function checkSettings(
   return settings;
 }
 
-/** The rows of the summary: the essential settings without the URL, which the server stands for, and certificates. */
+/** The essential settings in the summary, without the URL, which contains the password, and without certificates. */
 const SUMMARY_ROWS = SETTING_ROWS.filter(({ essential, type }) => essential && type.content === undefined);
 
 function describeSettings(settings: ResolvedDatabaseOptions, file: string | undefined): Finding {
