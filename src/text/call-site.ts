@@ -12,8 +12,8 @@ const DEPTH = 50;
 /** The number of frames that an error shows. */
 const SHOWN = 10;
 
-/** The root folder of this package's code, as stack frames show it: the parent of the folder of this file. */
-const ownFolder = parentFolderOf(capture(undefined, 1).stack?.split('\n')[1]);
+/** The root folder of this package's code as stack frames name it, one folder above this file. */
+const ownFolder = parentFolderOf(callSite(undefined, 1).stack?.split('\n')[1]);
 
 /**
  * Captures where `callee` was called.
@@ -22,16 +22,11 @@ const ownFolder = parentFolderOf(capture(undefined, 1).stack?.split('\n')[1]);
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
 export function callSite(callee: Function = callSite, depth = DEPTH): CallSite {
-  return capture(callee, depth);
-}
-
-// eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
-function capture(callee: Function = capture, depth: number): CallSite {
   const site: CallSite = {};
   const limit = Error.stackTraceLimit;
   if (depth > limit) Error.stackTraceLimit = depth;
   Error.captureStackTrace(site, callee);
-  Error.stackTraceLimit = limit;
+  if (depth > limit) Error.stackTraceLimit = limit;
   return site;
 }
 

@@ -5,7 +5,7 @@ import { Problems } from '../problems/problems.js';
 import { Secret } from '../secrets/secret.js';
 import { resolveSsl } from '../tls/ssl.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
-import { neonHost } from '../url/neon.js';
+import { neonHost } from '../url/neon-host.js';
 import { settingsOfUrl } from './url-settings.js';
 import { hasUrl, resolveServer } from './resolve-server.js';
 import type { Server } from './resolve-server.js';

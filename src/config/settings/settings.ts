@@ -37,6 +37,8 @@ export interface Setting {
   readonly profiles?: Readonly<Partial<Record<DatabaseProfile, unknown>>>;
   /** The default in words, when `default` is absent or needs an explanation. */
   readonly defaultText?: string;
+  /** A shorter `defaultText`, for the table in the README. */
+  readonly shortDefault?: string;
   /** The environment variable that sets it. */
   readonly variable?: string;
   /** Another variable, read when the first one is not set. */
@@ -82,17 +84,18 @@ export const SETTINGS = {
   url: {
     type: url,
     secret: true,
-    defaultText: 'none; DB_URL, DB_URL_FILE or DB_HOST is required',
+    defaultText: 'none: it is required, or DB_URL_FILE, or DB_HOST',
+    shortDefault: 'none, required',
     variable: 'DB_URL',
     alias: 'DATABASE_URL',
     example: 'postgres://user:password@localhost:5432/app',
     file: {
       variable: 'DB_URL_FILE',
-      text: 'File that holds the URL, instead of DB_URL. Each connect reads the password from it, so that it can be rotated.',
+      text: 'File that contains the URL, instead of DB_URL. The password in it is read at each connect, so it can be rotated.',
       example: '/run/secrets/database-url',
     },
     essential: true,
-    text: 'URL of the database. Percent-encode @ / ? # % in user and password.',
+    text: 'URL of the database. In user and password, @ / ? # % are percent-encoded.',
   },
   host: {
     type: host,
@@ -124,7 +127,7 @@ export const SETTINGS = {
     example: 'password',
     file: {
       variable: 'DB_PASSWORD_FILE',
-      text: 'File that holds the password, instead of DB_PASSWORD. Each connect reads it again.',
+      text: 'File that contains the password, instead of DB_PASSWORD. It is read at each connect.',
       example: '/run/secrets/database-password',
     },
     text: 'Password of the user, when no URL is given or the URL has no password.',
@@ -157,15 +160,16 @@ export const SETTINGS = {
   'replication.defaultMode': {
     type: oneOf('master', 'slave'),
     default: 'slave',
-    text: 'Server for reads that do not choose one: the primary (`master`) or a replica (`slave`).',
+    text: 'Default server for reads: the primary (`master`) or a replica (`slave`).',
   },
   profile: {
     type: oneOf('production', 'development', 'serverless'),
     defaultText: 'production; development when NODE_ENV is development or test',
+    shortDefault: 'by NODE_ENV',
     variable: 'DB_PROFILE',
     example: 'production',
     essential: true,
-    text: 'Set of defaults. Explicit settings take precedence.',
+    text: 'Set of defaults: `production`, `development` or `serverless`. Explicit settings take precedence.',
   },
   'pool.size': {
     type: wholeNumber(1, 100),
@@ -192,7 +196,7 @@ export const SETTINGS = {
     variable: 'DB_POOL_TIMEOUT',
     example: '30s',
     essential: true,
-    text: 'Longest wait for a connection, connecting and validation included.',
+    text: 'Longest wait for a connection, including the connect and the validation.',
   },
   'pool.maxLifetimeMs': {
     type: duration({ min: 300 * SECOND, max: NO_LIMIT }),
@@ -207,7 +211,7 @@ export const SETTINGS = {
     default: true,
     variable: 'DB_POOL_PRE_PING',
     example: 'true',
-    text: 'Validate an idle connection before it is leased.',
+    text: 'Whether the pool validates an idle connection before it leases it.',
   },
   'pool.leakThresholdMs': {
     type: duration({ min: 2 * SECOND, max: NO_LIMIT, off: true }),
@@ -215,12 +219,12 @@ export const SETTINGS = {
     profiles: { development: 30 * SECOND },
     variable: 'DB_LEAK_THRESHOLD',
     example: '30s',
-    text: "Lease time after which a possible leak is logged, with the borrower's stack.",
+    text: 'Lease duration after which a possible leak is logged, with the stack of the acquire.',
   },
   'pool.reclaimAfterMs': {
     type: duration({ min: 2 * SECOND, max: NO_LIMIT, off: true }),
     default: 0,
-    text: 'Lease time after which the pool forcibly ends a lease: cancel, roll back, destroy.',
+    text: 'Lease duration after which the pool forcibly ends the lease: it cancels the statement and destroys the connection.',
   },
   'pool.minIdle': {
     type: wholeNumber(0, 100),
@@ -231,7 +235,7 @@ export const SETTINGS = {
     type: wholeNumber(0, 1_000_000),
     default: Infinity,
     defaultText: 'no limit',
-    text: 'Callers that may wait for a connection. The next one is refused immediately.',
+    text: 'Number of callers that may wait for a connection; further callers are refused immediately.',
   },
   'pool.overflowIdleMs': {
     type: duration({ min: SECOND, max: NO_LIMIT }),
@@ -247,7 +251,7 @@ export const SETTINGS = {
   'pool.keepaliveMs': {
     type: duration({ min: SECOND, max: NO_LIMIT, off: true }),
     default: 0,
-    text: 'Interval at which an idle connection is validated. A database that suspends when idle (Neon) then stays awake.',
+    text: 'Interval at which an idle connection is validated. This keeps a database that suspends when idle (Neon) awake.',
   },
   'pool.reset': {
     type: oneOf('smart', 'rollback', 'discard', 'none'),
@@ -259,7 +263,7 @@ export const SETTINGS = {
     default: 10 * SECOND,
     variable: 'DB_CONNECT_TIMEOUT',
     example: '10s',
-    text: 'Longest time to open one connection: TCP, TLS and login.',
+    text: 'Time limit for opening one connection: TCP, TLS and login.',
   },
   'timeouts.statementMs': {
     type: duration({ min: 1, max: DAY, off: true }),
@@ -268,7 +272,7 @@ export const SETTINGS = {
     example: '30s',
     essential: true,
     postgres: 'statement_timeout',
-    text: 'Longest duration of one statement.',
+    text: 'Time limit for one statement.',
   },
   'timeouts.idleInTransactionMs': {
     type: duration({ min: 1, max: DAY, off: true }),
@@ -276,7 +280,7 @@ export const SETTINGS = {
     variable: 'DB_IDLE_IN_TRANSACTION_TIMEOUT',
     example: '60s',
     postgres: 'idle_in_transaction_session_timeout',
-    text: 'Longest pause between two statements of a transaction.',
+    text: 'Longest idle time within a transaction.',
   },
   'timeouts.lockMs': {
     type: duration({ min: 1, max: DAY, off: true }),
@@ -291,7 +295,7 @@ export const SETTINGS = {
     default: 10 * SECOND,
     variable: 'DB_SHUTDOWN_TIMEOUT',
     example: '10s',
-    text: 'Longest time that a shutdown waits for leased connections.',
+    text: 'Longest wait of a shutdown for leased connections.',
   },
   startup: {
     type: oneOf('verify', 'lazy', 'off'),
@@ -299,7 +303,7 @@ export const SETTINGS = {
     variable: 'DB_STARTUP',
     example: 'verify',
     essential: true,
-    text: 'How the app connects at start. `verify`: it starts after the database has answered; `lazy`: the first query connects; `off`: the app calls initialize().',
+    text: 'When the app connects. `verify`: at start, which fails without the database; `lazy`: at the first query; `off`: when the app calls `initialize()`.',
   },
   'connectRetry.retries': {
     type: wholeNumber(0, 100),
@@ -307,7 +311,7 @@ export const SETTINGS = {
     defaultText: '10, at least 30 s in all',
     variable: 'DB_CONNECT_RETRIES',
     example: '10',
-    text: 'Retries at start after a transient failure.',
+    text: 'How many times a start tries again after a transient failure.',
   },
   'connectRetry.initialDelayMs': {
     type: duration({ min: 0, max: 300 * SECOND }),
@@ -323,10 +327,11 @@ export const SETTINGS = {
     type: oneOf(...SSL_MODES),
     defaultText:
       "the URL's sslmode; else verify-full for a public host or with a CA, certificate or key, disable for a local host",
+    shortDefault: 'verify-full; local host: disable',
     variable: 'DB_SSL_MODE',
     example: 'verify-full',
     essential: true,
-    text: 'Encryption and verification. `require` and `verify-full`: chain and host name; `verify-ca`: only the chain, against `ssl.ca`.',
+    text: 'TLS mode. `require` and `verify-full` verify the certificate chain and the host name; `verify-ca` verifies only the chain, against `ssl.ca`.',
   },
   'ssl.negotiation': {
     type: oneOf('postgres', 'direct'),
@@ -336,10 +341,11 @@ export const SETTINGS = {
   'ssl.ca': {
     type: certificate,
     defaultText: 'none: the authorities that Node.js trusts',
+    shortDefault: 'those of Node.js',
     variable: 'DB_SSL_CA',
     example: '/etc/ssl/certs/database-ca.pem',
     essential: true,
-    text: 'Certificates of the authorities to trust.',
+    text: 'Certificates of the trusted authorities (CA).',
   },
   'ssl.cert': {
     type: certificate,
@@ -375,7 +381,7 @@ export const SETTINGS = {
   session: {
     type: group,
     defaultText: 'none',
-    text: "Further settings of PostgreSQL, in force before a connection's first query: `{ search_path: 'app' }`.",
+    text: "Further PostgreSQL settings, set before the first query of a connection: `{ search_path: 'app' }`.",
   },
   pooler: {
     type: oneOf('none', 'session', 'transaction', 'statement'),
@@ -390,7 +396,7 @@ export const SETTINGS = {
     variable: 'DB_INSTANCES',
     example: '1',
     essential: true,
-    text: 'Processes of the app that run at the same time. The start warns when the server has too few connections for all of them.',
+    text: 'Number of app processes that run at the same time. The start warns when the server has too few connections for all of them.',
   },
   applicationName: {
     type: applicationName,
@@ -419,7 +425,7 @@ export const SETTINGS = {
   autoLoadEntities: {
     type: flag,
     defaultText: 'true when `entities` is not given, else false',
-    text: 'Also use the entities passed to `forFeature` of this module or of `@nestjs/typeorm`.',
+    text: 'Also use the entities of `DatabaseModule.forFeature` and `TypeOrmModule.forFeature`.',
   },
   cancelOnDisconnect: {
     type: flag,
@@ -429,7 +435,7 @@ export const SETTINGS = {
   retryTerminated: {
     type: flag,
     default: true,
-    text: 'Send a query or DML statement once more when the server ended its session before the statement completed: [terminated statements](troubleshooting.md#terminated-statements).',
+    text: 'Send a query or DML statement once more when the server terminates its session before the statement completes: [terminated statements](troubleshooting.md#terminated-statements).',
   },
   httpErrors: {
     type: flag,
@@ -439,12 +445,12 @@ export const SETTINGS = {
   retryAttempts: {
     type: wholeNumber(0, 101),
     defaultText: 'none',
-    text: 'Attempts at start, including the first, as in `@nestjs/typeorm`. Prefer `connectRetry.retries`.',
+    text: 'Option of `@nestjs/typeorm`: attempts of a start, including the first. Prefer `connectRetry.retries`.',
   },
   retryDelay: {
     type: duration({ min: 0, max: 300 * SECOND }),
     defaultText: 'none',
-    text: 'Pause between attempts, as in `@nestjs/typeorm`. Prefer `connectRetry`.',
+    text: 'Option of `@nestjs/typeorm`: pause between two attempts. Prefer `connectRetry`.',
   },
   toRetry: {
     type: callback,

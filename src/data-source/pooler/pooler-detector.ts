@@ -1,6 +1,6 @@
 import type { Connection, ConnectionOptions } from '../../connection/connection.js';
 import { statementGraceMs } from '../../connection/statements/statement-limit.js';
-import { neonHost } from '../../config/url/neon.js';
+import { neonHost } from '../../config/url/neon-host.js';
 import type { PoolerTerms } from '../../connection/session/pooler-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 import { wantedSettings } from '../startup/self-check.js';

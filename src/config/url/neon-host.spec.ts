@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { neonHost } from './neon.js';
+import { neonHost } from './neon-host.js';
 
 describe('A host of Neon', () => {
   it.each([
