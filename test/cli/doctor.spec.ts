@@ -154,7 +154,9 @@ describe('the doctor', () => {
       const empty = await mkdtemp(join(folder, 'empty-'));
       expect(start(empty, 'doctor')).toMatchObject({
         status: 2,
-        stdout: expect.stringContaining('There is no .env file in this folder; name one with --env-file.'),
+        stdout: expect.stringContaining(
+          'There is no .env file in this folder; --env-file names another one.',
+        ),
       });
     });
 
