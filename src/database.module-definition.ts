@@ -2,9 +2,12 @@ import { ConfigurableModuleBuilder } from '@nestjs/common';
 import type { DatabaseModuleOptions } from './database.options.js';
 import { DEFAULT_DATA_SOURCE_NAME } from './database.tokens.js';
 
-/** Settings of the module itself, known before its options are. */
+/** Options of the module itself, which are known before a factory is called. */
 export interface DatabaseModuleExtras {
-  /** Name of the data source, when there are several. @defaultValue 'default' */
+  /**
+   * Name of the data source, if there are several.
+   * @defaultValue `'default'`
+   */
   name?: string;
 }
 
@@ -14,7 +17,7 @@ export const { ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, OPTIONS_TYPE, ASYN
     .setFactoryMethodName('createDatabaseOptions')
     .setExtras<DatabaseModuleExtras>({ name: DEFAULT_DATA_SOURCE_NAME }, (definition) => ({
       ...definition,
-      // As in @nestjs/typeorm: a feature module's repositories find the data source without importing the root.
+      // As in @nestjs/typeorm: feature modules need no import of the root.
       global: true,
     }))
     .build();

@@ -21,16 +21,31 @@ import { DatabaseMonitoringModule } from './monitoring/database-monitoring.modul
 import { DatabaseRequestModule, requestProviders } from './unit-of-work/database-request.module.js';
 
 /**
- * A PostgreSQL data source for a Nest app: `forRoot` or `forRootAsync` once per data source, `forFeature` where
- * repositories are injected.
+ * A PostgreSQL data source for a Nest app: `forRoot` or `forRootAsync` once per data source, `forFeature` in each module that injects
+ * repositories. Both roots are global and provide the injection tokens of `@nestjs/typeorm`.
+ *
+ * @example
+ * ```ts
+ * @Module({ imports: [DatabaseModule.forRoot({ autoLoadEntities: true }), DatabaseModule.forFeature([User])] })
+ * export class AppModule {}
+ * ```
  */
 @Module({})
 export class DatabaseModule extends ConfigurableModuleClass {
   /**
-   * Makes a data source from these options. When they name no server (`url` or `host`, or `replication.master`), the environment's settings are
-   * taken for all that they leave out: `forRoot()` alone reads everything from there.
+   * Creates a data source from these options. If they name no server (`url`, `host` or `replication.master`), the variables of the
+   * environment (`DB_URL`, `DB_POOL_SIZE`, …) supply every option that they leave out: `forRoot()` reads all settings from there.
    *
-   * @param dataSourceName as in `@nestjs/typeorm` 12; comes before `options.name`
+   * @param dataSourceName name of the data source, as in `@nestjs/typeorm` 12; takes precedence over `options.name`.
+   *   @defaultValue `'default'`
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` for options that are no object. All other checks are made when the app starts,
+   *   which fails with the same error, or with `DATA_SOURCE_DUPLICATE` for a second root of that name.
+   * @example
+   * ```ts
+   * DatabaseModule.forRoot()                                                  // everything from the environment
+   * DatabaseModule.forRoot({ url: 'postgres://localhost/shop', pool: { size: 20 } })
+   * DatabaseModule.forRoot({ name: 'reports', url: process.env.REPORTS_URL })
+   * ```
    */
   static override forRoot(options: typeof OPTIONS_TYPE = {}, dataSourceName?: string): DynamicModule {
     if (typeof options !== 'object' || options === null)
@@ -47,15 +62,27 @@ export class DatabaseModule extends ConfigurableModuleClass {
     const name = dataSourceName ?? ownName;
     return asRoot(name, {
       ...super.forRoot(options),
-      // A function, so that the environment is read when the data source is made: not when a file is imported, and not
-      // in a test that puts another data source in its place.
+      // A function: the environment is read when the data source is created, and not when this file is imported, nor in a test that
+      // overrides the data source.
       providers: [{ provide: MODULE_OPTIONS_TOKEN, useValue: () => withEnvironment(settings, name) }],
     });
   }
 
   /**
-   * Makes a data source from options that a factory or a class gives: `useFactory`, `useClass` or `useExisting`.
-   * @throws DatabaseConfigError when none of the three is given
+   * Creates a data source from the options that a factory or a class returns: `useFactory`, `useClass` or `useExisting`. A class
+   * implements `DatabaseOptionsFactory`. The environment supplies nothing here; `databaseConfig` passes its variables on.
+   *
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when none of the three is given
+   * @example
+   * ```ts
+   * DatabaseModule.forRootAsync(databaseConfig.asProvider())
+   *
+   * DatabaseModule.forRootAsync({
+   *   imports: [ConfigModule.forFeature(databaseConfig)],
+   *   inject: [databaseConfig.KEY],
+   *   useFactory: (config: ConfigType<typeof databaseConfig>) => ({ ...config, autoLoadEntities: true }),
+   * })
+   * ```
    */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     if (!options?.useFactory && !options?.useClass && !options?.useExisting)
@@ -73,11 +100,21 @@ export class DatabaseModule extends ConfigurableModuleClass {
     const definition = super.forRootAsync(options);
     return asRoot(options.name ?? DEFAULT_DATA_SOURCE_NAME, {
       ...definition,
-      providers: definition.providers?.map(guarded),
+      providers: definition.providers?.map(withConfigError),
     });
   }
 
-  /** Repositories for these entities, to be injected by `@InjectRepository` in the module that imports this. */
+  /**
+   * Provides a repository for each entity, for `@InjectRepository(Entity)` in the module that imports it.
+   *
+   * @param name name of the data source. @defaultValue `'default'`
+   * @throws DatabaseError `ENTITY_UNDEFINED` for an entity that is undefined, as in a circle of imports
+   * @example
+   * ```ts
+   * @Module({ imports: [DatabaseModule.forFeature([User, Order])], providers: [UsersService] })
+   * export class UsersModule {}
+   * ```
+   */
   static forFeature(
     entities: readonly EntityClassOrSchema[],
     name = DEFAULT_DATA_SOURCE_NAME,
@@ -102,8 +139,8 @@ function asRoot(name: string, definition: DynamicModule): DynamicModule {
   };
 }
 
-/** The provider of the options, whose own failure names it and shows no URL that it stumbled on. */
-function guarded(provider: Provider): Provider {
+/** Wraps the factory of the options: its failure becomes a DatabaseConfigError, and shows no URL. */
+function withConfigError(provider: Provider): Provider {
   if (!('useFactory' in provider) || provider.provide !== MODULE_OPTIONS_TOKEN) return provider;
   const { useFactory } = provider as FactoryProvider<DatabaseModuleOptions>;
   return {

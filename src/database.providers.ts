@@ -4,15 +4,14 @@ import type {
   OnApplicationShutdown,
   OnModuleDestroy,
   Provider,
-  Type,
 } from '@nestjs/common';
 import { ModulesContainer } from '@nestjs/core';
-import * as typeorm from 'typeorm';
 import { Repository } from 'typeorm';
 import type { DataSource } from 'typeorm';
 import { resolveDatabaseOptions } from './config/resolve.js';
 import type { DatabaseLoggers } from './data-source/logging/database.logger.js';
 import { ManagedDataSource } from './data-source/managed-data-source.js';
+import { LegacyConnection } from './data-source/typeorm-internals.js';
 import type { EntityTarget } from './data-source/typeorm-options.js';
 import { DatabaseConfigError } from './errors/config.errors.js';
 import { MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
@@ -26,18 +25,17 @@ import {
 import type { EntityClassOrSchema } from './database.tokens.js';
 import { HttpErrorsFilter } from './unit-of-work/http/http-errors.filter.js';
 
-/** What stands under the options token: a factory's result, or what `forRoot` makes of the environment when asked. */
-type GivenOptions = DatabaseModuleOptions | (() => DatabaseModuleOptions);
+/** The value of the options token: the result of a factory, or the function by which `forRoot` reads the environment. */
+type ProvidedOptions = DatabaseModuleOptions | (() => DatabaseModuleOptions);
 
-/** Everything that a root module provides to the app, beside its options and the request's runner. */
+/** The providers of a root module, beside its options and those of a request. */
 export function rootProviders(name: string): Provider[] {
   const dataSource = getDataSourceToken(name);
   return [
     {
       provide: dataSource,
-      // Options are resolved here and not in a provider of their own, so that overriding the data source in a test
-      // needs no settings.
-      useFactory: async (options: GivenOptions, modules: ModulesContainer) => {
+      // Options are resolved here and not in a provider of their own: a test that overrides the data source needs no settings.
+      useFactory: async (options: ProvidedOptions, modules: ModulesContainer) => {
         refuseSecondRoot(modules, name);
         return createDataSource(name, typeof options === 'function' ? options() : options, modules);
       },
@@ -50,28 +48,27 @@ export function rootProviders(name: string): Provider[] {
     },
     ...connectionAlias(name),
     {
-      provide: lifecycleToken(name),
+      provide: shutdownHooksToken(name),
       useFactory: (source: DataSource, modules: ModulesContainer, httpErrors: HttpErrorsFilter) => {
         httpErrors.register(source);
-        return new DataSourceLifecycle(source, modules);
+        return new ShutdownHooks(source, modules);
       },
       inject: [dataSource, ModulesContainer, HttpErrorsFilter],
     },
   ];
 }
 
-/** TypeORM 0.3 still exports the class `Connection`, and `@nestjs/typeorm` makes it a token too. */
+/** With TypeORM 0.3, the class `Connection` as a second token of the data source, as `@nestjs/typeorm` has it. */
 export function connectionAlias(name: string): Provider[] {
-  const { Connection } = typeorm as { Connection?: Type };
-  return Connection && name === DEFAULT_DATA_SOURCE_NAME
-    ? [{ provide: Connection, useExisting: getDataSourceToken(name) }]
+  return LegacyConnection && name === DEFAULT_DATA_SOURCE_NAME
+    ? [{ provide: LegacyConnection, useExisting: getDataSourceToken(name) }]
     : [];
 }
 
-/** Marks the factory of a repository with its entity. */
+/** Under this symbol the factory of a repository has its entity. */
 const ENTITY = Symbol.for('nestjs-database.entity');
 
-/** A repository for each entity, in the shape that `@nestjs/typeorm` gives its own. */
+/** A provider of a repository for each entity, in the form that `@nestjs/typeorm` uses. */
 export function featureProviders(entities: readonly EntityClassOrSchema[], name: string): Provider[] {
   return entities.map((entity) => ({
     provide: getRepositoryToken(entity, name),
@@ -97,10 +94,10 @@ async function createDataSource(
   for (const warning of settings.warnings) loggers.module.warn(warning);
   const entities = settings.autoLoadEntities ? featureEntities(modules, name) : [];
   const dataSource = new ManagedDataSource(settings, entities, loggers);
-  return settings.startup === 'off' ? dataSource : startBeside(starting(modules), dataSource);
+  return settings.startup === 'off' ? dataSource : startWith(starting(modules), dataSource);
 }
 
-/** The data sources of one app that have started, or are about to, until the app itself has. */
+/** The data sources of an app that are starting or have started, until the app itself has started. */
 const STARTING = new WeakMap<ModulesContainer, Set<ManagedDataSource>>();
 
 function starting(modules: ModulesContainer): Set<ManagedDataSource> {
@@ -109,8 +106,8 @@ function starting(modules: ModulesContainer): Set<ManagedDataSource> {
   return known;
 }
 
-/** When one data source of an app fails, the app fails: the others end, and do not try on in a process that is to end. */
-async function startBeside(
+/** Starts a data source. If it fails, the app fails: the other data sources are destroyed, so that their retries do not keep the process alive. */
+async function startWith(
   others: Set<ManagedDataSource>,
   dataSource: ManagedDataSource,
 ): Promise<ManagedDataSource> {
@@ -133,7 +130,7 @@ function nestLoggers(name: string): DatabaseLoggers {
   };
 }
 
-/** The entities that `forFeature` registered for this data source, ours and that of `@nestjs/typeorm`. */
+/** The entities that `forFeature` of this package or of `@nestjs/typeorm` has registered for this data source. */
 function featureEntities(modules: ModulesContainer, name: string): EntityTarget[] {
   const token = getDataSourceToken(name);
   const found = new Set<EntityTarget>();
@@ -142,7 +139,7 @@ function featureEntities(modules: ModulesContainer, name: string): EntityTarget[
       if (inject?.length !== 1 || inject[0] !== token || typeof factory !== 'function') continue;
       const own = (factory as { [ENTITY]?: EntityTarget })[ENTITY];
       if (own) found.add(own);
-      else if (module.metatype.name === 'TypeOrmModule') askForEntity(factory as RepositoryFactory, found);
+      else if (module.metatype.name === 'TypeOrmModule') recordEntity(factory as RepositoryFactory, found);
     }
   return [...found].filter((entity) => !isRepositoryClass(entity));
 }
@@ -150,10 +147,10 @@ function featureEntities(modules: ModulesContainer, name: string): EntityTarget[
 type RepositoryFactory = (dataSource: unknown) => unknown;
 
 /**
- * `TypeOrmModule.forFeature` keeps its entities in a list that is not exported and is shared by all apps of a process.
- * Its factories make a repository from a data source: a stand-in sees which entity they want, a class or a schema.
+ * Finds the entity of a factory of `TypeOrmModule.forFeature`, a class or a schema: a stand-in of a data source sees which repository
+ * the factory requests. `@nestjs/typeorm` keeps its entities in a list that is not exported and that all apps of a process share.
  */
-function askForEntity(factory: RepositoryFactory, found: Set<EntityTarget>): void {
+function recordEntity(factory: RepositoryFactory, found: Set<EntityTarget>): void {
   const record = (entity: EntityTarget) => found.add(entity);
   factory({
     entityMetadatas: [],
@@ -168,8 +165,8 @@ function isRepositoryClass(target: EntityTarget): boolean {
 }
 
 /**
- * Two roots with one name would each open a pool, and chance would tell which one is injected. One dynamic module that
- * is imported in several places is one module to Nest.
+ * Refuses a second root with the same name: each would open a pool, and which one is injected would depend on the order of imports. One
+ * dynamic module that is imported in several places is one module for Nest.
  */
 function refuseSecondRoot(modules: ModulesContainer, name: string): void {
   const token = getDataSourceToken(name);
@@ -189,15 +186,15 @@ function refuseSecondRoot(modules: ModulesContainer, name: string): void {
   );
 }
 
-function lifecycleToken(name: string): string {
+function shutdownHooksToken(name: string): string {
   return `${name}DataSourceLifecycle`;
 }
 
 /**
- * The end of a data source. From `onModuleDestroy` it is not ready any more and has `shutdownMs` left; requests in flight
- * keep their connections until Nest's HTTP server has closed, which is when Nest calls `onApplicationShutdown`.
+ * Ends a data source with its app. From `onModuleDestroy` health checks report it as not ready, and it has `shutdownMs` left. Requests in
+ * flight keep their connections until Nest's HTTP server has closed: Nest calls `onApplicationShutdown` after that.
  */
-class DataSourceLifecycle implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
+class ShutdownHooks implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   readonly #dataSource: DataSource;
   readonly #modules: ModulesContainer;
 
@@ -217,7 +214,7 @@ class DataSourceLifecycle implements OnApplicationBootstrap, OnModuleDestroy, On
   }
 
   async onApplicationShutdown(): Promise<void> {
-    // What a test put in the data source's place may be anything.
+    // A test may have overridden the data source with any value.
     if (this.#dataSource?.isInitialized) await this.#dataSource.destroy();
   }
 }

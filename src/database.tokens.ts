@@ -2,10 +2,10 @@ import { Inject } from '@nestjs/common';
 import { DataSource, EntityManager, EntitySchema, Repository } from 'typeorm';
 import { DatabaseError } from './errors/database.error.js';
 
-/** The name of the data source that is meant when none is given. */
+/** The name of the data source that is used when none is given. */
 export const DEFAULT_DATA_SOURCE_NAME = 'default';
 
-/** What an injection token may be here: a class or a string, those of `@nestjs/typeorm`. */
+/** An injection token: a class or a string, the same as in `@nestjs/typeorm`. */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- Nest's own type of a class token
 export type DatabaseToken = Function | string;
 
@@ -13,7 +13,14 @@ export type DatabaseToken = Function | string;
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- TypeORM's own type of a class
 export type EntityClassOrSchema = Function | EntitySchema;
 
-/** Token of a data source: the class `DataSource`, for a named one `` `${name}DataSource` ``. */
+/**
+ * Token of a data source: the class `DataSource`, for a named one `` `${name}DataSource` ``.
+ *
+ * @example
+ * ```ts
+ * Test.createTestingModule({ imports: [AppModule] }).overrideProvider(getDataSourceToken()).useValue(stub)
+ * ```
+ */
 export function getDataSourceToken(name: string = DEFAULT_DATA_SOURCE_NAME): DatabaseToken {
   return name === DEFAULT_DATA_SOURCE_NAME ? DataSource : `${name}DataSource`;
 }
@@ -23,7 +30,14 @@ export function getEntityManagerToken(name: string = DEFAULT_DATA_SOURCE_NAME): 
   return name === DEFAULT_DATA_SOURCE_NAME ? EntityManager : `${name}EntityManager`;
 }
 
-/** Token of a request's query runner: `` `${name}QueryRunner` ``. */
+/**
+ * Token of a request's query runner: `` `${name}QueryRunner` ``.
+ *
+ * @example
+ * ```ts
+ * Test.createTestingModule({ imports: [AppModule] }).overrideProvider(getQueryRunnerToken()).useValue(runner)
+ * ```
+ */
 export function getQueryRunnerToken(name: string = DEFAULT_DATA_SOURCE_NAME): string {
   return `${name}QueryRunner`;
 }
@@ -36,7 +50,12 @@ export function getUnitOfWorkToken(name: string = DEFAULT_DATA_SOURCE_NAME): str
 /**
  * Token of a repository: `` `${Entity.name}Repository` ``, for a named data source `` `${name}_${Entity.name}Repository` ``;
  * a subclass of `Repository` is its own token, for a named data source `` `${name}_${Class.name}` ``.
- * @throws DatabaseError `ENTITY_UNDEFINED` when the entity is undefined, as it is in a circle of imports
+ *
+ * @throws DatabaseError `ENTITY_UNDEFINED` when the entity is undefined, as in a circle of imports
+ * @example
+ * ```ts
+ * const users = app.get<Repository<User>>(getRepositoryToken(User));
+ * ```
  */
 export function getRepositoryToken(
   entity: EntityClassOrSchema,
@@ -57,22 +76,67 @@ export function getRepositoryToken(
   return `${prefix}${entity.name}Repository`;
 }
 
-/** Injects the data source; the class `DataSource` as a parameter's type does the same for the default one. */
+/**
+ * Injects a data source. The class `DataSource` as the type of a parameter injects the default one without a decorator.
+ *
+ * @param name name of the data source. @defaultValue `'default'`
+ * @example
+ * ```ts
+ * constructor(@InjectDataSource('reports') private readonly reports: DataSource) {}
+ * ```
+ */
 export const InjectDataSource = (name?: string) => Inject(getDataSourceToken(name));
 
-/** Injects the data source's entity manager. */
+/**
+ * Injects the entity manager of a data source.
+ *
+ * @param name name of the data source. @defaultValue `'default'`
+ * @example
+ * ```ts
+ * constructor(@InjectEntityManager() private readonly manager: EntityManager) {}
+ * ```
+ */
 export const InjectEntityManager = (name?: string) => Inject(getEntityManagerToken(name));
 
-/** Injects the repository that `forFeature` registered for this entity. */
+/**
+ * Injects the repository that `forFeature` has registered for this entity.
+ *
+ * @param name name of the data source. @defaultValue `'default'`
+ * @throws DatabaseError `ENTITY_UNDEFINED` when the entity is undefined, as in a circle of imports
+ * @example
+ * ```ts
+ * constructor(@InjectRepository(User) private readonly users: Repository<User>) {}
+ * ```
+ */
 export const InjectRepository = (entity: EntityClassOrSchema, name?: string) =>
   Inject(getRepositoryToken(entity, name));
 
 /**
- * Injects this request's own query runner: the same one wherever it is injected in one request, another one in another.
- * It takes a connection with its first query and is given back when the request ends; what it leaves uncommitted is
- * rolled back. It makes its owner request-scoped. Not for gateways, where a request lasts as long as the client stays.
+ * Injects the query runner of the HTTP request: one for all providers of the same request. It acquires a connection with its first
+ * statement, and keeps it only while a statement is pending or something pins it (an open transaction, `connect()`, a changed session, a
+ * stream). The end of the request rolls back an open transaction and releases the runner. Providers that inject it become
+ * request-scoped. Not for gateways, whose "request" lasts as long as the client stays connected.
+ *
+ * @param name name of the data source. @defaultValue `'default'`
+ * @throws DatabaseError `REQUEST_NOT_HTTP` outside an HTTP request
+ * @example
+ * ```ts
+ * @Controller('transfers')
+ * export class TransfersController {
+ *   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+ * }
+ * ```
  */
 export const InjectQueryRunner = (name?: string) => Inject(getQueryRunnerToken(name));
 
-/** Injects this request's unit of work, which makes further query runners for work in parallel. */
+/**
+ * Injects the unit of work of the HTTP request, which creates further query runners for statements in parallel.
+ *
+ * @param name name of the data source. @defaultValue `'default'`
+ * @throws DatabaseError `REQUEST_NOT_HTTP` outside an HTTP request
+ * @example
+ * ```ts
+ * constructor(@InjectUnitOfWork() private readonly unit: UnitOfWork) {}
+ * ```
+ */
 export const InjectUnitOfWork = (name?: string) => Inject(getUnitOfWorkToken(name));

@@ -179,7 +179,7 @@ export class ManagedDataSource extends DataSource {
   }
 
   /**
-   * A query runner of the caller, who has to release it. It acquires a connection with its first statement and keeps it until
+   * Creates a query runner, which the caller has to release. It acquires a connection with its first statement and keeps it until
    * `release()`.
    *
    * @param mode `slave` acquires from a read replica, if `replication` is configured

@@ -13,8 +13,8 @@ import type { PoolGroup } from './pools/pool-group.js';
 export type EntityTarget = Function | string | EntitySchema;
 
 /**
- * TypeORM's view of our options. URL and password are not in it, since `DataSource.options` is public and gets printed.
- * The `driver` in it is for data sources that are made of these options; ours takes the pools that it has opened.
+ * The options that TypeORM gets. They hold neither URL nor password: `DataSource.options` is public and gets printed. Their `driver` is
+ * for data sources that are derived from these options; a managed data source uses the pools that it has opened.
  */
 export function typeOrmOptions(
   options: ResolvedDatabaseOptions,
@@ -24,22 +24,22 @@ export function typeOrmOptions(
 ): DataSourceOptions {
   const { typeorm } = options;
   const forTypeOrm: DataSourceOptions = {
-    // The pool tells of lost connections itself, once.
+    // The pool logs lost connections itself, once.
     poolErrorHandler: () => undefined,
     logger: createTypeOrmLogger(options, loggers, typeorm.logging),
     ...typeorm,
-    // TypeORM 0.3 has it as `dataSource.name`, from which `@nestjs/typeorm` makes tokens.
+    // TypeORM 0.3 has it as `dataSource.name`, from which `@nestjs/typeorm` builds tokens.
     ...{ name: options.name },
     type: 'postgres',
     applicationName: options.applicationName,
     ...(entities.length > 0 && { entities: [...listOf(typeorm.entities), ...entities] }),
     driver: { ...pg, Pool: derivedPoolClass(pools) },
-    // TypeORM tries to load pg-native otherwise, and takes its Pool when it is there.
+    // Without it TypeORM tries to load pg-native, and uses its Pool.
     nativeDriver: {},
   };
   const { replication } = options;
-  // TypeORM looks for it here. Not listed: a data source that is made of these options has the primary alone, and its
-  // `database` would count for nothing beside it.
+  // TypeORM reads it here. Not enumerable: a data source that is derived from these options has the primary alone, and TypeORM would
+  // ignore its `database` beside `replication`.
   if (replication)
     Object.defineProperty(forTypeOrm, 'replication', {
       value: {
@@ -51,7 +51,7 @@ export function typeOrmOptions(
   return forTypeOrm;
 }
 
-/** TypeORM's `logging` on our loggers. */
+/** Writes what TypeORM logs to the module's loggers. */
 export function createTypeOrmLogger(
   { echo }: ResolvedDatabaseOptions,
   loggers: DatabaseLoggers,
@@ -64,8 +64,8 @@ function listOf<T>(list: MixedList<T> | undefined): T[] {
   return list === undefined ? [] : Array.isArray(list) ? list : Object.values(list as Record<string, T>);
 }
 
-/** Options that say where and how to connect: the settings of this module decide them. */
-const DECIDED = [
+/** Options about where and how to connect. The settings of DatabaseModule decide them. */
+const FIXED = [
   'url',
   'host',
   'port',
@@ -83,26 +83,26 @@ const DECIDED = [
 ] as const;
 
 /**
- * What of `setOptions()` can have no effect.
- * @param started whether the data source has begun to connect
+ * The options of `setOptions()` that would have no effect.
+ * @param hasStarted whether the data source has begun to connect
  */
 export function ineffectiveOptions(
   options: Partial<DataSourceOptions>,
   current: DataSourceOptions,
   database: string,
-  started: boolean,
+  hasStarted: boolean,
 ): ConfigProblem[] {
   const given = options as Record<string, unknown>;
   const changed = (key: string) =>
     given[key] !== undefined && given[key] !== (current as unknown as Record<string, unknown>)[key];
-  const problems: ConfigProblem[] = DECIDED.filter(changed).map((setting) => ({
+  const problems: ConfigProblem[] = FIXED.filter(changed).map((setting) => ({
     setting,
     message: 'is decided by the options of DatabaseModule; give it there',
   }));
   const { database: wanted } = given;
   if (wanted !== undefined && (typeof wanted !== 'string' || wanted === ''))
     problems.push({ setting: 'database', message: 'is not the name of a database' });
-  else if (wanted !== undefined && started && wanted !== database)
+  else if (wanted !== undefined && hasStarted && wanted !== database)
     problems.push({
       setting: 'database',
       message:
@@ -123,11 +123,11 @@ export function ineffectiveOptions(
   return problems;
 }
 
-/** What `setOptions()` changes; what is left out is not given, or as it was. */
+/** The options of `setOptions()` that TypeORM may change. */
 export function changeableOptions(options: Partial<DataSourceOptions>): Partial<DataSourceOptions> {
   const kept = Object.fromEntries(
-    Object.entries(options).filter(([key]) => !(DECIDED as readonly string[]).includes(key)),
+    Object.entries(options).filter(([key]) => !(FIXED as readonly string[]).includes(key)),
   );
-  // TypeORM makes a new logger for a truthy `logging` alone.
+  // TypeORM creates a new logger only if `logging` is truthy.
   return 'logging' in kept ? { ...kept, logging: options.logging || [] } : kept;
 }

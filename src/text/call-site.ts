@@ -13,7 +13,7 @@ const DEPTH = 50;
 const SHOWN = 10;
 
 /** The root folder of this package's code as stack frames name it, one folder above this file. */
-const ownFolder = parentFolderOf(capture(Object, 1).stack?.split('\n')[1]);
+const ownFolder = parentFolderOf(callSite(undefined, 1).stack?.split('\n')[1]);
 
 /**
  * Captures where `below` was called; without it, where this function was called.
@@ -21,16 +21,11 @@ const ownFolder = parentFolderOf(capture(Object, 1).stack?.split('\n')[1]);
  */
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
 export function callSite(below: Function = callSite, depth = DEPTH): CallSite {
-  return capture(below, depth);
-}
-
-// eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- only compared with frames
-function capture(below: Function, depth: number): CallSite {
   const site: CallSite = {};
   const limit = Error.stackTraceLimit;
   if (depth > limit) Error.stackTraceLimit = depth;
-  Error.captureStackTrace(site, below === Object ? capture : below);
-  Error.stackTraceLimit = limit;
+  Error.captureStackTrace(site, below);
+  if (depth > limit) Error.stackTraceLimit = limit;
   return site;
 }
 

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import type { INestApplication, ModuleMetadata } from '@nestjs/common';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
 import { CapturingLogger } from './capturing-logger.js';
 
@@ -13,6 +14,12 @@ export interface HttpApp {
   fetch(path: string, init?: RequestInit): Promise<{ status: number; body: any }>;
   close(): Promise<void>;
 }
+
+/** The HTTP platforms of Nest, for `describe.each`. */
+export const ADAPTERS: [name: string, create: () => AbstractHttpAdapter][] = [
+  ['Express', () => new ExpressAdapter()],
+  ['Fastify', () => new FastifyAdapter()],
+];
 
 /** A Nest app on a free port of 127.0.0.1, on Express unless another adapter is given. */
 export async function startHttpApp(

@@ -16,17 +16,18 @@ import type {
   NestInterceptor,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
-import type { AbstractHttpAdapter } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { Test } from '@nestjs/testing';
-import { DatabaseModule, DatabaseMonitor, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
+import { DatabaseModule, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
 import { Observable, retry } from 'rxjs';
 import { DataSource } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { until } from '../support/until.js';
 
 const CLIENTS = 15;
@@ -292,19 +293,14 @@ class HoldingController {
   }
 }
 
-const adapters: [string, () => AbstractHttpAdapter][] = [
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter()],
-];
-
-describe.each(adapters)('the connection of a request on %s', (_name, adapter) => {
+describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let url: string;
 
-  const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
-  const everythingGivenBack = async () => {
-    await until(() => checkedOut() === 0);
+  const everythingReleased = async () => {
+    await poolAtRest(app.get(DataSource));
     expect(
       await database.sql(
         `SELECT state FROM pg_stat_activity WHERE application_name = 'holding' AND state LIKE 'idle in%'`,
@@ -334,23 +330,22 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     await database.sql('CREATE TABLE notes (text text)');
     await database.sql('CREATE TABLE numbered (id serial PRIMARY KEY, text text)');
     await database.sql('ALTER TABLE notes OWNER TO app; ALTER TABLE numbered OWNER TO app');
-    const module = await Test.createTestingModule({
-      imports: [
-        DatabaseModule.forRoot({
-          url: database.url,
-          applicationName: 'holding',
-          pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 },
-        }),
-      ],
-      providers: [{ provide: APP_INTERCEPTOR, useClass: RetryInterceptor }],
-      controllers: [HoldingController],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    app = module.createNestApplication(adapter());
-    await app.listen(0, '127.0.0.1');
-    const { port } = app.getHttpServer().address() as { port: number };
-    url = `http://127.0.0.1:${port}`;
+    http = await startHttpApp(
+      {
+        imports: [
+          DatabaseModule.forRoot({
+            url: database.url,
+            applicationName: 'holding',
+            pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 5_000 },
+          }),
+        ],
+        providers: [{ provide: APP_INTERCEPTOR, useClass: RetryInterceptor }],
+        controllers: [HoldingController],
+      },
+      undefined,
+      adapter(),
+    );
+    ({ app, url } = http);
   });
   beforeEach(async () => {
     seen.length = 0;
@@ -360,10 +355,10 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
   });
   afterEach(async () => {
     letGoOn();
-    await everythingGivenBack();
+    await everythingReleased();
   });
   afterAll(async () => {
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 
@@ -467,7 +462,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
         socket.destroy();
       }
       letGoOn();
-      await everythingGivenBack();
+      await everythingReleased();
       await anotherIsServed();
     },
   );
@@ -506,7 +501,7 @@ describe.each(adapters)('the connection of a request on %s', (_name, adapter) =>
     letGoOn();
     await happened('late guard has queried');
     expect(seen).toContain('late guard: REQUEST_CLOSED');
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('serves a retry of the handler, which begins a new transaction', async () => {
@@ -556,7 +551,6 @@ describe('the connection of a request without a server', () => {
       .compile();
     const app = await module.createNestApplication(new ExpressAdapter()).init();
     const handle = app.getHttpAdapter().getInstance() as RequestListener;
-    const monitor = app.get(DatabaseMonitor);
 
     for (let i = 0; i < 3; i++) {
       const request = new IncomingMessage(new Socket());
@@ -575,7 +569,7 @@ describe('the connection of a request without a server', () => {
       handle(request, response);
       await finished;
       expect([response.statusCode, closed]).toEqual([403, false]);
-      await until(() => monitor.poolStats().checkedOut === 0);
+      await poolAtRest(app.get(DataSource));
     }
     await app.close();
     await database.drop();

@@ -3,9 +3,6 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import { Catch, Controller, Get, UseFilters } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter, INestApplication, Provider } from '@nestjs/common';
 import { APP_FILTER, ApplicationConfig } from '@nestjs/core';
-import type { AbstractHttpAdapter } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import {
   DatabaseModule,
   InjectQueryRunner,
@@ -19,7 +16,7 @@ import { DataSource, QueryFailedError } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
-import { startHttpApp } from '../support/http-app.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { freePort } from '../support/ports.js';
 import { until } from '../support/until.js';
@@ -102,10 +99,7 @@ class FilteredController {
   }
 }
 
-describe.each([
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter() as unknown as AbstractHttpAdapter],
-])('a request that fails by the database, on %s', (_platform, adapter) => {
+describe.each(ADAPTERS)('a request that fails by the database, on %s', (_platform, adapter) => {
   let database: TestDatabase;
   let http: HttpApp;
 

@@ -3,18 +3,15 @@ import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { BadRequestException, Body, Controller, Get, Param } from '@nestjs/common';
-import type { AbstractHttpAdapter } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner, InjectUnitOfWork } from 'nestjs-database';
 import type { UnitOfWork } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
-import { startHttpApp } from '../support/http-app.js';
+import { ADAPTERS, startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
-import { until } from '../support/until.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 
 const KINDS = ['read', 'write', 'forgotten', 'failing', 'session', 'further', 'data-source', 'slow'];
 
@@ -60,12 +57,7 @@ class MixedController {
   }
 }
 
-const adapters: [string, () => AbstractHttpAdapter][] = [
-  ['Express', () => new ExpressAdapter()],
-  ['Fastify', () => new FastifyAdapter()],
-];
-
-describe.each(adapters)(
+describe.each(ADAPTERS)(
   'four thousand requests of all kinds on %s, many of whose clients disconnect,',
   (_name, adapter) => {
     let database: TestDatabase;
@@ -138,7 +130,7 @@ describe.each(adapters)(
       strangers.push(...(await serve(3000)));
       expect(strangers).toEqual([]);
       const monitor = http.app.get(DatabaseMonitor);
-      await until(() => monitor.poolStats().checkedOut === 0);
+      await poolAtRest(http.app.get(DataSource));
       expect(monitor.poolStats().waiting).toBe(0);
       expect(
         await database.sql(

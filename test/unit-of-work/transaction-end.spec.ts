@@ -9,16 +9,16 @@ import type {
   NestInterceptor,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { Test } from '@nestjs/testing';
-import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
+import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import { defer, from, mergeMap, NEVER, race, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { DataSource, EventSubscriber } from 'typeorm';
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
-import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { User } from '../support/entities.js';
 import { until } from '../support/until.js';
 
@@ -107,6 +107,7 @@ class EndingController {
 
 describe('the end of a transaction', () => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let dataSource: DataSource;
   let url: string;
@@ -114,7 +115,7 @@ describe('the end of a transaction', () => {
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
   const nothingIsOut = async () => {
-    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
+    await poolAtRest(app.get(DataSource));
   };
   const request = async () => ((await (await fetch(`${url}/handled`)).json()) as { value?: unknown }).value;
   const insert = (name: string) => async (manager: EntityManager) => {
@@ -135,7 +136,7 @@ describe('the end of a transaction', () => {
     await database.sql(`
       CREATE CONSTRAINT TRIGGER slow_commit AFTER INSERT ON users DEFERRABLE INITIALLY DEFERRED
         FOR EACH ROW WHEN (NEW.name = 'slow commit') EXECUTE FUNCTION wait_at_commit()`);
-    const module = await Test.createTestingModule({
+    http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({
           url: database.url,
@@ -146,12 +147,8 @@ describe('the end of a transaction', () => {
       ],
       providers: [{ provide: APP_INTERCEPTOR, useClass: GivingUp }],
       controllers: [EndingController],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    app = module.createNestApplication(new ExpressAdapter());
-    await app.listen(0, '127.0.0.1');
-    url = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}`;
+    });
+    ({ app, url } = http);
     dataSource = app.get(DataSource);
   });
   beforeEach(async () => {
@@ -164,7 +161,7 @@ describe('the end of a transaction', () => {
   });
   afterEach(nothingIsOut);
   afterAll(async () => {
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 

@@ -1,15 +1,15 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Catch, Controller, Get, UseFilters } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter, INestApplication } from '@nestjs/common';
-import { ExpressAdapter } from '@nestjs/platform-express';
-import { Test } from '@nestjs/testing';
-import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
+import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import { DataSource, EventSubscriber } from 'typeorm';
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import type { AfterQueryEvent } from 'typeorm/subscriber/event/QueryEvent.js';
-import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { User } from '../support/entities.js';
 import { until } from '../support/until.js';
 
@@ -145,6 +145,7 @@ class LeavingController {
 
 describe('transactions', () => {
   let database: TestDatabase;
+  let http: HttpApp;
   let app: INestApplication;
   let dataSource: DataSource;
   let url: string;
@@ -152,7 +153,7 @@ describe('transactions', () => {
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
   const nothingIsOut = async () => {
-    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
+    await poolAtRest(app.get(DataSource));
   };
 
   beforeAll(async () => {
@@ -160,7 +161,7 @@ describe('transactions', () => {
     await database.sql('CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL)');
     await database.sql('ALTER TABLE users OWNER TO app');
     queue = new Queue();
-    const module = await Test.createTestingModule({
+    http = await startHttpApp({
       imports: [
         DatabaseModule.forRoot({
           url: database.url,
@@ -170,12 +171,8 @@ describe('transactions', () => {
         }),
       ],
       controllers: [LeavingController],
-    })
-      .setLogger(new CapturingLogger())
-      .compile();
-    app = module.createNestApplication(new ExpressAdapter());
-    await app.listen(0, '127.0.0.1');
-    url = `http://127.0.0.1:${(app.getHttpServer().address() as { port: number }).port}`;
+    });
+    ({ app, url } = http);
     dataSource = app.get(DataSource);
   });
   beforeEach(async () => {
@@ -185,7 +182,7 @@ describe('transactions', () => {
   });
   afterAll(async () => {
     queue?.end();
-    await app?.close();
+    await http?.close();
     await database.drop();
   });
 

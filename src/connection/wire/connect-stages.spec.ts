@@ -134,7 +134,9 @@ describe('connectTimeoutError', () => {
     });
     expect(connectTimeoutError(client(false), 70)).toMatchObject({
       code: 'HANDSHAKE_TIMEOUT',
-      message: expect.stringContaining('db:5433 took the connection and did not let us in within 70 ms'),
+      message: expect.stringContaining(
+        'db:5433 accepted the connection but did not complete the login within 70 ms',
+      ),
     });
     expect(connectTimeoutError(client(), 70)).toMatchObject({ code: 'CONNECT_TIMEOUT' });
   });

@@ -4,7 +4,7 @@ import type { LogLevel, LogMessage, LoggerOptions } from 'typeorm';
 import type { EchoSettings } from '../../database.options.js';
 import { maskedSql, oneLine } from '../../text/masking.js';
 
-/** What this module logs to: Nest's `Logger`, or anything with these methods. */
+/** The logger that this module writes to: Nest's `Logger`, or an object with these methods. */
 export interface DatabaseLogger {
   log(message: string): void;
   warn(message: string): void;
@@ -12,21 +12,21 @@ export interface DatabaseLogger {
   debug(message: string): void;
 }
 
-/** The named contexts: starts and stops, the pool, statements. */
+/** A logger for each context: start and end, the pool, statements. */
 export interface DatabaseLoggers {
   readonly module: DatabaseLogger;
   readonly pool: DatabaseLogger;
   readonly query: DatabaseLogger;
 }
 
-/** Cuts a text for a log line and says how much is missing. */
+/** Truncates a text for a log line and names the number of characters that are missing. */
 export function truncate(text: string, maxLength: number): string {
   return text.length <= maxLength
     ? text
     : `${text.slice(0, maxLength)}… (${text.length - maxLength} more characters)`;
 }
 
-/** TypeORM's `logging`, written to our loggers; parameters only when asked for, since they may be personal data. */
+/** Writes what TypeORM logs (`logging`) to the module's loggers. Parameters may be personal data: they are logged only with `echo.parameters`. */
 export class TypeOrmLogger extends AbstractLogger {
   readonly #loggers: DatabaseLoggers;
   readonly #limits: Required<EchoSettings>;
@@ -71,14 +71,14 @@ export class TypeOrmLogger extends AbstractLogger {
   }
 }
 
-/** One statement for the log, on one line: its text cut to the bound, its parameters when asked for. */
+/** One statement on one line: its text, truncated to `limits.maxLength`, and with `limits.parameters` its parameters. */
 export function statementText(sql: string, parameters: unknown, limits: Required<EchoSettings>): string {
   const text = truncate(oneLine(maskedSql(sql)), limits.maxLength);
   if (!limits.parameters || !Array.isArray(parameters) || parameters.length === 0) return text;
   return `${text} -- ${truncate(oneLine(parametersText(parameters)), limits.maxLength)}`;
 }
 
-/** As JSON, which knows no bigint and no circle and asks objects for their form: a log line must not fail for one. */
+/** The parameters as JSON. A bigint, a circle or a failing `toJSON()` must not fail the log line. */
 function parametersText(parameters: readonly unknown[]): string {
   return `[${parameters.map(parameterText).join(',')}]`;
 }

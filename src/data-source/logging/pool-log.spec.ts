@@ -62,7 +62,7 @@ describe('the log of a pool', () => {
     log.connected();
   });
 
-  it('tells a warning once a minute for each borrower, with the number of those in between', () => {
+  it('logs a warning once a minute for each borrower, with the number of those that it suppressed', () => {
     for (let i = 0; i < 3; i++) warn('CONNECTION_LEAK', 'GET /a', '    at a');
     warn('CONNECTION_LEAK', 'GET /b');
     warn('SELF_DEADLOCK', 'GET /a');
@@ -83,7 +83,7 @@ describe('the log of a pool', () => {
     expect(lines).toHaveLength(1_002);
   });
 
-  it('tells an outage at its begin and at its end', () => {
+  it('logs an outage at its begin and at its end', () => {
     lost();
     connectFailed();
     lost();
@@ -94,7 +94,7 @@ describe('the log of a pool', () => {
     expect(lines).toEqual(['warn lost', 'log The database is back after 4.1 s, 737 requests failed.']);
   });
 
-  it('tells no end of a loss that has cost nothing', () => {
+  it('logs no end of a loss that failed no request', () => {
     lost();
     pool.emit('acquire');
     log.connected();
@@ -102,7 +102,7 @@ describe('the log of a pool', () => {
     expect(pool.listenerCount('acquire')).toBe(0);
   });
 
-  it('takes a lent connection for no end while others cannot be opened', () => {
+  it('does not end an outage with a leased connection while connects fail', () => {
     connectFailed();
     pool.emit('acquire');
     connectFailed();
@@ -113,7 +113,7 @@ describe('the log of a pool', () => {
     expect(lines).toHaveLength(2);
   });
 
-  it('tells a next outage soon after only when it lasts', () => {
+  it('logs an outage soon after the last one only if it lasts', () => {
     connectFailed();
     log.connected();
     for (let i = 0; i < 5; i++) {
@@ -130,7 +130,7 @@ describe('the log of a pool', () => {
     expect(lines).toHaveLength(4);
   });
 
-  it('leaves what fails before the first connection to the start, unless there is none', () => {
+  it('leaves failures before the first connection to the start, unless the start is lazy', () => {
     logOf('after-the-first');
     connectFailed();
     expect(lines).toEqual([]);
@@ -143,7 +143,7 @@ describe('the log of a pool', () => {
     expect(lines).toHaveLength(1);
   });
 
-  it('tells an exhausted pool at its begin and when it is calm again', () => {
+  it('logs an exhausted pool at its begin and when connections are free again', () => {
     exhausted();
     exhausted();
     pool.waitingCount = 1;
@@ -163,7 +163,7 @@ describe('the log of a pool', () => {
     ]);
   });
 
-  it('counts waits that end in or after an outage as part of that', () => {
+  it('counts acquires that fail in or after an outage as part of it', () => {
     connectFailed();
     exhausted();
     log.connected();
@@ -171,7 +171,7 @@ describe('the log of a pool', () => {
     expect(lines).toEqual(['warn refused', 'log The database is back after 0 ms, 1 request failed.']);
   });
 
-  it('keeps what a drain has cut for who tells of it', () => {
+  it('keeps the leases that a drain has forcibly ended', () => {
     warn('CONNECTION_FORCE_CLOSED', 'GET /slow');
     expect(log.closedLeases).toEqual(['GET /slow for 1 ms']);
     expect(lines).toEqual([]);

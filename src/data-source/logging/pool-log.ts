@@ -6,11 +6,12 @@ import type { PoolWarning } from '../../pool/reporting/pool-warning.js';
 import type { DatabaseLogger } from './database.logger.js';
 import { suppressedNote, LogThrottle } from './log-throttle.js';
 
-/** An outage that begins so soon after the last one is told when it lasts; milliseconds. */
+/** An incident that begins so soon after the last one is logged only if it lasts; milliseconds. */
 const FLAP_MS = 10_000;
+/** An incident lasts from this time on; milliseconds. */
 const LASTS_MS = 1_000;
 
-/** No acquire has failed for so long: the pool is not exhausted any more; milliseconds. */
+/** When no acquire has failed for this long, the pool is not exhausted any more; milliseconds. */
 const CALM_MS = 1_000;
 
 const REPEATING: ReadonlySet<PoolWarning['code']> = new Set([
@@ -23,10 +24,10 @@ const REPEATING: ReadonlySet<PoolWarning['code']> = new Set([
   'USED_AFTER_RELEASE',
 ]);
 
-/** Which connections that cannot be opened are told: those of a start and of a replica are told by these. */
+/** Which failed connects are logged: the start and the replica pool log theirs themselves. */
 export type ConnectFailureReports = 'always' | 'after-the-first' | 'never';
 
-/** What the log asks of the pool whose warnings it writes. */
+/** The pool whose warnings are logged. */
 export interface LoggedPool {
   readonly waitingCount: number;
   snapshot(): PoolSnapshot;
@@ -34,25 +35,25 @@ export interface LoggedPool {
   off(event: 'acquire' | 'release', listener: () => void): unknown;
 }
 
-/** Some time in which requests fail: told once at its begin and once at its end. */
+/** A time in which requests fail. It is logged once at its begin and once at its end. */
 interface Incident {
   readonly since: number;
-  /** Requests that had failed before. */
+  /** Requests that had failed before it. */
   readonly failedBefore: number;
   /** When the last one failed. */
   lastAt: number;
-  told: boolean;
+  isLogged: boolean;
 }
 
 /**
- * The log of one pool. Each line tells an operator something new: an outage, and a pool without a free connection, are two
- * lines each, and a warning that repeats is counted. What happens to each connection is for debug.
+ * The log of one pool. Each line is news to an operator: an outage and an exhausted pool are two lines each, and a warning that repeats
+ * is counted. What happens to single connections has level debug.
  */
 export class PoolLog {
   readonly #logger: DatabaseLogger;
-  readonly #dials: ConnectFailureReports;
+  readonly #connectFailureReports: ConnectFailureReports;
   readonly #now: () => number;
-  /** Descriptions of the connections that the end of a drain has cut. */
+  /** Descriptions of the leases that the end of a drain has forcibly ended. */
   readonly closedLeases: string[] = [];
   /** Statements that failed because their connection was lost. */
   lostStatements = 0;
@@ -60,26 +61,27 @@ export class PoolLog {
   #exhaustion: Incident | undefined;
   #outageEndedAt = -Infinity;
   #exhaustionEndedAt = -Infinity;
-  #leftState = false;
-  readonly #repeats: LogThrottle;
+  /** Whether session state that was left behind a pooler is logged already. */
+  #isSessionStateLogged = false;
+  readonly #throttle: LogThrottle;
 
   #pool: LoggedPool | undefined;
-  /** Whether connections that cannot be opened are told. */
+  /** Whether failed connects are logged now. */
   #reportsConnects: boolean;
 
   constructor(
     logger: DatabaseLogger,
-    dials: ConnectFailureReports,
+    connectFailureReports: ConnectFailureReports,
     now: () => number = () => performance.now(),
   ) {
     this.#logger = logger;
-    this.#dials = dials;
+    this.#connectFailureReports = connectFailureReports;
     this.#now = now;
-    this.#reportsConnects = dials === 'always';
-    this.#repeats = new LogThrottle(now);
+    this.#reportsConnects = connectFailureReports === 'always';
+    this.#throttle = new LogThrottle(now);
   }
 
-  /** The pool, once it is made: its warnings may come before. */
+  /** Sets the pool; its warnings may come before. */
   watch(pool: LoggedPool): void {
     this.#pool = pool;
   }
@@ -88,7 +90,7 @@ export class PoolLog {
     const { code, level, message, lease, error } = warning;
     switch (code) {
       case 'OUTAGE':
-        return this.#lost(message);
+        return this.#connectionLost(message);
       case 'CONNECT_FAILED':
         return this.#connectFailed(message);
       case 'POOL_EXHAUSTED':
@@ -98,35 +100,40 @@ export class PoolLog {
         return this.#logger.debug(message);
       case 'SESSION_STATE_LEFT': {
         // Behind a pooler the same code leaves the same state at each request.
-        const again = this.#leftState;
-        this.#leftState = true;
-        return this.#logger[again ? 'debug' : 'warn'](message);
+        const isRepeated = this.#isSessionStateLogged;
+        this.#isSessionStateLogged = true;
+        return this.#logger[isRepeated ? 'debug' : 'warn'](message);
       }
       default:
-        return this.#tell(code, level, message, lease);
+        return this.#logWarning(code, level, message, lease);
     }
   }
 
   /** A connection was opened. */
   connected(): void {
-    if (this.#dials !== 'never') this.#reportsConnects = true;
+    if (this.#connectFailureReports !== 'never') this.#reportsConnects = true;
     this.#endOutage();
   }
 
   // ---- warnings that repeat ------------------------------------------------------------------------------------------
 
-  #tell(code: PoolWarning['code'], level: PoolWarning['level'], message: string, lease?: LeaseInfo): void {
+  #logWarning(
+    code: PoolWarning['code'],
+    level: PoolWarning['level'],
+    message: string,
+    lease?: LeaseInfo,
+  ): void {
     const text = lease?.stack ? `${message}\n${lease.stack}` : message;
     if (level === 'info' && code !== 'CONNECTION_LEAK_ENDED') return this.#logger.debug(text);
-    const more = REPEATING.has(code) ? this.#repeats.admit(`${code} ${lease?.borrower}`) : 0;
-    if (more === undefined) return this.#logger.debug(text);
-    const line = message + suppressedNote(more);
+    const suppressed = REPEATING.has(code) ? this.#throttle.admit(`${code} ${lease?.borrower}`) : 0;
+    if (suppressed === undefined) return this.#logger.debug(text);
+    const line = message + suppressedNote(suppressed);
     this.#logger[level === 'warn' ? 'warn' : 'log'](lease?.stack ? `${line}\n${lease.stack}` : line);
   }
 
   // ---- outages -------------------------------------------------------------------------------------------------------
 
-  #lost(message: string): void {
+  #connectionLost(message: string): void {
     if (this.#outage) return this.#logger.debug(message);
     this.#beginOutage(message, false);
   }
@@ -136,20 +143,20 @@ export class PoolLog {
     const outage = this.#outage;
     if (!outage) return this.#beginOutage(message, true);
     outage.connectFailed = true;
-    if (outage.told || this.#now() - outage.since < LASTS_MS) return this.#logger.debug(message);
-    outage.told = true;
+    if (outage.isLogged || this.#now() - outage.since < LASTS_MS) return this.#logger.debug(message);
+    outage.isLogged = true;
     this.#logger.warn(message);
   }
 
   #beginOutage(message: string, connectFailed: boolean): void {
     const now = this.#now();
-    const told = now - this.#outageEndedAt >= FLAP_MS;
-    this.#outage = { since: now, failedBefore: this.#failed(), lastAt: now, told, connectFailed };
+    const isLogged = now - this.#outageEndedAt >= FLAP_MS;
+    this.#outage = { since: now, failedBefore: this.#failedCount(), lastAt: now, isLogged, connectFailed };
     this.#pool?.on('acquire', this.#acquired);
-    this.#logger[told ? 'warn' : 'debug'](message);
+    this.#logger[isLogged ? 'warn' : 'debug'](message);
   }
 
-  /** A connection that is lent was opened or validated since. While some cannot be opened that is not the end of it. */
+  /** A connection that is leased was opened or validated since. While connects fail, that is not the end of the outage. */
   readonly #acquired = (): void => {
     if (this.#outage && !this.#outage.connectFailed) this.#endOutage();
   };
@@ -159,31 +166,32 @@ export class PoolLog {
     if (!outage) return;
     this.#outage = undefined;
     this.#pool?.off('acquire', this.#acquired);
-    if (outage.told) this.#outageEndedAt = this.#now();
-    const failed = this.#failed() - outage.failedBefore;
+    if (outage.isLogged) this.#outageEndedAt = this.#now();
+    const failed = this.#failedCount() - outage.failedBefore;
     const line = `The database is back after ${duration(this.#now() - outage.since)}, ${requests(failed)} failed.`;
-    // A connection that was replaced before it was needed is no outage.
-    const isTold = outage.told && this.#dials !== 'never' && (outage.connectFailed || failed > 0);
-    this.#logger[isTold ? 'log' : 'debug'](line);
+    // No outage: the connection was replaced before a request needed it.
+    const isReported =
+      outage.isLogged && this.#connectFailureReports !== 'never' && (outage.connectFailed || failed > 0);
+    this.#logger[isReported ? 'log' : 'debug'](line);
   }
 
   // ---- exhaustion ----------------------------------------------------------------------------------------------------
 
   #exhausted(error: Error | undefined): void {
     const now = this.#now();
-    // It has no connections to give, and that is told.
+    // The outage is logged, and is the reason.
     if (this.#outage) return;
     if (this.#exhaustion) {
       const exhaustion = this.#exhaustion;
       exhaustion.lastAt = now;
-      if (exhaustion.told || now - exhaustion.since < LASTS_MS) return;
-      exhaustion.told = true;
+      if (exhaustion.isLogged || now - exhaustion.since < LASTS_MS) return;
+      exhaustion.isLogged = true;
     } else {
-      // Those that have waited through an outage are part of it.
-      const told = now - Math.max(this.#exhaustionEndedAt, this.#outageEndedAt) >= FLAP_MS;
-      this.#exhaustion = { since: now, failedBefore: this.#failed() - 1, lastAt: now, told };
+      // Acquires that have waited through an outage are part of that one.
+      const isLogged = now - Math.max(this.#exhaustionEndedAt, this.#outageEndedAt) >= FLAP_MS;
+      this.#exhaustion = { since: now, failedBefore: this.#failedCount() - 1, lastAt: now, isLogged };
       this.#pool?.on('release', this.#released);
-      if (!told) return;
+      if (!isLogged) return;
     }
     if (!(error instanceof PoolError) || !error.snapshot) return;
     this.#logger.warn(`The pool is exhausted: ${describePool(error.snapshot, error.holders)}.`);
@@ -195,16 +203,16 @@ export class PoolLog {
       return;
     this.#exhaustion = undefined;
     this.#pool?.off('release', this.#released);
-    if (!exhaustion.told) return;
+    if (!exhaustion.isLogged) return;
     this.#exhaustionEndedAt = this.#now();
-    const failed = this.#failed() - exhaustion.failedBefore;
+    const failed = this.#failedCount() - exhaustion.failedBefore;
     const lasted = duration(exhaustion.lastAt - exhaustion.since);
     this.#logger.log(
       `The pool has free connections again: for ${lasted} it was exhausted, ${requests(failed)} failed.`,
     );
   };
 
-  #failed(): number {
+  #failedCount(): number {
     if (!this.#pool) return 0;
     const { timeouts, refused, failedByConnect } = this.#pool.snapshot().counters;
     return timeouts + refused + failedByConnect + this.lostStatements;

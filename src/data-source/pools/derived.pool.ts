@@ -41,13 +41,14 @@ function derivedSettings(
   } = own;
   const problems: ConfigProblem[] = [];
   const refuse = (setting: string, message: string) => problems.push({ setting, message });
-  const ours = settings.password && 'reveal' in settings.password ? settings.password.reveal() : undefined;
+  const ownPassword =
+    settings.password && 'reveal' in settings.password ? settings.password.reveal() : undefined;
   for (const [setting, value, kept] of [
     ['url', connectionString, undefined],
     ['host', host, settings.server.host],
     ['port', port === undefined ? undefined : Number(port), settings.server.port],
     ['username', user, settings.server.username],
-    ['password', password, ours],
+    ['password', password, ownPassword],
     ['ssl', ssl, undefined],
   ] as const)
     if (value !== undefined && value !== kept)

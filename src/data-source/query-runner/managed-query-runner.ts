@@ -217,7 +217,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   /**
-   * @internal As `startTransaction()`, for a caller whose scope is the transaction and who does not answer a failure by a rollback.
+   * @internal As `startTransaction()`, for a caller whose scope is the transaction and that does not answer a failure by a rollback.
    * @returns the depth of the transaction, for `rollBackAt()`
    */
   async begin(isolationLevel?: IsolationLevel): Promise<number> {

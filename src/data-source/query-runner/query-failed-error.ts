@@ -3,14 +3,15 @@ import { QueryFailedError } from 'typeorm';
 import { shortSql } from '../../text/masking.js';
 import { callSite, setStackFrom, withoutStack } from '../../text/call-site.js';
 
-/** What the server says about a failure beside its message. */
-const SAID = ['detail', 'where', 'table', 'column', 'constraint'] as const;
+/** Fields of the server's error beside its message. */
+const SERVER_FIELDS = ['detail', 'where', 'table', 'column', 'constraint'] as const;
 
 /**
- * TypeORM's error of a statement, which a log prints in one paragraph: where it was called, the statement, the server's
- * words. The driver's error repeats all of it, and the parameters may be personal data: both are there for programs, and are
- * not enumerable.
- * @param showParameters whether the parameters may be logged
+ * TypeORM's error of a statement, printed in one paragraph: the caller's stack, the statement, the fields of the server's error. The
+ * driver's error repeats all of that, and the parameters may be personal data: programs can read both, and `inspect` does not print
+ * them.
+ *
+ * @param showParameters whether the parameters are printed
  */
 export function createQueryFailedError(
   query: string,
@@ -33,7 +34,7 @@ function inspectFailedQuery(
   inspect: (value: unknown, options: object) => string,
 ): string {
   const shown: Record<string, unknown> = {};
-  for (const key of ['code', ...SAID, 'hint', 'query'])
+  for (const key of ['code', ...SERVER_FIELDS, 'hint', 'query'])
     if (this[key] !== undefined) shown[key] = key === 'query' ? shortSql(this.query) : this[key];
   if (Object.keys(this).includes('parameters') && this.parameters) shown.parameters = this.parameters;
   const bare = Object.create(null, { stack: { get: () => this.stack } }) as Error;

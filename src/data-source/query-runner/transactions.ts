@@ -198,7 +198,7 @@ export class RunnerTransactions {
   /**
    * Refuses what must not be sent: the late statements of a transaction that has ended would run in autocommit. Its own calls are
    * known by their scope. After a forced end, code that comes from elsewhere (a queue whose loop began at the start of the app) cannot
-   * be told from an exception filter: it may read and begin a transaction, and may not write outside of one.
+   * be distinguished from an exception filter: it may read and begin a transaction, and may not write outside of one.
    * @throws DatabaseError `TRANSACTION_ABORTED`, `TRANSACTION_ROLLED_BACK`
    */
   refuseStatement(query: string, isTransactionActive: boolean): void {

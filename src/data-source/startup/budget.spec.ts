@@ -18,11 +18,11 @@ const budget = (changes: Partial<ConnectionBudget> = {}): ConnectionBudget => ({
 const app = (instances: number) => ({ pool: DEFAULTS.pool, instances });
 
 describe('the connection budget', () => {
-  it('says nothing when all instances fit, to the last connection', () => {
+  it('does not warn when all instances fit, to the last connection', () => {
     expect(checkBudget(app(6), budget())).toEqual([]);
   });
 
-  it('warns with the numbers and the settings when they do not', () => {
+  it('warns with the numbers and the settings when they do not fit', () => {
     expect(checkBudget(app(6), budget({ others: 8 }))).toEqual([
       'This app may open 90 connections: (pool.size 5 + pool.maxOverflow 10) × 6 instance(s); the server has 89 for it ' +
         '(max_connections 100, 3 of them reserved; 8 in use by others). Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or ' +
@@ -30,7 +30,7 @@ describe('the connection budget', () => {
     ]);
   });
 
-  it('knows the limits of the role and of the database, and who else uses them', () => {
+  it('compares with the limits of the role and of the database, and with their other clients', () => {
     expect(checkBudget(app(1), budget({ roleLimit: 17 }))).toEqual([]);
     expect(checkBudget(app(1), budget({ roleLimit: 16 }))).toEqual([
       expect.stringContaining('has 14 for it (CONNECTION LIMIT 16 of the role; 2 in use by others)'),
@@ -41,13 +41,13 @@ describe('the connection budget', () => {
     ]);
   });
 
-  it('holds a superuser to max_connections alone', () => {
+  it('compares a superuser with max_connections alone', () => {
     const limits = budget({ superuser: true, roleLimit: 1, databaseLimit: 1, reserved: 0 });
     expect(checkBudget(app(1), limits)).toEqual([]);
     expect(checkBudget(app(7), limits)).toEqual([expect.not.stringContaining('reserved')]);
   });
 
-  it('never speaks of less than none', () => {
+  it('never reports fewer than no connections', () => {
     expect(checkBudget(app(1), budget({ others: 120 }))).toEqual([expect.stringContaining('has 0 for it')]);
   });
 });

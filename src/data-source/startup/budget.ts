@@ -1,8 +1,8 @@
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 
 /**
- * How many connections there may be, and how many others have. The app's own are those of
- * its role and name, and those of its role that a tracing tool has named by a `traceparent` for the moment.
+ * The limits of connections, and how many other clients use. The app's own connections are those of its role with its
+ * `application_name`, or with a `traceparent` there, which a tracing tool sets for a moment.
  */
 export interface ConnectionBudget {
   readonly maxConnections: number;
@@ -12,9 +12,9 @@ export interface ConnectionBudget {
   readonly roleLimit: number;
   /** `ALTER DATABASE … CONNECTION LIMIT`; -1 is none. */
   readonly databaseLimit: number;
-  /** A superuser is held by none of them but the first. */
+  /** Only `max_connections` holds for a superuser. */
   readonly superuser: boolean;
-  /** Connections of others. */
+  /** Connections of other clients. */
   readonly others: number;
   /** Those of them by the same role. */
   readonly othersOfRole: number;
@@ -22,7 +22,7 @@ export interface ConnectionBudget {
   readonly othersOnDatabase: number;
 }
 
-/** Its answer is the budget, as JSON. All of it is visible to every role; `reserved_connections` is new in version 16. */
+/** A scalar subquery for the budget as JSON. Every role may read it; `reserved_connections` exists since PostgreSQL 16. */
 export const BUDGET_QUERY = `(
   SELECT json_build_object(
     'maxConnections', current_setting('max_connections')::int,
@@ -39,7 +39,7 @@ export const BUDGET_QUERY = `(
         OR application_name ~ '^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$'))) a
   WHERE r.rolname = session_user AND d.datname = current_database())`;
 
-/** How many connections all instances together may open. */
+/** How many connections all instances of the app together may open. */
 export function maxConnectionsOf({
   pool,
   instances,
@@ -47,15 +47,14 @@ export function maxConnectionsOf({
   return (pool.size + pool.maxOverflow) * instances;
 }
 
-/** How many of a limit are left when others use so many. */
 const remaining = (limit: number, others: number) => Math.max(0, limit - others);
 
-/** How many connections the server has left beside those of others. */
+/** How many connections the server has left beside those of other clients. */
 export function availableConnections({ maxConnections, reserved, others }: ConnectionBudget): number {
   return remaining(maxConnections - reserved, others);
 }
 
-/** A warning for each limit that all instances together can run into. */
+/** A warning for each limit that all instances of the app together may exceed. */
 export function checkBudget(
   settings: Pick<ResolvedDatabaseOptions, 'pool' | 'instances'>,
   budget: ConnectionBudget,

@@ -10,9 +10,12 @@ import { queryServerInfo } from './server-info.js';
 import type { ServerInfo } from './server-info.js';
 
 /**
- * Connects and asks, and does so again while the failure is one that passes.
- * @throws DatabaseConnectionError with the diagnosis and the last failure as its cause; the signal's reason when it is aborted
- * @throws DatabaseConfigError when no server is set
+ * Connects and queries the server, and retries failures that may pass, with a delay that doubles.
+ *
+ * @param retries how many times at most
+ * @param signal ends the retries
+ * @throws DatabaseConnectionError with the diagnosis, and the last failure as its cause; the reason of `signal` when it is aborted
+ * @throws DatabaseConfigError when no server is configured
  */
 export async function connectWithRetry(
   pool: DataSourcePool,
@@ -26,12 +29,12 @@ export async function connectWithRetry(
   const { initialDelayMs, maxDelayMs } = options.connectRetry;
   for (let attempt = 0; ; attempt++) {
     try {
-      return await ask(pool, options, logger);
+      return await connectAndQuery(pool, options, logger);
     } catch (error) {
       const failure = failureOf(error, options);
       signal.throwIfAborted();
-      const again = options.toRetry ? options.toRetry(failure.cause) : failure.transient;
-      if (!again || attempt >= retries) throw failure.error;
+      const isRetried = options.toRetry ? options.toRetry(failure.cause) : failure.transient;
+      if (!isRetried || attempt >= retries) throw failure.error;
       const delay = jitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs));
       logger.warn(
         `${failure.error.message} Trying again in ${Math.round(delay)} ms (${attempt + 1} of ${retries}).`,
@@ -41,7 +44,7 @@ export async function connectWithRetry(
   }
 }
 
-async function ask(
+async function connectAndQuery(
   pool: DataSourcePool,
   options: ResolvedDatabaseOptions,
   logger: DatabaseLogger,
@@ -58,8 +61,8 @@ async function ask(
 }
 
 function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
-  // The pool's error tells of the pool, which is empty at a start; what is below it is what the server or the socket said,
-  // and what `@nestjs/typeorm` hands to `toRetry`.
+  // The error of the pool describes the pool, which is empty at a start. Its cause is the error of the server or the socket, which
+  // `@nestjs/typeorm` passes to `toRetry`, too.
   let cause = error;
   while (cause instanceof PoolError && cause.cause !== undefined) cause = cause.cause;
   const { code, hint, transient, target, summary } = connectFailure(cause, options);
@@ -75,7 +78,7 @@ function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
   };
 }
 
-/** Up to 20 % longer, so that the instances of one app don't knock all at once. */
+/** Up to 20 % longer, so that the instances of one app do not connect all at once. */
 function jitter(delayMs: number): number {
   return delayMs * (1 + Math.random() * 0.2);
 }

@@ -5,22 +5,22 @@ import { checkSettings, describeClientEnforced, describeUnenforced } from './sel
 import type { SettingCheck } from './self-check.js';
 import type { ServerInfo } from './server-info.js';
 
-/** What a start says: its one line, and what is to be warned of. No secret, no user. */
+/** The log lines of a start: one line, warnings, and details for debug. They hold no secret and no user. */
 export function describeStart(
   settings: ResolvedDatabaseOptions,
-  facts: ServerInfo,
-  plan: PoolerDetector,
+  info: ServerInfo,
+  pooler: PoolerDetector,
 ): { line: string; warnings: string[]; details: string[] } {
   const { server, pool, profile, ssl } = settings;
-  const tls = facts.tls ? `${facts.tls} (${ssl.mode})` : 'no TLS';
-  const inForce = settingsInForce(settings, facts, plan);
-  const budget = budgetOf(settings, facts, plan);
-  const kept = describeClientEnforced(inForce.checks);
-  const pooler = plan.mode === 'none' ? '' : `${describePooler(plan)}, `;
+  const tls = info.tls ? `${info.tls} (${ssl.mode})` : 'no TLS';
+  const inForce = settingsInForce(settings, info, pooler);
+  const budget = budgetOf(settings, info, pooler);
+  const byClient = describeClientEnforced(inForce.checks);
+  const inBetween = pooler.mode === 'none' ? '' : `${describePooler(pooler)}, `;
   const replicas = settings.replication?.replicas.length ?? 0;
   const line =
-    `Connected to database "${facts.database}" at ${server.host}:${server.port}, ${describeServer(facts)}, ${tls}, ` +
-    `${pooler}pool ${pool.size} + ${pool.maxOverflow}, ${replicas > 0 ? `${replicas} read replica(s), ` : ''}profile ${profile}${kept && `; in force: ${kept}`}`;
+    `Connected to database "${info.database}" at ${server.host}:${server.port}, ${describeServer(info)}, ${tls}, ` +
+    `${inBetween}pool ${pool.size} + ${pool.maxOverflow}, ${replicas > 0 ? `${replicas} read replica(s), ` : ''}profile ${profile}${byClient && `; in force: ${byClient}`}`;
   return { line, warnings: [...inForce.warnings, ...budget.warnings], details: budget.details };
 }
 
@@ -29,34 +29,32 @@ function describeServer({ version, standby }: ServerInfo): string {
   return `PostgreSQL ${version}${standby ? ' (standby)' : ''}`;
 }
 
-/** What stands in between. */
+/** Whether a pooler is in between. */
 export function describePooler({ mode, isConfigured }: PoolerDetector): string {
   if (mode === 'none') return 'no pooler';
   return isConfigured ? `pooler in ${mode} mode` : 'pooler (detected, taken to be in transaction mode)';
 }
 
-/** Each configured setting as it is in force, and what is wrong with them. */
+/** Compares the configured settings with those in force. */
 export function settingsInForce(
   settings: ResolvedDatabaseOptions,
-  facts: ServerInfo,
-  plan: PoolerDetector,
+  info: ServerInfo,
+  pooler: PoolerDetector,
 ): { checks: SettingCheck[]; warnings: string[] } {
-  const checks = facts.settings ? checkSettings(settings, facts.settings, plan) : [];
-  const warnings = describeUnenforced(checks, plan);
-  if (plan.isUrlOptionsOmitted)
+  const checks = info.settings ? checkSettings(settings, info.settings, pooler) : [];
+  const warnings = describeUnenforced(checks, pooler);
+  if (pooler.isUrlOptionsOmitted)
     warnings.push('options of the URL are not in force: the pooler refuses them.');
-  if (plan.isSessionShared && settings.pool.reset === 'discard')
+  if (pooler.isSessionShared && settings.pool.reset === 'discard')
+    warnings.push("pool.reset discard has no effect: DISCARD ALL would clear another client's session.");
+  if (pooler.isConfigured && pooler.mode !== 'none' && info.announcedPid === info.pid)
     warnings.push(
-      'pool.reset discard has no effect: DISCARD ALL would clear a session that other clients use.',
-    );
-  if (plan.isConfigured && plan.mode !== 'none' && facts.announcedPid === facts.pid)
-    warnings.push(
-      `DB_POOLER says ${plan.mode}, but there is no pooler in between; without it the server would keep the limits itself.`,
+      `DB_POOLER says ${pooler.mode}, but there is no pooler in between; without it the server would keep the limits itself.`,
     );
   return { checks, warnings };
 }
 
-/** Whether the connections of all instances fit. */
+/** Compares the connections of all instances with the limits of the server. */
 export function budgetOf(
   settings: ResolvedDatabaseOptions,
   { budget }: ServerInfo,

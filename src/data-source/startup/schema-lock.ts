@@ -14,73 +14,73 @@ import { PoolerDetector } from '../pooler/pooler-detector.js';
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
-/** SQLSTATE of a server that has no such function: it speaks PostgreSQL's protocol and is something else. */
+/** SQLSTATE of a server without advisory locks: another product with PostgreSQL's protocol. */
 const UNDEFINED_FUNCTION = '42883';
 
-/** The session of the lock is idle for as long as the work takes. */
+/** The session of the lock is idle while the work runs. */
 const NO_IDLE_LIMIT = `SELECT set_config(name, '0', $1) FROM pg_catalog.pg_settings
   WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')`;
 
-/** How a lock is taken and given back. */
-interface Kind {
+/** The statements of a lock. */
+interface LockStatements {
   readonly begin?: string;
-  readonly take: string;
-  readonly abandon?: string;
+  readonly tryLock: string;
+  readonly rollback?: string;
   readonly release: string;
 }
 
-const OF_SESSION: Kind = {
-  take: 'SELECT pg_try_advisory_lock($1::bigint) AS locked',
+const SESSION_LOCK: LockStatements = {
+  tryLock: 'SELECT pg_try_advisory_lock($1::bigint) AS locked',
   release: 'SELECT pg_advisory_unlock($1::bigint)',
 };
 
-/** Behind a pooler a session is the client's own until the end of its transaction only. */
-const OF_TRANSACTION: Kind = {
+/** Behind a pooler the session belongs to the client only until the end of its transaction. */
+const TRANSACTION_LOCK: LockStatements = {
   begin: 'BEGIN',
-  take: 'SELECT pg_try_advisory_xact_lock($1::bigint) AS locked',
-  abandon: 'ROLLBACK',
+  tryLock: 'SELECT pg_try_advisory_xact_lock($1::bigint) AS locked',
+  rollback: 'ROLLBACK',
   release: 'COMMIT',
 };
 
-/** What has the lock at the moment, for the work that runs under it. */
-interface Holding {
-  readonly of: object;
-  over: boolean;
+/** A lock, for the work that runs under it. */
+interface HeldLock {
+  readonly owner: object;
+  isReleased: boolean;
 }
 
-const current = new AsyncLocalStorage<Holding>();
+const locks = new AsyncLocalStorage<HeldLock>();
 
 export interface SchemaLockOptions {
   readonly settings: ResolvedDatabaseOptions;
-  /** What the start has learned of a pooler in between. */
+  /** Whether a pooler is in between. */
   readonly pooler: PoolerDetector;
   readonly logger: DatabaseLogger;
-  /** `current_database()`: other names lead to the same one by way of a pooler. */
+  /** `current_database()`: behind a pooler the same database may have other names. */
   readonly database: string;
-  /** Throws when the data source closes, so that the wait ends. */
+  /** Throws when the data source closes: the wait ends then. */
   readonly check: () => void;
 }
 
 /**
- * Runs `work`, which changes the schema, while no other instance does: under an advisory lock of the database, on a
- * connection of its own, the direct one where there is one. It polls and is idle in between: a session that waits inside
- * `pg_advisory_lock()` holds a snapshot, for which CREATE INDEX CONCURRENTLY of the other instance would wait in turn.
+ * Runs `work`, which changes the schema, while no other instance of the app does: under an advisory lock of the database, on a connection
+ * of its own, a direct one if the settings have a direct server. It polls and is idle in between: a session that waits in
+ * `pg_advisory_lock()` has a snapshot, and CREATE INDEX CONCURRENTLY of the other instance would wait for that in turn.
  *
- * @param owner who may come again from inside of `work`: a migration that synchronizes
+ * @param owner may call again inside `work`: a migration may call `synchronize()`
  */
 export async function underSchemaLock<T>(
   owner: object,
   options: SchemaLockOptions,
   work: () => Promise<T>,
 ): Promise<T> {
-  const held = current.getStore();
-  if (held && held.of === owner && !held.over) return work();
+  const outer = locks.getStore();
+  if (outer && outer.owner === owner && !outer.isReleased) return work();
   const unlock = await lock(options);
-  const holding: Holding = { of: owner, over: false };
+  const held: HeldLock = { owner, isReleased: false };
   try {
-    return await current.run(holding, work);
+    return await locks.run(held, work);
   } finally {
-    holding.over = true;
+    held.isReleased = true;
     await unlock();
   }
 }
@@ -90,18 +90,22 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   const { logger, database, check } = options;
   const { direct } = options.settings;
   const settings = direct ? directSettings(options.settings, direct) : options.settings;
-  const plan = direct ? new PoolerDetector(settings) : options.pooler;
-  const connection = await connect(settings, plan, options);
+  const pooler = direct ? new PoolerDetector(settings) : options.pooler;
+  const connection = await connect(settings, pooler, options);
   const close = () => connection.close().catch(() => connection.destroy());
-  const kind = plan.isSessionShared ? OF_TRANSACTION : OF_SESSION;
+  const statements = pooler.isSessionShared ? TRANSACTION_LOCK : SESSION_LOCK;
   const key = keyOf(database);
   try {
-    for (let pauseMs = FIRST_PAUSE_MS, told = false; ; pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)) {
-      // No lock lasts for longer than a statement there.
-      if (plan.mode === 'statement' || (await take(connection, kind, key))) break;
-      if (!told)
+    for (
+      let pauseMs = FIRST_PAUSE_MS, isLogged = false;
+      ;
+      pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)
+    ) {
+      // In statement mode no lock lasts longer than one statement.
+      if (pooler.mode === 'statement' || (await tryLock(connection, statements, key))) break;
+      if (!isLogged)
         logger.log(`Another instance is changing the schema of database "${database}"; waiting for its end.`);
-      told = true;
+      isLogged = true;
       await pause(withJitter(pauseMs));
       check();
     }
@@ -111,29 +115,31 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
     logger.debug(`The schema is changed without a lock: ${String(error)}`);
     return nothing;
   }
-  const lost = (error: Error) =>
+  const onLost = (error: Error) =>
     logger.warn(`The connection of the schema lock was lost; another instance may begin: ${error.message}`);
-  connection.on('error', lost);
+  connection.on('error', onLost);
   return async () => {
-    connection.removeListener('error', lost);
-    // The end of the session releases it as well, a moment later.
-    await connection.query(kind.release, kind === OF_SESSION ? [key] : []).catch(() => undefined);
+    connection.removeListener('error', onLost);
+    // If it fails: the end of the session releases the lock too, a moment later.
+    await connection
+      .query(statements.release, statements === SESSION_LOCK ? [key] : [])
+      .catch(() => undefined);
     await close();
   };
 }
 
-/** Beside the pool, which may be small; again after a failure that passes, as at the start. */
+/** Connects outside the pool, which may be small. Retries failures that may pass, as the start does. */
 async function connect(
   settings: ResolvedDatabaseOptions,
-  plan: PoolerDetector,
+  pooler: PoolerDetector,
   { logger, check }: SchemaLockOptions,
 ): Promise<Connection> {
   const { retries, initialDelayMs, maxDelayMs } = settings.connectRetry;
   for (let attempt = 0; ;) {
-    const { allowsNamedStatements, isSessionShared } = plan;
+    const { allowsNamedStatements, isSessionShared } = pooler;
     const connection = new Connection({
       ...connectionOptions(settings),
-      ...plan.connectOptions(),
+      ...pooler.connectOptions(),
       poolerTerms: { ...NO_POOLER, allowsNamedStatements, isSessionShared },
     });
     connection.on('error', () => undefined);
@@ -142,7 +148,7 @@ async function connect(
       return connection;
     } catch (error) {
       connection.destroy();
-      if (plan.observeRefusal(error)) continue;
+      if (pooler.observeRefusal(error)) continue;
       const { code, hint, transient, target, summary } = connectFailure(error, settings);
       const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${summary}. ${hint}`;
       if (!transient || attempt >= retries)
@@ -160,21 +166,21 @@ async function connect(
   }
 }
 
-/** Up to 20 % longer: instances that start together do not ask together. */
+/** Up to 20 % longer: instances that start together do not poll together. */
 function withJitter(ms: number): number {
   return ms * (1 + Math.random() * 0.2);
 }
 
-async function take(connection: Connection, kind: Kind, key: string): Promise<boolean> {
-  if (kind.begin) await connection.query(kind.begin);
-  await connection.query(NO_IDLE_LIMIT, [kind.begin !== undefined]);
-  const { rows } = await connection.query<{ locked: boolean }>(kind.take, [key]);
-  const locked = rows[0]?.locked === true;
-  if (!locked && kind.abandon) await connection.query(kind.abandon);
-  return locked;
+async function tryLock(connection: Connection, statements: LockStatements, key: string): Promise<boolean> {
+  if (statements.begin) await connection.query(statements.begin);
+  await connection.query(NO_IDLE_LIMIT, [statements.begin !== undefined]);
+  const { rows } = await connection.query<{ locked: boolean }>(statements.tryLock, [key]);
+  const isLocked = rows[0]?.locked === true;
+  if (!isLocked && statements.rollback) await connection.query(statements.rollback);
+  return isLocked;
 }
 
-/** The same for all instances of an app and for none of the app's own locks; those count per database anyway. */
+/** The key is the same for all instances of an app, and differs from the keys of the app's own locks. */
 function keyOf(database: string): string {
   return createHash('sha256')
     .update(`nestjs-database schema ${database}`)

@@ -34,7 +34,7 @@ const UNSET: ServerSettings = {
 };
 
 describe('the self-check', () => {
-  it('wants the limits that are on, and the settings of the session', () => {
+  it('expects the limits that are set, and the settings of the session', () => {
     expect(wantedSettings(configured({ jit: 'off' }, 5_000))).toEqual({
       statement_timeout: '30000',
       lock_timeout: '5000',
@@ -43,7 +43,7 @@ describe('the self-check', () => {
     });
   });
 
-  it('finds what the server keeps, in whatever unit it tells it', () => {
+  it('recognises what the server enforces, in any unit that it reports', () => {
     const checks = checkSettings(configured(), SET, NOTHING);
     expect(checks.map(({ name, enforcedBy }) => [name, enforcedBy])).toEqual([
       ['statement_timeout', 'server'],
@@ -53,7 +53,7 @@ describe('the self-check', () => {
     expect(describeUnenforced(checks, NOTHING)).toEqual([]);
   });
 
-  it('says what the client keeps behind a pooler', () => {
+  it('lists what the client enforces behind a pooler', () => {
     const checks = checkSettings(configured(), UNSET, POOLER);
     expect(describeClientEnforced(checks)).toBe(
       'statement_timeout 30 s by the client, idle_in_transaction_session_timeout 60 s by the client',
@@ -61,7 +61,7 @@ describe('the self-check', () => {
     expect(describeUnenforced(checks, POOLER)).toEqual([]);
   });
 
-  it('names what is in force nowhere, its hint, and no value of the app’s own', () => {
+  it('names what is not in force, with a hint, and no value of the app', () => {
     const checks = checkSettings(configured({ 'app.tenant': 'secret' }, 1_500), UNSET, POOLER);
     const missing = describeUnenforced(checks, POOLER);
     expect(missing).toHaveLength(2);
@@ -71,18 +71,18 @@ describe('the self-check', () => {
     expect(missing.join()).not.toContain('secret');
   });
 
-  it('counts what a role has as in force, behind a pooler too', () => {
+  it('counts a setting of the role as in force, behind a pooler too', () => {
     const found = { ...UNSET, lock_timeout: has('5s', '5000', 'user') };
     expect(describeUnenforced(checkSettings(configured({}, 5_000), found, POOLER), POOLER)).toEqual([]);
   });
 
-  it('warns of a limit that somebody has changed since, without a pooler', () => {
+  it('warns of a limit that a hook has changed since, without a pooler', () => {
     const found = { ...SET, statement_timeout: has('1s', '1000', 'session') };
     const missing = describeUnenforced(checkSettings(configured(), found, NOTHING), NOTHING);
     expect(missing).toEqual([expect.stringContaining('the server has 1s')]);
   });
 
-  it('takes a setting that came with our startup packet for what was said, however the server writes it', () => {
+  it('counts a setting of the startup packet as in force, in whatever notation the server reports it', () => {
     const settings = configured({ jit: 'true', work_mem: '8192' });
     const found = { ...SET, jit: has('on', 'on', 'client'), work_mem: has('8MB', '8192', 'client') };
     expect(describeUnenforced(checkSettings(settings, found, NOTHING), NOTHING)).toEqual([]);
@@ -95,18 +95,18 @@ describe('the self-check', () => {
     expect(describeUnenforced(strange, POOLER)).toHaveLength(1);
   });
 
-  it('takes a setting that was set after the login for ours in session mode', () => {
+  it('counts a setting that was set after the login as in force in session mode', () => {
     const between: PoolerConstraints = { ...NOTHING, mode: 'session' };
     const found = { ...SET, jit: has('on', 'on', 'session') };
     expect(checkSettings(configured({ jit: 'true' }), found, between).at(-1)?.enforcedBy).toBe('server');
   });
 
-  it('knows of a setting that the server does not have at all', () => {
+  it('reports a setting that the server does not have', () => {
     const checks = checkSettings(configured({ 'app.tenant': 'x' }), SET, NOTHING);
     expect(checks.at(-1)).toEqual({ name: 'app.tenant', wanted: 'x', found: undefined, keptBy: undefined });
   });
 
-  it('writes a limit that is no whole number of seconds in milliseconds', () => {
+  it('formats a limit that is no whole number of seconds in milliseconds', () => {
     const settings = { ...configured(), timeouts: { ...configured().timeouts, statementMs: 1_500 } };
     expect(describeClientEnforced(checkSettings(settings, UNSET, POOLER))).toContain(
       'statement_timeout 1500 ms',

@@ -2,11 +2,11 @@ import { POSTGRES_LIMITS, SETTINGS } from '../../config/settings/settings.js';
 import type { Setting } from '../../config/settings/settings.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 
-/** What the server says of its settings. */
+/** Settings as the server has them, by name. */
 export type ServerSettings = Readonly<Record<string, ServerSetting>>;
 
 export interface ServerSetting {
-  /** As SHOW tells it: `30s`; null when there is no such setting. */
+  /** As SHOW returns it: `30s`; null when there is no such setting. */
   readonly value: string | null;
   /** In the setting's own unit: `30000`; null for those of extensions that are not loaded. */
   readonly raw: string | null;
@@ -19,28 +19,28 @@ export interface SettingCheck {
   /** `statement_timeout` */
   readonly name: string;
   readonly wanted: string;
-  /** What the server has; undefined when it has none. */
+  /** The value in force; undefined when the server has no such setting. */
   readonly actual: string | undefined;
-  /** Who sees to it; undefined: nobody does. */
+  /** Where the setting is enforced; undefined when it is not in force. */
   readonly enforcedBy: 'server' | 'client' | undefined;
 }
 
-/** What stands in between, and which limits the client keeps because of it (milliseconds, 0 is none). */
+/** How a pooler in between constrains the session, and which limits the client enforces because of it. Milliseconds, 0 is no limit. */
 export interface PoolerConstraints {
   readonly mode: PoolerMode;
-  /** Whether the server's session is ours for a transaction only. */
+  /** Whether the session belongs to the client for one transaction only. */
   readonly isSessionShared: boolean;
   readonly statementLimitMs: number;
   readonly idleInTransactionMs: number;
 }
 
-/** The option that sets a limit of PostgreSQL's; undefined for every other setting. */
+/** The option behind a time limit of PostgreSQL; undefined for every other setting. */
 function optionOf(name: string): keyof typeof SETTINGS | undefined {
   const key = POSTGRES_LIMITS.get(name);
   return key && `timeouts.${key}`;
 }
 
-/** The settings of PostgreSQL that are to be in force on every connection, limits in milliseconds. */
+/** The settings of PostgreSQL that are configured for every connection; limits in milliseconds. */
 export function wantedSettings({
   timeouts,
   session,
@@ -51,22 +51,22 @@ export function wantedSettings({
   return { ...Object.fromEntries(limits), ...session };
 }
 
-/** Compares what is configured with what is in force. */
+/** Compares the configured settings with those in force. */
 export function checkSettings(
   settings: Pick<ResolvedDatabaseOptions, 'timeouts' | 'session'>,
   found: ServerSettings,
-  between: PoolerConstraints,
+  pooler: PoolerConstraints,
 ): SettingCheck[] {
   const byClient = new Set<string>();
-  if (between.statementLimitMs > 0) byClient.add('statement_timeout');
-  if (between.idleInTransactionMs > 0) byClient.add('idle_in_transaction_session_timeout');
+  if (pooler.statementLimitMs > 0) byClient.add('statement_timeout');
+  if (pooler.idleInTransactionMs > 0) byClient.add('idle_in_transaction_session_timeout');
   return Object.entries(wantedSettings(settings)).map(([name, wanted]) => {
     const { value, raw, source } = found[name] ?? { value: null, raw: null, source: null };
-    // The server may write a value in another form than the client (`true`, `8192`), so that in a session of this client its
-    // origin counts. Limits are compared as numbers: other code may have changed them since.
-    const ours = source === 'client' || (source === 'session' && between.mode === 'session');
+    // The server may return a value in another notation than it was set in (`true`, `8192`). In a session of this client, what the client
+    // has set is in force. A limit is a number and is compared: a hook may have set another one since.
+    const isOwn = source === 'client' || (source === 'session' && pooler.mode === 'session');
     const inForce =
-      value === wanted || raw === wanted || (ours && !between.isSessionShared && !optionOf(name));
+      value === wanted || raw === wanted || (isOwn && !pooler.isSessionShared && !optionOf(name));
     return {
       name,
       wanted,
@@ -76,15 +76,15 @@ export function checkSettings(
   });
 }
 
-/** What the client keeps, for the line of the start: `statement_timeout 30 s by the client`; empty when nothing. */
+/** The limits that the client enforces, for the log line of the start: `statement_timeout 30 s by the client`. May be empty. */
 export function describeClientEnforced(checks: readonly SettingCheck[]): string {
   return checks
     .filter(({ enforcedBy }) => enforcedBy === 'client')
-    .map(({ name, wanted }) => `${name} ${seconds(wanted)} by the client`)
+    .map(({ name, wanted }) => `${name} ${limitText(wanted)} by the client`)
     .join(', ');
 }
 
-/** A warning for each setting that is in force nowhere, with what can be done about it. */
+/** A warning with a hint for each setting that is not in force. */
 export function describeUnenforced(
   checks: readonly SettingCheck[],
   { isSessionShared }: Pick<PoolerConstraints, 'isSessionShared'>,
@@ -94,7 +94,7 @@ export function describeUnenforced(
     .map(({ name, wanted, actual }) => {
       const limit = optionOf(name);
       const setting = limit ? `${limit} (${(SETTINGS[limit] as Setting).variable})` : `session.${name}`;
-      // What a setting of an app holds is its own business.
+      // The value of a setting of the app may be private.
       const is = limit ? `; the server has ${actual ?? 'none'}` : '';
       const hint = isSessionShared
         ? `the pooler does not pass it on, and a SET would change a session that other clients use. ` +
@@ -105,8 +105,8 @@ export function describeUnenforced(
     });
 }
 
-/** `30 s`, `500 ms` */
-function seconds(ms: string): string {
+/** The exact value of a limit, not rounded as a measured duration: `30 s`, `1500 ms`. */
+function limitText(ms: string): string {
   const value = Number(ms);
   return value % 1_000 === 0 ? `${value / 1_000} s` : `${value} ms`;
 }

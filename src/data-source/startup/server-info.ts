@@ -7,21 +7,21 @@ import type { ConnectionBudget } from './budget.js';
 import { wantedSettings } from './self-check.js';
 import type { ServerSettings } from './self-check.js';
 
-/** What the server says of itself. */
+/** What the server reports at the start. */
 export interface ServerInfo {
   /** `18.4` */
   version: string;
   database: string;
   schema: string;
-  /** Whether it follows a primary, and takes no writes. */
+  /** Whether it is a standby, which accepts no writes. */
   standby: boolean;
   /** `TLSv1.3`, or undefined for plain text. */
   tls: string | undefined;
   /** `pg_backend_pid()` */
   pid: number;
-  /** The process id that came with the key for cancels: another one when something stands in between. */
+  /** The process id that came with the cancel key. It differs from `pid` behind a pooler or proxy. */
   announcedPid: number | null | undefined;
-  /** Of those that are configured; undefined when they could not be asked for, null when there are none. */
+  /** The configured settings as the server has them; undefined when the query failed, null when none is configured. */
   settings: ServerSettings | null | undefined;
   budget: ConnectionBudget | undefined;
 }
@@ -31,21 +31,23 @@ type Row = Omit<ServerInfo, 'tls' | 'announcedPid'>;
 const FACTS = `current_setting('server_version') AS version, current_database() AS database, current_schema() AS schema,
   pg_is_in_recovery() AS standby, pg_backend_pid() AS pid`;
 
-/** All names that are asked for are answered for, known or not. */
+/** One entry for each name in `$1`, whether or not the server knows it. */
 const SETTINGS = `(
   SELECT json_object_agg(asked.name, json_build_object('value', current_setting(asked.name, true), 'raw', s.setting, 'source', s.source))
   FROM unnest($1::text[]) AS asked(name) LEFT JOIN pg_catalog.pg_settings s ON lower(s.name) = lower(asked.name))`;
 
 /**
- * Asks for all of it in one round trip. What only the self-check and the budget need may be kept from a role, or be missing
- * where something else speaks PostgreSQL's protocol: then it is left out, and `missing` hears why.
+ * Queries all of it in one round trip. A role may not be allowed to read what the self-check and the budget need, and other servers with
+ * PostgreSQL's protocol may lack it: it is left out then.
+ *
+ * @param onMissing called with the reason when something is left out
  */
 export async function queryServerInfo(
   connection: Connection,
   options: ResolvedDatabaseOptions,
-  missing: (reason: string) => void,
+  onMissing: (reason: string) => void,
 ): Promise<ServerInfo> {
-  const row = await rowOf(connection, options, missing);
+  const row = await rowOf(connection, options, onMissing);
   const pg = new PgInternals(connection);
   return {
     ...row,
@@ -58,11 +60,11 @@ export async function queryServerInfo(
 async function rowOf(
   connection: Connection,
   options: ResolvedDatabaseOptions,
-  missing: (reason: string) => void,
+  onMissing: (reason: string) => void,
 ): Promise<Row> {
   const asked = [Object.keys(wantedSettings(options))];
   try {
-    // Not by way of a tracing tool: it may set `application_name`, which the budget asks for.
+    // Past tracing tools: they may set `application_name`, which the budget compares.
     const { rows } = await connection.ownQuery<Row>({
       text: `SELECT ${FACTS}, ${SETTINGS} AS settings, ${BUDGET_QUERY} AS budget`,
       values: asked,
@@ -70,7 +72,7 @@ async function rowOf(
     return rows[0]!;
   } catch (error) {
     if (!connection.isUsable) throw error;
-    missing(`The settings in force and the connection budget can't be asked for: ${String(error)}`);
+    onMissing(`The settings in force and the connection budget can't be asked for: ${String(error)}`);
     const { rows } = await connection.ownQuery<Row>({ text: `SELECT ${FACTS}` });
     return { ...rows[0]!, settings: undefined, budget: undefined };
   }

@@ -14,7 +14,7 @@ import type { HttpAnswer } from './http-answer.js';
 import { messageOf, nameOf, responseOf } from './http-request.js';
 import type { HttpRequest } from './http-request.js';
 
-/** Selects, by `instanceof`, the errors that the filter has an answer to: Nest treats all others as if it were not there. */
+/** Matches by `instanceof` the errors that the filter has an answer to. Nest passes all others on as if the filter did not exist. */
 abstract class AnsweredError {
   static [Symbol.hasInstance](error: unknown): boolean {
     return httpAnswerOf(error) !== undefined || mayFollowDisconnect(error);
@@ -22,55 +22,55 @@ abstract class AnsweredError {
 }
 
 /**
- * Answers requests that fail for want of a connection or of the database. Nest asks global filters in the reverse order of
- * their registration; this one registers itself before any other can, so that it is asked last.
+ * Answers requests that fail because the pool or the database is not available. Nest calls global filters in the reverse order of their
+ * registration. This one registers itself before any other can: filters of the app come first.
  */
 @Injectable()
 @Catch(AnsweredError)
 export class HttpErrorsFilter implements ExceptionFilter {
   readonly #adapterHost: HttpAdapterHost;
   readonly #logger = new Logger('DatabaseRequest');
-  readonly #repeats = new LogThrottle();
-  /** Whether a data source answers by its errors. */
-  #on = false;
+  readonly #throttle = new LogThrottle();
+  /** Whether a data source has `httpErrors` on. */
+  #isEnabled = false;
 
   constructor(config: ApplicationConfig, adapterHost: HttpAdapterHost) {
     this.#adapterHost = adapterHost;
     config.getGlobalFilters().unshift(this);
   }
 
-  /** Takes note of the option of a data source. */
+  /** Registers a data source and its option `httpErrors`. */
   register(dataSource: DataSource): void {
-    if (dataSource instanceof ManagedDataSource && dataSource.settings.httpErrors) this.#on = true;
+    if (dataSource instanceof ManagedDataSource && dataSource.settings.httpErrors) this.#isEnabled = true;
   }
 
   catch(exception: Error, host: ArgumentsHost): void | null {
-    // Null leaves the error of a message or a resolver to what Nest has for it.
+    // Null leaves the error of a message or a resolver to Nest.
     if (host.getType() !== 'http') return null;
     const { httpAdapter } = this.#adapterHost;
     const request = host.switchToHttp().getRequest<HttpRequest>();
     const response: unknown = host.switchToHttp().getResponse();
     const answer = httpAnswerOf(exception);
-    const on = httpErrorsOf(exception) ?? this.#on;
+    const isEnabled = httpErrorsOf(exception) ?? this.#isEnabled;
     if (hasGone(request, response)) this.#debug(request, 'has no client any more', exception);
-    else if (answer && on) this.#note(request, answer, exception);
+    else if (answer && isEnabled) this.#logAnswer(request, answer, exception);
     else return new BaseExceptionFilter(httpAdapter).catch(exception, host);
     reply(httpAdapter, response, answer);
   }
 
-  #note(request: HttpRequest, { exception }: HttpAnswer, error: Error): void {
+  #logAnswer(request: HttpRequest, { exception }: HttpAnswer, error: Error): void {
     const what = `was answered with ${exception.getStatus()}`;
     this.#debug(request, what, error);
-    // No line of the pool tells of a slow statement.
+    // The pool logs an outage and an exhausted pool, but no slow statement.
     if (exception.getStatus() !== 504) return;
-    const more = this.#repeats.admit(nameOf(request));
-    if (more === undefined) return;
+    const suppressed = this.#throttle.admit(nameOf(request));
+    if (suppressed === undefined) return;
     const sql = error instanceof QueryFailedError ? `, SQL ${shortSql(error.query)}` : '';
-    this.#logger.warn(`${nameOf(request)} ${what}: ${error.message}${sql}.${suppressedNote(more)}`);
+    this.#logger.warn(`${nameOf(request)} ${what}: ${error.message}${sql}.${suppressedNote(suppressed)}`);
   }
 
   #debug(request: HttpRequest, what: string, error: Error): void {
-    // The text of a stack costs more than the answer.
+    // To format a stack costs more than the answer.
     if (Logger.isLevelEnabled('debug')) this.#logger.debug(`${nameOf(request)} ${what}: ${inspect(error)}`);
   }
 }
@@ -81,15 +81,15 @@ function reply(adapter: AbstractHttpAdapter, response: unknown, answer: HttpAnsw
     return;
   }
   if (answer?.retryAfter !== undefined) adapter.setHeader(response, 'Retry-After', String(answer.retryAfter));
-  // Without an answer nothing reads it.
+  // Without an answer the client has gone, and nothing reads the status.
   const status = answer?.exception.getStatus() ?? 503;
   adapter.reply(response, answer?.exception.getResponse() ?? '', status);
 }
 
-/** Whether the client has left before it was answered. */
+/** Whether the client has gone before it was answered. */
 function hasGone(request: HttpRequest, given: unknown): boolean {
   const response = responseOf(given);
   if (!response || response.writableEnded) return false;
-  // A response that is queued behind another one, for requests sent ahead, does not close with its socket.
+  // A response that is queued behind another one, for pipelined requests, does not close with its socket.
   return response.destroyed || messageOf(request).socket?.destroyed === true;
 }

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** A request as Nest hands it out: Express' is Node's own, Fastify's has it as `raw`. */
+/** A request of Nest: that of Express is Node's own, that of Fastify has it as `raw`. */
 export interface HttpRequest {
   readonly raw?: IncomingMessage;
   readonly method?: string;
@@ -11,7 +11,7 @@ export interface HttpRequest {
   readonly routeOptions?: { url?: string };
 }
 
-/** Modules with a transport of their own call themselves 'http' too, with arguments of any kind. */
+/** Modules with a transport of their own use the type 'http' too, with arguments of any kind. */
 export function isHttp(request: unknown): request is HttpRequest {
   const http = request as (HttpRequest & { headers?: unknown }) | undefined;
   return typeof http?.method === 'string' && typeof http.headers === 'object';
@@ -22,14 +22,14 @@ export function messageOf(request: HttpRequest): IncomingMessage {
   return request.raw ?? (request as IncomingMessage);
 }
 
-/** Express' response is Node's own, Fastify's has it as `raw`; undefined for what is none. */
+/** Node's own response: that of Express itself, `raw` of Fastify's; undefined for anything else. */
 export function responseOf(given: unknown): ServerResponse | undefined {
   const response =
     (given as { raw?: ServerResponse } | undefined)?.raw ?? (given as ServerResponse | undefined);
   return typeof response?.on === 'function' ? response : undefined;
 }
 
-/** `GET /users/:id`: the route and not the URL, which may hold secrets and would be a label of its own per request. */
+/** `GET /users/:id`: the route. The URL may hold secrets, and would be a label of its own for each request. */
 export function nameOf({ method, baseUrl = '', route, routeOptions }: HttpRequest): string {
   const path = typeof route?.path === 'string' ? baseUrl + route.path : routeOptions?.url;
   return `${method} ${path ?? 'request'}`;

@@ -3,7 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 
-/** Node tells of each request that a server receives, and of each response that is sent, on Express and Fastify alike. */
+/** Node publishes each request that a server receives, and each response that is sent, on Express and Fastify alike. */
 const STARTED = 'http.server.request.start';
 const FINISHED = 'http.server.response.finish';
 
@@ -16,7 +16,7 @@ interface HttpEvent {
 /** What ends a request: its response, or the stream that carries both in HTTP/2. */
 export type ResponseStream = ServerResponse | ServerHttp2Stream;
 
-/** What is used here of Fastify. */
+/** The part of Fastify that is used here. */
 interface FastifyInstance {
   addHook(
     name: 'onRequest',
@@ -24,9 +24,9 @@ interface FastifyInstance {
   ): unknown;
 }
 
-/** Which response answers a request: Fastify's request does not know its own. */
+/** Finds the response of a request: Fastify's request has no reference to it. */
 export class ResponseLookup {
-  // Weak: a request that nobody holds any more takes its entry along.
+  // Weak: an entry goes with its request.
   readonly #responses = new WeakMap<object, ServerResponse>();
   #closing: Server | undefined;
 
@@ -36,7 +36,7 @@ export class ResponseLookup {
   };
   readonly #finished = (message: unknown): void => {
     const { server } = message as HttpEvent;
-    // Once the response has let go of its connection.
+    // In the next turn the response has released its connection.
     if (server === this.#closing) setImmediate(() => server.closeIdleConnections());
   };
 
@@ -44,10 +44,10 @@ export class ResponseLookup {
     diagnostics.subscribe(STARTED, this.#started);
   }
 
-  /** Fastify's `inject()` runs without a server, which would tell the response: Fastify itself does, once middleware has run. */
+  /** Fastify's `inject()` uses no server, and Node publishes nothing. Fastify itself calls a hook, after middleware. */
   observeInjected(
     adapter: AbstractHttpAdapter | undefined,
-    told: (request: IncomingMessage, response: ServerResponse) => void,
+    onRequest: (request: IncomingMessage, response: ServerResponse) => void,
   ): void {
     if (adapter?.getType() !== 'fastify') return;
     adapter
@@ -55,15 +55,15 @@ export class ResponseLookup {
       .addHook('onRequest', ({ raw: request }, { raw: response }, done) => {
         if (!this.find(request)) {
           this.#responses.set(request, response);
-          told(request, response);
+          onRequest(request, response);
         }
         done();
       });
   }
 
   /**
-   * A server that closes ends the connections that are idle at that moment; one that becomes idle later, kept alive by
-   * its client, would hold it for seconds.
+   * Closes the connections of a closing server as they become idle. The server itself closes those that are idle at that moment; one
+   * that its client keeps alive after that would delay the end for seconds.
    */
   closeWhenIdle(server: Server | undefined): void {
     if (!server || this.#closing || typeof server.closeIdleConnections !== 'function') return;
@@ -77,9 +77,9 @@ export class ResponseLookup {
   }
 
   find(request: IncomingMessage | Http2ServerRequest): ResponseStream | undefined {
-    // Nothing is told of the responses of HTTP/2; the stream is there from the start.
+    // Node publishes no responses of HTTP/2; the stream is known from the start.
     if (request.httpVersionMajor === 2) return (request as Http2ServerRequest).stream;
-    // Express notes the response itself, so that a request handed to it by something else than a server has one too.
+    // Express sets it, also on a request that does not come from a server.
     return this.#responses.get(request) ?? (request as { res?: ServerResponse }).res;
   }
 }

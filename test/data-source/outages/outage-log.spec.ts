@@ -70,7 +70,7 @@ describe('the log during a failure of the database', () => {
   afterEach(() => http.close());
   afterAll(() => server.dispose());
 
-  it('reports an outage of 2 s under 30 clients in two lines, the second with the number of failed requests', async () => {
+  it('reports an outage of 4 s under 30 clients in two lines, the second with the number of failed requests', async () => {
     await start();
     let stopped = false;
     const statuses: Record<number, number> = {};
@@ -84,7 +84,7 @@ describe('the log during a failure of the database', () => {
     const clients = Array.from({ length: 30 }, (_, i) => client(i % 2 ? '/runner' : '/data-source'));
     await until(() => (statuses[200] ?? 0) >= 60);
     await server.kill();
-    await pause(2000);
+    await pause(4000);
     await server.start();
     const before = statuses[200] ?? 0;
     await until(() => (statuses[200] ?? 0) >= before + 100);

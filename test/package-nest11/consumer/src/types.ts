@@ -16,7 +16,7 @@ import {
 } from 'nestjs-database';
 import { ConnectionPool, PoolOptions } from 'nestjs-database/pool';
 import { DataSource, EntityManager, QueryRunner, Repository } from 'typeorm';
-import { User } from './entities.js';
+import { User } from './entities';
 
 // Compiled only: every kind of name that the package exports, as an app with `module: commonjs` writes it.
 

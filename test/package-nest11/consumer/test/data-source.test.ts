@@ -1,7 +1,7 @@
 import { DatabaseModule, type DatabaseModuleOptions } from 'nestjs-database';
 import { DataSource, type DataSourceOptions } from 'typeorm';
-import { User } from '../src/entities.js';
-import { emptyTable, failure, sql, start, type Started, url } from './support.js';
+import { User } from '../src/entities';
+import { emptyTable, failure, sql, start, type Started, url } from './support';
 
 describe('the data source on TypeORM 0.3', () => {
   const second = `${new URL(url).pathname.slice(1)}_second`;

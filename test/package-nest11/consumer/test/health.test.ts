@@ -7,7 +7,7 @@ import {
   DatabaseMonitor,
 } from 'nestjs-database';
 import { DataSource } from 'typeorm';
-import { Gate, type Http, startHttp } from './support.js';
+import { Gate, type Http, startHttp } from './support';
 
 @Controller('my-health')
 class MyHealthController {

@@ -11,8 +11,8 @@ import {
   InjectRepository,
 } from 'nestjs-database';
 import { Connection, DataSource, EntityManager, Repository } from 'typeorm';
-import { Order, User } from '../src/entities.js';
-import { emptyTable, failure, start, type Started, url } from './support.js';
+import { Order, User } from '../src/entities';
+import { emptyTable, failure, start, type Started, url } from './support';
 
 @Injectable()
 class UsersService {

@@ -3,7 +3,7 @@ import { APP_FILTER } from '@nestjs/core';
 import { DatabaseModule, DatabaseMonitor, ManagedDataSource } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import { NotesController, NotesService } from '../src/notes.controller';
-import { emptyTable, type Http, sql, startHttp } from './support.js';
+import { emptyTable, type Http, sql, startHttp } from './support';
 
 describe('a query runner for each request on Express 5', () => {
   let http: Http;

@@ -1,7 +1,7 @@
 import { DatabaseModule, type DatabaseModuleOptions, type ManagedDataSource } from 'nestjs-database';
 import { DataSource, type MigrationInterface, type QueryRunner } from 'typeorm';
-import { User } from '../src/entities.js';
-import { emptyTable, failure, Gate, sql, start, type Started, url } from './support.js';
+import { User } from '../src/entities';
+import { emptyTable, failure, Gate, sql, start, type Started, url } from './support';
 
 class CreateBooks1700000000000 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {

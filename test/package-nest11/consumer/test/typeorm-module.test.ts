@@ -17,8 +17,8 @@ import {
   getRepositoryToken,
 } from 'nestjs-database';
 import { DataSource, EntityManager, Repository } from 'typeorm';
-import { Order, type Tag, TagSchema, User } from '../src/entities.js';
-import { failure, type Http, sql, start, startHttp, url } from './support.js';
+import { Order, type Tag, TagSchema, User } from '../src/entities';
+import { failure, type Http, sql, start, startHttp, url } from './support';
 
 @Injectable()
 class UserRepository extends Repository<User> {
