@@ -27,36 +27,36 @@ import {
 } from './setting-types.js';
 import type { SettingType } from './setting-types.js';
 
-/** One setting: everything that the code and the documentation know of it. */
+/** One setting: everything that the code and the documentation need to know about it. */
 export interface Setting {
   readonly type: SettingType;
-  /** Where the profile sets no other; milliseconds for a duration. Absent where the default depends on other things. */
+  /** The default, unless the profile has another. Milliseconds for a duration. Absent when other settings or the app decide. */
   readonly default?: unknown;
   /** The defaults of the profiles that differ from `default`. */
   readonly profiles?: Readonly<Partial<Record<DatabaseProfile, unknown>>>;
-  /** The default in words, where `default` does not say it. */
+  /** The default in words, when `default` is absent or needs an explanation. */
   readonly defaultText?: string;
   /** A shorter `defaultText`, for the table in the README. */
   readonly shortDefault?: string;
   /** The environment variable that sets it. */
   readonly variable?: string;
-  /** Another variable, read where the first one is not set. */
+  /** Another variable, read when the first one is not set. */
   readonly alias?: string;
   /** The variable that names a file with the value. */
   readonly file?: { readonly variable: string; readonly text: string; readonly example: string };
-  /** What `.env.example` shows. */
+  /** The value in `.env.example`. */
   readonly example?: string;
   /** Whether values are kept from logs and messages. */
   readonly secret?: true;
-  /** Whether the README lists it, as one of the ten that matter most. */
+  /** Whether the README lists it among the ten most important settings. */
   readonly essential?: true;
-  /** The name under which PostgreSQL knows the setting, where a connection sets it there. */
+  /** The PostgreSQL setting that each connection sets to this value. */
   readonly postgres?: string;
   /** What the setting does, in one sentence. */
   readonly text: string;
 }
 
-/** Paths of settings in the options: `startup`, `pool.size`. A setting of the options without a row does not compile. */
+/** Paths of settings in the options: `startup`, `pool.size`. An option without a row does not compile. */
 export type SettingPath =
   | Exclude<keyof DatabaseSettings, GroupName>
   | 'echo'
@@ -234,7 +234,7 @@ export const SETTINGS = {
     type: wholeNumber(0, 1_000_000),
     default: Infinity,
     defaultText: 'no limit',
-    text: 'Number of callers that may wait for a connection; further callers are refused at once.',
+    text: 'Number of callers that may wait for a connection; further callers are refused immediately.',
   },
   'pool.overflowIdleMs': {
     type: duration({ min: SECOND, max: NO_LIMIT }),
@@ -315,7 +315,7 @@ export const SETTINGS = {
   'connectRetry.initialDelayMs': {
     type: duration({ min: 0, max: 300 * SECOND }),
     default: 200,
-    text: 'Pause before the first retry; each further pause is twice as long.',
+    text: 'Pause before the first retry. Each further pause is twice as long.',
   },
   'connectRetry.maxDelayMs': {
     type: duration({ min: 0, max: 300 * SECOND }),
@@ -444,12 +444,12 @@ export const SETTINGS = {
   retryAttempts: {
     type: wholeNumber(0, 101),
     defaultText: 'none',
-    text: 'Option of `@nestjs/typeorm`: attempts of a start, including the first. Better: `connectRetry.retries`.',
+    text: 'Option of `@nestjs/typeorm`: attempts of a start, including the first. Prefer `connectRetry.retries`.',
   },
   retryDelay: {
     type: duration({ min: 0, max: 300 * SECOND }),
     defaultText: 'none',
-    text: 'Option of `@nestjs/typeorm`: pause between two attempts. Better: `connectRetry`.',
+    text: 'Option of `@nestjs/typeorm`: pause between two attempts. Prefer `connectRetry`.',
   },
   toRetry: {
     type: callback,
@@ -458,12 +458,12 @@ export const SETTINGS = {
   },
 } as const satisfies Record<SettingPath, Setting>;
 
-/** The rows in their order, each with its path. */
+/** The rows, in the order of the table, each with its path. */
 export const SETTING_ROWS: readonly (Setting & { readonly path: SettingPath })[] = Object.entries(
   SETTINGS,
 ).map(([path, setting]) => ({ path: path as SettingPath, ...setting }));
 
-/** `pool.size` as the name on the top level of the options and the key in its group. */
+/** Splits a path: `pool.size` is the group `pool` and its key `size`; `startup` has no key. */
 export function partsOf(path: string): readonly [name: string, key: string | undefined] {
   const [name, key] = path.split('.') as [string, string?];
   return [name, key];
@@ -474,7 +474,7 @@ function rowsOf(name: GroupName): Readonly<Record<string, Setting>> {
   return Object.fromEntries(rows.map((row) => [row.path.slice(name.length + 1), row]));
 }
 
-/** The groups of settings, each with its rows by key. `echo` is a group and, by its short form, also a setting. */
+/** The groups of settings, each with its rows by key. `echo` is a group and, in its short form, also a setting. */
 export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>>>> = {
   pool: rowsOf('pool'),
   timeouts: rowsOf('timeouts'),
@@ -484,12 +484,12 @@ export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>
   ssl: rowsOf('ssl'),
 };
 
-/** The names of our settings on the top level of the options. */
+/** The names of this module's settings on the top level of the options. */
 export const OPTION_NAMES: readonly (keyof DatabaseSettings)[] = [
   ...new Set(SETTING_ROWS.map(({ path }) => partsOf(path)[0] as keyof DatabaseSettings)),
 ];
 
-/** What PostgreSQL calls the limits that a connection sets there, with their keys in `timeouts`. */
+/** The time limits that PostgreSQL enforces: the name of each there, with its key in `timeouts`. */
 export const POSTGRES_LIMITS: ReadonlyMap<string, keyof TimeoutSettings> = new Map(
   Object.entries(GROUPS.timeouts).flatMap(([key, { postgres }]) =>
     postgres === undefined ? [] : [[postgres, key as keyof TimeoutSettings]],
