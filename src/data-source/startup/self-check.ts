@@ -97,10 +97,10 @@ export function describeUnenforced(
       // The value of a setting of the app may be private.
       const is = limit ? `; the server has ${actual ?? 'none'}` : '';
       const hint = isSessionShared
-        ? `the pooler does not let it pass, and a SET would land in another client's session. ` +
-          `ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'} has the server set it; ` +
-          'with a pooler in session mode say DB_POOLER=session'
-        : 'a proxy in between, or a hook of yours, has set another value';
+        ? `the pooler does not pass it on, and a SET would change a session that other clients use. ` +
+          `Run ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'}; ` +
+          'for a pooler in session mode set DB_POOLER=session'
+        : 'a proxy in between or a hook of the app has changed it';
       return `${setting} is not in force${is}: ${hint}.`;
     });
 }
