@@ -81,7 +81,7 @@ describe('setOptions()', () => {
     const dataSource = await start({ startup: 'off' });
     const attempt = () => dataSource.setOptions(options);
     expect(attempt).toThrow(DatabaseConfigError);
-    expect(attempt).toThrow(new RegExp(`${setting}: is decided by the options of DatabaseModule`));
+    expect(attempt).toThrow(new RegExp(`${setting}: is set by the options of DatabaseModule`));
     expect(attempt).not.toThrow(/hunter2/);
   });
 
