@@ -45,12 +45,12 @@ const TRANSACTION_LOCK: LockStatements = {
 };
 
 /** The lock as the work under it inherits it. */
-interface HeldLock {
+interface SchemaLock {
   readonly owner: object;
   isReleased: boolean;
 }
 
-const locks = new AsyncLocalStorage<HeldLock>();
+const locks = new AsyncLocalStorage<SchemaLock>();
 
 export interface SchemaLockOptions {
   readonly settings: ResolvedDatabaseOptions;
@@ -80,7 +80,7 @@ export async function underSchemaLock<T>(
   const outer = locks.getStore();
   if (outer && outer.owner === owner && !outer.isReleased) return work();
   const unlock = await lock(options);
-  const held: HeldLock = { owner, isReleased: false };
+  const held: SchemaLock = { owner, isReleased: false };
   try {
     return await locks.run(held, work);
   } finally {
