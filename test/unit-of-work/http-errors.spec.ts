@@ -21,7 +21,7 @@ import type { HttpApp } from '../support/http-app.js';
 import { freePort } from '../support/ports.js';
 import { until } from '../support/until.js';
 
-/** Answers with a status of its own. */
+/** A filter of the app, which answers with another status. */
 function filterOf(status: number, ...types: (abstract new (...args: never[]) => unknown)[]): ExceptionFilter {
   @Catch(...(types as never[]))
   class Filter implements ExceptionFilter {
@@ -126,7 +126,7 @@ describe.each(ADAPTERS)('a request that fails by the database, on %s', (_platfor
     );
   };
   const pool = () => http.app.get<{ pool: ConnectionPool }>(DataSource).pool;
-  /** The answers of these routes while every connection is in use. */
+  /** Requests these routes while every connection is in use. */
   const whileFull = async (...paths: string[]) => {
     const held = await pool().acquire({ borrower: 'the test' });
     try {
