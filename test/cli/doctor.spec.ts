@@ -343,7 +343,7 @@ describe('the doctor', () => {
       process.env.DB_LOCK_TIMEOUT = '5s';
       const { code, out } = await examine(['doctor', bouncer.url]);
       expect(code).toBe(0);
-      expect(out).toContain('pooler (detected, assumed to be in transaction mode)');
+      expect(out).toContain('pooler (detected, transaction mode assumed)');
       expect(out).toMatch(
         /^! settings in force .*statement_timeout enforced by the client.*lock_timeout not in force/m,
       );
