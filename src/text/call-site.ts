@@ -69,8 +69,8 @@ function parentFolderOf(frame = ''): string {
 }
 
 /**
- * Has the stack of `error` show `site`. It is formatted when it is read: for ten thousand waiters that fail at once,
- * formatting would block the process for half a second.
+ * Makes the stack of `error` show `site`. The stack is formatted when it is read: for ten thousand waiters that are rejected
+ * together, formatting would block the process for half a second.
  * @param more text behind the frames
  */
 export function setStackFrom(error: Error, site: CallSite, more = ''): void {

@@ -67,7 +67,7 @@ describe('A statement for the log', () => {
     `SELECT password, 'x', E'a\\'b', U&'\\0061', $1::text FROM users /* password 'y' */`,
     `INSERT INTO passwords (id) VALUES ('x')`,
     `SELECT $body$ it's $1 $body$, "a""b", 'it''s'`,
-  ])('leaves %s as it is', (sql) => {
+  ])('leaves %s unchanged', (sql) => {
     expect(maskedSql(sql)).toBe(sql);
   });
 
@@ -203,7 +203,7 @@ describe('masked texts', () => {
     }
   });
 
-  it('leave a statement that sets no password as it is', () => {
+  it('leave a statement that sets no password unchanged', () => {
     for (const sql of ['SELECT password FROM users', 'UPDATE t SET password = $1'])
       expect(maskedSql(sql)).toBe(sql);
   });

@@ -65,9 +65,9 @@ export function shortSql(sql: string, length = 200): string {
 const PASSWORD_NAME = /pass(?:word|wd|phrase)?$/i;
 /** A password inside a literal: a connection string, or SQL that is executed later. */
 const PASSWORD_INSIDE = /pass(?:word|wd|phrase)?\s*(?:=|'|\\'|\$|(?:E|U&)')/i;
-/** What precedes a connection string: CREATE SUBSCRIPTION … CONNECTION, and functions of dblink. */
+/** Words before a connection string: CREATE SUBSCRIPTION … CONNECTION, and functions of dblink. */
 const CONNECTION_NAME = /^(?:connection$|dblink)/i;
-/** The prefix of a literal that the scanner reads as a word of its own, with the beginning of the literal. */
+/** A prefix that the scanner reads as a separate word, and the quote of its literal: `B'…'`, `X'…'`, `N'…'`, `U&'…'`. */
 const PREFIXED = /^(?:[BXN]'|U&')/i;
 
 /** Masks the literals of a statement that are passwords, or contain one. */
@@ -75,11 +75,11 @@ class SqlMask {
   readonly #sql: string;
   readonly #scanner: SqlScanner;
   #out = '';
-  /** Where the text begins that is not in `#out` yet. */
+  /** The position up to which the statement is in `#out`. */
   #copied = 0;
   /** Whether the next literal is a password. */
   #isPassword = false;
-  /** Whether the next literal is a connection string: of a subscription, or of dblink. */
+  /** Whether the next literal is a connection string: of CREATE SUBSCRIPTION, or of dblink. */
   #isConnectionString = false;
   /** Whether the word before the next literal is its prefix. */
   #hasPrefix = false;
@@ -106,7 +106,7 @@ class SqlMask {
 
   #word(word: string): void {
     let name = word;
-    // PostgreSQL takes a blank beyond ASCII for a letter. In a statement that was pasted, it separates two words.
+    // PostgreSQL reads a non-ASCII space as a letter. In a pasted statement, it was meant to separate two words.
     if (/\s/.test(word)) {
       const names = word.split(/\s+/);
       name = names.pop()!;
@@ -117,46 +117,64 @@ class SqlMask {
     if (!this.#hasPrefix) this.#name(name, this.#sql[end] === '(');
   }
 
-  /** A function keeps the name before it: `password = crypt('…', …)`. */
+  /** A function name does not end a password assignment: `password = crypt('…', …)`. */
   #name(name: string, isFunction: boolean): void {
     if (PASSWORD_NAME.test(name.slice(-10))) this.#isPassword = true;
     else if (!isFunction && name !== '') this.#isPassword = false;
     this.#isConnectionString = CONNECTION_NAME.test(name);
   }
 
-  /** @param first the first character of the token: a quote, a dollar sign, or the `E` of `E'…'` */
+  /**
+   * Masks a literal that is a password, or the part of it from a password on. `#isPassword` stays set: the literal may continue
+   * on the next line.
+   * @param first the first character of the token: a quote, a dollar sign, or the `E` of `E'…'`
+   */
   #literal(first: string): void {
     const sql = this.#sql;
     const { start, end } = this.#scanner;
-    const isEscaped = first !== "'" && first !== '$';
-    const hasPrefix = isEscaped || this.#hasPrefix;
+    const isEscapeString = first !== "'" && first !== '$';
+    const hasPrefix = isEscapeString || this.#hasPrefix;
     this.#hasPrefix = false;
-    const from = isEscaped ? start + 1 : start;
-    const quote = first === '$' ? sql.indexOf('$', start + 1) + 1 - start : 1;
-    const opening = sql.slice(from, from + quote);
-    const isClosed = end - quote >= from + quote && sql.endsWith(opening, end);
-    const text = sql.slice(from + quote, isClosed ? end - quote : end);
-    let masked: string;
+    const from = isEscapeString ? start + 1 : start;
+    const { opening, text, closing } = partsOfLiteral(sql, from, end);
     // Escapes in a connection string could spell the word `password`.
-    if (this.#isPassword || (this.#isConnectionString && hasPrefix && text.includes('\\')))
-      masked = `'${MASK}'`;
+    const isSecret = this.#isPassword || (this.#isConnectionString && hasPrefix && text.includes('\\'));
+    if (isSecret) this.#replace(from, end, `'${MASK}'`);
     else {
       const inside = insideMasked(text);
-      if (inside === text) return;
-      masked = `${opening}${inside}${isClosed ? opening : ''}`;
+      if (inside !== text) this.#replace(from, end, `${opening}${inside}${closing}`);
     }
-    this.#out += sql.slice(this.#copied, from) + masked;
-    this.#copied = end;
-    // The literal may continue in the next line: the state stays. With standard_conforming_strings = off, it continues
-    // behind a quote that follows a backslash; all the rest counts as part of it.
+    // With standard_conforming_strings = off, a backslash before the closing quote means that the literal goes on: everything
+    // behind it is left out.
     if (this.#isPassword && !hasPrefix && first === "'" && sql[end - 2] === '\\') {
       this.#copied = sql.length;
       this.#scanner.end = sql.length;
     }
   }
+
+  #replace(from: number, end: number, masked: string): void {
+    this.#out += this.#sql.slice(this.#copied, from) + masked;
+    this.#copied = end;
+  }
 }
 
-/** The text of a literal up to a password in it. The rest is left out: the end of the password is not certain. */
+/** Splits a literal at its delimiter: a quote, or `$tag$`. `closing` is empty when the text ends inside the literal. */
+function partsOfLiteral(
+  sql: string,
+  from: number,
+  end: number,
+): { opening: string; text: string; closing: string } {
+  const length = sql[from] === '$' ? sql.indexOf('$', from + 1) + 1 - from : 1;
+  const opening = sql.slice(from, from + length);
+  const isClosed = end - length >= from + length && sql.endsWith(opening, end);
+  return {
+    opening,
+    text: sql.slice(from + length, isClosed ? end - length : end),
+    closing: isClosed ? opening : '',
+  };
+}
+
+/** The text of a literal up to the first password in it. The rest is left out, since the end of the password is uncertain. */
 function insideMasked(text: string): string {
   const found = PASSWORD_INSIDE.exec(text);
   const kept = found ? `${text.slice(0, found.index)}${/^\w+/.exec(found[0])![0]}=${MASK}` : text;
@@ -168,7 +186,7 @@ const SECRET_KEY = /pass|pwd|secret|token|credential|api.?key|private.?key/i;
 
 /**
  * A copy for printing, with the values of secret keys and the credentials of URLs masked. Only plain objects and arrays are
- * copied: other objects that a setting holds (instances, functions, clients) are those of the app.
+ * copied. Other objects, such as functions and clients of the app, are not.
  */
 export function maskedCopy<T>(value: T): T {
   return masked('', value, new Map()) as T;
@@ -200,7 +218,7 @@ function isPlain(value: object): boolean {
   return Array.isArray(value) || prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Has `inspect` and JSON print `value` as what `shown` returns. A copy of `value` prints as it is. */
+/** Makes `inspect` and JSON print what `shown` returns instead of `value`. A copy of `value` is not affected. */
 export function printedAs<T extends object>(value: T, shown: () => unknown): T {
   Object.defineProperty(value, 'toJSON', { value: shown });
   Object.defineProperty(value, INSPECT, { value: shown });

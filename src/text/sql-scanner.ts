@@ -20,7 +20,7 @@ function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }
 
-/** PostgreSQL takes every character beyond ASCII for a letter. */
+/** PostgreSQL reads every non-ASCII character as a letter. */
 function beginsWord(code: number): boolean {
   return (code >= 0x61 && code <= 0x7a) || (code >= 0x41 && code <= 0x5a) || code === 0x5f || code >= 0x80;
 }
@@ -40,8 +40,9 @@ export class SqlScanner {
   /** Where the current token ends, and the search for the next one begins. */
   end = 0;
   /**
-   * Whether the server may read the text in another way. Either it ends inside a literal or a comment, or a backslash
-   * precedes a quote: it escapes the quote with `standard_conforming_strings = off`, and in the continuation of an `E''`.
+   * Whether the server may read the text in another way than the scanner. That is the case when the text ends inside a literal
+   * or a comment, and when a quote follows a backslash in a plain literal. There the backslash may escape the quote: with
+   * `standard_conforming_strings = off`, or in the second line of an `E'…'` that continues there.
    */
   isAmbiguous = false;
 
@@ -135,7 +136,7 @@ export class SqlScanner {
     return 'quoted';
   }
 
-  /** `$tag$ … $tag$`; or the sign alone, as before the number of a parameter. */
+  /** `$tag$ … $tag$`, or the dollar sign alone, as in the parameter `$1`. */
   #dollar(from: number): SqlToken {
     const { text } = this;
     let at = from + 1;
