@@ -62,7 +62,7 @@ function essentialTable(): string {
   const rows = VARIABLES.filter(({ setting, isFile }) => setting.essential && !isFile).map((variable) => [
     namesOf(variable),
     code(variable.path),
-    defaultIn(variable),
+    shortDefaultIn(variable),
     variable.text,
   ]);
   return table(['variable', 'option', 'default', 'what it sets'], rows);
@@ -91,7 +91,7 @@ function profileTable(): string {
 function replacedTable(): string {
   const extra = Object.entries(EXTRA_REPLACED).map(([key, instead]) => [`extra.${key}`, instead] as const);
   const rows = [...Object.entries(REPLACED), ...extra].map(([key, instead]) => [code(key), instead]);
-  return table(['option', 'in its place'], rows);
+  return table(['option', 'instead'], rows);
 }
 
 /** The default as code writes it, durations in milliseconds: `5; development and serverless: 2`. */
@@ -118,7 +118,7 @@ const namesOf = ({ name, alias }: Variable) =>
   alias === undefined ? code(name) : `${code(name)}, else ${code(alias)}`;
 
 const allowedIn = ({ isFile, path, setting: { type } }: Variable) =>
-  isFile ? `the path of a file that holds the ${path === 'url' ? 'URL' : path}` : type.allowedText;
+  isFile ? `the path of a file that contains the ${path === 'url' ? 'URL' : path}` : type.allowedText;
 
 /** Kind and units of numbers are explained above the table. */
 const shortened = (allowed: string) =>
@@ -126,6 +126,10 @@ const shortened = (allowed: string) =>
 
 const defaultIn = ({ setting, isFile }: Variable) =>
   isFile ? 'none' : defaultText(setting, (value) => valueText(setting, value));
+
+/** The default of production, without those of other profiles: the README names the profile. */
+const shortDefaultIn = ({ setting }: Variable) =>
+  setting.shortDefault ?? setting.defaultText ?? valueText(setting, setting.default);
 
 /** The default of production, then those of the other profiles that differ. */
 function defaultText(row: Setting, write: (value: unknown) => string): string {

@@ -54,7 +54,7 @@ export class DatabaseModule extends ConfigurableModuleClass {
           setting: 'forRoot',
           message:
             typeof options === 'string'
-              ? 'a text was given; a URL is written forRoot({ url: … })'
+              ? 'a string was given; a URL is written forRoot({ url: … })'
               : 'takes its options as an object: { … }',
         },
       ]);

@@ -3,7 +3,7 @@ import { readEnvironment } from '../../src/config/environment/environment.js';
 import { isLocalHost, isThisMachine } from '../../src/config/url/local-host.js';
 import { parseRequireAuth } from '../../src/config/url/require-auth.js';
 import { nearMiss } from '../../src/config/problems/near-miss.js';
-import { neonHost } from '../../src/config/url/neon.js';
+import { neonHost } from '../../src/config/url/neon-host.js';
 import { readPem } from '../../src/config/tls/pem.js';
 import { shapeOf } from '../../src/config/problems/value-shape.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';

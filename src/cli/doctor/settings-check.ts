@@ -2,15 +2,15 @@ import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { CheckReporter, Finding } from './check-reporter.js';
 
-/** Where the settings come from. */
+/** The source of the settings. */
 export interface SettingsSource {
-  /** @throws DatabaseConfigError for wrong settings */
+  /** @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` for wrong settings */
   readonly read: () => ResolvedDatabaseOptions;
-  /** The file of variables that was loaded into the environment. */
+  /** The file whose variables were loaded into the environment. */
   readonly file: string | undefined;
 }
 
-/** Checks the settings; undefined when they are wrong. */
+/** Resolves and reports the settings; undefined when they are wrong. */
 export function checkSettings(
   { read, file }: SettingsSource,
   checks: CheckReporter,
@@ -24,8 +24,8 @@ export function checkSettings(
     const problems = error.problems.map(({ setting, message }) => `${setting}: ${message}`);
     const origin =
       file === undefined
-        ? 'There is no .env file in this folder; name one with --env-file.'
-        : `Variables were read from ${file}, too.`;
+        ? 'There is no .env file in this folder; --env-file names another one.'
+        : `The variables of ${file} were read, too.`;
     checks.fail(problems.join('; '), { code: error.code, hint: `${error.hint} ${origin}` });
     return undefined;
   }
@@ -33,7 +33,7 @@ export function checkSettings(
     const { setting, message } = settings.missingServer;
     checks.fail(`${setting}: ${message}`, {
       code: 'DATABASE_CONFIG_INVALID',
-      hint: 'Pass a URL as an argument, or set one. Only an app with startup off starts without it.',
+      hint: 'Pass a URL as an argument, or set DB_URL. Only an app with startup off starts without a URL.',
     });
     return undefined;
   }

@@ -70,7 +70,7 @@ function first(name: string | string[] | undefined): string | undefined {
 
 /** The error of a connect that took longer than `timeoutMs`. It names the step that was not complete. */
 export function connectTimeoutError(client: object, timeoutMs: number): ConnectionError {
-  if (isWaitingForPassword(client)) return PasswordError.late(timeoutMs);
+  if (isWaitingForPassword(client)) return PasswordError.timeout(timeoutMs);
   const pg = new PgInternals(client);
   const { host, port } = pg.target;
   const server = typeof host === 'string' ? `${host}:${String(port)}` : 'the server';

@@ -190,7 +190,7 @@ describe('A password function', () => {
     const hanging = start(() => new Promise(() => {}), { timeouts: { connectMs: 1_000 } });
     expect(await failure(hanging)).toMatchObject({
       code: 'PASSWORD_UNAVAILABLE',
-      message: expect.stringContaining('did not answer within 1000 ms'),
+      message: expect.stringContaining('did not return within 1000 ms'),
     });
     await until(async () => (await pendingLogins()) === 0);
   });
