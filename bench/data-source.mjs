@@ -1,4 +1,4 @@
-// The module's data source beside TypeORM's own, on one PostgreSQL, interleaved in one run.
+// Compares the data source of the module with that of TypeORM on one PostgreSQL server. The calls of both are interleaved.
 //   npm run bench
 import 'reflect-metadata';
 import { performance } from 'node:perf_hooks';
@@ -57,19 +57,19 @@ async function callsPerSecond(work, source, workers, calls) {
   return (calls * 1000) / (performance.now() - started);
 }
 
-for (const [name, work] of Object.entries(works))
+for (const [title, work] of Object.entries(works))
   for (const workers of [1, 10]) {
-    if (workers > 1 && name.startsWith('transaction')) continue; // they would only wait for one row's lock
+    if (workers > 1 && title.startsWith('transaction')) continue; // They would only wait for the lock of one row.
     const rates = { ours: [], theirs: [] };
     for (let round = 0; round < 12; round += 1)
-      for (const [who, source] of Object.entries(sources)) {
+      for (const [name, source] of Object.entries(sources)) {
         const rate = await callsPerSecond(work, source, workers, 1_000);
-        // The first rounds warm the compiler up and open the connections.
-        if (round >= 2) rates[who].push(rate);
+        // The first rounds open the connections and warm up the compiler.
+        if (round >= 2) rates[name].push(rate);
       }
     const [ours, theirs] = [median(rates.ours), median(rates.theirs)];
     console.log(
-      `${name}, ${workers} at a time: ours ${ours.toFixed(0)}/s, TypeORM ${theirs.toFixed(0)}/s, ratio ${(ours / theirs).toFixed(2)}`,
+      `${title}, ${workers} at a time: ours ${ours.toFixed(0)}/s, TypeORM ${theirs.toFixed(0)}/s, ratio ${(ours / theirs).toFixed(2)}`,
     );
   }
 

@@ -1,4 +1,5 @@
-// Our pool beside pg-pool, interleaved in one run. The connections are simulated, so that only the pools are measured.
+// Compares the pool with pg-pool. The runs of both are interleaved. The connections are simulated, so that only the pools are
+// measured.
 // Prints the figures, and draws the waits as docs/images/pool-waits.svg.
 //   npm run bench
 import { EventEmitter } from 'node:events';
@@ -60,7 +61,7 @@ async function idleAndFresh() {
   for (let round = 0; round < 33; round += 1)
     for (const [name, pool] of Object.entries(pools)) {
       const micros = await loop(pool, 10_000);
-      // The first rounds warm the compiler up.
+      // The first rounds warm up the compiler.
       if (round >= 3) times[name].push(micros);
     }
   const [ours, theirs] = [median(times.ours), median(times.theirs)];
@@ -85,8 +86,8 @@ async function burst(pool, count, useMs) {
 }
 
 /**
- * `count` acquires at once on a pool of 15. `open` connections are leased at that time; each lease lasts `useMs`. Which pool
- * goes first changes from round to round.
+ * Measures `count` concurrent acquires on a pool of 15, while `open` connections are leased. Each lease lasts `useMs`. The pools
+ * take turns in going first.
  */
 async function bursts({ count = 50, connectMs = 300, open, useMs }) {
   const Client = clientClass(connectMs);
@@ -125,7 +126,7 @@ const measured = [
   await bursts({ open: 1, useMs: 2 }),
   await bursts({ open: 5, useMs: 20 }),
   await bursts({ open: 5, useMs: 2 }),
-  // A connect that takes longer than the lease; and a burst that is small enough for each acquire to have its own connect.
+  // A slow connect, with many acquires, and with so few that each has its own connect.
   await bursts({ connectMs: 1_000, open: 5, useMs: 20 }),
   await bursts({ connectMs: 1_000, open: 5, useMs: 20, count: 10 }),
 ];

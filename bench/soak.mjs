@@ -1,5 +1,5 @@
-// Minutes of mixed work under faults, on a real server behind a proxy: `npm run soak -- 5` for five minutes.
-// No borrower may see the session of another one, no connection may be left, and memory may not grow.
+// Runs mixed work under faults on a real server behind a proxy: `npm run soak -- 5` for five minutes.
+// No borrower may see the session of another one, no connection may remain, and memory must not grow.
 import { performance } from 'node:perf_hooks';
 import { setTimeout } from 'node:timers';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -33,13 +33,13 @@ const pool = new ConnectionPool({
 await server.sql('CREATE TABLE IF NOT EXISTS soak (id serial PRIMARY KEY, worker int)');
 await server.sql('ALTER TABLE soak OWNER TO app').catch(() => undefined);
 const outcomes = {};
-const count = (what) => {
-  outcomes[what] = (outcomes[what] ?? 0) + 1;
+const count = (outcome) => {
+  outcomes[outcome] = (outcomes[outcome] ?? 0) + 1;
 };
 let dirtySessions = 0;
 let maxConnections = 0;
 let running = true;
-const chance = (part) => Math.random() < part;
+const chance = (probability) => Math.random() < probability;
 
 /** One borrower: checks that the session is clean, works, and often leaves the session changed. */
 async function borrow(worker) {

@@ -6,7 +6,7 @@ const TOP = 108;
 const TICKS_MS = [10, 20, 50, 100, 200, 500, 1_000];
 const AXIS_MS = { from: 8, to: 1_300 };
 
-/** The picture is its own background, so that it is legible on any page; the colours follow the reader's scheme. */
+/** The picture has its own background, so that it is legible on any page. The colours follow the reader's colour scheme. */
 const STYLE = `
     .card { fill: #ffffff; stroke: #d0d7de }
     text { fill: #1f2328; font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif }
@@ -69,8 +69,9 @@ function legend(pool, name, at) {
 }
 
 /**
- * @param bursts one row each: the scenario, and the median and the 95th percentile of the waits on both pools
- * @param machine what it was measured on
+ * Draws one row for each burst.
+ * @param bursts the scenario, and the median and the 95th percentile of the waits, for both pools
+ * @param machine the machine on which they were measured, as a sentence
  */
 export function waitsPlot(bursts, machine) {
   const bottom = TOP + bursts.length * ROW_HEIGHT;

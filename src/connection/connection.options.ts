@@ -7,7 +7,7 @@ import type { SessionSettings } from './session/session-settings.js';
 export interface ConnectionOptions extends ClientConfig {
   /**
    * Longest time for a connect: name lookup, TCP, TLS and login. At its end, `connect` rejects with a ConnectTimeoutError
-   * and the socket is destroyed. Milliseconds, 0 is off. `pg`'s `connectionTimeoutMillis` means the same.
+   * and the socket is destroyed. Milliseconds, 0 is off. `connectionTimeoutMillis` of `pg` is a synonym.
    * @defaultValue 10 000
    */
   connectTimeoutMs?: number;
@@ -24,59 +24,60 @@ export interface ConnectionOptions extends ClientConfig {
    */
   requireChannelBinding?: boolean;
   /**
-   * The source of the password, instead of `password`. It is asked when the server asks for a password, and is informed
-   * when the server refuses one.
-   * @defaultValue `password`
+   * The source of the password, instead of the option `password`. It is called when the server requests a password, and is
+   * notified when the server refuses it.
+   * @defaultValue the option `password`
    */
   passwords?: PasswordSource;
   /**
-   * The login methods that the server may ask for, as in libpq's `require_auth`.
-   * @defaultValue any
+   * The login methods that the server may request, as in libpq's `require_auth`.
+   * @defaultValue any method
    */
   requireAuth?: readonly LoginMethod[];
   /**
-   * What the server must be, as in libpq's `target_session_attrs`. `connect` rejects when it is something else.
-   * @defaultValue anything
+   * The kind of server that is required, as in libpq's `target_session_attrs`. `connect` rejects at any other server.
+   * @defaultValue any kind
    */
   serverKind?: ServerKind;
   /**
-   * How TLS starts: after a request in plain text (`postgres`) or at once (`direct`). `direct` requires `pg` 8.23 and
+   * How TLS starts: after a request in plain text (`postgres`) or immediately (`direct`). `direct` requires `pg` 8.23 and
    * PostgreSQL 17.
-   * @defaultValue postgres
+   * @defaultValue `postgres`
    */
   sslnegotiation?: SslNegotiation;
   /**
-   * How much longer than the server's `statement_timeout` the client waits before it cancels a statement. A second later
-   * it destroys the socket. Milliseconds.
+   * How much longer than the server's `statement_timeout` the client waits before it cancels a statement. If the statement
+   * is still active one second later, the client destroys the socket. Milliseconds.
    * @defaultValue a quarter of `statement_timeout`, at least 500 and at most 5 000
    */
   statementGraceMs?: number;
   /**
-   * The client's limit for one statement, for a server that enforces none. Milliseconds, 0 is off.
-   * @defaultValue `statement_timeout` and the grace; `query_timeout` when that is shorter
+   * The client's own limit for one statement. `query_timeout` of `pg` counts instead when it is shorter. Milliseconds, 0 is
+   * off.
+   * @defaultValue `statement_timeout` plus `statementGraceMs`; off without `statement_timeout`
    */
   statementLimitMs?: number;
   /**
-   * What the connection has to do without, or itself, because a pooler is between the client and the server.
+   * The restrictions of a pooler between the client and the server, and the limits that the client enforces instead.
    * @defaultValue no pooler
    */
   poolerTerms?: PoolerTerms;
 }
 
-/** The options as `pg.Client` gets them. */
+/** The options for the constructor of `pg.Client`. */
 export function clientConfig(options: ConnectionOptions): ClientConfig {
   return {
     keepAlive: true,
     keepAliveInitialDelayMillis: 30_000,
     ...options,
-    // `connectTimeoutMs` is in force: with both, one deadline would have two errors.
+    // The connection enforces `connectTimeoutMs`. With a timer of `pg` beside it, either of two errors could come first.
     connectionTimeoutMillis: 0,
-    // `pg` makes the key of the object that it gets not enumerable, and this object is the caller's.
+    // `pg` makes the property `key` of this object non-enumerable: it must not change the caller's object.
     ...(typeof options.ssl === 'object' ? { ssl: copyOf(options.ssl) } : undefined),
   };
 }
 
-/** Copies properties that are not enumerable, too: `pg` has made the key so in an object that it got before. */
+/** Copies non-enumerable properties too: the caller may pass an object whose `key` `pg` has already hidden. */
 function copyOf<T extends object>(settings: T): T {
   return Object.create(
     Object.getPrototypeOf(settings) as object,

@@ -39,8 +39,8 @@ async function open(options: ConnectionOptions = {}): Promise<Connection> {
   return connection;
 }
 
-/** A port of this machine where `greet` does as it likes with who comes, and which is closed after `work`. */
-async function listening(
+/** Listens on a local port while `work` runs; `greet` handles each socket. */
+async function withListener(
   greet: (socket: Socket) => void,
   work: (port: number) => Promise<void>,
 ): Promise<void> {
@@ -58,7 +58,7 @@ async function listening(
   }
 }
 
-/** The times that were set for a timer while `work` ran. */
+/** The delays of the timers that `work` has started. */
 async function timersOf(work: () => unknown): Promise<number[]> {
   const timers = jest.spyOn(globalThis, 'setTimeout');
   const pending = work();
@@ -110,7 +110,7 @@ describe('The limit of a statement', () => {
     expect(await timersOf(() => connection.query('SELECT $1', [1]))).toEqual(expected);
   });
 
-  it('is that of the pooler terms as they are when the statement is sent', async () => {
+  it('is taken from the pooler terms each time a statement is sent', async () => {
     const terms = {
       statementLimitMs: 0,
       idleInTransactionMs: 0,
@@ -178,7 +178,7 @@ describe('The state of a session', () => {
     expect(connection.lastSql).toBeUndefined();
   });
 
-  it('is changed as soon as a statement is sent whose text shows the change', async () => {
+  it('is changed as soon as a statement is sent whose text changes the session', async () => {
     const connection = await open();
     server.answer = () => undefined;
     void connection.query('SELECT pg_advisory_lock(1)').catch(() => undefined);
@@ -224,7 +224,7 @@ describe('The state of a session', () => {
     expect(server.statements.slice(1)).toEqual(['DISCARD ALL', 'SET app.a = 1; SET app.b = 2']);
   });
 
-  it('ends with an answer to no statement, and no statement is sent again for it', async () => {
+  it('is changed by a command tag of a borrower without an active statement, which ends the connection', async () => {
     for (const [inSetup, tag, isChanged] of [
       [true, 'SET', false],
       [false, 'SET', true],
@@ -322,8 +322,8 @@ describe('A reset', () => {
     const connection = await open();
     server.answer = (text) => ({ tag: text.split(' ')[0] ?? '', status: text === 'ROLLBACK' ? 'I' : 'T' });
     await connection.query("SET app.x = '1'");
-    const restored = await connection.reset('rollback', 1_000);
-    expect(restored).toStrictEqual({ rolledBack: true, cleared: false });
+    const result = await connection.reset('rollback', 1_000);
+    expect(result).toStrictEqual({ rolledBack: true, cleared: false });
   });
 
   it('asks once whether the server is a standby after a write that was refused as read-only', async () => {
@@ -352,9 +352,9 @@ describe('A reset', () => {
     const listeners = () => [wire.listenerCount('readyForQuery'), connection.listenerCount('end')];
     const before = listeners();
     void connection.query('SELECT 1');
-    const quiet = connection.whenReadyForQuery();
+    const ready = connection.whenReadyForQuery();
     expect(listeners()).toEqual(before.map((count) => count + 1));
-    await quiet;
+    await ready;
     expect(listeners()).toEqual(before);
   });
 
@@ -367,9 +367,9 @@ describe('A reset', () => {
     expect([connection.isReadyForQuery, server.statements]).toEqual([true, ['SELECT 1', 'SELECT 2']]);
     server.answer = () => undefined;
     void connection.query('SELECT 3').catch(() => undefined);
-    const quiet = connection.whenReadyForQuery();
+    const ready = connection.whenReadyForQuery();
     connection.destroy();
-    await expect(quiet).rejects.toThrow('Connection terminated');
+    await expect(ready).rejects.toThrow('Connection terminated');
   });
 
   it('rejects when it takes longer than its timeout', async () => {
@@ -381,8 +381,10 @@ describe('A reset', () => {
       message: 'The reset of the connection took longer than 20 ms.',
     });
   });
+});
 
-  it('is preceded by a validation that asks the server, also for a primary, within its timeout', async () => {
+describe('A validation', () => {
+  it('queries the server, on request whether it is a primary, and rejects after its timeout', async () => {
     const connection = await open();
     await connection.validate(1_000);
     await connection.validate(1_000, true);
@@ -438,7 +440,7 @@ describe('The end of a connection', () => {
 
   it('by destroy(reason) rejects every later statement with the reason, in each form of query', async () => {
     const connection = await open();
-    const reason = new Error('taken back');
+    const reason = new Error('destroyed');
     connection.destroy(reason);
     connection.destroy(new Error('a second reason'));
     expect(connection.closeReason).toBe(reason);
@@ -467,44 +469,44 @@ describe('The end of a connection', () => {
   });
 
   it('by terminate() follows a cancel when a statement is active, and needs none otherwise', async () => {
-    const quiet = await open();
-    const cancel = jest.spyOn(quiet, 'cancelRunning');
-    await quiet.terminate(new Error('over'));
+    const idle = await open();
+    const cancel = jest.spyOn(idle, 'cancelRunning');
+    await idle.terminate(new Error('over'));
     expect(cancel).not.toHaveBeenCalled();
     expect(server.destroyed).toBe(true);
     server = new ScriptedServer();
     const busy = await open();
     server.answer = () => undefined;
     void busy.query('SELECT 1').catch(() => undefined);
-    const told = jest.spyOn(busy, 'cancelRunning').mockImplementation(async () => {
+    const cancelBusy = jest.spyOn(busy, 'cancelRunning').mockImplementation(async () => {
       expect(server.destroyed).toBe(false);
       await expect(busy.query('SELECT 2')).rejects.toThrow('over');
     });
     await busy.terminate(new Error('over'));
-    expect(told).toHaveBeenCalledTimes(1);
+    expect(cancelBusy).toHaveBeenCalledTimes(1);
     expect(server.destroyed).toBe(true);
   });
 
   it('is preceded by one cancel request at a time, and by none when no statement is active', async () => {
-    const asked: ScriptedServer[] = [];
-    const dial = () => {
+    const cancels: ScriptedServer[] = [];
+    const stream = () => {
       if (server.connecting) return server;
       const other = new ScriptedServer();
       other.silent = true;
-      asked.push(other);
+      cancels.push(other);
       return other;
     };
-    const connection = new Connection({ user: 'u', stream: dial });
+    const connection = new Connection({ user: 'u', stream });
     connection.on('error', () => undefined);
     await connection.connect();
     await connection.cancelRunning(20);
-    expect(asked).toHaveLength(0);
+    expect(cancels).toHaveLength(0);
     server.answer = () => undefined;
     void connection.query('SELECT 1').catch(() => undefined);
     await Promise.all([connection.cancelRunning(20), connection.cancelRunning(20)]);
     await connection.cancelRunning(20);
     const cancel = '\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\0\0\0\x08';
-    expect(asked.map(({ startup }) => startup)).toEqual([cancel, cancel]);
+    expect(cancels.map(({ startup }) => startup)).toEqual([cancel, cancel]);
   });
 
   it('leaves no timer of close()', async () => {
@@ -539,8 +541,8 @@ describe('A connection behind a pooler', () => {
     const connection = await open({ poolerTerms: { ...terms, isSessionShared: true } });
     server.answer = () => ({ tag: 'SET' });
     await connection.query("SET app.x = '1'");
-    const restored = await connection.reset('smart', 1_000);
-    expect(restored).toMatchObject({ cleared: false, leftBehind: "SET app.x = '1'" });
+    const result = await connection.reset('smart', 1_000);
+    expect(result).toMatchObject({ cleared: false, leftBehind: "SET app.x = '1'" });
     expect(server.statements).toEqual(["SET app.x = '1'"]);
     expect(connection.reset('smart', 1_000)).toBeUndefined();
     server.answer = (text) => ({ tag: text, status: text === 'BEGIN' ? 'T' : 'I' });
@@ -585,7 +587,7 @@ describe('A login', () => {
         encrypt(socket);
       });
     };
-    await listening(greet, async (port) => {
+    await withListener(greet, async (port) => {
       const ssl = { ca: authority.cert };
       const connection = new Connection({ host: '127.0.0.1', port, user: 'u', ssl, sslnegotiation });
       await connection.connect();
@@ -597,13 +599,13 @@ describe('A login', () => {
 
   describe.each<[string, ConnectionOptions]>([
     ['in plain text', {}],
-    ['asked for TLS', { ssl: {} }],
-    ['begun with TLS', { ssl: {}, sslnegotiation: 'direct' }],
+    ['with an SSLRequest', { ssl: {} }],
+    ['with direct TLS', { ssl: {}, sslnegotiation: 'direct' }],
   ])('%s', (_how, options) => {
     it.each(['HTTP/1.1 400 Bad Request\r\n\r\n', '220 mail ESMTP\r\n', '\x4a\0\0\0\x0a8.4.0\0'])(
       'is refused when a server of another protocol answers: %j',
       async (greeting) => {
-        await listening(
+        await withListener(
           (socket) => socket.end(greeting),
           async (port) => {
             const connected = new Connection({ host: '127.0.0.1', port, user: 'u', ...options }).connect();
@@ -632,7 +634,7 @@ describe('A login', () => {
 
   it('at a server of another kind than serverKind is refused, and the connection is closed', async () => {
     const connection = make({ serverKind: 'primary' });
-    // It neither reports what it is, nor has its answer a row.
+    // The server does not report its kind, and its answer has no row.
     await expect(connection.connect()).rejects.toMatchObject({ code: 'SERVER_KIND_REFUSED' });
     expect([server.statements.length, connection.isUsable]).toEqual([1, false]);
     await once(connection, 'end');
@@ -642,7 +644,7 @@ describe('A login', () => {
     expect(wanted.isUsable).toBe(true);
   });
 
-  it('takes the password from its source when the server asks, and reports one that was refused', async () => {
+  it('gets the password from its source when the server requests it, and reports a refused password to the source', async () => {
     const refused: string[] = [];
     const passwords = {
       ask: () => Promise.resolve('old'),
@@ -656,25 +658,25 @@ describe('A login', () => {
     expect(refused).toEqual(['old']);
   });
 
-  it('takes the option password when there is no source', async () => {
+  it('uses the option password when there is no source', async () => {
     server.password = 'given';
     await make({ password: 'given' }).connect();
   });
 });
 
-describe('Statements behind an active one', () => {
+describe('Queued statements', () => {
   it('are sent in order, in each form of query, and one that cannot be sent does not block the others', async () => {
     const connection = await open();
     const query = connection.query.bind(connection) as (...request: unknown[]) => unknown;
     const done: string[] = [];
-    const note = (name: string) => () => void done.push(name);
-    query('first', note('first'));
-    expect(query('by callback', note('by callback'))).toBeUndefined();
-    expect(query('by last callback', [], note('by last callback'))).toBeUndefined();
-    expect(query({ text: 'by config', callback: note('by config') })).toBeUndefined();
-    const submittable = new Query('submitted', note('submitted') as never);
+    const record = (name: string) => () => void done.push(name);
+    query('first', record('first'));
+    expect(query('by callback', record('by callback'))).toBeUndefined();
+    expect(query('by last callback', [], record('by last callback'))).toBeUndefined();
+    expect(query({ text: 'by config', callback: record('by config') })).toBeUndefined();
+    const submittable = new Query('submitted', record('submitted') as never);
     expect(query(submittable)).toBe(submittable);
-    query({ text: 'odd', values: 'no list', callback: note('odd') });
+    query({ text: 'odd', values: 'no list', callback: record('odd') });
     const second = query({ text: 'by promise of a config' }) as Promise<unknown>;
     const last = query('by promise') as Promise<unknown>;
     expect(() => query(undefined)).toThrow('null or undefined query');
@@ -693,7 +695,7 @@ describe('Statements behind an active one', () => {
     const connection = await open();
     server.answer = () => undefined;
     const waiting = [1, 2, 3].map(() => connection.query('SELECT 1'));
-    const reason = new Error('taken back');
+    const reason = new Error('destroyed');
     connection.destroy(reason);
     const ended = await Promise.allSettled(waiting);
     expect(ended.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'rejected']);
@@ -768,7 +770,7 @@ describe('A connection', () => {
     expect([seen, server.statements]).toEqual([['SELECT 1'], ['SELECT 1']]);
   });
 
-  it('takes a TLS key that is not enumerable, as pg.Pool leaves it', () => {
+  it('accepts a TLS key that is not enumerable, as pg.Pool makes it', () => {
     const ssl = Object.defineProperty({}, 'key', { value: 's3cret', enumerable: false });
     const connection = make({ ssl });
     expect((connection as unknown as { ssl: { key: string } }).ssl.key).toBe('s3cret');
@@ -793,7 +795,7 @@ describe('A connection', () => {
     expect(error).toMatchObject({ code: 'HANDSHAKE_TIMEOUT' });
   });
 
-  it('rejects a second connect, which harms neither the first nor the connection', async () => {
+  it('rejects a second connect without effect on the first or on the connection', async () => {
     const connection = make();
     const first = connection.connect();
     await expect(connection.connect()).rejects.toThrow('Client has already been connected');

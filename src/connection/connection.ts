@@ -54,34 +54,35 @@ export class Connection extends Client {
   readonly #queue = new QueryQueue();
   readonly #cancellation = new Cancellation();
   readonly #streams = new ReadingStreams(this.#pg);
-  readonly #changes = new SessionChanges(this.#pg);
+  readonly #changes: SessionChanges;
   readonly #statementLimit: StatementLimit;
   readonly #idleLimit: IdleInTransactionLimit;
   #hasConnectStarted = false;
-  /** Why the connect was refused. */
+  /** The error of the first requirement that the server did not meet. */
   #refusedBy: Error | undefined;
   #closeReason: Error | undefined;
-  /** Why the connection was destroyed or terminated: statements are rejected with it, and `pg` does not see them. */
+  /** The reason of {@link destroy} or {@link terminate}. Later statements are rejected with it and do not reach `pg`. */
   #terminatedBy: Error | undefined;
   #lastSql: string | undefined;
   #hasCommandCompleted = false;
   #statementCount = 0;
-  /** A write was refused as read-only: the server may be a standby now. */
+  /** Whether the server has refused a write as read-only: it may be a standby now. */
   #suspectsStandby = false;
 
   /**
    * @param options the options, or a connection string
-   * @throws TypeError for a session setting whose name or value cannot be one
+   * @throws TypeError for a session setting whose name is invalid, or whose value contains a NUL character
    * @throws ConnectionError `TLS_DIRECT_REFUSED` when this version of `pg` cannot start TLS directly
    */
   constructor(options: ConnectionOptions | string = {}) {
     const given: ConnectionOptions = typeof options === 'string' ? { connectionString: options } : options;
-    // It may throw; `pg` creates a socket, which nothing would destroy then.
+    // Before `super()`: an error after it would leave the socket that `pg` creates open.
     const sessionOptions = startupOptions(given.session ?? {});
     super(clientConfig(given));
     this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
     this.#stream = given.stream;
     const terms = (this.#poolerTerms = given.poolerTerms ?? NO_POOLER);
+    this.#changes = new SessionChanges(this.#pg, terms);
     this.#pg.appendStartupOptions(sessionOptions, given.options === '');
     this.#pg.hideSecrets();
     this.#statementLimit = new StatementLimit(
@@ -102,7 +103,7 @@ export class Connection extends Client {
     try {
       this.#requirements = new ServerRequirements(this, wire, given, (error) => this.#refuseServer(error));
     } catch (error) {
-      // `pg` has created a socket, which nothing else would destroy.
+      // Nothing else would destroy the socket that `pg` has created.
       this.#pg.closeSocket();
       throw error;
     }
@@ -145,11 +146,11 @@ export class Connection extends Client {
         else resolve(this);
       };
       super.connect((error: Error | null) => {
-        // A refused server may have completed the login in the same packet: then there is no error.
+        // `pg` reports no error when the refused server has completed the login in the same packet.
         const failure = this.#refusedBy ?? error;
         if (failure) {
           this.#requirements?.onConnectFailed(failure);
-          // A failed password source leaves the socket open, and the server waiting.
+          // `pg` leaves the socket open when the password source fails: the server would wait for the password.
           this.#pg.closeSocket();
           return settle(failure);
         }
@@ -166,13 +167,13 @@ export class Connection extends Client {
     });
   }
 
-  /** The first error counts: the closed socket causes others. */
+  /** Keeps the first error: the closed socket causes others. */
   #refuseServer(error: Error): void {
     this.#refusedBy ??= error;
     this.#pg.closeSocket(error);
   }
 
-  /** Ends the setup by the connect hooks: the statements that follow are those of a borrower. */
+  /** Ends the setup by the connect hooks. The statements that follow are those of borrowers. */
   finishSetup(): void {
     this.#changes.finishSetup(this.queuedStatements);
   }
@@ -180,10 +181,10 @@ export class Connection extends Client {
   // Query
 
   /**
-   * Sends a statement in any form that `pg.Client.query` takes. While another statement is active, or a cancel is in
-   * flight, it is queued.
-   * @throws the reason of {@link destroy} or {@link terminate}, after either; else the errors of `pg`
-   * @throws QueryTimeoutError when neither the server nor its network answers within the limit of a statement
+   * Sends a statement in any form that `pg.Client.query` accepts. Queues it while another statement is active or a cancel
+   * request is in flight.
+   * @throws the errors of `pg`, or the reason of {@link destroy} or {@link terminate} after either of them
+   * @throws QueryTimeoutError `QUERY_TIMEOUT` when the server does not answer within the limit of a statement
    */
   override query<T extends Submittable>(queryStream: T): T;
   /* eslint-disable @typescript-eslint/no-explicit-any -- the overloads of pg.Client, as @types/pg declares them */
@@ -270,14 +271,14 @@ export class Connection extends Client {
     return this.#statementCount;
   }
 
-  /** The text of the last statement that the present borrower has sent. */
+  /** The text of the last statement that the current borrower has sent; undefined before its first. */
   get lastSql(): string | undefined {
     return this.#lastSql;
   }
 
   /**
-   * Whether the server has sent CommandComplete for the last statement sent. For a text with several statements, whether
-   * it has for one of them.
+   * Whether the server has sent CommandComplete for the last statement sent. With several statements in one text, whether
+   * it has for at least one of them.
    */
   get commandCompleted(): boolean {
     return this.#hasCommandCompleted;
@@ -288,7 +289,7 @@ export class Connection extends Client {
     return this.#closeReason === undefined && this.#pg.isQueryable;
   }
 
-  /** Whether the server is ready, and no statement is active, queued or sent. */
+  /** Whether the server is ready for a query, and no statement is active or queued. */
   get isReadyForQuery(): boolean {
     return this.#queue.length === 0 && this.#pg.isReadyForQuery;
   }
@@ -299,8 +300,8 @@ export class Connection extends Client {
   }
 
   /**
-   * `I` outside a transaction, `T` in one, `E` in a failed one, as of the last ReadyForQuery. It counts only while
-   * {@link isReadyForQuery} is true. Null before the connect.
+   * The transaction status of the last ReadyForQuery: `I` outside a transaction, `T` in one, `E` in a failed one. Null before
+   * the connect. It is out of date while {@link isReadyForQuery} is false.
    */
   get transactionStatus(): 'I' | 'T' | 'E' | null {
     return this.#pg.transactionStatus;
@@ -310,22 +311,22 @@ export class Connection extends Client {
 
   /** Whether a borrower has changed the session since the last reset. */
   get isSessionChanged(): boolean {
-    if (this.#changes.changedBy !== undefined || this.#changes.nameSetBy !== undefined) return true;
-    // A pooler reports the settings of whichever session it assigns.
-    return this.#changes.isAnySettingChanged && !this.#poolerTerms.isSessionShared;
+    return this.#changes.isChanged;
   }
 
-  /** Starts a lease: the statements sent before are not those of the new borrower. */
+  /** Starts a lease: {@link lastSql} is that of the new borrower from now on. */
   onAcquired(): void {
     this.#lastSql = undefined;
-    // A limit that the last borrower had set for one transaction is over.
+    // A statement_timeout that the last borrower had set with SET LOCAL has ended with its transaction.
     this.#statementLimit.resume();
   }
 
   /**
-   * Prepares the session for the next borrower, as `mode` says.
-   * @returns undefined when there is nothing to do. Otherwise a promise that rejects when the reset fails or takes longer
-   * than `timeoutMs`; the connection must be destroyed then
+   * Prepares the session for the next borrower.
+   * @param mode what the reset undoes
+   * @param timeoutMs milliseconds
+   * @returns undefined when there is nothing to do; otherwise a promise that rejects when the reset fails or takes longer
+   * than `timeoutMs`. The connection must be destroyed after a rejection
    */
   reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> | undefined {
     const cancellation = this.#cancellation;
@@ -335,13 +336,8 @@ export class Connection extends Client {
         ? cancellation.settled().then(() => ({ rolledBack: false, cleared: false }))
         : undefined;
     const isIdle = this.isReadyForQuery && this.transactionStatus === 'I' && !cancellation.isInFlight;
-    const isClean =
-      !this.#needsDiscard(mode) &&
-      this.#nameToRestore(mode) === undefined &&
-      !(this.#poolerTerms.isSessionShared && this.isSessionChanged);
-    if (!isIdle || !isClean || this.#suspectsStandby) return this.#reset(mode, timeoutMs);
-    // A borrower may have set the name to the value that it had.
-    this.#changes.nameSetBy = undefined;
+    if (!isIdle || !this.#changes.isClean(mode) || this.#suspectsStandby) return this.#reset(mode, timeoutMs);
+    this.#changes.onNothingToReset();
     return undefined;
   }
 
@@ -349,48 +345,38 @@ export class Connection extends Client {
     const result = await resetSession(this.#pg, {
       send: (statement) => this.ownQuery(statement),
       whenReadyForQuery: () => this.whenReadyForQuery(),
-      needsDiscard: () => this.#needsDiscard(mode),
-      cleanName: () => this.#nameToRestore(mode),
-      setup: this.#changes.setup,
+      needsDiscard: () => this.#changes.needsDiscard(mode),
+      nameToRestore: () => this.#changes.nameToRestore(mode),
+      setup: this.#changes.setupStatements,
       suspectsStandby: () => this.#suspectsStandby,
       cancelSettled: () => this.#cancellation.settled(),
       timeoutMs,
     });
-    const leftBehind = result.cleared ? undefined : (this.#changes.changedBy ?? this.#changes.nameSetBy);
+    const leftBehind = result.cleared ? undefined : this.#changes.leftBehind;
     this.#changes.onReset();
     this.#suspectsStandby = false;
     this.#statementLimit.resume();
-    return this.#poolerTerms.isSessionShared && leftBehind !== undefined ? { ...result, leftBehind } : result;
-  }
-
-  /** Never for a session that a pooler shares: another client uses it by now. */
-  #needsDiscard(mode: ResetMode): boolean {
-    if (this.#poolerTerms.isSessionShared) return false;
-    const { changedBy, isAnySettingChanged } = this.#changes;
-    return mode === 'discard' || (mode === 'smart' && (changedBy !== undefined || isAnySettingChanged));
-  }
-
-  /** A pooler stores the name of each client and applies it to whichever session it assigns. */
-  #nameToRestore(mode: ResetMode): string | undefined {
-    return mode === 'smart' && !this.#poolerTerms.isSessionShared ? this.#changes.cleanName : undefined;
+    return leftBehind === undefined ? result : { ...result, leftBehind };
   }
 
   // Validate
 
   /**
    * Verifies that the server answers.
-   * @param isPrimary whether the server must also be no standby
+   * @param timeoutMs milliseconds
+   * @param mustBePrimary whether a standby counts as a failure
    * @throws ConnectionResetError `CONNECTION_SILENT` when it does not answer within `timeoutMs`
    * @throws ConnectionResetError `CONNECTION_STANDBY` when it is a standby
    */
-  validate(timeoutMs: number, isPrimary = false): Promise<void> {
+  validate(timeoutMs: number, mustBePrimary = false): Promise<void> {
     const wasClean = !this.isSessionChanged;
     const lastSql = this.#lastSql;
     const send = (statement: { text: string }) => this.ownQuery(statement);
-    const asked: Promise<unknown> = isPrimary ? refuseStandby(send) : send({ text: 'SELECT 1' });
+    const asked: Promise<unknown> = mustBePrimary ? refuseStandby(send) : send({ text: 'SELECT 1' });
     const answered = asked.then(() => {
-      // The validation belongs to no borrower. With the answer, the server may report settings that it has changed itself.
+      // The validation is no statement of a borrower.
       this.#lastSql = lastSql;
+      // With its answer, the server reports the settings that a configuration reload has changed.
       if (wasClean) this.#changes.acceptReportedSettings();
     });
     return withTimeout(
@@ -406,9 +392,9 @@ export class Connection extends Client {
   // Cancel
 
   /**
-   * Asks the server to cancel the active statement. Statements that are queued meanwhile wait until this is over.
+   * Asks the server to cancel the active statement. Until the request is over, other statements are queued.
    * @param timeoutMs milliseconds that the server has to confirm the request
-   * @returns resolves when the request is over, confirmed or not; at once when no statement is active
+   * @returns resolves when the request is over, confirmed or not; immediately when no statement is active
    */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
     if (this.isReadyForQuery) return Promise.resolve();
@@ -427,13 +413,13 @@ export class Connection extends Client {
 
   // Close
 
-  /** Why the connection has ended; undefined while it is open, and after {@link close}. */
+  /** The error that ended the connection; undefined while it is open, and after {@link close}. */
   get closeReason(): Error | undefined {
     return this.#closeReason;
   }
 
   /**
-   * Closes the connection. An active statement is not waited for.
+   * Closes the connection without waiting for the active statement.
    * @param timeoutMs milliseconds after which the socket is destroyed
    * @returns resolves when the socket has closed; never rejects
    */
@@ -442,19 +428,19 @@ export class Connection extends Client {
     return this.end().finally(() => clearTimeout(timer));
   }
 
-  /** Destroys the socket at once. Pending statements, and all later ones, are rejected with `reason`. */
+  /** Destroys the socket immediately. Pending and later statements are rejected with `reason`. */
   destroy(reason?: Error): void {
     if (reason) this.#markTerminated(reason);
     this.#pg.closeSocket(reason);
   }
 
   /**
-   * Cancels the active statement, then destroys the socket: the server would go on with a statement whose socket has
-   * closed. Pending statements, and all later ones, are rejected with `reason`.
+   * Cancels the active statement, then destroys the socket. Without the cancel request, the server would go on with the
+   * statement. Pending and later statements are rejected with `reason`.
    */
   async terminate(reason: Error): Promise<void> {
     const isActive = !this.isReadyForQuery;
-    // Before the cancel: the borrower sees its statement fail before the socket closes, and could send another one.
+    // Before the cancel request: the borrower could send another statement when it sees the active one fail.
     this.#markTerminated(reason);
     if (isActive) await this.cancelRunning();
     this.#pg.closeSocket(reason);
@@ -466,13 +452,13 @@ export class Connection extends Client {
     this.#markClosed(reason);
   }
 
-  /** The connection has ended, or is about to. The first reason counts. */
+  /** Records that the connection has ended or is ending. The first reason counts. */
   #markClosed(reason: Error): void {
     this.#closeReason ??= reason;
     this.#streams.end(this.#closeReason);
   }
 
-  /** Queued statements fail with the errors that `pg` has for those in its own queue. */
+  /** Rejects queued statements with the error that `pg` has for statements in its own queue. */
   #rejectQueued(): void {
     const ended = this.#pg.isEnding ? 'Connection terminated' : 'Connection terminated unexpectedly';
     const reason = this.#terminatedBy ?? new Error(ended, { cause: this.#closeReason });
@@ -529,7 +515,7 @@ export class Connection extends Client {
 
   // Display
 
-  /** Where the connection leads, without its settings: they hold the password. */
+  /** The address of the connection, without its settings: they contain the password. */
   toJSON(): object {
     return {
       host: this.host,

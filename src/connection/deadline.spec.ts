@@ -53,11 +53,11 @@ describe('startDeadline', () => {
     for (const cancel of cancels) cancel();
   });
 
-  it('can be cancelled at any moment, also between its timer and the read of the sockets', async () => {
+  it('can be cancelled at any time, even between its timer and the read of the sockets', async () => {
     let expired = 0;
     const cancel = startDeadline(5, () => (expired += 1));
     const cancelAfterTimer = startDeadline(10, () => (expired += 1));
-    // The same due time, registered later: it runs between that timer and its immediate.
+    // Due at the same time and registered later: it runs between that timer and its immediate.
     setTimeout(() => cancelAfterTimer(), 10);
     cancel();
     await new Promise((resolve) => setTimeout(resolve, 40));
@@ -65,7 +65,7 @@ describe('startDeadline', () => {
   });
 
   it.each([Infinity, Number.MAX_SAFE_INTEGER, LONGEST_TIMER_MS + 5_000])(
-    'does not expire at once when its time of %d ms is longer than a timer takes',
+    'does not expire immediately when %d ms is longer than a timer accepts',
     (ms) => {
       jest.useFakeTimers();
       try {
@@ -96,7 +96,7 @@ describe('withTimeout', () => {
     await expect(withTimeout(new Promise(() => undefined), 5, timeoutError)).rejects.toThrow('timed out');
   });
 
-  it('takes a result that was available already while the event loop was blocked', async () => {
+  it('resolves with a result that arrived in time while the event loop was blocked', async () => {
     const answered = new Promise((resolve) => setTimeout(() => setImmediate(resolve, 'in time'), 10));
     const work = withTimeout(answered, 10, timeoutError);
     blockEventLoop(50);

@@ -1,29 +1,29 @@
-/** The longest time that `setTimeout` takes; with a longer one it fires at once. Milliseconds, 24 days. */
+/** The longest delay that `setTimeout` accepts (24 days); with a longer one, it fires immediately. Milliseconds. */
 export const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 /**
- * The default limit, in milliseconds, for the server to close a connection that says goodbye, or to confirm a cancel
- * request. Without it, `pg`'s `end()` waits for ever on a frozen network.
+ * How long the server has by default to close the socket after Terminate, or to confirm a cancel request. Milliseconds.
+ * Without a limit, `end()` of `pg` never resolves on a frozen network.
  */
 export const CLOSE_TIMEOUT_MS = 1_000;
 
 /**
- * Calls `onExpired` once after `ms`, after the event loop has read what has arrived on its sockets. When the event loop
- * was blocked, timers fire before sockets are read: an answer that arrived in time would count as late.
- * @param ms milliseconds; more than {@link LONGEST_TIMER_MS}, `Infinity` included, counts as that
+ * Calls `onExpired` once, after `ms` and after the event loop has read its sockets. After the event loop was blocked, timers
+ * fire before sockets are read: without this order, an answer that arrived in time would count as late.
+ * @param ms milliseconds, at most {@link LONGEST_TIMER_MS}; a larger number counts as that
  * @param keepsProcessAlive whether the process stays alive until then
  * @returns a function that cancels the deadline
  */
 export function startDeadline(ms: number, onExpired: () => void, keepsProcessAlive = true): () => void {
-  let turn: NodeJS.Immediate | undefined;
-  const cancel = startTimer(ms, () => (turn = setImmediate(onExpired)), keepsProcessAlive);
+  let immediate: NodeJS.Immediate | undefined;
+  const cancel = startTimer(ms, () => (immediate = setImmediate(onExpired)), keepsProcessAlive);
   return () => {
     cancel();
-    clearImmediate(turn);
+    clearImmediate(immediate);
   };
 }
 
-/** As {@link startDeadline}, but without a look at the sockets: for a time at which no answer is expected. */
+/** Like {@link startDeadline}, but does not wait for the sockets to be read: for a time that no answer has to meet. */
 export function startTimer(ms: number, onExpired: () => void, keepsProcessAlive = true): () => void {
   const timer = setTimeout(onExpired, Math.min(ms, LONGEST_TIMER_MS));
   if (!keepsProcessAlive) timer.unref();

@@ -7,8 +7,8 @@ import { join } from 'node:path';
 import { describe, expect, it, jest } from '@jest/globals';
 import { PgClientAdapter } from './pg-client-adapter.js';
 
-/** Shaped like a `pg.Client`, as far as its documentation goes. */
-class Plain extends EventEmitter {
+/** A client with the documented methods of `pg.Client` alone. */
+class PlainClient extends EventEmitter {
   status: 'I' | 'T' | 'E' | null = 'I';
   answers = true;
   ends = true;
@@ -28,61 +28,61 @@ class Plain extends EventEmitter {
 
 describe('PgClientAdapter', () => {
   it('resets nothing outside a transaction, or when the client does not report its status', () => {
-    const client = new Plain();
-    const control = new PgClientAdapter(client);
-    expect(control.reset('smart', 100)).toBeUndefined();
+    const client = new PlainClient();
+    const adapter = new PgClientAdapter(client);
+    expect(adapter.reset('smart', 100)).toBeUndefined();
     client.status = null;
-    expect(control.reset('rollback', 100)).toBeUndefined();
+    expect(adapter.reset('rollback', 100)).toBeUndefined();
     client.status = 'T';
-    expect(control.reset('none', 100)).toBeUndefined();
+    expect(adapter.reset('none', 100)).toBeUndefined();
     expect(client.sent).toEqual([]);
-    expect([control.isUsable, control.isReadyForQuery, control.transactionStatus]).toEqual([true, true, 'T']);
+    expect([adapter.isUsable, adapter.isReadyForQuery, adapter.transactionStatus]).toEqual([true, true, 'T']);
   });
 
-  it('counts the bytes of the socket as statements, if the client shows one', () => {
-    const client = new Plain() as Plain & { connection?: { stream?: { bytesWritten: number } } };
-    const control = new PgClientAdapter(client);
-    expect(control.statementCount).toBeUndefined();
+  it('reports the bytes sent on the socket as its statement count, if the client has a visible socket', () => {
+    const client = new PlainClient() as PlainClient & { connection?: { stream?: { bytesWritten: number } } };
+    const adapter = new PgClientAdapter(client);
+    expect(adapter.statementCount).toBeUndefined();
     client.connection = {};
-    expect(control.statementCount).toBeUndefined();
+    expect(adapter.statementCount).toBeUndefined();
     client.connection.stream = { bytesWritten: 7 };
-    expect(control.statementCount).toBe(7);
+    expect(adapter.statementCount).toBe(7);
   });
 
   it('rolls an open transaction back, and sends DISCARD ALL in the mode discard', async () => {
-    const client = new Plain();
-    const control = new PgClientAdapter(client);
+    const client = new PlainClient();
+    const adapter = new PgClientAdapter(client);
     client.status = 'E';
-    expect(await control.reset('smart', 100)).toEqual({ rolledBack: true, cleared: false });
+    expect(await adapter.reset('smart', 100)).toEqual({ rolledBack: true, cleared: false });
     client.status = 'I';
-    expect(await control.reset('discard', 100)).toEqual({ rolledBack: false, cleared: true });
+    expect(await adapter.reset('discard', 100)).toEqual({ rolledBack: false, cleared: true });
     expect(client.sent).toEqual(['ROLLBACK', 'DISCARD ALL']);
   });
 
   it('validates the client within the timeout', async () => {
-    const client = new Plain();
-    const control = new PgClientAdapter(client);
-    await control.validate(1_000);
+    const client = new PlainClient();
+    const adapter = new PgClientAdapter(client);
+    await adapter.validate(1_000);
     client.answers = false;
-    await expect(control.validate(20)).rejects.toThrow('did not answer within 20 ms');
+    await expect(adapter.validate(20)).rejects.toThrow('did not answer within 20 ms');
     expect(client.sent).toEqual(['SELECT 1', 'SELECT 1']);
-    await control.cancelRunning().then(() => undefined);
+    await adapter.cancelRunning().then(() => undefined);
   });
 
   it('accepts a client that throws instead of rejecting, and one without end()', async () => {
-    const client = new Plain();
-    const control = new PgClientAdapter(client);
+    const client = new PlainClient();
+    const adapter = new PgClientAdapter(client);
     client.query = () => {
       throw new Error('not now');
     };
-    await expect(control.validate(100)).rejects.toThrow('not now');
+    await expect(adapter.validate(100)).rejects.toThrow('not now');
     Object.assign(client, { end: undefined });
-    control.destroy();
-    expect(control.isUsable).toBe(false);
+    adapter.destroy();
+    expect(adapter.isUsable).toBe(false);
   });
 
   it('closes the client, and destroys it when it does not end in time', async () => {
-    const client = new Plain();
+    const client = new PlainClient();
     const timers = () => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
     const before = timers();
     await new PgClientAdapter(client).close(60_000);
@@ -95,7 +95,7 @@ describe('PgClientAdapter', () => {
   });
 
   it('destroys the socket of a client without calling end()', () => {
-    const client = new Plain();
+    const client = new PlainClient();
     const end = jest.spyOn(client, 'end');
     const stream = { destroy: jest.fn() };
     Object.assign(client, { connection: { stream } });
@@ -106,48 +106,48 @@ describe('PgClientAdapter', () => {
   });
 
   it('sends no cancel request when the stream of the client has reached another server, or an unknown one', async () => {
-    const dialled: unknown[] = [];
-    const elsewhere = createServer((socket) => void dialled.push(socket.destroy())).listen(0, '127.0.0.1');
-    await once(elsewhere, 'listening');
-    const { port } = elsewhere.address() as AddressInfo;
+    const connections: unknown[] = [];
+    const listener = createServer((socket) => void connections.push(socket.destroy())).listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const { port } = listener.address() as AddressInfo;
     const known = { processID: 1, secretKey: 2, host: '127.0.0.1', port, readyForQuery: false };
     for (const stream of [{ remotePort: port + 1 }, {}]) {
-      const client = Object.assign(new Plain(), known, { connection: { stream } });
+      const client = Object.assign(new PlainClient(), known, { connection: { stream } });
       await new PgClientAdapter(client).cancelRunning();
     }
     const stream = { remotePort: port };
-    const quiet = Object.assign(new Plain(), known, { readyForQuery: true, connection: { stream } });
-    await new PgClientAdapter(quiet).cancelRunning();
-    const before = dialled.length;
-    const client = Object.assign(new Plain(), known, { connection: { stream } });
+    const ready = Object.assign(new PlainClient(), known, { readyForQuery: true, connection: { stream } });
+    await new PgClientAdapter(ready).cancelRunning();
+    const before = connections.length;
+    const client = Object.assign(new PlainClient(), known, { connection: { stream } });
     await new PgClientAdapter(client).cancelRunning();
-    elsewhere.close();
-    expect([before, dialled.length]).toEqual([0, 1]);
+    listener.close();
+    expect([before, connections.length]).toEqual([0, 1]);
   });
 
   it('sends a cancel request on a Unix socket, which has no port', async () => {
     const folder = mkdtempSync(join(tmpdir(), 's-'));
-    const dialled: unknown[] = [];
-    const local = createServer((socket) => void dialled.push(socket.destroy()));
+    const connections: unknown[] = [];
+    const local = createServer((socket) => void connections.push(socket.destroy()));
     await once(local.listen(join(folder, '.s.PGSQL.5432')), 'listening');
     const known = { processID: 1, secretKey: 2, host: folder, port: 5432, readyForQuery: false };
-    const client = Object.assign(new Plain(), known, { connection: { stream: {} } });
+    const client = Object.assign(new PlainClient(), known, { connection: { stream: {} } });
     await new PgClientAdapter(client).cancelRunning();
     local.close();
     rmSync(folder, { recursive: true });
-    expect(dialled).toHaveLength(1);
+    expect(connections).toHaveLength(1);
   });
 
   it('ends a client without a socket, and reports it as closed', async () => {
-    const client = new Plain();
+    const client = new PlainClient();
     const end = jest.spyOn(client, 'end');
-    const control = new PgClientAdapter(client);
+    const adapter = new PgClientAdapter(client);
     const reason = new Error('enough');
-    const terminated = control.terminate(reason);
-    expect(control.isUsable).toBe(false);
+    const terminated = adapter.terminate(reason);
+    expect(adapter.isUsable).toBe(false);
     await terminated;
     expect(end).toHaveBeenCalledTimes(1);
-    expect([control.isUsable, control.closeReason]).toEqual([false, reason]);
+    expect([adapter.isUsable, adapter.closeReason]).toEqual([false, reason]);
     await expect(client.query('late')).rejects.toBe(reason);
   });
 });

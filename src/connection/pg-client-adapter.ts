@@ -7,22 +7,22 @@ import { sendCancelRequest } from './wire/cancel-request.js';
 import { isFatal } from './wire/disconnect.js';
 import { PgInternals } from './wire/pg-internals.js';
 
-/** What any client that is compatible with `pg` has. */
+/** The methods that every client compatible with `pg` has. */
 export interface PgClientLike {
   query(...args: never[]): unknown;
   end(callback: (error?: Error) => void): unknown;
 }
 
 /**
- * Gives a client of another class what the pool needs of a `Connection`: a plain `pg.Client`, or a fake. The adapter does
- * not see what changes the session, so that the reset mode `smart` is `rollback` here.
+ * Adapts a client of another class, a plain `pg.Client` or a fake, to what the pool needs of a `Connection`. The adapter does
+ * not see what changes the session: the reset mode `smart` does the same as `rollback`.
  */
 export class PgClientAdapter {
   readonly #client: PgClientLike;
   readonly #pg: PgInternals;
   closeReason: Error | undefined;
   readonly lastSql: string | undefined;
-  /** A cancel request is in flight, or the server has not confirmed it: it may still arrive. */
+  /** Whether a cancel request may still arrive: it is in flight, or the server has not confirmed it. */
   #isCancelPending = false;
 
   constructor(client: PgClientLike) {
@@ -42,7 +42,7 @@ export class PgClientAdapter {
     return this.#pg.isReadyForQuery;
   }
 
-  /** The bytes sent, which every statement increases; undefined for a client that shows no socket. */
+  /** The number of bytes sent, which every statement increases; undefined for a client without a visible socket. */
   get statementCount(): number | undefined {
     return this.#pg.stream?.bytesWritten;
   }
@@ -69,7 +69,7 @@ export class PgClientAdapter {
   }
 
   validate(timeoutMs: number): Promise<void> {
-    // An async function: some classes throw where others reject.
+    // An async function, since some classes throw where others reject.
     const asked = (async () => void (await this.#client.query('SELECT 1' as never)))();
     return withTimeout(
       asked,
@@ -78,10 +78,10 @@ export class PgClientAdapter {
     );
   }
 
-  /** Asks the server to cancel the active statement, if the client's host and port lead to that server. */
+  /** Asks the server to cancel the active statement, unless the client may have reached another server than its port names. */
   async cancelRunning(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
     const { host, port } = this.#pg.target;
-    // A stream of the caller may lead elsewhere, and the key must not reach another server.
+    // A stream of the caller may lead to another server, which must not get the cancel key.
     const isKnownServer = host?.startsWith('/') || this.#pg.stream?.remotePort === Number(port);
     if (!isKnownServer || this.isReadyForQuery) return;
     this.#isCancelPending = true;
@@ -101,13 +101,13 @@ export class PgClientAdapter {
     });
   }
 
-  /** Never throws: an error here would hide why a connect has failed. */
+  /** Never throws: its error would replace that of a failed connect. */
   destroy(reason?: Error): void {
     this.closeReason ??= reason;
     try {
       if (!this.#pg.closeSocket(reason)) this.#client.end(() => undefined);
     } catch (error) {
-      // A client that cannot be ended counts as ended.
+      // A client whose `end` throws counts as closed.
       this.closeReason ??= error as Error;
     }
   }
@@ -115,7 +115,7 @@ export class PgClientAdapter {
   /** Cancels the active statement, then destroys the socket. Later statements are rejected with `reason`. */
   async terminate(reason: Error): Promise<void> {
     this.closeReason ??= reason;
-    // On the object: its class belongs to the caller, and the borrower may still hold the client.
+    // On the object, since the class is the caller's. The borrower may still use the client.
     Object.defineProperty(this.#client, 'query', {
       value: (...request: unknown[]) => rejectQuery(request, reason, this.#pg.wire),
       writable: true,

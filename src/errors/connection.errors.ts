@@ -47,10 +47,21 @@ export class ConnectionError extends DatabaseError {
 export class ConnectTimeoutError extends ConnectionError {
   static override readonly family: string = 'ConnectTimeoutError';
 
-  constructor(server: string, timeoutMs: number, isAccepted = false) {
-    const what = isAccepted ? 'accepted the connection but did not complete the login' : 'did not answer';
-    super(`Connection timeout: ${server} ${what} within ${timeoutMs} ms (timeout expired).`, {
-      code: isAccepted ? 'HANDSHAKE_TIMEOUT' : 'CONNECT_TIMEOUT',
+  /**
+   * @param server the server for the message: `host:port`
+   * @param timeoutMs milliseconds
+   */
+  constructor(
+    server: string,
+    timeoutMs: number,
+    code: 'CONNECT_TIMEOUT' | 'HANDSHAKE_TIMEOUT' = 'CONNECT_TIMEOUT',
+  ) {
+    const failure =
+      code === 'CONNECT_TIMEOUT'
+        ? 'did not answer'
+        : 'accepted the connection but did not complete the login';
+    super(`Connection timeout: ${server} ${failure} within ${timeoutMs} ms (timeout expired).`, {
+      code,
       hint: 'Check host, port and firewall. connectTimeoutMs (pg: connectionTimeoutMillis) sets the limit.',
     });
   }

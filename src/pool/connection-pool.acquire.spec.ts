@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 describe('ConnectionPool under demand', () => {
-  it('starts no connect that no waiter needs any more', async () => {
+  it('opens no connection that no waiter needs', async () => {
     open({ size: 5, maxOverflow: 10 });
     const [leased] = (await acquireAll(1)) as [LeasedFakeClient];
     server.isConnectManual = true;
@@ -79,7 +79,7 @@ describe('ConnectionPool under demand', () => {
     expect(order).toEqual(['first', 'second']);
   });
 
-  it('serves the longest waiter with another connection while its own connect hangs, and frees the place at the connect timeout', async () => {
+  it('serves the longest waiter with another connection while its own connect hangs, and replaces that connect after its timeout', async () => {
     open({ size: 2, maxOverflow: 0, connectTimeoutMs: 1_000, acquireTimeoutMs: 5_000 });
     server.isConnectManual = true;
     const hanging = observe(pool.acquire());
@@ -204,7 +204,7 @@ describe('Deadlines and signals', () => {
     expect(asked.client).toBe(leased);
   });
 
-  it('uses one timer for ten thousand waiters, and removes each of them at once', async () => {
+  it('uses one timer for ten thousand waiters, and removes each of them when it is cancelled', async () => {
     open({ max: 1 });
     const leased = await pool.acquire();
     const timers = clock.timerCount;
@@ -226,7 +226,7 @@ describe('Deadlines and signals', () => {
     expect(last.client).toBe(leased);
   });
 
-  it('rejects at once when the signal is already aborted', async () => {
+  it('rejects immediately when the signal is already aborted', async () => {
     open();
     await expect(pool.acquire({ signal: AbortSignal.abort() })).rejects.toMatchObject({
       code: 'POOL_ACQUIRE_CANCELLED',
@@ -244,7 +244,7 @@ describe('Deadlines and signals', () => {
     client.release();
   });
 
-  it('refuses an acquire beyond maxWaiting at once, and does not count waiters with a pending connection', async () => {
+  it('refuses an acquire beyond maxWaiting immediately, and does not count waiters with a pending connection', async () => {
     open({ max: 1, maxWaiting: 1 });
     server.isConnectManual = true;
     const served = observe(pool.acquire());
@@ -262,7 +262,7 @@ describe('Deadlines and signals', () => {
     expect(served.client).toBeDefined();
   });
 
-  it('leases an idle connection although maxWaiting is 0', async () => {
+  it('leases an idle connection even if maxWaiting is 0', async () => {
     open({ max: 1, maxWaiting: 0 });
     const client = await pool.acquire();
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_QUEUE_FULL' });
@@ -273,7 +273,7 @@ describe('Deadlines and signals', () => {
 
 describe('A deadlineMs that is not a number', () => {
   it.each([NaN, '100' as never, {} as never])(
-    'is refused at once, with and without waiters: %p',
+    'is refused immediately, with and without waiters: %p',
     async (deadlineMs) => {
       const { pool, clock } = open({ max: 1 });
       const refusal = {
@@ -291,7 +291,7 @@ describe('A deadlineMs that is not a number', () => {
     },
   );
 
-  it('is accepted when it is negative, as the rest of a budget can be, or undefined', async () => {
+  it('does not include undefined, or a negative number, which expires immediately', async () => {
     const { pool, clock } = open({ max: 1 });
     const client = await pool.acquire({ deadlineMs: undefined });
     const late = observe(pool.acquire({ deadlineMs: -5 }));

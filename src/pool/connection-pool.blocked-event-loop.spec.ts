@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ConnectionPool } from './connection-pool.js';
 
 /*
- * When a blocked event loop goes on, answers already lie in the buffers of the sockets. These clients use real sockets whose other
- * ends are in this process, so that a test can answer, block the loop, and check.
+ * When a blocked event loop continues, answers are already in the buffers of the sockets. These clients use real sockets whose
+ * other ends are in this process, so that a test can answer, block the loop, and check.
  */
 let server: Server;
 let peers: Socket[];
@@ -20,7 +20,7 @@ afterEach(() => {
   server.close();
 });
 
-/** A client that is connected, and whose queries are answered, by one byte from the other end. */
+/** A client that is connected by one byte from the other end; one more byte answers each query. */
 class SocketClient extends EventEmitter {
   readonly socket = connect((server.address() as AddressInfo).port, '127.0.0.1');
 

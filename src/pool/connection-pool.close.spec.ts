@@ -18,12 +18,12 @@ function open(options: PoolOptions<FakeClient> = {}): FakePool {
   return fake;
 }
 
-/** Leaves one idle connection that needs a validation and one that is being reset; further connects and validations are manual. */
-async function halfway(): Promise<
-  [checked: LeasedFakeClient, cleaned: { client: LeasedFakeClient; done(): void }]
+/** Prepares an idle connection that needs a validation, and one that is being reset. Connects and validations are manual then. */
+async function withPendingConnections(): Promise<
+  [idle: LeasedFakeClient, resetting: { client: LeasedFakeClient; done(): void }]
 > {
-  const [checked, client] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
-  checked.release();
+  const [idle, client] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
+  idle.release();
   await clock.advance(1_000);
   server.isValidationManual = true;
   server.isConnectManual = true;
@@ -33,7 +33,7 @@ async function halfway(): Promise<
   });
   client.release();
   client.resetResult = undefined;
-  return [checked, { client, done }];
+  return [idle, { client, done }];
 }
 
 afterEach(async () => {
@@ -44,7 +44,7 @@ afterEach(async () => {
 describe('end()', () => {
   it('rejects waiters, closes idle connections, and resolves when the leased ones are released', async () => {
     open({ size: 2, maxOverflow: 0 });
-    const [out, idle] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
+    const [leased, idle] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     const waiting = observe(pool.acquire());
     idle.release();
     await flushPromises();
@@ -56,7 +56,7 @@ describe('end()', () => {
     expect(rejected.error?.code).toBe('POOL_CLOSED');
     expect(pool.snapshot().counters.closed).toBe(1);
     expect([pool.ending, pool.snapshot().state]).toEqual([true, 'ending']);
-    out.release();
+    leased.release();
     await flushPromises();
     expect(ended).not.toHaveBeenCalled();
     second.release();
@@ -66,7 +66,7 @@ describe('end()', () => {
     expect(pool.snapshot().state).toBe('ended');
   });
 
-  it('resolves at once when no connection was ever opened', async () => {
+  it('resolves immediately when no connection was ever opened', async () => {
     open();
     await pool.end();
     expect(pool.ended).toBe(true);
@@ -84,10 +84,10 @@ describe('end()', () => {
 
   it('serves waiters with a pending connection, and keeps no more connections than waiters', async () => {
     open({ size: 4, maxOverflow: 0 });
-    const [checked, cleaned] = await halfway();
+    const [idle, resetting] = await withPendingConnections();
     const asked = [1, 2, 3].map(() => observe(pool.acquire()));
-    const givesUp = new AbortController();
-    const fourth = observe(pool.acquire({ signal: givesUp.signal }));
+    const abort = new AbortController();
+    const fourth = observe(pool.acquire({ signal: abort.signal }));
     const beyond = observe(pool.acquire());
     await flushPromises();
     expect(pool.snapshot()).toMatchObject({ connecting: 2, validating: 1, resetting: 1 });
@@ -95,16 +95,16 @@ describe('end()', () => {
     void pool.end().then(ended);
     await flushPromises();
     expect(beyond.error?.code).toBe('POOL_CLOSED');
-    givesUp.abort();
+    abort.abort();
     await flushPromises();
     expect(fourth.error?.code).toBe('POOL_ACQUIRE_CANCELLED');
     expect(pool.snapshot()).toMatchObject({ state: 'ending', total: 3, waiting: 3, connecting: 1 });
-    checked.completeValidation();
-    cleaned.done();
+    idle.completeValidation();
+    resetting.done();
     server.clients[2]?.completeConnect();
     await flushPromises();
     const served = asked.map(({ client }) => client);
-    expect(served).toEqual([checked, cleaned.client, server.clients[2]]);
+    expect(served).toEqual([idle, resetting.client, server.clients[2]]);
     expect(ended).not.toHaveBeenCalled();
     for (const client of served) client?.release();
     await flushPromises();
@@ -113,11 +113,11 @@ describe('end()', () => {
 
   it('rejects a waiter whose connect or validation fails, with the failure as the cause', async () => {
     open({ size: 3, maxOverflow: 0 });
-    const [checked, cleaned] = await halfway();
+    const [idle, resetting] = await withPendingConnections();
     const asked = [1, 2, 3].map(() => observe(pool.acquire()));
     await flushPromises();
     const ended = pool.end();
-    checked.completeValidation(new Error('dead'));
+    idle.completeValidation(new Error('dead'));
     await flushPromises();
     server.clients[2]?.completeConnect(new Error('refused'));
     await flushPromises();
@@ -127,7 +127,7 @@ describe('end()', () => {
       'refused',
       expect.stringContaining('dead'),
     ]);
-    cleaned.done();
+    resetting.done();
     await flushPromises();
     asked[0]?.client?.release();
     await ended;
@@ -148,7 +148,7 @@ describe('end()', () => {
   it('destroys connecting, validating and resetting connections in a drain, also after end()', async () => {
     for (const ended of [false, true]) {
       open({ size: 3, maxOverflow: 0 });
-      await halfway();
+      await withPendingConnections();
       const asked = [1, 2, 3].map(() => observe(pool.acquire()));
       await flushPromises();
       expect(pool.snapshot()).toMatchObject({ connecting: 1, validating: 1, resetting: 1 });
@@ -205,7 +205,7 @@ describe('drain()', () => {
     expect(await drainedToo).toEqual({ released: 1, destroyed: 0, rejected: 0 });
   });
 
-  it('closes at once when nothing is leased and nothing waits', async () => {
+  it('closes immediately when nothing is leased and nothing waits', async () => {
     open();
     (await pool.acquire()).release();
     expect(await pool.drain({ timeoutMs: 10_000 })).toEqual({ released: 0, destroyed: 0, rejected: 0 });
@@ -225,7 +225,7 @@ describe('drain()', () => {
     expect(client.destroyedBy).toBeUndefined();
   });
 
-  it('gives every borrower half a second after the cancel', async () => {
+  it('gives every borrower half a second to release after the cancel request', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [first, second] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     const drained = pool.drain({ timeoutMs: 1_000 });
@@ -237,7 +237,7 @@ describe('drain()', () => {
     expect(await drained).toEqual({ released: 2, destroyed: 0, rejected: 0 });
   });
 
-  it('destroys a connection that is not released even then', async () => {
+  it('destroys a connection that is not released after the cancel request', async () => {
     open({ max: 1 });
     const client = await pool.acquire();
     const drained = pool.drain({ timeoutMs: 1_000 });
@@ -271,8 +271,8 @@ describe('drain()', () => {
   });
 });
 
-describe('drain(), while borrowers go on', () => {
-  it('does not destroy the connection of a borrower that releases and acquires in one go', async () => {
+describe('drain(), while borrowers stay active', () => {
+  it('does not destroy the connection of a borrower that releases and acquires again synchronously', async () => {
     const { pool, clock } = open({ max: 1 });
     const first = await pool.acquire();
     const drained = pool.drain({ timeoutMs: 10_000 });
@@ -285,7 +285,7 @@ describe('drain(), while borrowers go on', () => {
     expect(await drained).toEqual({ released: 2, destroyed: 0, rejected: 0 });
   });
 
-  it('does not reject an acquire that follows a release in one go, and still ends at its timeout', async () => {
+  it('does not reject an acquire that follows a release synchronously, and still ends at its timeout', async () => {
     const { pool, server, clock } = open({ max: 1 });
     const first = await pool.acquire();
     const drained = pool.drain({ timeoutMs: 10_000 });
@@ -409,7 +409,7 @@ describe('The process', () => {
     const asked = observe(pool.acquire());
     expect(clock.keepAliveCount).toBe(1);
     await clock.advance(10);
-    for (const dialled of server.clients) dialled.completeConnect();
+    for (const connecting of server.clients) connecting.completeConnect();
     await flushPromises();
     expect([asked.client !== undefined, clock.keepAliveCount]).toEqual([true, 0]);
     const drained = pool.drain({ timeoutMs: 5_000 });

@@ -158,7 +158,7 @@ describe('minIdle', () => {
 });
 
 describe('A failed connect', () => {
-  it('rejects the waiter at once when there is no other connection', async () => {
+  it('rejects the waiter immediately when there is no other connection', async () => {
     open();
     server.connectError = Object.assign(new Error('password authentication failed'), { code: '28P01' });
     await expect(pool.acquire()).rejects.toMatchObject({
@@ -171,7 +171,7 @@ describe('A failed connect', () => {
     expect(pool.snapshot().counters).toMatchObject({ connectFailures: 1, failedByConnect: 1, created: 0 });
   });
 
-  it('has a code of its own when it timed out', async () => {
+  it('has a separate code when it timed out', async () => {
     open({ connectTimeoutMs: 2_000 });
     server.isConnectManual = true;
     const asked = observe(pool.acquire());
@@ -304,8 +304,8 @@ describe('A server that is starting up', () => {
     expect(asked.error).toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT', cause: { code: '57P03' } });
   });
 
-  it('is explained by the option explain', async () => {
-    open({ explain: ({ message }) => ({ meaning: `at home: ${message}`, hint: 'Wait.' }) });
+  it('is explained by the option explainConnectError', async () => {
+    open({ explainConnectError: ({ message }) => ({ meaning: `at home: ${message}`, hint: 'Wait.' }) });
     server.connectError = waking();
     const [failed, late] = [{ failFast: true }, { deadlineMs: 1_000 }].map((how) =>
       observe(pool.acquire(how)),

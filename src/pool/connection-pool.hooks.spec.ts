@@ -81,7 +81,7 @@ describe('A listener or hook', () => {
 });
 
 describe('A failed connect that changes connectOptions', () => {
-  /** A server that refuses whoever says too much; the pool learns to say less. */
+  /** A server that refuses a startup parameter, and a pool that omits it after the refusal. */
   const refusing = (learns: boolean, options: PoolOptions<FakeClient> = {}) => {
     let word = 'too much';
     const asked: Error[] = [];
@@ -101,7 +101,7 @@ describe('A failed connect that changes connectOptions', () => {
     return { fake, asked };
   };
 
-  it('is repeated at once with the new options, and does not count as a failure', async () => {
+  it('is repeated immediately with the new options, and does not count as a failure', async () => {
     const { fake, asked } = refusing(true);
     const client = await fake.pool.acquire();
     expect(
@@ -139,7 +139,7 @@ describe('A failed connect that changes connectOptions', () => {
   });
 });
 
-it.each(['shouldRetryConnect', 'explain'] as const)(
+it.each(['shouldRetryConnect', 'explainConnectError'] as const)(
   'A waiter is rejected even when %s throws, and that error is rethrown',
   async (hook) => {
     const thrown = new Set<string>();

@@ -104,7 +104,7 @@ describe('Leak detection', () => {
     expect(fake.warnings).toEqual([]);
   });
 
-  it('forcibly reclaims a connection after reclaimAfterMs, frees its place, and still accepts the late release', async () => {
+  it('forcibly reclaims a connection after reclaimAfterMs, frees its capacity, and accepts the late release', async () => {
     open({ max: 1, leakThresholdMs: 2_000, reclaimAfterMs: 5_000 });
     const released = jest.fn();
     const client = await pool.acquire({ borrower: 'job' });
@@ -234,7 +234,7 @@ describe('Snapshots and messages', () => {
     await silent.close();
   });
 
-  it('survive a listener that throws, and rethrow its error', async () => {
+  it('are complete when a listener throws, and its error is rethrown', async () => {
     const thrown: unknown[] = [];
     const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
       try {

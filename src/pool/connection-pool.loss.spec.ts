@@ -57,7 +57,7 @@ describe('maxLifetimeMs and maxUses', () => {
     expect(await pool.acquire()).not.toBe(client);
   });
 
-  it('does not close connections together that were opened together', async () => {
+  it('does not close together the connections that were opened together', async () => {
     open({ size: 20, maxLifetimeMs: 100_000 });
     for (const client of await fake.acquireAll(15)) client.release();
     await clock.advance(95_000);
@@ -124,7 +124,7 @@ describe('A lost connection', () => {
     expect(client.listenerCount('error')).toBe(1);
   });
 
-  it('starts one new generation per outage, however many connections the outage costs', async () => {
+  it('starts one new generation per outage, however many connections are lost', async () => {
     open({ size: 5 });
     const clients = await fake.acquireAll(5);
     for (const client of clients.slice(0, 3)) client.disconnect();
@@ -147,7 +147,7 @@ describe('A lost connection', () => {
     expect(other.validations).toBe(1);
   });
 
-  it('is noticed at the release when the server has terminated the session but the socket is still open', async () => {
+  it('is detected at the release when the server has terminated the session but the socket is still open', async () => {
     open();
     const client = await pool.acquire();
     client.isUsable = false;
@@ -180,7 +180,7 @@ describe('A lost connection', () => {
     expect(await pool.acquire()).not.toBe(client);
   });
 
-  it('makes validation ask for a primary when a standby has refused a write', async () => {
+  it('makes a validation require a primary when a standby has refused a write', async () => {
     open({ size: 2 });
     const [stale, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     other.release();
@@ -207,7 +207,7 @@ describe('A lost connection', () => {
     expect(pool.snapshot().counters).toMatchObject({ outages: 1, validationFailures: 1 });
   });
 
-  it('no longer makes validation ask for a primary when new connections are on a standby, too', async () => {
+  it('no longer makes a validation require a primary when new connections are on a standby, too', async () => {
     open({ size: 1 });
     const stale = await pool.acquire();
     stale.resetResult = Promise.reject(Object.assign(new Error('standby'), { code: 'CONNECTION_STANDBY' }));

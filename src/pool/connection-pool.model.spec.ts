@@ -133,7 +133,7 @@ class Model {
   readonly holders = new Map<FakeClient, { holder: WorkUnit | undefined; since: number }>();
   readonly max: number;
   readonly acquireTimeoutMs: number | undefined;
-  /** Failed connects that were repeated at once. */
+  /** Failed connects that were repeated immediately. */
   retriedConnects = 0;
   ending = false;
 
@@ -297,7 +297,7 @@ class Model {
     expect(
       Math.min(now.idle, now.connecting, now.validating, now.resetting, now.waiting),
     ).toBeGreaterThanOrEqual(0);
-    // Every open client belongs to the pool: none is forgotten.
+    // Every open client belongs to the pool.
     const leftOver = server.open.filter((client) => client.isUsable).length;
     expect(leftOver).toBeLessThanOrEqual(now.total);
     const { counters } = now;
@@ -337,7 +337,7 @@ class Model {
   }
   afterEnd = 0;
 
-  /** From here on, every request is answered and every client is released: no acquire may be left. */
+  /** Answers every request and releases every client. No acquire may be left then. */
   async finish(): Promise<void> {
     const { pool, server, clock } = this.fake;
     for (let round = 0; round < 400 && (this.waiting.size > 0 || this.held.length > 0); round += 1) {

@@ -178,7 +178,7 @@ describe('drain()', () => {
   });
 });
 
-describe('The figures of the pool', () => {
+describe('The statistics of the pool', () => {
   it('count all, idle and expired connections and the waiters without a connect', async () => {
     open({ size: 2, maxOverflow: 0, maxLifetimeMs: 60_000 });
     const counts = () => [pool.totalCount, pool.idleCount, pool.waitingCount, pool.expiredCount];

@@ -18,7 +18,7 @@ function open(options: PoolOptions<FakeClient> = {}): FakePool {
   return fake;
 }
 
-/** Makes the next reset of the client end when the test says so. */
+/** Makes the next reset of the client end when the returned function is called. */
 function manualReset(client: LeasedFakeClient): { done(rolledBack: boolean): void; fail(): void } {
   let done!: (rolledBack: boolean) => void;
   let fail!: () => void;
@@ -75,7 +75,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     expect(server.clients).toHaveLength(2);
   });
 
-  it('does not keep a fresh idle connection from a waiter, although it was used later', async () => {
+  it('does not delay a waiter for which a fresh idle connection exists', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [lost, suspect] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     lost.disconnect();
@@ -124,7 +124,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     expect(waiting.client).toBe(first);
   });
 
-  it('takes dead idle connections with it when it does not answer, and each is closed once', async () => {
+  it('causes other dead connections to be closed when it does not answer, each once', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [dead, idle, silent] = (await fake.acquireAll(3)) as [
       LeasedFakeClient,
@@ -145,7 +145,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     });
   });
 
-  it('changes nothing when its answer comes after the pool has closed', async () => {
+  it('changes nothing when its answer arrives after the pool has closed', async () => {
     open({ size: 3, maxOverflow: 0 });
     const [checked, cleaned, failing] = (await fake.acquireAll(3)) as [
       LeasedFakeClient,
@@ -171,7 +171,7 @@ describe('A connection that is connecting, validating or resetting', () => {
     expect(fake.warningCodes()).not.toContain('CONNECTION_RESET_FAILED');
   });
 
-  it('changes nothing when its answer comes as it is lost', async () => {
+  it('changes nothing when its answer arrives after it was lost', async () => {
     open({ size: 2, maxOverflow: 0 });
     const [asked, cleaned] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     asked.release();
@@ -270,7 +270,7 @@ describe('A connection that is connecting, validating or resetting', () => {
 });
 
 describe('The counters', () => {
-  it('count rollbacks and resets separately, and only a rollback is warned of', async () => {
+  it('count rollbacks and resets separately, and only a rollback causes a warning', async () => {
     open();
     for (const rolledBack of [true, false]) {
       const client = await pool.acquire();
@@ -284,7 +284,7 @@ describe('The counters', () => {
     expect(fake.warningCodes()).toEqual(['TRANSACTION_LEFT_OPEN']);
   });
 
-  it('do not make validation ask for a primary after a reset that failed for another reason', async () => {
+  it('do not make a validation require a primary after a reset that failed for another reason', async () => {
     open({ size: 2 });
     const [dirty, other] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
     other.release();
@@ -297,7 +297,7 @@ describe('The counters', () => {
     expect(check).toHaveBeenCalledWith(2_000, false);
   });
 
-  it('leave connections that are promised to waiters out of minIdle', async () => {
+  it('do not include connections that are pending for waiters in minIdle', async () => {
     open({ size: 3, maxOverflow: 0, minIdle: 1 });
     server.isConnectManual = true;
     observe(pool.acquire());

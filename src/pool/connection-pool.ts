@@ -36,11 +36,11 @@ type ConnectCallback<C> = (
 ) => void;
 
 /**
- * A pool of PostgreSQL connections with the API and the events of `pg.Pool` (`connect`, `acquire`, `release`, `remove`, `error`)
- * and, beside it, `acquire`, `drain`, `snapshot` and `leases`.
+ * A pool of PostgreSQL connections with the API and the events of `pg.Pool`. In addition, it has the methods `acquire`, `drain`,
+ * `snapshot` and `leases`.
  *
  * `acquire` takes an idle connection or adds a waiter; `release` returns the connection to a waiter or to the idle ones. Every
- * other change of state ends in `#reconcile`, the one loop that brings the pool to its target.
+ * other change of state calls `#reconcile`, the one loop that brings the pool to its target.
  * @example
  * const pool = new ConnectionPool({ connectionString: 'postgres://app@localhost/app', size: 5, maxOverflow: 10 });
  * const { rows } = await pool.query('SELECT * FROM users WHERE id = $1', [1]);
@@ -59,7 +59,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   readonly #leases: ActiveLeases<C>;
   readonly #leaseScheduler: Scheduler;
   readonly #waiters: WaiterQueue<LeasedClient<C>>;
-  /** Keeps the process alive while acquires wait: a process that exits would lose them without an error. */
+  /** Keeps the process alive while acquires wait: otherwise the process could exit without an error. */
   readonly #waiterScheduler: Scheduler;
   readonly #deadlocks: DeadlockDetector<C, LeasedClient<C>>;
   readonly #deadlockScheduler: Scheduler;
@@ -92,7 +92,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       snapshot: () => this.snapshot(),
       leases: this.#leases,
       onWarning: options.onWarning,
-      explain: options.explain,
+      explainConnectError: options.explainConnectError,
     });
     const { connectTimeoutMs } = this.#limits;
     this.#connections = new ConnectionSet({
@@ -100,7 +100,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       clientOptions: {
         ...options,
         connectTimeoutMs: connectTimeoutMs === Infinity ? 0 : connectTimeoutMs,
-        // The pool bounds the connect; a timer of the client would only report it in other words.
+        // The pool enforces the connect timeout. A timer of the client would report it with another error.
         connectionTimeoutMillis: 0,
       },
       limits: this.#limits,
@@ -118,10 +118,10 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.#reconcile();
   }
 
-  /** Tools that watch a `pg.Pool` read these options. Not enumerable: they would change a pool that is made from a copy. */
+  /** Tools that monitor a `pg.Pool` read these options. Not enumerable: they would change a pool that is created from a copy. */
   #showPgPoolOptions(): void {
     const { max, idleTimeoutMs } = this.#limits;
-    // `pg-pool` has null for "never".
+    // `pg-pool` uses null for "never".
     const shown = { max, idleTimeoutMillis: idleTimeoutMs === Infinity ? null : idleTimeoutMs };
     for (const [name, value] of Object.entries(shown))
       if (this.options[name as keyof typeof shown] === undefined)
@@ -153,8 +153,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   /**
-   * Acquires a connection by promise or callback, as `pg.Pool` does; rejects with the error that `pg.Pool` would give: that of the
-   * connect itself, or one with the message of `pg-pool`.
+   * Acquires a connection by promise or callback, as `pg.Pool` does.
+   * @throws the errors of `pg.Pool`: the error of the connect itself, or an error with the message of `pg-pool`
    */
   connect(): Promise<LeasedClient<C>>;
   connect(callback: ConnectCallback<C>): void;
@@ -386,7 +386,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       const at = this.#connections.nextConnectAt;
       if (at > this.#clock.now()) {
         if (this.#waiters.length > 0) this.#waiterScheduler.schedule(at);
-        // A timer of its own: the waiters, and their timer with them, may be gone by then.
+        // A separate timer: when all waiters are cancelled, their timer is cancelled too.
         if (this.#limits.minIdle > 0) this.#connections.scheduleHousekeeping(at);
         return;
       }
@@ -410,8 +410,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   /** A connection has connected, passed its validation, or been reset: it serves the longest waiter or becomes idle. */
   #onReady(entry: PoolEntry<C>): void {
     const waiter = this.#waiters.first;
-    // Without a look at its idle time: the connection has just answered, and with `validateAfterIdleMs: 0` it would be validated
-    // for ever.
+    // Its idle time is not checked, since it has just answered: with `validateAfterIdleMs: 0`, it would be validated again and
+    // again.
     if (waiter && entry.isUsable && entry.generation === this.#connections.generation) {
       entry.markUsed();
       this.#serve(waiter, entry);
@@ -421,7 +421,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.#reconcile();
   }
 
-  // ---- waiters that are not served -----------------------------------------------------------------------------------
+  // ---- rejected waiters ----------------------------------------------------------------------------------------------
 
   #removeWaiter(waiter: Waiter<LeasedClient<C>>): void {
     this.#waiters.remove(waiter);
@@ -455,7 +455,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.#reconcile();
   }
 
-  /** A waiter gets the error of a connect only when the connect started after its acquire: an older error may be out of date. */
+  /** Rejects only waiters that waited when the connect started: for later ones, its error may be out of date. */
   #rejectForFailedConnect(startedAt: number, cause: Error, isStarting: boolean): void {
     for (const waiter of this.#waiters) {
       if (waiter.since > startedAt) break;
@@ -499,7 +499,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   // ---- close ---------------------------------------------------------------------------------------------------------
 
   /**
-   * Closes the pool: idle connections at once, leased ones when they are released. As with `pg.Pool`, a waiter still gets the
+   * Closes the pool: idle connections immediately, leased ones when they are released. As with `pg.Pool`, a waiter still gets the
    * connection that is pending for it; the other waiters are rejected with `POOL_CLOSED`.
    * @returns resolves when every connection is closed
    * @throws Error on the second call, as `pg.Pool` does
@@ -578,7 +578,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.#connections.setAllowExitOnIdle(allowed);
   }
 
-  // ---- figures -------------------------------------------------------------------------------------------------------
+  // ---- statistics ----------------------------------------------------------------------------------------------------
 
   /** The state and the counters of the pool at this moment. Takes constant time. */
   snapshot(): PoolSnapshot {

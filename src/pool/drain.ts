@@ -39,7 +39,7 @@ export async function drain<C extends PoolableClient>(
   const deadline = pool.now() + timeoutMs;
   do await pool.whenQuiescent(Math.max(0, deadline - pool.now()));
   while (
-    // A borrower that releases and acquires in one go is active again before this function continues.
+    // A borrower may release a connection and acquire one again before this function continues.
     !pool.isQuiescent() &&
     pool.now() < deadline
   );

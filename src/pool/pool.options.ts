@@ -6,7 +6,7 @@ import type { Clock } from './support/clock.js';
 import type { LeasedClient, PoolableClient } from './connections/pooled-connection.js';
 import type { PoolWarning } from './reporting/pool-warning.js';
 
-/** The limits of a pool. Names of `pg-pool` are in `PgPoolNames`. */
+/** The limits of a pool. `PgPoolNames` has the names of `pg-pool` for some of them. */
 export interface PoolLimitsOptions {
   /**
    * Connections kept open once they were opened. At least 0.
@@ -30,7 +30,7 @@ export interface PoolLimitsOptions {
    */
   acquireTimeoutMs?: number;
   /**
-   * How many acquires may wait beyond those for which a connection is pending; the next one is refused at once.
+   * How many acquires may wait beyond those for which a connection is pending; the next one is refused immediately.
    * @defaultValue no limit
    */
   maxWaiting?: number;
@@ -51,8 +51,8 @@ export interface PoolLimitsOptions {
    */
   overflowIdleMs?: number;
   /**
-   * Interval at which an idle connection is validated, so that no firewall forgets it. It keeps a database awake that would
-   * otherwise scale to zero. Connections above `size` are not validated. Milliseconds; 0 is off. TCP keepalive is always on.
+   * Interval at which an idle connection is validated, so that firewalls do not drop it. It also prevents a serverless database
+   * from scaling to zero. Connections above `size` are not validated. Milliseconds; 0 is off. TCP keepalive is always on.
    * @defaultValue 0
    */
   keepaliveMs?: number;
@@ -72,19 +72,20 @@ export interface PoolLimitsOptions {
    */
   validationTimeoutMs?: number;
   /**
-   * How a released connection is reset. `smart` rolls back an open transaction, and resets the session if it was seen to change.
+   * How a released connection is reset. `smart` rolls back an open transaction, and clears the session if it has changed.
    * `rollback` only rolls back. `discard` runs DISCARD ALL after each lease. `none` does nothing.
-   * @defaultValue smart
+   * @defaultValue `smart`
    */
   reset?: ResetMode;
   /**
-   * Longest reset of a released connection, the rest of a running statement included; after that the connection is closed.
+   * Longest reset of a released connection, including the rest of its active statement. After that, the connection is closed.
    * Milliseconds, at least 1.
    * @defaultValue 5 000
    */
   resetTimeoutMs?: number;
   /**
-   * Reports a possible leak, with the call stack of the acquire, when a lease lasts longer than this and runs no statement.
+   * Reports a possible leak, with the call stack of the acquire, when a lease lasts longer than this and its connection
+   * has no active statement.
    * Milliseconds; 0 is off.
    * @defaultValue 0
    */
@@ -107,7 +108,7 @@ export interface PoolLimitsOptions {
   allowExitOnIdle?: boolean;
 }
 
-/** The names of `pg-pool` for the same limits. Our names take precedence. */
+/** The names of `pg-pool` for the same limits. Those of `PoolLimitsOptions` take precedence. */
 export interface PgPoolNames {
   /** The most connections; sets `size` to the same value and `maxOverflow` to 0. */
   max?: number;
@@ -129,9 +130,11 @@ export interface PgPoolNames {
   maxLifetimeSeconds?: number;
 }
 
-/** What a failure means, and what the reader can do about it. */
+/** The explanation of a failed connect. */
 export interface Explanation {
+  /** What the failure means, in one sentence. */
   meaning: string;
+  /** What to do about it. */
   hint?: string;
 }
 
@@ -146,19 +149,21 @@ export interface PoolOptions<C extends PoolableClient = Connection>
    * @defaultValue `Connection`
    */
   Client?: new (options: never) => C;
-  /** Called before each connect for further options of the client, which may change from connect to connect. */
+  /** Called before each connect. Returns further options of the client, which may change from connect to connect. */
   connectOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
   /**
-   * Called when a connect has failed. Returns whether the failure has changed what `connectOptions` returns: the pool then connects
-   * again at once, and the failure is neither counted nor reported.
-   * @defaultValue never
+   * Called when a connect has failed. Returns true when the failure has changed what `connectOptions` returns: then the pool
+   * connects again immediately, and neither counts nor reports the failure.
+   * @defaultValue returns false
    */
   shouldRetryConnect?: (error: Error) => boolean;
   /**
-   * Explains a failed connect, for the message and the `hint` of the pool's errors.
-   * @defaultValue the message of the error, without a hint
+   * Explains a failed connect, for the message and the `hint` of the pool's errors and warnings.
+   * @defaultValue returns the message of the error, without a hint
+   * @example
+   * explainConnectError: (cause) => ({ meaning: cause.message, hint: 'Is the VPN connected?' })
    */
-  explain?: (cause: Error) => Explanation;
+  explainConnectError?: (cause: Error) => Explanation;
   /** Prepares a new connection, within `connectTimeoutMs`. A rejection fails the connect. */
   onConnect?: (client: C) => unknown;
   /** Runs after `onConnect`, with a callback, as in `pg-pool`. */
@@ -227,7 +232,7 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
     return value;
   };
   const orNoLimit = (ms: number): number => (ms > 0 ? ms : Infinity);
-  // `pg-pool` reads 0 as "not given".
+  // `pg-pool` treats 0 as "not given".
   const max = readCount('max', undefined) || readCount('poolSize', undefined) || undefined;
   const size = readCount('size', max ?? 5);
   const overflow = readCount('maxOverflow', max === undefined ? 10 : Math.max(0, max - size));
@@ -253,7 +258,7 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
         ? read('maxLifetimeSeconds', 0) * 1_000
         : read('maxLifetimeMs', 1_800_000),
     ),
-    // `pg-pool` reads null, like 0, as "never".
+    // `pg-pool` treats null, like 0, as "never".
     idleTimeoutMs: orNoLimit(
       options.idleTimeoutMillis === null ? 0 : read('idleTimeoutMillis', max === undefined ? 0 : 10_000),
     ),

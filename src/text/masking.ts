@@ -68,7 +68,7 @@ const PASSWORD_NAME = /pass(?:word|wd|phrase)?$/i;
 const PASSWORD_INSIDE = /pass(?:word|wd|phrase)?\s*(?:=|'|\\'|\$|(?:E|U&)')/i;
 /** The word before a connection string: CREATE SUBSCRIPTION … CONNECTION, or a function of dblink. */
 const CONNECTION_NAME = /^(?:connection$|dblink)/i;
-/** A prefix that the scanner reads as a separate word, with the beginning of its literal. */
+/** A prefix that the scanner reads as a separate word, and the quote of its literal: `B'…'`, `X'…'`, `N'…'`, `U&'…'`. */
 const PREFIXED = /^(?:[BXN]'|U&')/i;
 
 /** Masks the literals of a statement that are or contain passwords. */
@@ -125,36 +125,54 @@ class SqlMasker {
     this.#isConnectionString = CONNECTION_NAME.test(name);
   }
 
-  /** @param first the first character of the token: a quote, a dollar sign, or the `E` of `E'…'` */
+  /**
+   * Masks a literal that is a password, or its text from a password on. `#isPassword` stays set, since the literal may continue
+   * on the next line.
+   * @param first the first character of the token: a quote, a dollar sign, or the `E` of `E'…'`
+   */
   #maskLiteral(first: string): void {
     const sql = this.#sql;
     const { start, end } = this.#scanner;
-    const isEscaped = first !== "'" && first !== '$';
-    const hasPrefix = isEscaped || this.#hasPrefix;
+    const isEscapeString = first !== "'" && first !== '$';
+    const hasPrefix = isEscapeString || this.#hasPrefix;
     this.#hasPrefix = false;
-    const from = isEscaped ? start + 1 : start;
-    const quote = first === '$' ? sql.indexOf('$', start + 1) + 1 - start : 1;
-    const opening = sql.slice(from, from + quote);
-    const isClosed = end - quote >= from + quote && sql.endsWith(opening, end);
-    const text = sql.slice(from + quote, isClosed ? end - quote : end);
-    let masked: string;
+    const from = isEscapeString ? start + 1 : start;
+    const { opening, text, closing } = partsOfLiteral(sql, from, end);
     // Escapes in a connection string could spell the word `password`.
     if (this.#isPassword || (this.#isConnectionString && hasPrefix && text.includes('\\')))
-      masked = `'${MASK}'`;
+      this.#replace(from, end, `'${MASK}'`);
     else {
       const inside = maskInside(text);
-      if (inside === text) return;
-      masked = `${opening}${inside}${isClosed ? opening : ''}`;
+      if (inside !== text) this.#replace(from, end, `${opening}${inside}${closing}`);
     }
-    this.#out += sql.slice(this.#copied, from) + masked;
-    this.#copied = end;
-    // #isPassword stays set, since the literal may continue in the next line. With standard_conforming_strings = off, the
-    // literal also continues after a quote that follows a backslash: the rest of the statement is masked.
+    // With standard_conforming_strings = off, a backslash before the closing quote escapes it, and the literal goes on. The rest
+    // of the statement is omitted.
     if (this.#isPassword && !hasPrefix && first === "'" && sql[end - 2] === '\\') {
       this.#copied = sql.length;
       this.#scanner.end = sql.length;
     }
   }
+
+  #replace(from: number, end: number, masked: string): void {
+    this.#out += this.#sql.slice(this.#copied, from) + masked;
+    this.#copied = end;
+  }
+}
+
+/** Splits a literal at its delimiter: a quote, or `$tag$`. `closing` is empty when the statement ends inside the literal. */
+function partsOfLiteral(
+  sql: string,
+  from: number,
+  end: number,
+): { opening: string; text: string; closing: string } {
+  const length = sql[from] === '$' ? sql.indexOf('$', from + 1) + 1 - from : 1;
+  const opening = sql.slice(from, from + length);
+  const isClosed = end - length >= from + length && sql.endsWith(opening, end);
+  return {
+    opening,
+    text: sql.slice(from + length, isClosed ? end - length : end),
+    closing: isClosed ? opening : '',
+  };
 }
 
 /** The text of a literal up to a password in it. The rest is omitted, because the end of the password is not certain. */

@@ -27,7 +27,7 @@ describe('ConnectionPool on a real server', () => {
     return pool;
   };
 
-  it('leases a connection, runs a query, and gets the connection back', async () => {
+  it('leases a connection, which runs a query and returns to the pool at its release', async () => {
     open();
     const client = await pool.connect();
     const { rows } = await client.query('SELECT 1 AS one');
@@ -37,18 +37,18 @@ describe('ConnectionPool on a real server', () => {
     expect(() => client.release()).toThrow('already been released');
   });
 
-  it('opens connections outside the async context of the borrower, which the socket would keep', async () => {
+  it('opens connections outside the async context of the borrower, which their sockets would keep', async () => {
     open({ max: 1 });
-    const flow = new AsyncLocalStorage<string>();
-    const client = await flow.run('the request that had it opened', () => pool.connect());
-    const heardIn = await new Promise((resolve) => {
-      client.query('SELECT 1', () => resolve(flow.getStore()));
+    const context = new AsyncLocalStorage<string>();
+    const client = await context.run('the first borrower', () => pool.connect());
+    const contextOfCallback = await new Promise((resolve) => {
+      client.query('SELECT 1', () => resolve(context.getStore()));
     });
     client.release();
-    expect(heardIn).toBeUndefined();
+    expect(contextOfCallback).toBeUndefined();
   });
 
-  it('shows the last statement of the present borrower, not of an earlier one', async () => {
+  it('shows the last statement of the current borrower, not of an earlier one', async () => {
     open({ max: 1 });
     const first = await pool.connect();
     await first.query('SELECT 1 AS first_statement');
@@ -70,7 +70,7 @@ describe('ConnectionPool on a real server', () => {
     },
   );
 
-  it('rolls back a forgotten transaction before the next lease, and names its borrower', async () => {
+  it('rolls back a transaction that was left open before the next lease, and names its borrower', async () => {
     open({ max: 1 });
     const first = await pool.acquire({ borrower: 'GET /forgotten' });
     await first.query('CREATE TABLE forgotten (id int)');
@@ -87,7 +87,7 @@ describe('ConnectionPool on a real server', () => {
     ]);
   });
 
-  it('resets the settings of a borrower before the next lease, and keeps those of the pool', async () => {
+  it('undoes the settings of a borrower before the next lease, and keeps those of the pool', async () => {
     open({ max: 1, session: { search_path: 'pg_catalog' }, statement_timeout: 12_345 });
     const first = await pool.connect();
     await first.query("SET search_path TO public; SET statement_timeout TO '1s'");

@@ -11,7 +11,7 @@ import type { PoolOptions } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
-/** The parts of both that these tests use. */
+/** The API of both pools that these tests use. */
 type AnyPool = pg.Pool;
 
 interface Outcome {
@@ -45,10 +45,10 @@ function open(make: (options: pg.PoolConfig) => AnyPool, options: pg.PoolConfig 
   return pool;
 }
 
-const failure = (asked: Promise<unknown>): Promise<Error & { code?: unknown }> =>
-  asked.then(
+const failure = (attempt: Promise<unknown>): Promise<Error & { code?: unknown }> =>
+  attempt.then(
     () => {
-      throw new Error('It has not failed.');
+      throw new Error('The attempt has not failed.');
     },
     (error: Error) => error,
   );
@@ -58,7 +58,7 @@ const outcome = ({ message, code, cause }: Error & { code?: unknown }): Outcome 
   cause: cause !== undefined,
 });
 
-/** What connect and query, by promise and by callback, fail with. */
+/** The errors of connect() and query(), by promise and by callback. */
 async function failures(pool: AnyPool): Promise<Outcome[]> {
   const failed = await Promise.all([
     failure(pool.connect()),
@@ -69,7 +69,7 @@ async function failures(pool: AnyPool): Promise<Outcome[]> {
   return failed.map(outcome);
 }
 
-/** The same done to both. */
+/** Runs `act` with each pool: `pg.Pool`, then `ConnectionPool`. */
 async function both<T>(act: (make: (options: pg.PoolConfig) => AnyPool) => Promise<T>): Promise<[T, T]> {
   return [await act(makers[0]![1]), await act(makers[1]![1])];
 }
@@ -83,7 +83,7 @@ async function refusedPort(): Promise<number> {
   return port;
 }
 
-describe('connect() and query() reject as those of pg.Pool', () => {
+describe('connect() and query() reject as in pg.Pool', () => {
   const url = () => new URL(database.url);
   const cases: [string, () => Promise<pg.PoolConfig> | pg.PoolConfig, string | undefined][] = [
     [
@@ -228,16 +228,16 @@ describe('A difference from pg.Pool', () => {
 
 describe('Idle connections', () => {
   it.each([
-    ['a used-up client', { maxUses: 1 }, 'remove expended client'],
-    ['a client that has lain idle', { idleTimeoutMillis: 1 }, 'remove idle client'],
-  ])('logs %s in the words of pg.Pool', async (_name, options, words) => {
+    ['a client after maxUses leases', { maxUses: 1 }, 'remove expended client'],
+    ['a client after its idle timeout', { idleTimeoutMillis: 1 }, 'remove idle client'],
+  ])('are closed with the log message of pg.Pool: %s', async (_name, options, message) => {
     await both(async (make) => {
-      const said: string[] = [];
-      const pool = open(make, { ...options, max: 1, log: (message: string) => said.push(message) });
+      const logged: string[] = [];
+      const pool = open(make, { ...options, max: 1, log: (text: string) => logged.push(text) });
       const removed = once(pool, 'remove');
       await pool.query('SELECT 1');
       await removed;
-      expect(said).toContain(words);
+      expect(logged).toContain(message);
     });
   });
 
@@ -261,7 +261,7 @@ describe('Idle connections', () => {
     const since = performance.now();
     process.on('exit', () => console.log(Math.round(performance.now() - since)));
   `;
-  const lived = async (type: string, options: string): Promise<number> => {
+  const lifetimeMs = async (type: string, options: string): Promise<number> => {
     const child = spawn(
       process.execPath,
       [
@@ -276,9 +276,9 @@ describe('Idle connections', () => {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
     );
-    const [said, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
+    const [printed, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
     expect(code).toBe(0);
-    return Number(said);
+    return Number(printed);
   };
 
   it.each([
@@ -287,10 +287,13 @@ describe('Idle connections', () => {
   ])(
     'let a script without end() exit when they are closed (%s)',
     async (options, ms) => {
-      const [theirs, ours] = await Promise.all([lived('pg.Pool', options), lived('ConnectionPool', options)]);
-      for (const took of [theirs, ours]) {
-        expect(took).toBeGreaterThanOrEqual(ms - 5);
-        expect(took).toBeLessThan(ms + 1_500);
+      const [theirs, ours] = await Promise.all([
+        lifetimeMs('pg.Pool', options),
+        lifetimeMs('ConnectionPool', options),
+      ]);
+      for (const ranMs of [theirs, ours]) {
+        expect(ranMs).toBeGreaterThanOrEqual(ms - 5);
+        expect(ranMs).toBeLessThan(ms + 1_500);
       }
     },
     40_000,

@@ -25,19 +25,19 @@ it('The pool keeps every setting of a connect listener that does not wait for it
                 current_setting('app.third', true) AS third, current_setting('lock_timeout') AS own`,
       )
     ).rows[0];
-  const wanted = { first: 'first', second: '5MB', third: 'yes', own: '0' };
+  const expected = { first: 'first', second: '5MB', third: 'yes', own: '0' };
   for (let lease = 1; lease <= 3; lease += 1) {
     const client = await pool.connect();
-    expect(await settings(client)).toEqual(wanted);
+    expect(await settings(client)).toEqual(expected);
     client.release();
   }
-  // Theirs is no state that a borrower has left.
+  // The settings of the listener are no change by a borrower.
   expect(pool.snapshot().counters.resets).toBe(0);
   const client = await pool.connect();
   await client.query("SET lock_timeout = '1s'; SET work_mem = '9MB'");
   client.release();
   const next = await pool.connect();
-  expect(await settings(next)).toEqual(wanted);
+  expect(await settings(next)).toEqual(expected);
   next.release();
   expect(pool.snapshot().counters.resets).toBe(1);
   await pool.end();

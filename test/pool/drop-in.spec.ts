@@ -115,7 +115,7 @@ describe('ConnectionPool in place of pg.Pool', () => {
       ['acquire', client],
       ['release', undefined, client],
     ]);
-    const error = new Error('of mine');
+    const error = new Error('of the borrower');
     client.release(error);
     expect(seen.at(-1)).toEqual(['release', error, client]);
     expect(pool.totalCount).toBe(0);
@@ -168,14 +168,14 @@ describe('ConnectionPool in place of pg.Pool', () => {
     expect(pool.snapshot().counters.created).toBe(1);
   });
 
-  it('fails a query whose parameters cannot be sent, and goes on', async () => {
+  it('rejects a query whose parameters cannot be serialised, and serves the next one', async () => {
     open({ max: 1 });
     const bad = {
       toPostgres() {
-        throw new Error('cannot be sent');
+        throw new Error('cannot be serialised');
       },
     };
-    await expect(pool.query('SELECT $1', [bad])).rejects.toThrow('cannot be sent');
+    await expect(pool.query('SELECT $1', [bad])).rejects.toThrow('cannot be serialised');
     await expect(pool.query(null as never)).rejects.toThrow('null or undefined');
     expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
   });
@@ -190,7 +190,7 @@ describe('ConnectionPool in place of pg.Pool', () => {
     expect(pool.waitingCount).toBe(0);
   });
 
-  it('runs onConnect once for each connection before its use; its rejection fails the connect and frees the place', async () => {
+  it('runs onConnect once for each connection before its first lease; a rejection fails the connect', async () => {
     const onConnect = jest.fn((client: Connection) => client.query("SET app.hook = 'ran'"));
     open({ max: 1, onConnect });
     for (let round = 0; round < 3; round += 1) {
@@ -211,13 +211,13 @@ describe('ConnectionPool in place of pg.Pool', () => {
     await expect(pool.connect()).rejects.toMatchObject({ message: 'thrown' });
   });
 
-  it('bounds onConnect by the connect timeout', async () => {
+  it('limits onConnect by the connect timeout', async () => {
     open({ onConnect: () => new Promise(() => undefined), connectTimeoutMs: 200 });
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CONNECT_TIMEOUT' });
     expect(pool.totalCount).toBe(0);
   });
 
-  it('keeps what a connect listener has set, also after a borrower has set something else', async () => {
+  it('restores the settings of a connect listener after a borrower has changed them', async () => {
     open({ max: 1 });
     pool.on(
       'connect',
@@ -254,7 +254,7 @@ describe('ConnectionPool in place of pg.Pool', () => {
     expect(pool.snapshot().counters).toMatchObject({ created: 2, destroyed: { reset: 1 } });
   });
 
-  it('shows max in its options, and makes the same pool from a copy of them', () => {
+  it('has max in its options, and a pool that is created from a copy of them has the same limits', () => {
     for (const [given, max] of [
       [{}, 15],
       [{ max: undefined }, 15],
@@ -269,15 +269,15 @@ describe('ConnectionPool in place of pg.Pool', () => {
     }
   });
 
-  it('takes the class of its clients as an option or as the second argument', async () => {
-    class Mine extends Connection {}
+  it('accepts the class of its clients as an option or as the second argument', async () => {
+    class OwnConnection extends Connection {}
     for (const made of [
-      new ConnectionPool<Mine>({ connectionString: database.url, Client: Mine }),
-      new ConnectionPool<Mine>({ connectionString: database.url }, Mine),
+      new ConnectionPool<OwnConnection>({ connectionString: database.url, Client: OwnConnection }),
+      new ConnectionPool<OwnConnection>({ connectionString: database.url }, OwnConnection),
     ]) {
       pool = made;
       const client = await made.connect();
-      expect(client).toBeInstanceOf(Mine);
+      expect(client).toBeInstanceOf(OwnConnection);
       client.release();
       await made.end();
     }
@@ -341,7 +341,7 @@ describe('ConnectionPool in place of pg.Pool', () => {
     expect(pool.snapshot().counters).toMatchObject({ created: 1, acquired: 5, resets: 0 });
   });
 
-  it('replaces a connection with an open cursor', async () => {
+  it('closes a connection that is released with an open cursor, and opens another one', async () => {
     open({ max: 1, resetTimeoutMs: 100 });
     const client = await pool.connect();
     const cursor = client.query(new Cursor('SELECT generate_series(1, 100) AS n'));
@@ -353,9 +353,9 @@ describe('ConnectionPool in place of pg.Pool', () => {
 
   it('serves queries whose connections are connecting at end()', async () => {
     open({ max: 20 });
-    const asked = Array.from({ length: 20 }, (_, n) => pool.query('SELECT $1::int AS n', [n]));
+    const queries = Array.from({ length: 20 }, (_, n) => pool.query('SELECT $1::int AS n', [n]));
     await pool.end();
-    const answers = (await Promise.all(asked)).map(({ rows }) => rows[0].n as number);
+    const answers = (await Promise.all(queries)).map(({ rows }) => rows[0].n as number);
     expect(answers).toEqual(Array.from({ length: 20 }, (_, n) => n));
     expect(pool.totalCount).toBe(0);
   });
@@ -396,9 +396,9 @@ describe('ConnectionPool in place of pg.Pool', () => {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
     );
-    const said = readAll(child.stdout);
+    const printed = readAll(child.stdout);
     const [code] = await once(child, 'exit');
-    expect([await said, code]).toEqual(['done\n', 0]);
+    expect([await printed, code]).toEqual(['done\n', 0]);
   });
 
   it('differs from pg.Pool in its defaults', () => {

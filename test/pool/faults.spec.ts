@@ -50,79 +50,79 @@ function open(options: PoolOptions<Connection> = {}): void {
 const pid = async (client: { query: Connection['query'] }): Promise<number> =>
   (await client.query('SELECT pg_backend_pid() AS pid')).rows[0].pid;
 
-/** All three connections, idle. */
-async function warm(): Promise<number[]> {
+/** Opens three connections, and releases them. */
+async function openThree(): Promise<number[]> {
   const clients = await Promise.all([pool.connect(), pool.connect(), pool.connect()]);
   const pids = await Promise.all(clients.map(pid));
   for (const client of clients) client.release();
   return pids;
 }
 
-const works = async () => expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
+const runQuery = async () => expect((await pool.query('SELECT 1 AS n')).rows).toEqual([{ n: 1 }]);
 
 describe('ConnectionPool under faults', () => {
   it('causes no error when an idle backend is terminated', async () => {
     open();
-    await warm();
+    await openThree();
     await server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'app'");
-    await Promise.all([works(), works(), works()]);
+    await Promise.all([runQuery(), runQuery(), runQuery()]);
     expect(pool.snapshot().generation).toBeGreaterThan(0);
   });
 
   it('rejects only the running statement when its backend is terminated', async () => {
     open();
-    await warm();
+    await openThree();
     const busy = await pool.connect();
     const victim = await pid(busy);
     const failed = expect(busy.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57P01' });
     await server.sql('SELECT pg_terminate_backend($1)', [victim]);
     await failed;
     busy.release();
-    await works();
+    await runQuery();
     expect(pool.snapshot()).toMatchObject({ leased: 0, generation: 1, counters: { outages: 1 } });
   });
 
-  it('replaces connections that the network has dropped by one connect, without an error', async () => {
+  it('replaces connections that the network has dropped, with one connect for the first query and no error', async () => {
     open();
-    await warm();
+    await openThree();
     proxy.forget();
-    await works();
+    await runQuery();
     expect(pool.snapshot().counters).toMatchObject({ outages: 1, connectFailures: 0 });
-    await Promise.all([works(), works(), works()]);
+    await Promise.all([runQuery(), runQuery(), runQuery()]);
     expect(pool.snapshot().counters.outages).toBe(1);
   });
 
   it('causes no error when idle sockets are reset', async () => {
     open();
-    await warm();
+    await openThree();
     proxy.reset();
     await proxy.pass();
-    await works();
+    await runQuery();
   });
 
   it('replaces idle connections on a frozen network as soon as connects succeed', async () => {
     open({ connectTimeoutMs: 2_000, acquireTimeoutMs: 10_000 });
-    await warm();
+    await openThree();
     for (const connection of proxy.connections) connection.freeze();
-    await works();
+    await runQuery();
     expect(pool.snapshot().counters).toMatchObject({ validations: 1, destroyed: { validation: 3 } });
   });
 
-  it('ends a statement on a frozen network at its timeout, and frees its place', async () => {
+  it('rejects a statement on a frozen network at its limit, and frees the capacity of its connection', async () => {
     open({ statement_timeout: 500, statementGraceMs: 500, connectTimeoutMs: 2_000 });
-    await warm();
+    await openThree();
     const client = await pool.acquire({ borrower: 'GET /frozen' });
     proxy.freeze();
     await expect(client.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
     client.release();
     await proxy.pass();
-    await works();
+    await runQuery();
     expect(pool.snapshot().leased).toBe(0);
   });
 
-  it('rejects at once while the server refuses connections, and serves again with the server', async () => {
+  it('rejects immediately while the server refuses connections, and recovers with the server', async () => {
     open();
-    await warm();
+    await openThree();
     proxy.reset();
     await proxy.refuse();
     await expect(pool.query('SELECT 1')).rejects.toMatchObject({ code: 'ECONNREFUSED' });
@@ -131,14 +131,14 @@ describe('ConnectionPool under faults', () => {
       cause: { code: 'ECONNREFUSED' },
     });
     await proxy.pass();
-    await works();
+    await runQuery();
   });
 
   it('survives a restart of the server with idle connections', async () => {
     open({ connectionString: server.url });
-    await warm();
+    await openThree();
     await server.restart('fast');
-    await Promise.all([works(), works(), works()]);
+    await Promise.all([runQuery(), runQuery(), runQuery()]);
     expect(pool.snapshot().counters.outages).toBe(1);
   });
 
@@ -158,23 +158,23 @@ describe('ConnectionPool under faults', () => {
       await server.stop('fast');
       await Promise.all([...lost, ...ended]);
       for (const client of clients) client.release();
-      const waiting = works();
+      const waiting = runQuery();
       while (pool.snapshot().counters.connectFailures < 3) await once(proxy, 'connection');
       await server.start();
       await waiting;
     },
   );
 
-  it('rejects while a killed server is down, and serves afterwards', async () => {
+  it('rejects while a killed server is down, and recovers with the server', async () => {
     open({ connectionString: server.url });
-    await warm();
+    await openThree();
     await server.kill();
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_CONNECT_FAILED' });
     await server.start();
-    await Promise.all([works(), works(), works()]);
+    await Promise.all([runQuery(), runQuery(), runQuery()]);
   });
 
-  it('goes on with its connections when max_connections is reached, with the refusal as the cause of timeouts', async () => {
+  it('uses the connections that it has when max_connections is reached, and names the refusal as the cause of timeouts', async () => {
     open({ size: 20, acquireTimeoutMs: 3_000 });
     const clients = await Promise.allSettled(Array.from({ length: 20 }, () => pool.acquire()));
     const leased = clients.flatMap((result) => (result.status === 'fulfilled' ? [result.value] : []));
@@ -188,7 +188,7 @@ describe('ConnectionPool under faults', () => {
     for (const client of leased.slice(1)) client.release();
   });
 
-  it('serves waiters by other connections while a connect hangs', async () => {
+  it('serves waiters with other connections while a connect hangs', async () => {
     open({ connectTimeoutMs: 1_000 });
     const leased = await pool.connect();
     proxy.once('connection', (connection) => connection.freeze());
@@ -231,7 +231,7 @@ describe('ConnectionPool under faults', () => {
     open();
   });
 
-  it('cancels an endless statement in a drain, and leaves nothing on the server', async () => {
+  it('cancels a long statement in a drain, and leaves no session on the server', async () => {
     open({ application_name: 'drained' });
     const client = await pool.connect();
     const failed = expect(client.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
@@ -244,7 +244,7 @@ describe('ConnectionPool under faults', () => {
 
   it('ends a drain on a frozen network', async () => {
     open();
-    await warm();
+    await openThree();
     const client = await pool.connect();
     proxy.freeze();
     client.query('SELECT 1').catch(() => undefined);
@@ -252,7 +252,7 @@ describe('ConnectionPool under faults', () => {
     expect(pool.ended).toBe(true);
   });
 
-  it('sends a cancel over TLS when the connection uses TLS, to protect the cancel key', async () => {
+  it('sends a cancel request over TLS when the connection uses TLS', async () => {
     const sent: Buffer[] = [];
     proxy.on('data', (_, direction, bytes) => direction === 'to-server' && sent.push(bytes));
     open({ ssl: { ca, servername: 'localhost' } });
@@ -281,13 +281,13 @@ describe('ConnectionPool under faults', () => {
   it('serves the first acquire while later ones wait for a slow network', async () => {
     open({ acquireTimeoutMs: 10_000 });
     proxy.delay(50);
-    await Promise.all(Array.from({ length: 6 }, () => works()));
+    await Promise.all(Array.from({ length: 6 }, () => runQuery()));
     expect(pool.snapshot().counters.created).toBeLessThanOrEqual(3);
   });
 });
 
 describe('A primary that has become a standby', () => {
-  it('is abandoned at the first refused write, and its connections are not leased again', async () => {
+  it('is detected at the first refused write, and its connections are not leased again', async () => {
     const standby = await startPostgres();
     try {
       await standby.becomeStandby();

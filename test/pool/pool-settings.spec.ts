@@ -27,7 +27,7 @@ class NestedController {
   }
 }
 
-describe('the settings of the pool:', () => {
+describe('The settings of the pool', () => {
   let database: TestDatabase;
   let http: HttpApp;
 
@@ -52,7 +52,7 @@ describe('the settings of the pool:', () => {
     await database.drop();
   });
 
-  it('size and maxOverflow bound the connections, and acquireTimeoutMs the wait, with an error that names the borrowers', async () => {
+  it('size and maxOverflow limit the connections, and acquireTimeoutMs limits the wait, with an error that names the borrowers', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 1, acquireTimeoutMs: 1000 } });
     const runners = [dataSource.createQueryRunner(), dataSource.createQueryRunner()];
     await Promise.all(runners.map((runner) => runner.query('SELECT 1 AS held')));
@@ -65,14 +65,14 @@ describe('the settings of the pool:', () => {
   });
 
   it.each([true, false])(
-    'prePing %p decides whether a connection that the peer has forgotten is replaced before it is leased',
+    'prePing: %p decides whether a connection that the network has dropped is replaced before it is leased',
     async (prePing) => {
       const proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
       const url = proxy.through(database.url);
       const dataSource = await start({ url, pool: { size: 1, maxOverflow: 0, prePing } });
       await dataSource.query('SELECT 1');
       proxy.forget();
-      // Longer idle than the 500 ms in which a connection is leased without a validation.
+      // Longer than the 500 ms after which an idle connection needs a validation.
       await pause(600);
       const answer = dataSource.query('SELECT 1 AS one');
       if (prePing) expect(await answer).toEqual([{ one: 1 }]);
@@ -94,7 +94,7 @@ describe('the settings of the pool:', () => {
     expect(http.logger.of('DatabasePool').length).toBe(lines + 1);
   });
 
-  it('reclaimAfterMs forcibly ends a lease, and its borrower gets an error', async () => {
+  it('reclaimAfterMs forcibly ends a lease, and the statements of its borrower are rejected', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0, reclaimAfterMs: 2000 } });
     const runner = dataSource.createQueryRunner();
     await runner.query('SELECT 1');
@@ -105,7 +105,7 @@ describe('the settings of the pool:', () => {
     await runner.release();
   });
 
-  it('maxWaiting refuses further waiters at once', async () => {
+  it('maxWaiting refuses further waiters immediately', async () => {
     const dataSource = await start({ pool: { size: 1, maxOverflow: 0, maxWaiting: 0 } });
     const runner = dataSource.createQueryRunner();
     await runner.connect();
@@ -113,7 +113,7 @@ describe('the settings of the pool:', () => {
     await runner.release();
   });
 
-  it("reset 'smart' resets session state of a borrower, 'none' does not", async () => {
+  it("reset: 'smart' undoes the settings of a borrower, and reset: 'none' does not", async () => {
     for (const [reset, expected] of [
       ['smart', ''],
       ['none', 'mine'],
@@ -137,7 +137,7 @@ describe('the settings of the pool:', () => {
     await until(() => monitor.poolStats().checkedIn >= 3);
   });
 
-  it('self-deadlock detection fails requests that hold a transaction and wait for a second connection', async () => {
+  it('deadlock detection rejects requests that hold a transaction and wait for a second connection', async () => {
     await start({ pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 20_000 } });
     const answers = await Promise.all(Array.from({ length: 6 }, () => http.fetch('/nested')));
     const served = answers.filter(({ status }) => status === 200);

@@ -48,28 +48,31 @@ describe('Self-deadlocks on a real server', () => {
         throw error;
       }
     });
-  /** Resolves for all when so many have come. */
-  const gathering = (count: number) => {
-    let come = 0;
-    let go = () => {};
-    const all = new Promise<void>((resolve) => (go = resolve));
+  /** Returns a function whose promise resolves after `count` calls. */
+  const barrier = (count: number) => {
+    let calls = 0;
+    let open = () => {};
+    const opened = new Promise<void>((resolve) => (open = resolve));
     return () => {
-      if (++come === count) go();
-      return all;
+      if (++calls === count) open();
+      return opened;
     };
   };
 
   it.each([
     ['of a request', () => ({})],
     ['of no unit', () => undefined],
-  ])('40 statements %s at once on 5 and 10 connections all succeed', async (_whose, unitOf) => {
-    open({ size: 5, maxOverflow: 10 });
-    const unit = unitOf();
-    // With connections that are opened on demand, and with connections that are open at once.
-    for (let round = 0; round < 2; round += 1)
-      await Promise.all(Array.from({ length: 40 }, () => query(unit, 'SELECT pg_sleep(0.05)')));
-    expect(pool.snapshot().counters).toMatchObject({ acquired: 80, nestedAcquires: 0, selfDeadlocks: 0 });
-  });
+  ])(
+    'are not found among 40 concurrent statements %s on a pool of 5 and 10 connections',
+    async (_whose, unitOf) => {
+      open({ size: 5, maxOverflow: 10 });
+      const unit = unitOf();
+      // First with connections that are opened on demand, then with open connections.
+      for (let round = 0; round < 2; round += 1)
+        await Promise.all(Array.from({ length: 40 }, () => query(unit, 'SELECT pg_sleep(0.05)')));
+      expect(pool.snapshot().counters).toMatchObject({ acquired: 80, nestedAcquires: 0, selfDeadlocks: 0 });
+    },
+  );
 
   it('do not reject four transactions of one request on two connections, however slow each is', async () => {
     open({ size: 2, maxOverflow: 0 });
@@ -86,15 +89,15 @@ describe('Self-deadlocks on a real server', () => {
   });
 
   it.each([
-    ['connections of our own', undefined],
+    ['connections of the pool', undefined],
     ['plain clients of `pg`', pg.Client as unknown as typeof Connection],
   ])(
-    'reject one of five transactions that query past themselves on five %s after about a second',
+    'reject one of five transactions that each acquire a second connection, on five %s, after about a second',
     async (_kind, Client) => {
       open({ size: 5, maxOverflow: 0 }, Client);
       await using({}, (client) => client.query('CREATE TABLE IF NOT EXISTS orders (name text)'));
       await query(undefined, 'TRUNCATE orders');
-      const allHoldOne = gathering(5);
+      const allHoldOne = barrier(5);
       const begun = performance.now();
       const outcomes = await Promise.allSettled(
         [1, 2, 3, 4, 5].map((number) => {
@@ -125,7 +128,7 @@ describe('Self-deadlocks on a real server', () => {
     },
   );
 
-  it('do not include a transaction that sends statements while its own waiter waits', async () => {
+  it('do not include a transaction that sends statements while it waits for a second connection', async () => {
     open({ size: 1, maxOverflow: 0 }, pg.Client as unknown as typeof Connection);
     const unit = {};
     let nested: Promise<unknown> | undefined;

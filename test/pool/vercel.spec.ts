@@ -11,7 +11,7 @@ import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
-/** How the runtime of Vercel shows itself, and where it gives a function the means to stay alive. */
+/** The variables by which the runtime of Vercel is recognised, and the key of its request context, which has `waitUntil`. */
 const environment = { VERCEL_URL: 'app.example', VERCEL_REGION: 'fra1' };
 const CONTEXT = Symbol.for('@vercel/request-context');
 
@@ -55,7 +55,7 @@ describe('attachDatabasePool of @vercel/functions', () => {
     [{ max: 3 }, 10_000],
     [{ idleTimeoutMillis: 700 }, 700],
     [{ max: 3, idleTimeoutMillis: 0 }, 0],
-  ])('takes a pool of %j, which says when its connections are closed', async (options, expected) => {
+  ])('accepts a pool with the options %j, which has an idle timeout for it', async (options, expected) => {
     const pool = new ConnectionPool(options);
     attachDatabasePool(pool);
     expect(pool.options.idleTimeoutMillis).toBe(expected);

@@ -3,9 +3,9 @@ import { describe, expect, it } from '@jest/globals';
 import type { LoginMethod } from '../../database.options.js';
 import { requireChannelBinding, requireLoginMethods } from './login-checks.js';
 
-const PLUS = { mechanisms: ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256'] };
+const SASL_WITH_BINDING = { mechanisms: ['SCRAM-SHA-256-PLUS', 'SCRAM-SHA-256'] };
 
-/** What the server says at a login, in order, and how often that is refused. */
+/** The refusals by requireChannelBinding of a login in which the server sends these messages. */
 function bindingLogin(...messages: [name: string, message?: object][]): Error[] {
   const wire = new EventEmitter();
   const refused: Error[] = [];
@@ -16,7 +16,7 @@ function bindingLogin(...messages: [name: string, message?: object][]): Error[] 
 
 describe('requireChannelBinding', () => {
   it('accepts a login that is bound to its TLS connection', () => {
-    expect(bindingLogin(['SASL', PLUS], ['SASLContinue'], ['SASLFinal'], ['Ok'])).toEqual([]);
+    expect(bindingLogin(['SASL', SASL_WITH_BINDING], ['SASLContinue'], ['SASLFinal'], ['Ok'])).toEqual([]);
   });
 
   it('refuses an offer without binding before the client answers with the password', () => {
@@ -28,17 +28,17 @@ describe('requireChannelBinding', () => {
     expect(bindingLogin(['SASL', { mechanisms: ['SCRAM-SHA-256'] }])).toEqual([refusal]);
     expect(bindingLogin(['CleartextPassword'])).toEqual([refusal]);
     expect(bindingLogin(['MD5Password'])).toEqual([refusal]);
-    expect(bindingLogin(['SASL', PLUS], ['CleartextPassword'])).toEqual([refusal]);
+    expect(bindingLogin(['SASL', SASL_WITH_BINDING], ['CleartextPassword'])).toEqual([refusal]);
   });
 
   it('refuses a login that the server accepts without completing a bound one', () => {
     expect(bindingLogin(['Ok'])).toHaveLength(1);
-    expect(bindingLogin(['SASL', PLUS], ['SASLContinue'], ['Ok'])).toHaveLength(1);
+    expect(bindingLogin(['SASL', SASL_WITH_BINDING], ['SASLContinue'], ['Ok'])).toHaveLength(1);
     expect(bindingLogin(['SASLFinal'], ['Ok'])).toHaveLength(1);
   });
 });
 
-/** What the server says at a login, in order, and what comes of it where only `allowed` are. */
+/** The refusals by requireLoginMethods of a login in which the server sends these messages. */
 function methodLogin(allowed: LoginMethod[], ...messages: string[]): Error[] {
   const wire = new EventEmitter();
   const refused: Error[] = [];
@@ -82,7 +82,7 @@ describe('requireLoginMethods', () => {
     ]);
   });
 
-  it('refuses a server that accepts the login halfway through SCRAM', () => {
+  it('refuses a server that accepts the login before SCRAM is complete', () => {
     expect(methodLogin(['scram-sha-256'], 'SASL', 'SASLContinue', 'Ok')).toHaveLength(1);
   });
 });

@@ -3,7 +3,7 @@ import type { LoginMethod } from '../../database.options.js';
 import type { WireEventSource } from '../wire/pg-internals.js';
 
 /**
- * Refuses a login that is not bound to its TLS connection, before the client answers with the password. `pg` takes what
+ * Refuses a login that is not bound to its TLS connection, before the client answers with the password. `pg` accepts what
  * the server offers, and a man in the middle offers no binding. As libpq does for `channel_binding=require`:
  * https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-CHANNEL-BINDING
  * @param refuse is called with a ConnectionError `CHANNEL_BINDING_MISSING`
@@ -23,7 +23,7 @@ export function requireChannelBinding(wire: WireEventSource, refuse: (error: Err
     if (!isBound) refuseUnbound();
   });
   wire.on('authenticationSASLFinal', () => (isProven = isBound));
-  // Also after an offer with binding: an impostor that does not know the password asks for it in plain text next.
+  // Even after an offer with binding: an impostor that does not know the password then asks for it in plain text.
   wire.on('authenticationCleartextPassword', refuseUnbound);
   wire.on('authenticationMD5Password', refuseUnbound);
   wire.on('authenticationOk', () => {
@@ -32,8 +32,8 @@ export function requireChannelBinding(wire: WireEventSource, refuse: (error: Err
 }
 
 /**
- * Refuses a login by a method that is not in `allowed`, before the client answers with the password: an impostor asks for
- * it in plain text. As libpq does for `require_auth`:
+ * Refuses a login by a method that is not in `allowed`, before the client answers with the password. Otherwise an impostor
+ * could request the password in plain text. As libpq does for `require_auth`:
  * https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNECT-REQUIRE-AUTH
  * @param refuse is called with a ConnectionError `LOGIN_METHOD_REFUSED`
  */
@@ -60,7 +60,7 @@ export function requireLoginMethods(
   wire.on('authenticationCleartextPassword', complete('password'));
   wire.on('authenticationMD5Password', complete('md5'));
   wire.on('authenticationSASL', () => verify('scram-sha-256'));
-  // Not before: a server that does not know the password could stop halfway and accept the login.
+  // Not earlier: a server that does not know the password could accept the login before SCRAM is complete.
   wire.on('authenticationSASLFinal', complete('scram-sha-256'));
   wire.on('authenticationOk', () => verify(completed));
 }

@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { providePassword, isWaitingForPassword } from './password.js';
 
-function asking(answer: () => Promise<string>) {
+function clientWithSource(answer: () => Promise<string>) {
   const refused: string[] = [];
   const client: { password?: () => Promise<string> } = {};
   const failed = providePassword(client, { ask: answer, refused: (password) => void refused.push(password) });
@@ -12,7 +12,9 @@ const refusal = (code: string) => Object.assign(new Error('refused'), { code });
 describe('providePassword', () => {
   it('marks the client as waiting while the source is asked', async () => {
     let settle: { resolve(password: string): void; reject(error: Error): void };
-    const { client } = asking(() => new Promise((resolve, reject) => (settle = { resolve, reject })));
+    const { client } = clientWithSource(
+      () => new Promise((resolve, reject) => (settle = { resolve, reject })),
+    );
     expect(isWaitingForPassword(client)).toBe(false);
     const first = client.password!();
     expect(isWaitingForPassword(client)).toBe(true);
@@ -28,14 +30,14 @@ describe('providePassword', () => {
   });
 
   it.each(['28P01', '28000'])('reports a password that the server has refused (%s)', async (code) => {
-    const { client, failed, refused } = asking(() => Promise.resolve('old'));
+    const { client, failed, refused } = clientWithSource(() => Promise.resolve('old'));
     await client.password!();
     failed(refusal(code));
     expect(refused).toEqual(['old']);
   });
 
-  it('reports no password when the connect fails for another reason, or before it was used', async () => {
-    const { client, failed, refused } = asking(() => Promise.resolve('good'));
+  it('reports no password when the connect fails for another reason, or before the source was called', async () => {
+    const { client, failed, refused } = clientWithSource(() => Promise.resolve('good'));
     failed(refusal('28P01'));
     await client.password!();
     failed(refusal('3D000'));

@@ -1,28 +1,28 @@
 import type { PasswordSource } from '../../database.options.js';
 import { PgInternals } from '../wire/pg-internals.js';
 
-/** SQLSTATEs of a refused password: by PostgreSQL, and by what PostgreSQL asks (PAM, for the tokens of RDS IAM). */
+/** SQLSTATEs of a refused password: by PostgreSQL itself, and by PAM, which checks the tokens of RDS IAM. */
 const REFUSED: readonly unknown[] = ['28P01', '28000'];
 
 /** Clients whose password source has not answered yet. */
-const waiting = new WeakSet<object>();
+const waitingClients = new WeakSet<object>();
 
 /** Whether a client that is connecting waits for its password source, and not for the server. */
-export const isWaitingForPassword = (client: object): boolean => waiting.has(client);
+export const isWaitingForPassword = (client: object): boolean => waitingClients.has(client);
 
 /**
- * Has a client take its password from `source` when the server asks for one. A server that asks for none costs no call.
+ * Makes a client get its password from `source`, which is called only when the server requests a password.
  * @returns a function for the error of a failed connect: it reports a refused password to the source
  */
 export function providePassword(client: object, source: PasswordSource): (failure: unknown) => void {
   let used: string | undefined;
   new PgInternals(client).setPasswordFunction(async () => {
-    waiting.add(client);
+    waitingClients.add(client);
     try {
       used = await source.ask();
       return used;
     } finally {
-      waiting.delete(client);
+      waitingClients.delete(client);
     }
   });
   return (failure) => {

@@ -7,11 +7,11 @@ export interface QueryingClient {
   query(text: string): Promise<{ rows: { standby?: boolean; read_only?: boolean }[] }>;
 }
 
-const QUESTION = `SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only')::bool AS read_only`;
+const KIND_QUERY = `SELECT pg_is_in_recovery() AS standby, current_setting('default_transaction_read_only')::bool AS read_only`;
 
 /**
  * Refuses a server that is not of the kind `wanted`, as libpq does for `target_session_attrs`. PostgreSQL 14 and later
- * report what they are at the login; an older server, or one behind a pooler that does not pass the report on, is asked.
+ * report their kind at the login. An older server, or one whose pooler does not forward the report, is queried.
  * @returns a function to call after the login; it rejects with a ConnectionError `SERVER_KIND_REFUSED`
  */
 export function requireServerKind(
@@ -30,7 +30,7 @@ export function requireServerKind(
       isStandby = standby === 'on';
       isReadOnly = readOnly === 'on';
     } else {
-      const [row] = (await client.query(QUESTION)).rows;
+      const [row] = (await client.query(KIND_QUERY)).rows;
       isStandby = row?.standby !== false;
       isReadOnly = row?.read_only !== false;
     }

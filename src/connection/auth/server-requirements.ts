@@ -6,7 +6,7 @@ import { providePassword } from './password.js';
 import { requireServerKind } from './server-kind.js';
 import type { QueryingClient } from './server-kind.js';
 
-/** What a server must be or offer, beyond what `pg` verifies. */
+/** The requirements of the options on the server, beyond what `pg` verifies. */
 export class ServerRequirements {
   readonly #client: QueryingClient;
   readonly #verifyKind: ((client: QueryingClient) => Promise<void>) | undefined;
@@ -39,7 +39,7 @@ export class ServerRequirements {
     this.#reportPassword?.(failure);
   }
 
-  /** Call it after the login: it rejects when the server is not of the wanted kind; undefined when any kind will do. */
+  /** To be called after the login. Rejects when the server is not of the required kind; undefined when none is required. */
   verify(): Promise<void> | undefined {
     return this.#verifyKind?.(this.#client);
   }

@@ -27,7 +27,7 @@ describe('IdleInTransactionLimit', () => {
     expect(expired).toEqual([1_000]);
   });
 
-  it('starts anew with each statement, with one timer for all', () => {
+  it('starts again after each statement, with one timer for all', () => {
     for (let i = 0; i < 5; i += 1) {
       limit.onReadyForQuery('T');
       expect(jest.getTimerCount()).toBe(1);
@@ -55,13 +55,13 @@ describe('IdleInTransactionLimit', () => {
     expect(expired).toEqual([]);
   });
 
-  it('starts no timer where the server enforces the limit', () => {
+  it('starts no timer while the limit is off', () => {
     limitMs = 0;
     limit.onReadyForQuery('T');
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('does not expire when the limit is off, or the connection has ended', () => {
+  it('does not expire after the limit was turned off or the connection has ended', () => {
     limit.onReadyForQuery('T');
     limitMs = 0;
     jest.advanceTimersByTime(1_000);
@@ -73,7 +73,7 @@ describe('IdleInTransactionLimit', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('has the error of the server, with the last statement', () => {
+  it('has an error with the code of the server and the last statement', () => {
     expect(idleInTransactionError(1_000, 'UPDATE accounts SET x = 1')).toMatchObject({
       code: '25P03',
       severity: 'FATAL',

@@ -2,9 +2,10 @@ import { shortSql } from '../../text/masking.js';
 import { ConnectionError } from '../../errors/connection.errors.js';
 
 /**
- * The error that PostgreSQL sends at `idle_in_transaction_session_timeout`, so that one handler serves both limits.
+ * The error of the client's limit, with the code and the severity of PostgreSQL's `idle_in_transaction_session_timeout`: an app
+ * handles both limits alike.
  * @param sql the last statement of the transaction
- * @param setting the name of the limit, for the hint
+ * @param setting the name of the setting that the limit comes from, for the hint
  */
 export function idleInTransactionError(
   limitMs: number,
@@ -23,7 +24,7 @@ export function idleInTransactionError(
 }
 
 /**
- * The client's limit for an idle transaction, where the server enforces none. One timer serves all transactions of a
+ * The client's limit for an idle transaction, when the server enforces none. One timer serves all transactions of a
  * connection: most of them end long before the limit, and a timer for each would cost more than the statement.
  */
 export class IdleInTransactionLimit {
@@ -61,7 +62,7 @@ export class IdleInTransactionLimit {
   #startTimer(ms: number): void {
     this.#timer = setTimeout(() => {
       this.#timer = undefined;
-      // A statement runs, or no transaction is open: the next idle transaction starts the timer again.
+      // A statement is active, or no transaction is open. The next idle transaction starts the timer again.
       if (this.#idleSince === undefined) return;
       const limitMs = this.#limitMs();
       const remainingMs = this.#idleSince + limitMs - performance.now();

@@ -41,7 +41,7 @@ describe('withoutStatementName', () => {
     expect((query as unknown as { name?: string }).name).toBeUndefined();
   });
 
-  it('returns a request without a name as it is', () => {
+  it('returns a request without a name unchanged', () => {
     for (const request of [['SELECT 1', [1]], [{ text: 'SELECT 1' }], [null], [undefined], []])
       expect(withoutStatementName(request)).toBe(request);
   });

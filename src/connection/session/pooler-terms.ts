@@ -1,18 +1,18 @@
 /**
- * What a pooler between the client and the server takes from a connection, and the client has to do without or itself.
- * A connection reads each property when it needs it: a pooler may be detected after the connect.
+ * The restrictions of a pooler between the client and the server, and the limits that the client enforces instead. A
+ * connection reads each property when it needs it: a pooler may be detected after the connect.
  */
 export interface PoolerTerms {
-  /** The client's limit for one statement, where the server enforces none. Milliseconds, 0 is off. */
+  /** The client's limit for one statement, when the server enforces none. Milliseconds, 0 is off. */
   readonly statementLimitMs: number;
-  /** The client's limit for an idle transaction, where the server enforces none. Milliseconds, 0 is off. */
+  /** The client's limit for an idle transaction, when the server enforces none. Milliseconds, 0 is off. */
   readonly idleInTransactionMs: number;
   /**
-   * Whether other clients use the server's session between the transactions of this one. The connection is never cleared
-   * then: DISCARD ALL would clear the session of another client.
+   * Whether other clients use the session of the server between the transactions of this one. A reset then sends no DISCARD
+   * ALL, which would clear the session of another client.
    */
   readonly isSessionShared: boolean;
-  /** Whether a statement that was prepared by a name can be executed by that name later. */
+  /** Whether a named statement can be executed again without being parsed again. */
   readonly allowsNamedStatements: boolean;
   /**
    * The names of the settings that the two limits come from, for hints.
@@ -32,13 +32,13 @@ export const NO_POOLER: PoolerTerms = {
 const NO_NAME = { name: { value: undefined, writable: true, enumerable: true, configurable: true } };
 
 /**
- * The arguments of `query` without the name of the statement: behind a pooler, another server session may execute the
- * name, and does not know it.
+ * The arguments of `query` without the name of the statement: behind a pooler, the next execution may reach a session of the
+ * server that has not parsed the statement.
  */
 export function withoutStatementName(request: unknown[]): unknown[] {
   const [config, ...rest] = request as [{ name?: unknown; submit?: unknown } | string | null, ...unknown[]];
   if (typeof config !== 'object' || config === null || !config.name) return request;
-  // Inherits from the config instead of copying it: a class (a tagged template) has its text in a getter of its prototype.
+  // Not a copy: an object of a class, such as a tagged template, may have its text in a getter of the prototype.
   if (typeof config.submit !== 'function') return [Object.create(config, NO_NAME), ...rest];
   config.name = undefined;
   return request;

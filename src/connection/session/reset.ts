@@ -7,40 +7,43 @@ import type { PgInternals, SubmittedQuery } from '../wire/pg-internals.js';
 export interface ResetResult {
   /** Whether it rolled back an open transaction. */
   readonly rolledBack: boolean;
-  /** Whether it cleared the session by DISCARD ALL. */
+  /** Whether it cleared the session with DISCARD ALL. */
   readonly cleared: boolean;
-  /** The statement whose change a reset has left in a session of a pooler, which other clients use. */
+  /** The statement whose change it has left in the session, because a pooler shares the session among clients. */
   readonly leftBehind?: string;
 }
 
 type Send = (statement: { text: string; values?: unknown[] }) => Promise<{ rows: Record<string, unknown>[] }>;
 
+/** What {@link resetSession} needs to know of a connection. */
 export interface ResetPlan {
   send: Send;
-  /** Whether DISCARD ALL is needed. Called when all statements have completed: until then the session may change. */
+  /** Whether to send DISCARD ALL. Called after all statements have completed, since each of them may change the session. */
   needsDiscard(): boolean;
-  /** The `application_name` to set again when nothing else needs clearing. */
-  cleanName?(): string | undefined;
-  /** The statements of the connect hooks that changed the session; DISCARD ALL undoes them, so they are sent again. */
+  /** The `application_name` to set again without DISCARD ALL. */
+  nameToRestore?(): string | undefined;
+  /** The statements of the connect hooks, which are sent again after DISCARD ALL. */
   readonly setup: readonly SubmittedQuery[];
-  /** Whether to ask the server whether it is a standby. */
+  /** Whether to verify that the server is not a standby. */
   suspectsStandby(): boolean;
   /** Resolves when no statement is active or queued. */
   whenReadyForQuery(): Promise<void>;
   /** Resolves when no cancel request is in flight. */
   cancelSettled(): Promise<void> | undefined;
+  /** The limit for the whole reset. Milliseconds. */
   readonly timeoutMs: number;
 }
 
 /**
  * Brings the session back to its state after the connect.
- * @returns rejects when this takes longer than `timeoutMs`, or fails: the caller must destroy the connection
+ * @throws ConnectionResetError `CONNECTION_RESET_FAILED` after `timeoutMs`, `CONNECTION_STANDBY` at a standby, or the error of
+ * a statement. The caller must destroy the connection then
  */
 export function resetSession(pg: PgInternals, plan: ResetPlan): Promise<ResetResult> {
   const { send } = plan;
   const run = async (): Promise<ResetResult> => {
     await plan.whenReadyForQuery();
-    // A cancel that arrives later would stop a statement of the next borrower.
+    // A cancel request that arrives later could cancel a statement of the next borrower.
     await plan.cancelSettled();
     const status = pg.transactionStatus;
     const rolledBack = status === 'T' || status === 'E';
@@ -51,7 +54,7 @@ export function resetSession(pg: PgInternals, plan: ResetPlan): Promise<ResetRes
       await send({ text: 'DISCARD ALL' });
       for (const { text, values } of plan.setup) await send({ text: text ?? '', values });
     }
-    const name = plan.cleanName?.();
+    const name = plan.nameToRestore?.();
     if (name !== undefined && !cleared) await send({ text: `SET application_name = ${escapeLiteral(name)}` });
     return { rolledBack, cleared };
   };

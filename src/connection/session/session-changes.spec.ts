@@ -1,15 +1,16 @@
 import { describe, expect, it } from '@jest/globals';
 import { PgInternals } from '../wire/pg-internals.js';
 import type { SubmittedQuery } from '../wire/pg-internals.js';
+import { NO_POOLER } from './pooler-terms.js';
 import { SessionChanges } from './session-changes.js';
 
-/** The properties of a client that show its active and queued queries. */
+/** A client with the properties that show its active and queued queries. */
 class Client {
   _activeQuery: SubmittedQuery | null = null;
   _queryQueue?: SubmittedQuery[];
-  readonly changes = new SessionChanges(new PgInternals(this));
+  readonly changes = new SessionChanges(new PgInternals(this), NO_POOLER);
 
-  /** Sends a statement at once, as `pg` does when none is active. */
+  /** Makes a statement the active one, as `pg` does when none is active. */
   readonly send = (text: string): SubmittedQuery => {
     const query = { text };
     this._activeQuery = query;
@@ -17,7 +18,7 @@ class Client {
     return query;
   };
 
-  /** Sends a statement, from the queue if one of the hooks is queued, and has the server complete it. */
+  /** Sends a statement, as a queued one of the hooks if there is one, and reports its command tag. */
   complete(text: string, tag: string): SubmittedQuery {
     const { changes } = this;
     const query = changes.isSetupQueued ? changes.sendQueuedSetup(() => this.send(text)) : this.send(text);
@@ -32,9 +33,9 @@ describe('SessionChanges', () => {
     const client = new Client();
     const hook = client.complete('SET a = 1', 'SET');
     client.changes.finishSetup(0);
-    expect([client.changes.setup, client.changes.changedBy]).toEqual([[hook], undefined]);
+    expect([client.changes.setupStatements, client.changes.changedBy]).toEqual([[hook], undefined]);
     client.complete('SET b = 1', 'SET');
-    expect([client.changes.setup, client.changes.changedBy]).toEqual([[hook], 'SET b = 1']);
+    expect([client.changes.setupStatements, client.changes.changedBy]).toEqual([[hook], 'SET b = 1']);
   });
 
   it('assigns statements to the hooks that are active or queued when the setup is finished', () => {
@@ -50,10 +51,10 @@ describe('SessionChanges', () => {
       client.complete('SET c = 1', 'SET'),
       client.complete("SELECT set_config('d', '1', false)", 'SELECT 1'),
     ];
-    expect(client.changes.setup).toEqual([first, sent, ...queued]);
+    expect(client.changes.setupStatements).toEqual([first, sent, ...queued]);
     expect(client.changes.changedBy).toBeUndefined();
     client.complete('SET e = 1', 'SET');
-    expect([client.changes.setup.length, client.changes.changedBy]).toEqual([4, 'SET e = 1']);
+    expect([client.changes.setupStatements.length, client.changes.changedBy]).toEqual([4, 'SET e = 1']);
   });
 
   it('assigns statements to the borrower after a queued statement of the hooks that pg has refused', () => {

@@ -17,7 +17,7 @@ describe('startupOptions', () => {
     },
   );
 
-  it('refuses a NUL character, which would end the packet', () => {
+  it('refuses a NUL character, which would end the parameter', () => {
     expect(() => startupOptions({ 'a.b': 'x\0y' })).toThrow('NUL');
   });
 });

@@ -5,9 +5,9 @@
 export type SessionSettings = Readonly<Record<string, string | number | boolean>>;
 
 /**
- * The settings as `options` of the startup packet. They are in force before the first query without a round trip, and
- * RESET and DISCARD ALL return to them. The server splits `options` at white space, and a backslash escapes a character.
- * @throws TypeError for a name that is not one of a setting, and for a NUL character, which would end the packet
+ * The settings as `options` of the startup packet. They are in force before the first query, without a round trip. RESET and
+ * DISCARD ALL return to them. The server splits `options` at white space, and a backslash escapes a character.
+ * @throws TypeError for an invalid name, and for a value with a NUL character, which would end the parameter
  */
 export function startupOptions(settings: SessionSettings): string {
   return Object.entries(settings)

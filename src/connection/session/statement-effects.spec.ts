@@ -17,7 +17,7 @@ describe('A command tag', () => {
   });
 
   it.each(['SELECT 1', 'INSERT 0 1', 'BEGIN', 'COMMIT', 'ROLLBACK', 'RESET', 'DISCARD ALL', 'UNLISTEN'])(
-    '%s changes nothing',
+    '%s does not change the session',
     (tag) => {
       expect(tagChangesSession(tag, undefined)).toBe(false);
     },
@@ -30,7 +30,7 @@ describe('A command tag', () => {
     'SET LOCAL ROLE app',
     "SET LOCAL app.tenant = 'a;b'; -- one",
     '/* one */ SET/**/LOCAL a.b = 1',
-  ])('SET changes nothing when the whole text ends with the transaction: %s', (text) => {
+  ])('SET does not change the session when its effect ends with the transaction: %s', (text) => {
     expect(tagChangesSession('SET', text)).toBe(false);
   });
 
@@ -64,7 +64,7 @@ describe('A command tag', () => {
   });
 });
 
-describe('A text', () => {
+describe('The text of a statement', () => {
   it.each([
     String.raw`SELECT U&"set\005fconfig"('app.user', 'x', false)`,
     "SELECT set_config('app.user', 'x', false)",
@@ -139,13 +139,13 @@ describe('A text', () => {
 describe('A script of many statements', () => {
   const inserts = 'INSERT INTO notes (id, text) VALUES (1, $$a note$$);\n'.repeat(50_000);
 
-  it('is read in linear time: the event loop waits for it', () => {
-    // A pattern that reads on to the end from each INTO would block the process for minutes; it is ended and fails.
-    const read = { leavesState: textChangesSession, inserts };
-    expect(runInNewContext('leavesState(inserts)', read, { timeout: 10_000 })).toBe(false);
+  it('is read in linear time, since it blocks the event loop', () => {
+    // A pattern that searches from each INTO to the end would block the process for minutes; the timeout ends it.
+    const context = { textChangesSession, inserts };
+    expect(runInNewContext('textChangesSession(inserts)', context, { timeout: 10_000 })).toBe(false);
   });
 
-  it('changes the session also by its last statement, and not by a word before CREATE', () => {
+  it('changes the session even by its last statement, but not by the word TEMP before CREATE', () => {
     expect(textChangesSession(`${inserts}CREATE TEMP TABLE t (id int)`)).toBe(true);
     expect(textChangesSession('SELECT temp FROM readings; CREATE TABLE u (id int)')).toBe(false);
   });

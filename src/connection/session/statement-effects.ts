@@ -1,6 +1,9 @@
 import { SqlScanner } from '../../text/sql-scanner.js';
 
-/** Command tags of statements that may change the session. They are right for comments and for several statements in one text. */
+/**
+ * Command tags of statements that may change the session. Unlike a search in the text, they are not misled by comments, and
+ * each statement of a text has its own.
+ */
 const CHANGING_TAGS = new Set(['SET', 'LISTEN', 'DO', 'CALL', 'PREPARE', 'LOAD', 'DECLARE CURSOR']);
 
 const TRANSACTION_ONLY = /^\s*SET\s+(?:LOCAL|TRANSACTION)\b/i;
@@ -9,21 +12,21 @@ const TRANSACTION_ONLY = /^\s*SET\s+(?:LOCAL|TRANSACTION)\b/i;
 const LOCAL_SET_CONFIG =
   /set_config\s*\(\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*(?:'[^']*'|\$\d+)(?:::\w+)?\s*,\s*true\s*\)/gi;
 
-/** Names of what changes the session without a command tag of its own. `U&"…"` may spell any of them by escapes. */
+/** Names in statements whose command tag does not show that they change the session. `U&"…"` may spell any of them in escapes. */
 const CHANGING_NAMES = /set_config|advisory_(?:un)?lock|pg_temp|pg_settings|\bsetseed\b|dblink_connect|u&"/i;
 
-/** A view of the settings: a SELECT changes nothing, an UPDATE sets them. */
+/** A view of the settings: a SELECT from it changes nothing, an UPDATE of it sets them. */
 const SETTINGS_VIEW = /pg_settings/gi;
 const UPDATE = /\bupdate\b/i;
 
 const CREATES = /\b(?:create|into)\b/i;
 const TEMPORARY = /\btemp(?:orary)?\b/i;
-/** Words between the two: CREATE OR REPLACE TEMP VIEW, SELECT … INTO LOCAL TEMP. */
+/** Words between CREATE or INTO and TEMP: CREATE OR REPLACE TEMP VIEW, SELECT … INTO LOCAL TEMP. */
 const BEFORE_TEMPORARY: ReadonlySet<string> = new Set(['or', 'replace', 'local', 'global']);
 
 /**
  * Whether a command tag means that the session has changed.
- * @param text the text of the statement, which shows that some changes end with the transaction; without it they count
+ * @param text the text of the statement, for changes that may end with the transaction; without it, they do not
  */
 export function tagChangesSession(tag: string, text: string | undefined): boolean {
   if (!CHANGING_TAGS.has(tag)) return false;
@@ -47,7 +50,7 @@ export function isTraceparent(name: string): boolean {
   return /^[\da-f]{2}-[\da-f]{32}-[\da-f]{16}-[\da-f]{2}$/.test(name);
 }
 
-/** Whether a text changes the session in a way that no command tag shows. When in doubt, it does. */
+/** Whether a text changes the session in a way that no command tag shows. When in doubt, the answer is true. */
 export function textChangesSession(text: string): boolean {
   if (createsTemporary(text)) return true;
   if (!CHANGING_NAMES.test(text)) return false;
@@ -71,9 +74,9 @@ function endsWithTransaction(text: string): boolean {
 }
 
 /**
- * Whether a text creates a temporary table or view. A column named `temp` does not count: each INSERT into it would clear
- * the session. Two patterns keep most texts from the scanner; one pattern for both would search to the end of the text
- * from each INTO, which takes seconds for a script of inserts.
+ * Whether a text creates a temporary table or view. A column named `temp` does not count: otherwise every INSERT into its
+ * table would cause a DISCARD ALL. Two patterns spare most texts the scanner. One pattern for both would search from each INTO
+ * to the end of the text, which takes seconds for a script of inserts.
  */
 function createsTemporary(text: string): boolean {
   const created = text.search(CREATES);
@@ -88,7 +91,7 @@ function createsTemporary(text: string): boolean {
   return scanner.isAmbiguous;
 }
 
-/** Whether a text mentions `statement_timeout`: the client's limit must not undercut what it sets. */
+/** Whether a text mentions `statement_timeout`: it may set a longer limit than the client's. */
 export function mentionsStatementTimeout(text: string): boolean {
   return /statement_timeout/i.test(text);
 }

@@ -1,9 +1,9 @@
 import { ConnectionResetError } from '../../errors/connection.errors.js';
 
 /**
- * The cancel requests of one connection, at most one at a time. A cancel stops whatever the server runs for the connection
- * when it arrives: while one is in flight, no other statement may be sent, and after one that the server has not
- * confirmed, none any more.
+ * The cancel requests of one connection, at most one at a time. The server cancels whichever statement is active when the
+ * request arrives. Therefore no other statement may be sent while a request is in flight, and the connection cannot be used
+ * again after a request that the server has not confirmed.
  */
 export class Cancellation {
   #inFlight: Promise<void> | undefined;
@@ -20,8 +20,8 @@ export class Cancellation {
 
   /**
    * Sends a cancel request, unless one is in flight.
-   * @param send resolves when the request is over, with whether no cancel can arrive any more
-   * @param onOver is called then
+   * @param send resolves when the request is over: with false when the cancel may still arrive, otherwise with true
+   * @param onOver is called when the request is over
    */
   request(send: () => Promise<boolean>, onOver: () => void): Promise<void> {
     this.#inFlight ??= send().then((isConfirmed) => {
@@ -32,7 +32,7 @@ export class Cancellation {
     return this.#inFlight;
   }
 
-  /** Resolves when no cancel is in flight; rejects when one may still arrive. */
+  /** Resolves when no request is in flight. Rejects with {@link unconfirmedCancelError} when a cancel may still arrive. */
   async settled(): Promise<void> {
     await this.#inFlight;
     if (this.#isUnconfirmed) throw unconfirmedCancelError();

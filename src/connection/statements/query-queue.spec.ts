@@ -80,22 +80,22 @@ describe('QueryQueue', () => {
     expect(await Promise.all(asked)).toEqual(['Connection terminated', 'Connection terminated']);
   });
 
-  it('gives an error the stack of the code that awaits it, for a statement sent at once or later', async () => {
+  it('gives an error the stack of the code that awaits it, whether the statement was queued or not', async () => {
     await open();
     server.answer = () => ({ error: { severity: 'ERROR', code: '42703' } });
-    async function atOnce() {
+    async function sendFirst() {
       await connection.query('bad');
     }
-    async function behindIt() {
+    async function sendQueued() {
       await connection.query('worse');
     }
     const stacks = await Promise.all(
-      [atOnce(), behindIt()].map((asked) => asked.catch((error: Error) => error.stack)),
+      [sendFirst(), sendQueued()].map((answer) => answer.catch((error: Error) => error.stack)),
     );
-    expect(stacks).toEqual([expect.stringContaining('atOnce'), expect.stringContaining('behindIt')]);
+    expect(stacks).toEqual([expect.stringContaining('sendFirst'), expect.stringContaining('sendQueued')]);
   });
 
-  it('takes a missing text for an empty statement, as pg does', async () => {
+  it('sends a missing text as an empty statement, as pg does', async () => {
     await open();
     const query = connection.query.bind(connection) as (config: unknown) => Promise<unknown>;
     await Promise.all([query({ text: '' }), query({ name: 'none', text: null })]);
@@ -114,9 +114,9 @@ describe('QueryQueue', () => {
       const first = connection.query('first');
       const early = which === 'a waiting' ? [connection.query('second')] : [];
       await heard;
-      const told = connection.cancelRunning(10_000);
+      const cancelled = connection.cancelRunning(10_000);
       server.answer = () => ({ tag: 'SELECT 0' });
-      // It ends by itself, and the cancel is still on its way.
+      // The first statement ends by itself, while the cancel request is still in flight.
       server.say('C', 'SELECT 0\0');
       server.say('Z', 'I');
       await first;
@@ -125,14 +125,14 @@ describe('QueryQueue', () => {
       await new Promise(setImmediate);
       expect(server.statements).toEqual(['first']);
       cancels[0]?.destroy();
-      await told;
+      await cancelled;
       await Promise.all(asked);
       expect(server.statements).toEqual(['first', ...(early.length > 0 ? ['second'] : []), 'third']);
       expect(drained).toEqual(early.length > 0 ? [3] : [1, 2]);
     },
   );
 
-  it('sends the next statement when one that outlived its cancel has ended, and not before', async () => {
+  it('sends the next statement only when one that has outlasted its cancel request ends', async () => {
     await open();
     const heard = new Promise<void>((resolve) => {
       server.answer = () => void resolve();

@@ -2,12 +2,12 @@ import { AsyncResource } from 'node:async_hooks';
 import { rethrowFromCaller } from '../../text/call-site.js';
 import { callbackOf, isSubmittable } from './rejected-query.js';
 
-/** Takes the arguments of `query` and answers as `query` does. */
+/** Takes the arguments of `query` and returns what `query` returns. */
 type Query = (request: unknown[]) => unknown;
 
 /**
- * Statements that wait for the active one. `pg` 8 queues them itself and warns that `pg` 9 will reject a statement while
- * another one is active.
+ * Statements that wait for the active one. `pg` 8 would queue them itself, with a warning that `pg` 9 will reject a statement
+ * while another one is active.
  */
 export class QueryQueue {
   readonly #waiting: { readonly request: unknown[]; readonly run: (query: Query) => void }[] = [];
@@ -17,8 +17,8 @@ export class QueryQueue {
   }
 
   /**
-   * Queues a statement and answers as `query` does, in each of its forms.
-   * @throws TypeError when there is no statement: at once, as `pg` does, and not later inside the queue
+   * Queues a statement and returns what `query` returns for the form of its arguments.
+   * @throws TypeError when there is no statement. As in `pg`, synchronously, not when the statement would be sent
    */
   add(request: unknown[]): unknown {
     const [config] = request;
@@ -45,18 +45,18 @@ export class QueryQueue {
     }).catch(rethrowFromCaller);
   }
 
-  /** In the async context of the caller, where a tracing tool that wraps `query` looks for the parent of its span. */
+  /** Binds `run` to the async context of the caller: a tracing tool that wraps `query` takes the parent of its span from it. */
   #push(request: unknown[], run: (query: Query) => void): void {
     this.#waiting.push({ request, run: AsyncResource.bind(run) });
   }
 
   /**
-   * Hands the next statement to `query`. When `query` throws, the statement is not active, and the one after it is next.
+   * Hands the next statement to `query`, and the one after it when `query` throws: then the first is not active.
    * @returns whether a statement was sent
    */
   sendNext(query: Query): boolean {
     for (let next = this.#waiting.shift(); next; next = this.#waiting.shift()) {
-      // A destroyed stream would neither read its answer nor close its portal, and block all statements behind it.
+      // A destroyed stream would neither read its answer nor close its portal: all statements behind it would wait for ever.
       if ((next.request[0] as { destroyed?: boolean }).destroyed && isSubmittable(next.request[0])) continue;
       try {
         next.run(query);
@@ -68,7 +68,7 @@ export class QueryQueue {
     return false;
   }
 
-  /** Hands all statements to `reject`: the connection has ended before they were sent. */
+  /** Hands all statements to `reject`: the connection has ended. */
   rejectAll(reject: Query): void {
     for (const { run } of this.#waiting.splice(0)) run(reject);
   }

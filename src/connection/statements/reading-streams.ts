@@ -24,8 +24,8 @@ function isReadingStream(statement: unknown): statement is ReadingStream {
 const ignore = () => undefined;
 
 /**
- * The streams that read from a connection. When the connection ends, `pg` reports it to the active statement only; a stream
- * learns of it at its next read, and then waits for a ReadyForQuery that never arrives instead of failing.
+ * The streams that read from a connection. When the connection ends, `pg` reports it to the active statement only. Any other
+ * stream would not fail at its next read, but wait for a ReadyForQuery that never arrives.
  */
 export class ReadingStreams {
   readonly #pg: PgInternals;
@@ -36,14 +36,14 @@ export class ReadingStreams {
     this.#pg = pg;
   }
 
-  /** Records a statement that `query` was called with, if it is a stream. */
+  /** Records a statement if it is a readable stream. */
   add(statement: unknown): void {
     if (this.#hasEnded || !isReadingStream(statement)) return;
     this.#open.add(statement);
     statement.once('close', () => this.#open.delete(statement));
   }
 
-  /** The server has completed or rejected the statement: the rows that its reader has not taken yet are complete. */
+  /** The server has completed or rejected the statement: all rows have arrived, and its reader may take them later. */
   onCompleted(statement: unknown): void {
     this.#open.delete(statement);
   }
@@ -53,10 +53,10 @@ export class ReadingStreams {
     if (this.#hasEnded) return;
     this.#hasEnded = true;
     this.#pg.releaseReadyForQueryWaits();
-    for (const each of this.#open) {
-      const stream = each as ReadingStream;
+    for (const open of this.#open) {
+      const stream = open as ReadingStream;
       if (stream.destroyed) continue;
-      // Without a listener, the error would end the process; a later reader still finds it.
+      // Without a listener, the error would crash the process. A later reader still gets it.
       stream.on('error', ignore);
       stream.destroy(reason);
       // A cursor calls the callback of its read in `handleError`; any other stream would emit a second error.

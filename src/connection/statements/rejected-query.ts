@@ -8,7 +8,7 @@ export function isSubmittable(config: unknown): config is Submittable {
   return typeof (config as { submit?: unknown } | null | undefined)?.submit === 'function';
 }
 
-/** The callback among the arguments of `query`. */
+/** The callback in the arguments of `query`. */
 export function callbackOf([config, ...rest]: readonly unknown[]): ((error: Error) => void) | undefined {
   return [...rest, (config as { callback?: unknown } | null | undefined)?.callback].find(
     (candidate) => typeof candidate === 'function',
@@ -16,9 +16,8 @@ export function callbackOf([config, ...rest]: readonly unknown[]): ((error: Erro
 }
 
 /**
- * Answers the arguments of a `query` with an error, in the form in which `pg` answers them: by the submittable, by the
- * callback, or by a promise.
- * @param wire what `pg` hands to a submittable
+ * Rejects a call of `query` in the form of its arguments, as `pg` does: through the submittable, the callback, or a promise.
+ * @param wire the `Connection` of `pg`, which `handleError` of a submittable expects
  */
 export function rejectQuery(request: readonly unknown[], reason: Error, wire: unknown): unknown {
   const [config] = request;

@@ -60,16 +60,16 @@ describe('isSingleRepeatableStatement', () => {
   });
 
   it.each([
-    // With standard_conforming_strings = off, COPY is a statement of its own.
+    // With standard_conforming_strings = off, COPY is a separate statement.
     String.raw`SELECT '\', '; COPY t TO STDOUT; --'`,
     String.raw`SELECT 'it\''s'`,
-    // The escapes go on in the second part.
+    // The second part of the literal has escapes too.
     "SELECT E'a'\n'\\', '; COPY t TO STDOUT; --'",
     "SELECT 'open",
     'SELECT "open',
     'SELECT $$open',
     'SELECT 1 /* open',
-  ])('is false for a text that the server may read in another way: %s', (text) => {
+  ])('is false for an ambiguous text: %s', (text) => {
     expect(isSingleRepeatableStatement(text)).toBe(false);
   });
 });

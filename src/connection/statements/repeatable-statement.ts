@@ -1,6 +1,6 @@
 import { SqlScanner } from '../../text/sql-scanner.js';
 
-/** First words of queries and DML statements. The server runs each in one transaction, which has no effect when it fails. */
+/** First words of queries and DML statements. The server runs each in one transaction, which has no effect if it fails. */
 const REPEATABLE: ReadonlySet<string> = new Set([
   'select',
   'insert',
@@ -17,9 +17,9 @@ const WITH_TARGET: ReadonlySet<string> = new Set(['insert', 'merge']);
 
 /**
  * Whether a text is one statement, and that statement is a query or DML: SELECT, INSERT, UPDATE, DELETE, MERGE, VALUES,
- * TABLE or WITH. Sent outside a transaction, it has had no effect when the server ends the session before
- * CommandComplete. SELECT … INTO does not count, since it creates a table; neither does a utility statement: CALL and DO
- * may commit inside. When in doubt, the answer is false.
+ * TABLE or WITH. Outside a transaction, such a statement has had no effect when the server ends the session before
+ * CommandComplete. SELECT … INTO does not count, because it creates a table. Utility statements do not count, because CALL and
+ * DO may commit. When in doubt, the answer is false.
  */
 export function isSingleRepeatableStatement(text: string): boolean {
   const scanner = new SqlScanner(text);

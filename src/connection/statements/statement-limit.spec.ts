@@ -3,7 +3,7 @@ import { Query } from 'pg';
 import { PgInternals } from '../wire/pg-internals.js';
 import { StatementLimit } from './statement-limit.js';
 
-/** The parts of a connection that the limit looks at. */
+/** A fake of the parts of a connection that the limit uses. */
 class LimitedClient {
   readyForQuery = false;
   _activeQuery: unknown;
@@ -29,10 +29,10 @@ class LimitedClient {
 
 let client: LimitedClient;
 
-const limitOf = (limitMs: number, clientOnlyLimitMs?: () => number, setting?: string) =>
-  new StatementLimit(client, new PgInternals(client), limitMs, clientOnlyLimitMs, setting);
+const limitOf = (backupLimitMs: number, clientOnlyLimitMs?: () => number, setting?: string) =>
+  new StatementLimit(client, new PgInternals(client), backupLimitMs, clientOnlyLimitMs, setting);
 
-/** Lets time pass; often enough the event loop has a turn, in which what has come in is read. */
+/** Advances the timers in steps of 100 ms. After each step, the event loop runs its immediates, as it does after reading sockets. */
 async function pass(ms: number): Promise<void> {
   for (let left = ms; left >= 0; left -= 100) {
     jest.advanceTimersByTime(Math.min(left, 100));
@@ -115,25 +115,25 @@ describe('StatementLimit', () => {
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  it('accepts a client that does not show its pipelined statements', () => {
+  it('accepts a client without a list of pipelined statements', () => {
     const limit = limitOf(1_000);
     Object.assign(client, { _sentQueryQueue: undefined });
     limit.onReadyForQuery();
     expect(jest.getTimerCount()).toBe(0);
   });
 
-  describe('that the client alone enforces', () => {
+  describe('with a client-only limit', () => {
     const cancelled = (): Error & { code: string; hint?: string } =>
       Object.assign(new Error('canceling statement due to user request'), { code: '57014' });
 
-    it('leaves the error to the server, names the setting, and closes the socket when no error comes', async () => {
+    it('leaves the error to the server, names the setting, and closes the socket when no error arrives', async () => {
       const limit = limitOf(6_000, () => 1_000, 'DB_STATEMENT_TIMEOUT');
       const callback = jest.fn();
       client.plain(callback);
       limit.onStatementSent();
-      const stranger = cancelled();
-      limit.rewriteCancelError(stranger);
-      expect(stranger.hint).toBeUndefined();
+      const early = cancelled();
+      limit.rewriteCancelError(early);
+      expect(early.hint).toBeUndefined();
       await pass(1_000);
       expect(client.cancelRunning).toHaveBeenCalledTimes(1);
       expect(callback).not.toHaveBeenCalled();
@@ -156,19 +156,22 @@ describe('StatementLimit', () => {
       [0, 700, 700],
       [500, 700, 500],
       [700, 500, 500],
-    ])('of %d ms beside a client-only limit of %d ms is %d ms', (own, alone, expected) => {
-      const timers = jest.spyOn(globalThis, 'setTimeout');
-      client.plain();
-      limitOf(own, () => alone).onStatementSent();
-      expect(timers.mock.calls.map(([, ms]) => ms)).toEqual(expected === 0 ? [] : [expected]);
-    });
+    ])(
+      'with a backup limit of %d ms and a client-only limit of %d ms is %d ms',
+      (backupMs, clientOnlyMs, expected) => {
+        const timers = jest.spyOn(globalThis, 'setTimeout');
+        client.plain();
+        limitOf(backupMs, () => clientOnlyMs).onStatementSent();
+        expect(timers.mock.calls.map(([, ms]) => ms)).toEqual(expected === 0 ? [] : [expected]);
+      },
+    );
 
-    it('is off as soon as the server is known to enforce one', async () => {
-      let alone = 1_000;
-      const limit = limitOf(0, () => alone);
+    it('is off as soon as the client-only limit is 0', async () => {
+      let clientOnlyMs = 1_000;
+      const limit = limitOf(0, () => clientOnlyMs);
       client._activeQuery = {};
       limit.onStatementSent();
-      alone = 0;
+      clientOnlyMs = 0;
       await pass(10_000);
       expect(client.cancelRunning).not.toHaveBeenCalled();
       expect(jest.getTimerCount()).toBe(0);
@@ -187,7 +190,7 @@ describe('StatementLimit', () => {
     ]);
   });
 
-  it('starts anew for a statement that was sent ahead', async () => {
+  it('starts again for a pipelined statement', async () => {
     const limit = limitOf(1_000);
     client.plain();
     limit.onStatementSent();
@@ -200,7 +203,7 @@ describe('StatementLimit', () => {
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);
   });
 
-  it('counts from the first of several statements that are sent at once', async () => {
+  it('counts from the first of several statements that are sent together', async () => {
     const limit = limitOf(1_000);
     client.plain();
     limit.onStatementSent();
@@ -298,7 +301,7 @@ describe('StatementLimit', () => {
       expect(client.destroy).toHaveBeenCalledWith(expect.objectContaining({ code: 'QUERY_TIMEOUT' }));
     });
 
-    it('does not expire for a client that shows no socket', async () => {
+    it('does not expire for a client without a visible socket', async () => {
       client.connection = undefined;
       const limit = limitOf(1_000);
       client._activeQuery = {};
@@ -314,7 +317,7 @@ describe('A client-only StatementLimit', () => {
   const cancelled = () =>
     Object.assign(new Error('canceling statement due to user request'), { code: '57014', hint: undefined });
 
-  it('expires at its own time when the other limit is later or off', async () => {
+  it('expires when it is over, if the backup limit is longer or off', async () => {
     for (const other of [0, 6_000]) {
       client = new LimitedClient();
       const limit = limitOf(other, () => 1_000);
@@ -377,15 +380,15 @@ describe('A client-only StatementLimit', () => {
     expect(late.hint).toBeUndefined();
   });
 
-  it('is read anew for each statement, since a pooler may be detected at any time', async () => {
-    let alone = 0;
-    const limit = limitOf(0, () => alone);
+  it('is read for each statement, since a pooler may be detected at any time', async () => {
+    let clientOnlyMs = 0;
+    const limit = limitOf(0, () => clientOnlyMs);
     client.plain();
     limit.onStatementSent();
     await pass(5_000);
     expect(client.cancelRunning).not.toHaveBeenCalled();
     limit.onReadyForQuery();
-    alone = 1_000;
+    clientOnlyMs = 1_000;
     limit.onStatementSent();
     await pass(1_000);
     expect(client.cancelRunning).toHaveBeenCalledTimes(1);

@@ -22,8 +22,8 @@ export function statementGraceMs(limitMs: number): number {
 }
 
 /**
- * The client's limit for a statement: the shorter of `query_timeout` and `statementLimitMs`, whose default is the server's
- * limit with the grace. Milliseconds, 0 is none.
+ * The client's limit for a statement: the shorter of `query_timeout` and `statementLimitMs`. The default of the latter is the
+ * server's `statement_timeout` plus the grace. Milliseconds, 0 is off.
  */
 export function statementLimitMs(
   options: { statementLimitMs?: number; statementGraceMs?: number },
@@ -36,70 +36,81 @@ export function statementLimitMs(
   return limits.length > 0 ? Math.min(...limits) : 0;
 }
 
-/** How long the server has to confirm a cancel before the client closes the socket. */
+/** How long the server has to end a cancelled statement before the client closes the socket. Milliseconds. */
 const CANCEL_GRACE_MS = 1_000;
 
-/** How often a limit checks whether a cursor or a COPY has stalled: this many times in the limit, */
-const STALL_CHECKS_PER_LIMIT = 10;
-/** and at least in this interval. */
-const STALL_CHECK_INTERVAL_MS = 250;
+/** A limit checks at least this many times whether a cursor or a COPY has stalled, */
+const MIN_STALL_CHECKS = 10;
+/** and waits at most this long between two checks. */
+const MAX_STALL_CHECK_INTERVAL_MS = 250;
+
+/** Whether a statement lasts as long as its reader likes: a cursor or a COPY. */
+function isOpenEnded(query: SubmittedQuery | null | undefined): boolean {
+  return !!query && !(query instanceof Query);
+}
 
 /**
- * The client's limit for a statement. The server's `statement_timeout` expires first; this limit is for a frozen network,
- * where the server's error never arrives. Where a pooler lets no `statement_timeout` pass, the limit is the client's alone:
- * it cancels the statement, and the caller gets the server's error for a statement timeout.
+ * The client's limit for a statement. There are two, and the shorter one counts:
+ * - The backup limit is longer than the server's `statement_timeout`. It expires only when the server's error does not arrive,
+ *   on a frozen network: the statement is rejected with a QueryTimeoutError.
+ * - The client-only limit replaces `statement_timeout` behind a pooler that does not forward it. It cancels the statement, and
+ *   the caller gets the server's error, rewritten as that of a statement timeout.
  */
 export class StatementLimit {
   readonly #connection: LimitedConnection;
   readonly #pg: PgInternals;
-  readonly #limitMs: number;
+  readonly #backupLimitMs: number;
   readonly #clientOnlyLimitMs: () => number;
   readonly #setting: string | undefined;
   #cancelTimer: (() => void) | undefined;
   #isSuspended = false;
-  /** Whether the limit that the client alone enforces has cancelled the active statement. */
+  /** Whether the client-only limit has cancelled the active statement. */
   #hasCancelled = false;
-  // For statements that last as long as their reader likes, cursors and COPY:
+  // For open-ended statements:
   /** `bytesRead` of the socket at the last check. */
-  #bytesRead = 0;
-  /** `bytesWritten` of the socket when the last answer was complete. */
+  #lastBytesRead = 0;
+  /** `bytesWritten` of the socket at the time when the server had answered every request. */
   #bytesAnswered = 0;
-  /** Since when the server owes an answer and sends nothing; undefined when it owes none. */
+  /** When a check first found that the server owes an answer and sends nothing; undefined when the last one did not. */
   #silentSince: number | undefined;
 
   /**
-   * @param limitMs the limit beside that of the server, which expires first
-   * @param clientOnlyLimitMs the limit where the server enforces none, else 0; read for each statement
+   * @param backupLimitMs milliseconds, 0 is off
+   * @param clientOnlyLimitMs milliseconds, 0 is off; read for each statement
    * @param setting the name of the setting that the limit comes from, for hints
    */
   constructor(
     connection: LimitedConnection,
     pg: PgInternals,
-    limitMs: number,
+    backupLimitMs: number,
     clientOnlyLimitMs: () => number = () => 0,
     setting?: string,
   ) {
     this.#connection = connection;
     this.#pg = pg;
-    this.#limitMs = limitMs;
+    this.#backupLimitMs = backupLimitMs;
     this.#clientOnlyLimitMs = clientOnlyLimitMs;
     this.#setting = setting;
   }
 
   onStatementSent(): void {
     if (this.#isSuspended || this.#cancelTimer) return;
-    this.onPortalSuspended();
-    this.#bytesRead = this.#pg.stream?.bytesRead ?? 0;
+    this.#recordAnswer();
+    this.#lastBytesRead = this.#pg.stream?.bytesRead ?? 0;
     this.#silentSince = undefined;
     this.#startTimer();
   }
 
-  /** The server has sent all the rows that a cursor had asked for. */
+  /** The server has sent all rows that a cursor has requested. */
   onPortalSuspended(): void {
+    this.#recordAnswer();
+  }
+
+  #recordAnswer(): void {
     this.#bytesAnswered = this.#pg.stream?.bytesWritten ?? 0;
   }
 
-  /** Ends the time of the active statement. The time of the next one starts if it was sent ahead. */
+  /** Ends the time of the active statement. With pipelining, starts that of the next one. */
   onReadyForQuery(): void {
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
@@ -107,21 +118,21 @@ export class StatementLimit {
     if (this.#pg.hasPipelinedQueries) this.onStatementSent();
   }
 
-  /** A borrower sets its own limit on the server: the client's would cancel a migration that asks for an hour. */
+  /** The borrower sets its own limit on the server. The client's would cancel a migration that sets one of an hour. */
   suspend(): void {
     this.#isSuspended = true;
     this.#cancelTimer?.();
     this.#cancelTimer = undefined;
   }
 
-  /** The limit of a borrower is no longer in force. */
+  /** The borrower's own limit is no longer in force. */
   resume(): void {
     this.#isSuspended = false;
   }
 
   /**
-   * Rewrites the server's error for a statement that this limit has cancelled as the error of a statement timeout: the
-   * server knows of a cancel request only.
+   * Rewrites the server's error as that of a statement timeout, when the client-only limit has cancelled the statement. The
+   * server reports a cancel request by the user, because it knows of no limit.
    */
   rewriteCancelError(error: Error & { code?: string; hint?: string }): void {
     if (!this.#hasCancelled || error.code !== '57014') return;
@@ -131,37 +142,40 @@ export class StatementLimit {
 
   #currentLimitMs(): number {
     const clientOnlyMs = this.#clientOnlyLimitMs();
-    return this.#isClientOnly(clientOnlyMs) ? clientOnlyMs : this.#limitMs;
+    return this.#isClientOnly(clientOnlyMs) ? clientOnlyMs : this.#backupLimitMs;
   }
 
   #isClientOnly(limitMs: number): boolean {
-    return limitMs > 0 && (this.#limitMs <= 0 || limitMs < this.#limitMs);
+    return limitMs > 0 && (this.#backupLimitMs <= 0 || limitMs < this.#backupLimitMs);
   }
 
+  /** Starts the timer: for the whole limit, or up to the next stall check when the active statement is open-ended. */
   #startTimer(): void {
     const limitMs = this.#currentLimitMs();
     if (limitMs <= 0) return;
-    const active = this.#pg.activeQuery;
-    const checksStall = !!active && !(active instanceof Query);
-    const ms = checksStall
-      ? Math.min(limitMs, STALL_CHECK_INTERVAL_MS, Math.ceil(limitMs / STALL_CHECKS_PER_LIMIT))
+    const isStallCheck = isOpenEnded(this.#pg.activeQuery);
+    const timerMs = isStallCheck
+      ? Math.min(limitMs, MAX_STALL_CHECK_INTERVAL_MS, Math.ceil(limitMs / MIN_STALL_CHECKS))
       : limitMs;
-    const onExpired = () => {
-      this.#cancelTimer = undefined;
-      if (this.#connection.isReadyForQuery) return;
-      const isPlain = this.#pg.activeQuery instanceof Query;
-      if (isPlain ? checksStall : !this.#hasStalled(limitMs)) return this.#startTimer();
-      this.#expire(limitMs);
-    };
-    this.#cancelTimer = startDeadline(ms, onExpired, false);
+    this.#cancelTimer = startDeadline(timerMs, () => this.#onTimer(limitMs, isStallCheck), false);
+  }
+
+  #onTimer(limitMs: number, isStallCheck: boolean): void {
+    this.#cancelTimer = undefined;
+    if (this.#connection.isReadyForQuery) return;
+    // A plain query expires after the whole limit. Any other statement expires when the server stalls, and so does a connection
+    // without an active query, which has received an error and no ReadyForQuery.
+    const isExpired = this.#pg.activeQuery instanceof Query ? !isStallCheck : this.#hasStalled(limitMs);
+    if (isExpired) this.#expire(limitMs);
+    else this.#startTimer();
   }
 
   #expire(limitMs: number): void {
     const active = this.#pg.activeQuery;
     this.#hasCancelled = this.#isClientOnly(limitMs);
     const error = new QueryTimeoutError(limitMs, active?.text, this.#hint());
-    // Beside a limit of the server, the network is frozen: the caller gets the error now, and the server's answer, if one
-    // arrives, is dropped. Without one, the network is probably healthy, and the server's error is on its way.
+    // At the backup limit, the network is frozen: the statement is rejected now, and a later answer of the server is dropped.
+    // At the client-only limit, the network is probably healthy: the server's error will arrive.
     if (active instanceof Query && !this.#hasCancelled) this.#rejectActive(active, error);
     void this.#connection.cancelRunning(CANCEL_GRACE_MS);
     const destroyIfRunning = () => {
@@ -182,7 +196,7 @@ export class StatementLimit {
     if (this.#hasCancelled) return this.#clientOnlyHint();
     return (
       this.#setting &&
-      `The limit is ${this.#setting} with the client's grace; the server did not enforce it in time.`
+      `The limit is ${this.#setting} plus the client's grace; the server did not enforce it in time.`
     );
   }
 
@@ -192,19 +206,22 @@ export class StatementLimit {
   }
 
   /**
-   * Whether something was sent, and nothing has come back for a whole limit. A cursor may stay open for as long as its
-   * reader likes, and a paused socket that holds data means a slow reader, not a silent server: COPY … TO always pauses it.
+   * Whether the server has owed an answer and has sent nothing for a whole limit. It owes none to a cursor that is merely
+   * open. It is not silent while the reader is slow; COPY … TO always pauses the socket, so that only buffered data counts.
    */
   #hasStalled(limitMs: number): boolean {
     const { stream } = this.#pg;
     const { bytesRead = 0, bytesWritten = 0, readableLength } = stream ?? {};
-    const isServerSilent =
-      bytesWritten > this.#bytesAnswered &&
-      bytesRead === this.#bytesRead &&
-      (readableLength === 0 || !stream?.isPaused());
-    this.#bytesRead = bytesRead;
-    // Counts from this check: the request may have been sent just before it.
-    this.#silentSince = isServerSilent ? (this.#silentSince ?? performance.now()) : undefined;
-    return this.#silentSince !== undefined && performance.now() - this.#silentSince >= limitMs;
+    const owesAnswer = bytesWritten > this.#bytesAnswered;
+    const hasSentNothing = bytesRead === this.#lastBytesRead;
+    const isReaderSlow = readableLength !== 0 && stream?.isPaused() === true;
+    this.#lastBytesRead = bytesRead;
+    if (!owesAnswer || !hasSentNothing || isReaderSlow) {
+      this.#silentSince = undefined;
+      return false;
+    }
+    // The silence starts at this check, since the request may have been sent just before it.
+    this.#silentSince ??= performance.now();
+    return performance.now() - this.#silentSince >= limitMs;
   }
 }

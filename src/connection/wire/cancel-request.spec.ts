@@ -31,12 +31,12 @@ afterEach(() => {
   server = undefined;
 });
 
-/** A server that does as it is told with who comes; what it hears in plain text and in TLS, in hex. */
-async function listen(greet: (socket: Socket) => void, where: string | number = 0) {
-  // Half-open, so that who hangs up has to do it himself.
+/** Starts a server whose sockets `handle` serves. Returns a client that has connected to it. */
+async function listen(handle: (socket: Socket) => void, where: string | number = 0) {
+  // Half-open: each side must close its half of a socket.
   server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.push(socket.on('error', () => undefined));
-    greet(socket);
+    handle(socket);
   });
   server.listen(typeof where === 'number' ? { port: where, host: '127.0.0.1' } : { path: where });
   await once(server, 'listening');
@@ -48,35 +48,37 @@ async function listen(greet: (socket: Socket) => void, where: string | number = 
     port: typeof address === 'string' ? 5432 : address.port,
   };
 }
-const hear = (socket: Socket, heard: string[], then: () => void): void =>
+/** Records the first bytes in hex. */
+const receive = (socket: Socket, received: string[], then: () => void): void =>
   void socket.once('data', (bytes: Buffer) => {
-    heard.push(bytes.toString('hex'));
+    received.push(bytes.toString('hex'));
     then();
   });
-const encrypt = (socket: Socket, heard: string[], options: object = {}): void => {
+/** Completes TLS, and records the first bytes in it. */
+const receiveEncrypted = (socket: Socket, received: string[], options: object = {}): void => {
   const secure = new TLSSocket(socket, { isServer: true, ...certificate, ...options });
   secure.on('error', () => undefined);
-  hear(secure, heard, () => secure.end());
+  receive(secure, received, () => secure.end());
 };
 
 describe('A cancel request', () => {
-  it('carries the key of the connection, and is over when the server closes the socket', async () => {
-    const heard: string[] = [];
-    const client = await listen((socket) => hear(socket, heard, () => socket.end()));
+  it('contains the key of the connection, and is over when the server closes the socket', async () => {
+    const received: string[] = [];
+    const client = await listen((socket) => receive(socket, received, () => socket.end()));
     expect(await sendCancelRequest(client, 60_000)).toBe(true);
-    expect(heard).toEqual([CANCEL]);
+    expect(received).toEqual([CANCEL]);
   });
 
   it('is sent on a Unix socket too', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'cancel-'));
     try {
-      const heard: string[] = [];
+      const received: string[] = [];
       const client = await listen(
-        (socket) => hear(socket, heard, () => socket.end()),
+        (socket) => receive(socket, received, () => socket.end()),
         join(folder, '.s.PGSQL.5432'),
       );
       await sendCancelRequest({ ...client, host: folder }, 60_000);
-      expect(heard).toEqual([CANCEL]);
+      expect(received).toEqual([CANCEL]);
     } finally {
       rmSync(folder, { recursive: true });
     }
@@ -86,9 +88,9 @@ describe('A cancel request', () => {
     const plain: string[] = [];
     const encrypted: string[] = [];
     const client = await listen((socket) =>
-      hear(socket, plain, () => {
+      receive(socket, plain, () => {
         socket.write('S');
-        encrypt(socket, encrypted);
+        receiveEncrypted(socket, encrypted);
       }),
     );
     expect(await sendCancelRequest({ ...client, ssl: { ca } }, 60_000)).toBe(true);
@@ -98,101 +100,103 @@ describe('A cancel request', () => {
   it('is sent to the address that the connection has reached, and verifies the certificate of the name', async () => {
     for (const servername of [undefined, 'other.invalid']) {
       const own = await authority.issueServer({ hosts: [servername ?? 'db.invalid'] });
-      const heard: string[] = [];
+      const received: string[] = [];
       const client = await listen((socket) =>
-        encrypt(socket, heard, { ...own, ALPNProtocols: ['postgresql'] }),
+        receiveEncrypted(socket, received, { ...own, ALPNProtocols: ['postgresql'] }),
       );
       const connection = { stream: { remoteAddress: '127.0.0.1' } };
       const ssl = { ca, ...(servername && { servername }) };
-      const dialled = { ...client, host: 'db.invalid', connection, ssl, sslNegotiation: 'direct' };
-      await sendCancelRequest(dialled, 60_000);
-      expect(heard).toEqual([CANCEL]);
+      const connected = { ...client, host: 'db.invalid', connection, ssl, sslNegotiation: 'direct' };
+      await sendCancelRequest(connected, 60_000);
+      expect(received).toEqual([CANCEL]);
       server!.close();
     }
   });
 
   it('is sent through the stream of the caller when the connection uses one', async () => {
-    const heard: string[] = [];
-    const client = await listen((socket) => hear(socket, heard, () => socket.end()));
-    const dialled: unknown[] = [];
+    const received: string[] = [];
+    const client = await listen((socket) => receive(socket, received, () => socket.end()));
+    const hosts: unknown[] = [];
     const own = () => {
       const socket = new Socket();
       const connect = socket.connect.bind(socket) as (port: number, host: string) => Socket;
       return Object.assign(socket, {
         connect: (_port: number, host: string) => {
-          dialled.push(host);
+          hosts.push(host);
           return connect(client.port, '127.0.0.1');
         },
       });
     };
     const connection = { stream: { remoteAddress: '127.0.0.2' } };
     await sendCancelRequest({ ...client, host: 'db.invalid', connection }, 60_000, own);
-    expect([heard, dialled]).toEqual([[CANCEL], ['db.invalid']]);
+    expect([received, hosts]).toEqual([[CANCEL], ['db.invalid']]);
     const none = () => {
-      throw new Error('no way');
+      throw new Error('no stream');
     };
     await sendCancelRequest(client, 60_000, none);
-    expect(heard).toHaveLength(1);
+    expect(received).toHaveLength(1);
   });
 
-  it('is sent to an address as it was given, on a socket of its own', async () => {
-    const heard: string[] = [];
-    const client = await listen((socket) => hear(socket, heard, () => socket.end()));
+  it('is sent to the given host when that is an address, and ignores a stream that is no function', async () => {
+    const received: string[] = [];
+    const client = await listen((socket) => receive(socket, received, () => socket.end()));
     const connection = { stream: { remoteAddress: '127.0.0.2' } };
     await sendCancelRequest({ ...client, connection }, 60_000, { once: 'used' });
-    expect(heard).toEqual([CANCEL]);
+    expect(received).toEqual([CANCEL]);
   });
 
-  it('starts with TLS when the connection did', async () => {
-    const heard: string[] = [];
-    const client = await listen((socket) => encrypt(socket, heard, { ALPNProtocols: ['postgresql'] }));
+  it('starts with direct TLS when the connection did', async () => {
+    const received: string[] = [];
+    const client = await listen((socket) =>
+      receiveEncrypted(socket, received, { ALPNProtocols: ['postgresql'] }),
+    );
     await sendCancelRequest({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
-    expect(heard).toEqual([CANCEL]);
+    expect(received).toEqual([CANCEL]);
   });
 
-  describe('does not send its key, and is over at once,', () => {
+  describe('does not send its key, and is over immediately,', () => {
     it.each(['N', 'E', 'HTTP'])('when the server has no TLS (%s)', async (answer) => {
-      const heard: string[] = [];
+      const received: string[] = [];
       const client = await listen((socket) => {
         socket.on('data', (bytes) => {
-          heard.push(bytes.toString('hex'));
+          received.push(bytes.toString('hex'));
           socket.write(answer);
         });
       });
       await sendCancelRequest({ ...client, ssl: { ca } }, 60_000);
-      expect(heard).toEqual([SSL_REQUEST]);
+      expect(received).toEqual([SSL_REQUEST]);
     });
 
     it('when another server answers', async () => {
-      const heard: string[] = [];
+      const received: string[] = [];
       const other = await (await createAuthority()).issueServer();
       const client = await listen((socket) =>
         socket.once('data', () => {
           socket.write('S');
-          encrypt(socket, heard, other);
+          receiveEncrypted(socket, received, other);
         }),
       );
       expect(await sendCancelRequest({ ...client, ssl: { ca } }, 60_000)).toBe(true);
-      expect(heard).toEqual([]);
+      expect(received).toEqual([]);
     });
 
     it('when plain text follows the consent to TLS', async () => {
-      const heard: string[] = [];
+      const received: string[] = [];
       const client = await listen((socket) =>
         socket.once('data', () => {
           socket.write('SR');
-          socket.on('data', (bytes) => heard.push(bytes.toString('hex')));
+          socket.on('data', (bytes) => received.push(bytes.toString('hex')));
         }),
       );
       expect(await sendCancelRequest({ ...client, ssl: { ca } }, 60_000)).toBe(true);
-      expect(heard).toEqual([]);
+      expect(received).toEqual([]);
     });
 
     it('when the server does not confirm that it is PostgreSQL', async () => {
-      const heard: string[] = [];
-      const client = await listen((socket) => encrypt(socket, heard));
+      const received: string[] = [];
+      const client = await listen((socket) => receiveEncrypted(socket, received));
       await sendCancelRequest({ ...client, ssl: { ca }, sslNegotiation: 'direct' }, 60_000);
-      expect(heard).toEqual([]);
+      expect(received).toEqual([]);
     });
 
     it('when no server listens', async () => {
@@ -202,13 +206,13 @@ describe('A cancel request', () => {
     });
   });
 
-  it('is given up when the server does not answer in time', async () => {
-    let hungUp: Promise<unknown> | undefined;
+  it('is given up when the server does not close the socket in time', async () => {
+    let ended: Promise<unknown> | undefined;
     const client = await listen((socket) => {
-      hungUp = once(socket.resume(), 'end');
+      ended = once(socket.resume(), 'end');
     });
     expect(await sendCancelRequest(client, 20)).toBe(false);
-    await hungUp;
+    await ended;
   });
 
   it('may still arrive when the socket has failed after it', async () => {
@@ -220,7 +224,7 @@ describe('A cancel request', () => {
     const client = await listen(() => undefined);
     const socket = Object.assign(new Socket(), {
       connect: () => {
-        throw new Error('no way');
+        throw new Error('no stream');
       },
     });
     expect(await sendCancelRequest(client, 60_000, () => socket)).toBe(true);
@@ -228,13 +232,13 @@ describe('A cancel request', () => {
   });
 
   it('is not sent for a connection that has no key', async () => {
-    let dialled = 0;
+    let connections = 0;
     const client = await listen((socket) => {
-      dialled += 1;
+      connections += 1;
       socket.end();
     });
     for (const key of [{ processID: null }, { processID: 0 }, { secretKey: null }, { secretKey: undefined }])
       await sendCancelRequest({ ...client, ...key }, 60_000);
-    expect(dialled).toBe(0);
+    expect(connections).toBe(0);
   });
 });

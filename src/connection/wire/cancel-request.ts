@@ -4,14 +4,15 @@ import { createWire, PgInternals } from './pg-internals.js';
 import type { PgWire } from './pg-internals.js';
 
 /**
- * Asks the server to cancel what the connection of `client` runs, on a second socket, and resolves when that socket has
- * closed or `timeoutMs` is over. It never rejects: the caller destroys a connection that keeps running.
+ * Asks the server to cancel the active statement of `client`, on a second socket.
  *
- * The request is encrypted when the connection is. `pg`'s own `cancel` sends the key in plain text, and whoever reads the
- * key can cancel every later statement. It goes to the address that the connection has reached, since its name may resolve
- * to another server by now, and through the caller's own stream when the connection does.
+ * The request is encrypted when the connection is: `cancel` of `pg` sends the key in plain text, and an eavesdropper could
+ * cancel every later statement with it. The request is sent to the address that the connection has reached, since the name
+ * may resolve to another server now. It uses the caller's stream when the connection does.
+ * @param timeoutMs milliseconds after which the request is given up
  * @param stream the option `stream` of the connection
- * @returns whether no cancel can arrive any more; false when the key was sent and the server has not closed the socket
+ * @returns false when the cancel may still arrive: the key was sent, and the server has not closed the socket in time. True
+ * otherwise, also when the key was not sent. Never rejects
  */
 export async function sendCancelRequest(
   client: object,
@@ -27,14 +28,14 @@ export async function sendCancelRequest(
   try {
     wire = createWire({ ssl, sslNegotiation, ...(hasOwnStream && { stream }) });
   } catch {
-    // The caller's function has thrown.
+    // The stream function of the caller has thrown.
     return true;
   }
   const isNamed = !hasOwnStream && host !== undefined && isIP(host) === 0;
   const address = (isNamed ? pg.stream?.remoteAddress : undefined) ?? host;
-  // The server's certificate is for its name.
+  // The certificate is for the name of the server, not for its address.
   const upgrade = wire.upgradeToSSL?.bind(wire);
-  if (upgrade) wire.upgradeToSSL = (to, report) => upgrade(to === address ? host : to, report);
+  if (upgrade) wire.upgradeToSSL = (target, report) => upgrade(target === address ? host : target, report);
   let isSent = false;
   let hasFailed = false;
   return new Promise((resolve) => {
@@ -56,7 +57,7 @@ export async function sendCancelRequest(
       } else if (sslNegotiation !== 'direct') wire.requestSsl();
     });
     wire.on('sslconnect', () => {
-      // The socket sends the key when the handshake is complete; after a failed handshake the server has not got it.
+      // The socket sends the key after the handshake. If the handshake fails, the server does not receive it.
       wire.stream.once('secureConnect', () => (isSent = !hasFailed));
       wire.cancel(key.processId, key.secretKey);
     });
@@ -64,7 +65,7 @@ export async function sendCancelRequest(
       if (host?.startsWith('/')) wire.connect(`${host}/.s.PGSQL.${port}`);
       else wire.connect(port ?? 5432, address);
     } catch {
-      // The caller's stream has thrown.
+      // The stream of the caller has thrown.
       fail();
       clearTimeout(timer);
       resolve(true);

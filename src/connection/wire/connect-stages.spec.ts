@@ -15,16 +15,16 @@ afterEach(() => {
   server = undefined;
 });
 
-/** A socket before which nothing stands: what it tells is said by hand. */
-function scripted(stream: object = {}) {
+/** A client whose socket is a mere emitter, and the stages that watchConnect reports for it. */
+function watchEmitter(stream: object = {}) {
   const wire = Object.assign(new EventEmitter(), { stream: Object.assign(new EventEmitter(), stream) });
   const stages: ConnectStage[] = [];
   watchConnect({ connection: wire }, (stage) => stages.push(stage));
   return { wire, stages };
 }
 
-function secured(socket: object): ConnectStage[] {
-  const { wire, stages } = scripted();
+function stagesOfTls(socket: object): ConnectStage[] {
+  const { wire, stages } = watchEmitter();
   wire.stream = Object.assign(new EventEmitter(), {
     getProtocol: () => 'TLSv1.3',
     getCipher: () => ({ standardName: 'TLS_AES_256_GCM_SHA384' }),
@@ -72,7 +72,7 @@ describe('watchConnect', () => {
   });
 
   it('reports all addresses of a name, each once, and none after a failed lookup', () => {
-    const { wire, stages } = scripted();
+    const { wire, stages } = watchEmitter();
     wire.stream.emit('lookup', null, '::1');
     wire.stream.emit('lookup', null, '127.0.0.1');
     wire.stream.emit('lookup', null, '127.0.0.1');
@@ -88,16 +88,16 @@ describe('watchConnect', () => {
     [{ remoteAddress: '::1', remotePort: 5432 }, '[::1]:5432'],
     [{}, 'the socket'],
   ])('reports no name when an address or a path was given: %j', (stream, address) => {
-    const { wire, stages } = scripted(stream);
+    const { wire, stages } = watchEmitter(stream);
     wire.stream.emit('connectionAttempt');
     wire.stream.emit('connect');
     expect(stages).toEqual([{ stage: 'tcp', address }]);
   });
 
-  it('reports the names and the end of the certificate', () => {
+  it('reports the names and the expiry of the certificate', () => {
     const named = { subject: { CN: ['db', 'other'] }, issuer: { CN: 'An authority', O: 'A company' } };
     expect(
-      secured({ getPeerCertificate: () => ({ ...named, valid_to: 'Jan  2 03:04:05 2030 GMT' }) }),
+      stagesOfTls({ getPeerCertificate: () => ({ ...named, valid_to: 'Jan  2 03:04:05 2030 GMT' }) }),
     ).toEqual([
       {
         stage: 'tls',
@@ -108,10 +108,10 @@ describe('watchConnect', () => {
         validUntil: new Date('2030-01-02T03:04:05Z'),
       },
     ]);
-    expect(secured({ getPeerCertificate: () => ({ subject: {}, issuer: { O: 'A company' } }) })).toEqual([
+    expect(stagesOfTls({ getPeerCertificate: () => ({ subject: {}, issuer: { O: 'A company' } }) })).toEqual([
       expect.objectContaining({ issuer: 'A company', subject: undefined, validUntil: undefined }),
     ]);
-    expect(secured({ getProtocol: () => null })).toEqual([
+    expect(stagesOfTls({ getProtocol: () => null })).toEqual([
       expect.objectContaining({ protocol: 'unknown', issuer: undefined, subject: undefined }),
     ]);
   });
@@ -141,7 +141,7 @@ describe('connectTimeoutError', () => {
     expect(connectTimeoutError(client(), 70)).toMatchObject({ code: 'CONNECT_TIMEOUT' });
   });
 
-  it('accepts a client that shows neither its address nor its socket', () => {
+  it('accepts a client without an address or a socket', () => {
     for (const client of [{}, { connection: {} }])
       expect(connectTimeoutError(client, 70)).toMatchObject({
         code: 'CONNECT_TIMEOUT',

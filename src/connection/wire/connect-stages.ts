@@ -5,7 +5,7 @@ import type { ConnectionError } from '../../errors/connection.errors.js';
 import { isWaitingForPassword } from '../auth/password.js';
 import { PgInternals } from './pg-internals.js';
 
-/** A stage that a connect has reached. A connect without a host name has no stage `name`, one without TLS no stage `tls`. */
+/** A stage that a connect has reached. The stage `name` needs a host name, and the stage `tls` needs TLS. */
 export type ConnectStage =
   | { readonly stage: 'name'; readonly addresses: readonly string[] }
   | { readonly stage: 'tcp'; readonly address: string }
@@ -26,7 +26,7 @@ export interface TlsFacts {
 
 /**
  * Calls `onStage` for each stage that the connect of `client` reaches.
- * @param client a `pg.Client` that is not connected yet; one of another class may show no stages
+ * @param client a `pg.Client` that is not connected yet; a client of another class may report no stages
  */
 export function watchConnect(client: object, onStage: (stage: ConnectStage) => void): void {
   const { wire } = new PgInternals(client);
@@ -51,7 +51,7 @@ function addressOf({ remoteAddress, remotePort }: Socket): string {
 }
 
 function factsOf(socket: TLSSocket): TlsFacts {
-  // An empty object when the server has no certificate.
+  // Node returns an empty object when the server has no certificate.
   const certificate: Partial<PeerCertificate> = socket.getPeerCertificate();
   const { subject, issuer, valid_to: validTo } = certificate;
   return {
@@ -68,14 +68,13 @@ function first(name: string | string[] | undefined): string | undefined {
   return Array.isArray(name) ? name[0] : name;
 }
 
-/** The error of a connect that took longer than `timeoutMs`. It names what the client has waited for at the end. */
+/** The error of a connect that took longer than `timeoutMs`. It names the step that was not complete. */
 export function connectTimeoutError(client: object, timeoutMs: number): ConnectionError {
-  // The password source has not answered.
   if (isWaitingForPassword(client)) return PasswordError.timeout(timeoutMs);
   const pg = new PgInternals(client);
   const { host, port } = pg.target;
   const server = typeof host === 'string' ? `${host}:${String(port)}` : 'the server';
-  // Undefined for a fake, or a stream of the caller: then the server counts as not reached.
+  // Undefined for a fake, or for a stream of the caller: then the server counts as not reached.
   const isReached = pg.stream?.connecting === false;
-  return new ConnectTimeoutError(server, timeoutMs, isReached);
+  return new ConnectTimeoutError(server, timeoutMs, isReached ? 'HANDSHAKE_TIMEOUT' : 'CONNECT_TIMEOUT');
 }

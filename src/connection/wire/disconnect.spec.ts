@@ -20,7 +20,7 @@ describe('isDisconnect', () => {
     ['the socket was closed while writing', error({ code: 'EPIPE', syscall: 'write' })],
     ['the socket has ended', error({}, 'Connection terminated unexpectedly')],
     [
-      'the client was lost before',
+      'the client has failed before',
       error({}, 'Client has encountered a connection error and is not queryable'),
     ],
     ['the client was closed', error({}, 'Client was closed and is not queryable')],
@@ -34,20 +34,24 @@ describe('isDisconnect', () => {
     ['a RAISE with the code of a lost connection', error({ severity: 'ERROR', code: '08006' })],
     ['a cancelled statement', error({ severity: 'ERROR', code: '57014' })],
     ['an error of the app that has the code of a socket', error({ code: 'ECONNRESET' })],
-    ['a RAISE with the words of pg', error({ severity: 'ERROR', code: 'P0001' }, 'Connection terminated')],
-    ['an end of something else', error({}, 'Redis: Connection terminated')],
-    ['a close of something else', error({}, 'The other Client was closed')],
-    ['no error at all', 'Connection terminated'],
-    ['nothing', undefined],
+    ['a RAISE with a message of pg', error({ severity: 'ERROR', code: 'P0001' }, 'Connection terminated')],
+    ['an end of another connection', error({}, 'Redis: Connection terminated')],
+    ['a close of another client', error({}, 'The other Client was closed')],
+    ['a string', 'Connection terminated'],
+    ['undefined', undefined],
   ])('is false for %s', (_, failure) => {
     expect(isDisconnect(failure)).toBe(false);
   });
+});
 
-  it('is false for what is not an error', () => {
+describe('isFatal', () => {
+  it('is false without an error', () => {
     expect([isFatal(undefined), isFatal(null)]).toEqual([false, false]);
   });
+});
 
-  it('is accompanied by isReadOnlyRefusal, which is true for the SQLSTATE 25006', () => {
+describe('isReadOnlyRefusal', () => {
+  it('is true for the SQLSTATE 25006', () => {
     expect(isReadOnlyRefusal(error({ code: '25006' }))).toBe(true);
     expect(isReadOnlyRefusal(error({ code: '42501' }))).toBe(false);
     expect(isReadOnlyRefusal(undefined)).toBe(false);
@@ -57,17 +61,17 @@ describe('isDisconnect', () => {
 describe('isInterrupt', () => {
   const interrupt = { severity: 'FATAL', code: '57P01', routine: 'ProcessInterrupts' };
   it.each([
-    ['an administrator has ended it', interrupt, true],
-    ['it was idle for too long', { ...interrupt, code: '57P05' }, true],
-    ['a pooler says the same for reasons of its own', { ...interrupt, routine: 'disconnect_client' }, false],
-    ['who says it is not known', { ...interrupt, routine: undefined }, false],
+    ['an administrator has ended the session', interrupt, true],
+    ['the session was idle for too long', { ...interrupt, code: '57P05' }, true],
+    ['a pooler sends the same code', { ...interrupt, routine: 'disconnect_client' }, false],
+    ['the error has no routine', { ...interrupt, routine: undefined }, false],
     [
-      'it is a warning, as after a commit that waits for a standby',
+      'the message is a warning, as after a commit that waits for a standby',
       { ...interrupt, severity: 'WARNING' },
       false,
     ],
     ['the server has crashed', { ...interrupt, code: '57P02' }, false],
-  ])('distinguishes an interrupt: %s', (_what, fields, expected) => {
+  ])('distinguishes an interrupt from other errors: %s', (_what, fields, expected) => {
     expect(isInterrupt(error(fields))).toBe(expected);
   });
 });

@@ -13,13 +13,13 @@ const SOCKET_ERRORS = new Set([
 /** Messages of `pg` for a socket that has ended; these errors have no code. */
 const ENDED_MESSAGE = /^Connection terminated|^Client (has encountered a connection error|was closed)/;
 
-/** Whether an error has the severity FATAL or PANIC, with which the server ends the session. */
+/** Whether an error has the severity FATAL or PANIC: the server has ended the session. */
 export function isFatal(error: unknown): boolean {
   const severity = (error as { severity?: unknown } | null | undefined)?.severity;
   return severity === 'FATAL' || severity === 'PANIC';
 }
 
-/** SQLSTATEs of a session that the server ends on purpose: `pg_terminate_backend` or a shutdown, and an idle timeout. */
+/** SQLSTATEs of a session that the server ends on purpose: by `pg_terminate_backend` or a shutdown, and by an idle timeout. */
 const TERMINATED: ReadonlySet<unknown> = new Set(['57P01', '57P05']);
 
 /** Whether the server has ended the session on purpose, and not by a crash (57P02). */
@@ -29,8 +29,8 @@ export function isTermination(error: unknown): boolean {
 }
 
 /**
- * Whether PostgreSQL has ended the session while it processed interrupts, which it never does inside a commit: the
- * statement has had no effect. A pooler, or another server with the same protocol, may send the same code at any time.
+ * Whether PostgreSQL has ended the session in ProcessInterrupts. It never does so during a commit: the statement has had no
+ * effect. The SQLSTATE alone is not enough: a pooler, or another server with the same protocol, may send it at any time.
  */
 export function isInterrupt(error: unknown): boolean {
   return isTermination(error) && (error as { routine?: unknown }).routine === 'ProcessInterrupts';
@@ -59,7 +59,7 @@ export function isDisconnect(error: unknown): boolean {
   return ENDED_MESSAGE.test(error.message);
 }
 
-/** Whether the server has refused a write as read-only (25006): a primary may have become a standby. Ask the server. */
+/** Whether the server has refused a write as read-only (25006). It may have become a standby, or the transaction is read-only. */
 export function isReadOnlyRefusal(error: unknown): boolean {
   return (error as { code?: unknown } | null | undefined)?.code === '25006';
 }

@@ -11,22 +11,22 @@ interface Settings {
   stream?: EventEmitter;
 }
 
-function begin(settings: Settings, told: (error: Error) => void = () => undefined) {
+function startTls(settings: Settings, onRefused: (error: Error) => void = () => undefined) {
   const refused: Error[] = [];
   const hosts: unknown[] = [];
   const wire = Object.assign(new EventEmitter(), {
     stream: new EventEmitter(),
     upgradeToSSL(this: unknown, host: string | undefined, report: (error: Error) => void) {
       hosts.push(host, this === wire);
-      report(new Error('told'));
+      report(new Error('reported'));
     },
     ...settings,
   });
   verifyTlsStart(wire, (error) => {
     refused.push(error);
-    told(error);
+    onRefused(error);
   });
-  /** The handshake of TLS is done, with this protocol inside. */
+  /** Completes the TLS handshake with this protocol (ALPN). */
   const secured = (alpnProtocol: string | false) => {
     wire.stream = Object.assign(new EventEmitter(), { alpnProtocol });
     wire.emit('sslconnect');
@@ -45,33 +45,33 @@ describe('verifyTlsStart', () => {
       [{}, 'localhost'],
       [{ servername: '' }, 'localhost'],
     ] as const) {
-      const { wire, hosts } = begin({ ssl });
-      const told: Error[] = [];
-      wire.upgradeToSSL('localhost', (error) => told.push(error));
-      expect([hosts, told]).toEqual([[expected, true], [new Error('told')]]);
+      const { wire, hosts } = startTls({ ssl });
+      const reported: Error[] = [];
+      wire.upgradeToSSL('localhost', (error) => reported.push(error));
+      expect([hosts, reported]).toEqual([[expected, true], [new Error('reported')]]);
     }
   });
 
   it('does nothing to a version of pg without upgradeToSSL', () => {
-    const { wire } = begin({ ssl: { servername: 'db.example.com' }, upgradeToSSL: undefined });
+    const { wire } = startTls({ ssl: { servername: 'db.example.com' }, upgradeToSSL: undefined });
     expect(wire.upgradeToSSL).toBeUndefined();
   });
 
-  it('refuses plain text behind the consent to TLS, before pg reads it', () => {
+  it('refuses plain text after the agreement to TLS, before pg reads it', () => {
     const heard: string[] = [];
     const stream = new EventEmitter().on('data', () => heard.push('pg has read it'));
-    const { refused, answered } = begin({ ssl: {}, stream }, (error) => heard.push(error.message));
+    const { refused, answered } = startTls({ ssl: {}, stream }, (error) => heard.push(error.message));
     answered('SR');
     expect(heard).toEqual([
-      'The server sent plain text after it had accepted TLS; something in between may have inserted it.',
+      'The server sent plain text after it had accepted TLS; an attacker in between may have inserted it.',
       'pg has read it',
     ]);
     expect(refused[0]).toMatchObject({ code: 'TLS_TAMPERED', hint: expect.stringContaining('between') });
   });
 
-  it('leaves the consent alone, a refusal and an error of the server to pg', () => {
+  it('leaves an agreement without plain text, a refusal, and an error of the server to pg', () => {
     for (const answers of [['S', 'SR'], ['N'], ['E'], ['Efull']]) {
-      const { refused, answered } = begin({ ssl: {} });
+      const { refused, answered } = startTls({ ssl: {} });
       answered(...answers);
       expect(refused).toEqual([]);
     }
@@ -79,7 +79,7 @@ describe('verifyTlsStart', () => {
 
   it('refuses a direct TLS connection whose server does not confirm PostgreSQL by ALPN', () => {
     for (const protocol of [false, 'h2'] as const) {
-      const { refused, secured } = begin({ ssl: {}, sslNegotiation: 'direct' });
+      const { refused, secured } = startTls({ ssl: {}, sslNegotiation: 'direct' });
       secured(protocol);
       expect(refused).toEqual([
         expect.objectContaining({
@@ -89,16 +89,16 @@ describe('verifyTlsStart', () => {
         }),
       ]);
     }
-    const { refused, secured } = begin({ ssl: {}, sslNegotiation: 'direct' });
+    const { refused, secured } = startTls({ ssl: {}, sslNegotiation: 'direct' });
     secured('postgresql');
     expect(refused).toEqual([]);
   });
 
-  it('refuses a server that does not speak TLS as no PostgreSQL, and leaves other errors to pg', () => {
+  it('refuses a server that does not speak TLS with NOT_POSTGRESQL, and leaves other errors to pg', () => {
     const failing = (message: string) => {
-      const { wire, refused } = begin({ ssl: {}, sslNegotiation: 'direct' });
+      const { wire, refused } = startTls({ ssl: {}, sslNegotiation: 'direct' });
       wire.stream = new EventEmitter();
-      // As `pg` does, before it tells that TLS begins.
+      // `pg` registers its listener before it emits sslconnect.
       wire.stream.on('error', (error: Error) => refused.push(error));
       wire.emit('sslconnect');
       wire.stream.emit('error', new Error(message));
@@ -111,17 +111,17 @@ describe('verifyTlsStart', () => {
     expect(failing('self-signed certificate')).toEqual([undefined]);
   });
 
-  it('checks plain text only after a request for TLS, and ALPN only on a direct connection', () => {
-    const direct = begin({ ssl: {}, sslNegotiation: 'direct' });
+  it('checks for plain text only after an SSLRequest, and for ALPN only with direct TLS', () => {
+    const direct = startTls({ ssl: {}, sslNegotiation: 'direct' });
     direct.answered('SR');
     expect(direct.refused).toEqual([]);
-    const promised = begin({ ssl: {} });
-    promised.secured(false);
-    expect(promised.refused).toEqual([]);
+    const requested = startTls({ ssl: {} });
+    requested.secured(false);
+    expect(requested.refused).toEqual([]);
   });
 
   it('checks nothing without TLS', () => {
-    const { wire, refused, secured, answered } = begin({ ssl: false });
+    const { wire, refused, secured, answered } = startTls({ ssl: false });
     answered('SR');
     secured(false);
     expect(refused).toEqual([]);
@@ -137,19 +137,19 @@ describe('assertDirectTls', () => {
   }) as unknown as Error;
   const wire = (sslNegotiation?: string) => ({ stream: {}, on: () => undefined, sslNegotiation });
 
-  it('throws for a version of pg that would send a request in plain text first', () => {
+  it('throws for a version of pg that would send an SSLRequest first', () => {
     expect(() => assertDirectTls('direct', wire())).toThrow(refused);
     expect(() => assertDirectTls('direct', wire('postgres'))).toThrow(refused);
   });
 
-  it('accepts a version of pg that supports it, and every other way to start TLS', () => {
+  it('accepts a version of pg that supports direct TLS, and every other sslnegotiation', () => {
     assertDirectTls('direct', wire('direct'));
     assertDirectTls('postgres', wire());
     assertDirectTls(undefined, wire('postgres'));
   });
 });
 
-function greeted(sent: Parameters<typeof verifyFirstByte>[1], ...answers: string[]): unknown[] {
+function received(sent: Parameters<typeof verifyFirstByte>[1], ...answers: string[]): unknown[] {
   const stream = new EventEmitter();
   const heard: unknown[] = [];
   stream.on('data', (bytes: Buffer) => heard.push(bytes.toString('latin1')));
@@ -163,17 +163,17 @@ describe('verifyFirstByte', () => {
     ['startup', ['R', 'E', 'N', 'v']],
     ['ssl', ['S', 'N', 'E']],
   ] as const)('accepts after a request of the kind %s each of %j', (sent, firsts) => {
-    for (const first of firsts) expect(greeted(sent, `${first}...`)).toEqual([`${first}...`]);
+    for (const first of firsts) expect(received(sent, `${first}...`)).toEqual([`${first}...`]);
   });
 
   it.each([
     ['startup', ['HTTP/1.1 400 Bad Request', 'S', 'SSH-2.0', '\x16']],
     ['ssl', ['HTTP/1.1 400 Bad Request', 'R', '\x15', '\x4a\x00\x00\x00\x0a8.4.0']],
   ] as const)(
-    'refuses after a request of the kind %s what other servers send, before pg reads it',
+    'refuses after a request of the kind %s the answers of other servers, before pg reads them',
     (sent, others) => {
       for (const other of others)
-        expect(greeted(sent, other)).toEqual([
+        expect(received(sent, other)).toEqual([
           expect.objectContaining({
             code: 'NOT_POSTGRESQL',
             message: 'The server at this address is not PostgreSQL.',
@@ -184,7 +184,7 @@ describe('verifyFirstByte', () => {
     },
   );
 
-  it('checks the first answer alone', () => {
-    expect(greeted('startup', 'R', 'T', 'Z')).toEqual(['R', 'T', 'Z']);
+  it('checks only the first answer', () => {
+    expect(received('startup', 'R', 'T', 'Z')).toEqual(['R', 'T', 'Z']);
   });
 });

@@ -3,17 +3,17 @@ import type { TLSSocket } from 'node:tls';
 import { ConnectionError } from '../../errors/connection.errors.js';
 import type { PgWire } from './pg-internals.js';
 
-/** The first byte of a PostgreSQL server's answer, by the request. */
+/** The first bytes with which a PostgreSQL server may answer, by the request. */
 const FIRST_BYTES = {
   /** Authentication, ErrorResponse, NoticeResponse, NegotiateProtocolVersion. */
   startup: 'RENv',
-  /** Yes, no, ErrorResponse; https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
+  /** TLS accepted, TLS refused, ErrorResponse; https://www.postgresql.org/docs/current/protocol-flow.html#PROTOCOL-FLOW-SSL */
   ssl: 'SNE',
 } as const;
 
 /**
- * Calls `refuse` when the first byte that arrives is not one of PostgreSQL: a web server, MySQL or SSH answers. `pg` would
- * read its greeting as the length of a message and wait for the rest until the connect timeout.
+ * Calls `refuse` with a ConnectionError `NOT_POSTGRESQL` when a PostgreSQL server does not answer with the first byte that
+ * arrives: a web server, MySQL or SSH does. `pg` would read it as the length of a message and wait until the connect timeout.
  */
 export function verifyFirstByte(
   stream: Socket,
@@ -26,7 +26,7 @@ export function verifyFirstByte(
   });
 }
 
-/** `S`: the server accepts TLS. */
+/** `S`, with which a server accepts TLS. */
 const TLS_ACCEPTED = 0x53;
 
 /** The part of {@link PgWire} that starts TLS. */
@@ -36,12 +36,13 @@ export interface TlsWire extends Pick<PgWire, 'ssl' | 'sslNegotiation' | 'upgrad
 }
 
 /**
- * Verifies what `pg` does not verify where TLS starts, and calls `refuse` with a ConnectionError:
- * - plain text behind the server's consent to TLS, which someone in between may have inserted (CVE-2021-23222);
- * - a direct TLS connection whose server does not confirm by ALPN that it speaks PostgreSQL, as libpq does.
+ * Verifies what `pg` does not verify when TLS starts, and calls `refuse` with a ConnectionError:
+ * - `TLS_TAMPERED` when plain text follows the server's agreement to TLS: an attacker may have inserted it (CVE-2021-23222);
+ * - `TLS_DIRECT_REFUSED` when the server of a direct TLS connection does not confirm PostgreSQL by ALPN, as libpq requires;
+ * - `NOT_POSTGRESQL` when the server of a direct TLS connection does not speak TLS.
  *
- * It also has the certificate verified for `ssl.servername`: `pg` always takes the host, and a connection through a tunnel
- * (`localhost`) could not reach a server behind SNI.
+ * Also makes `pg` use `ssl.servername` for SNI and for the certificate. `pg` itself always uses the host, which is `localhost`
+ * for a connection through a tunnel.
  */
 export function verifyTlsStart(wire: TlsWire, refuse: (error: Error) => void): void {
   const { ssl, sslNegotiation } = wire;
@@ -57,7 +58,7 @@ export function verifyTlsStart(wire: TlsWire, refuse: (error: Error) => void): v
   }
   wire.on('sslconnect', () => {
     const stream = wire.stream as TLSSocket;
-    // The server does not speak TLS at all: a web server, MySQL, SSH. Prepended, so that this error comes before `pg`'s.
+    // The server does not speak TLS: a web server, MySQL, SSH. Prepended, so that this error precedes that of `pg`.
     stream.prependOnceListener('error', (error: Error) => {
       if (error.message.includes('wrong version number')) refuse(notPostgresError());
     });
@@ -88,10 +89,10 @@ function notPostgresError(): ConnectionError {
 
 function tlsTamperedError(): ConnectionError {
   return new ConnectionError(
-    'The server sent plain text after it had accepted TLS; something in between may have inserted it.',
+    'The server sent plain text after it had accepted TLS; an attacker in between may have inserted it.',
     {
       code: 'TLS_TAMPERED',
-      hint: 'Check what is between this machine and the server.',
+      hint: 'Look for a proxy or an attacker between this machine and the server.',
     },
   );
 }

@@ -20,12 +20,12 @@ beforeEach(async () => {
 });
 afterEach(() => void server.destroy());
 
-/** Fails with a message that names the version of `pg` and what it lacks. */
+/** Throws an error that names the version of `pg` and what it lacks. */
 function rely(what: string, holds: boolean): void {
   if (!holds) throw new Error(`pg ${version} no longer has ${what}, which src/connection/wire relies on`);
 }
 
-describe(`pg ${version} has what it does not document and PgInternals uses:`, () => {
+describe(`pg ${version} has these undocumented properties, which PgInternals uses:`, () => {
   it.each(['readyForQuery', '_activeQuery', '_queryQueue', '_queryable', '_ending', '_ended'])(
     'client.%s after the connect',
     async (name) => {
@@ -65,7 +65,7 @@ describe(`pg ${version} has what it does not document and PgInternals uses:`, ()
     await Promise.all(queries);
   });
 
-  it('client._sentQueryQueue from pg 8.23 on, which holds the queries that were sent ahead', async () => {
+  it('client._sentQueryQueue from pg 8.23 on, which holds the pipelined queries', async () => {
     if (minor < 23) return;
     rely('client._sentQueryQueue', Array.isArray(client._sentQueryQueue));
   });
@@ -178,7 +178,7 @@ describe(`pg ${version} has what it does not document and PgInternals uses:`, ()
     rely('connection.stream', (wire.stream as unknown) === server);
   });
 
-  it('the events of the connection, with what they hold', async () => {
+  it('the events of the connection, with their messages', async () => {
     const seen: Record<string, any> = {};
     const events = ['authenticationOk', 'connect', 'readyForQuery', 'commandComplete', 'errorMessage', 'end'];
     for (const event of events) wire.on(event as 'end', (message) => (seen[event] ??= message ?? true));
@@ -201,7 +201,7 @@ describe(`pg ${version} has what it does not document and PgInternals uses:`, ()
     'portalSuspended',
     'error',
     'errorMessage',
-  ])('a listener of its own for the event %s of the connection', (event) => {
+  ])('an own listener for the event %s of the connection', (event) => {
     void client.connect().catch(() => undefined);
     rely(`the event ${event} of client.connection`, wire.listenerCount(event) > 0);
   });

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { PgInternals } from './pg-internals.js';
 
 describe('PgInternals', () => {
-  it('takes the documented state of a client that lacks what pg does not document', () => {
+  it('treats a client without the undocumented properties as connected and ready', () => {
     const pg = new PgInternals({});
     expect([pg.isReadyForQuery, pg.isQueryable, pg.transactionStatus, pg.closeSocket()]).toEqual([
       true,

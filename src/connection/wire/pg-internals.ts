@@ -2,7 +2,7 @@ import type { Socket } from 'node:net';
 import { Client, Connection } from 'pg';
 import type { TransactionStatus } from 'pg';
 
-/** A query that `pg` holds: a `pg.Query`, or a submittable such as a cursor. */
+/** A query that was handed to `pg`: a `pg.Query`, or a submittable such as a cursor. */
 export interface SubmittedQuery {
   text?: string;
   name?: string;
@@ -10,7 +10,7 @@ export interface SubmittedQuery {
   callback?: (error: Error | null, result?: unknown) => void;
 }
 
-/** The events of {@link PgWire} that this package listens to: messages of the server and the states of the socket. */
+/** The events of {@link PgWire} that this package listens to: messages of the server, and events of the socket. */
 export interface WireEvents {
   authenticationOk: unknown;
   authenticationCleartextPassword: unknown;
@@ -28,12 +28,12 @@ export interface WireEvents {
   sslconnect: unknown;
 }
 
-/** The part of {@link PgWire} that the checks of a login need. */
+/** The part of {@link PgWire} that the login checks need. */
 export interface WireEventSource {
   on<E extends keyof WireEvents>(event: E, listener: (message: WireEvents[E]) => void): unknown;
 }
 
-/** The `Connection` class of `pg`: the protocol on one socket. Exported, typed in part, not documented. */
+/** The class `Connection` of `pg`: the protocol on one socket. `pg` exports it without documentation; its types are incomplete. */
 export interface PgWire extends WireEventSource {
   /** The TCP socket, and from `sslconnect` on the TLS socket. */
   stream: Socket;
@@ -42,7 +42,7 @@ export interface PgWire extends WireEventSource {
   upgradeToSSL?(host: string | undefined, report: (error: Error) => void): void;
   /** The texts of the named statements that the server has parsed. */
   parsedStatements: Record<string, string>;
-  /** The texts of those for which the server has not answered yet; from `pg` 8.23 on. */
+  /** The texts of the named statements that were sent and not parsed yet; from `pg` 8.23 on. */
   submittedNamedStatements?: Record<string, string>;
   connect(port: number | string, host?: string): void;
   requestSsl(): void;
@@ -58,7 +58,7 @@ export interface PgWire extends WireEventSource {
   removeListener(event: keyof WireEvents, listener: (message: never) => void): unknown;
 }
 
-/** What a `pg.Client` has and does not document. Each is optional: a client of another class may lack it. */
+/** Undocumented properties of a `pg.Client`. Each is optional: a client of another class may lack it. */
 interface UndocumentedClient {
   connection?: PgWire;
   connectionParameters?: {
@@ -86,9 +86,8 @@ interface UndocumentedClient {
 }
 
 /**
- * The adapter for what `pg` does not document. Only this folder uses such properties; `pg-internals.contract.spec.ts`
- * checks each of them against the installed version. For a client that lacks one (a fake, a fork), the documented state
- * counts.
+ * The only access to undocumented properties of `pg`. `pg-internals.contract.spec.ts` checks each of them against the
+ * installed version. A client that lacks one (a fake, a fork) counts as connected and ready.
  */
 export class PgInternals {
   readonly #client: UndocumentedClient;
@@ -107,8 +106,8 @@ export class PgInternals {
   }
 
   /**
-   * Whether the server has sent ReadyForQuery and `pg` has no active, queued or sent query. `pg` reports an error before
-   * ReadyForQuery arrives, and until then the transaction status is that of the time before the statement.
+   * Whether the server has sent ReadyForQuery and `pg` has no active, queued or pipelined query. `pg` reports an error before
+   * ReadyForQuery arrives; until then, the transaction status is that of the time before the statement.
    */
   get isReadyForQuery(): boolean {
     const client = this.#client;
@@ -121,8 +120,8 @@ export class PgInternals {
   }
 
   /**
-   * Resolves when `isReady` returns true at a ReadyForQuery, or does so already; rejects when the client ends first.
-   * @param isReady whether the client also has no queries that `pg` does not know of
+   * Resolves when `isReady` returns true: immediately, or at a later ReadyForQuery. Rejects when the client ends first.
+   * @param isReady covers queries that `pg` does not know of, too
    */
   whenReadyForQuery(isReady: () => boolean): Promise<void> {
     const client = this.#client;
@@ -134,7 +133,7 @@ export class PgInternals {
         client.removeListener?.('end', onEnd);
         settled();
       };
-      // Registered after `pg`'s own listener, which sends the next queued query: then the client is not ready yet.
+      // Called after the listener of `pg`, which sends the next queued query: then the client is not ready yet.
       const onReady = () => (isReady() ? done() : undefined);
       const done = settle(resolve);
       const onEnd = settle(() => reject(new Error('Connection terminated')));
@@ -143,7 +142,7 @@ export class PgInternals {
     });
   }
 
-  /** Whether the server is ready and `pg` has no active query; others may be queued. */
+  /** Whether the server is ready and `pg` has no active query; `pg` may have queued ones. */
   get hasNoActiveQuery(): boolean {
     return this.#client.readyForQuery === true && !this.#client._activeQuery;
   }
@@ -154,12 +153,12 @@ export class PgInternals {
     return client._queryable !== false && !client._ending && !client._ended;
   }
 
-  /** Whether the caller has ended the client by `end()`. */
+  /** Whether `end()` was called on the client. */
   get isEnding(): boolean {
     return this.#client._ending === true;
   }
 
-  /** `I` outside a transaction, `T` in one, `E` in a failed one; null when the client does not report it. */
+  /** `I` outside a transaction, `T` in one, `E` in a failed one; null when the client does not report its status. */
   get transactionStatus(): TransactionStatus {
     return this.#client.getTransactionStatus?.() ?? null;
   }
@@ -168,23 +167,23 @@ export class PgInternals {
     return this.#client._activeQuery;
   }
 
-  /** All queries that `pg` holds: active, queued and sent ahead. */
+  /** The queries of `pg`: the active one, then the queued and the pipelined ones. */
   get submittedQueries(): SubmittedQuery[] {
     const { _activeQuery, _queryQueue = [], _sentQueryQueue = [] } = this.#client;
     return [...(_activeQuery ? [_activeQuery] : []), ..._queryQueue, ..._sentQueryQueue];
   }
 
-  /** Whether queries were sent ahead of the answer to the active one, as with `pg`'s option `pipeline`. */
+  /** Whether queries were sent before the answer to the active one, as the option `pipeline` of `pg` does. */
   get hasPipelinedQueries(): boolean {
     return !!this.#client._sentQueryQueue?.length;
   }
 
-  /** The process id that the server announced at the login. */
+  /** The process id of the backend, which the server reports at the login. */
   get processId(): number | null | undefined {
     return this.#client.processID;
   }
 
-  /** What a cancel request needs; undefined before the login. */
+  /** The key for a cancel request; undefined before the login. */
   get cancelKey(): { processId: number; secretKey: number } | undefined {
     const { processID, secretKey } = this.#client;
     return processID && secretKey !== null && secretKey !== undefined
@@ -204,8 +203,8 @@ export class PgInternals {
   }
 
   /**
-   * Turns `pg`'s own `query_timeout` off: it rejects the query and leaves it running on a client that looks ready.
-   * @returns what it was, in milliseconds; 0 when it was not set
+   * Turns `query_timeout` of `pg` off: it rejects a query that goes on running, on a client that looks ready.
+   * @returns its value in milliseconds; 0 when it was not set
    */
   disableQueryTimeout(): number {
     const parameters = this.#client.connectionParameters;
@@ -216,8 +215,8 @@ export class PgInternals {
   }
 
   /**
-   * Appends to `options` of the startup packet. `pg` has filled it from the configuration, the URL or PGOPTIONS.
-   * @param ignoresEnvironment whether an empty `options` in the configuration means none, and not PGOPTIONS
+   * Appends to `options` of the startup packet, which `pg` takes from the configuration, the URL or PGOPTIONS.
+   * @param ignoresEnvironment whether to drop what `pg` has taken: for an empty `options` in the configuration, it takes PGOPTIONS
    */
   appendStartupOptions(options: string, ignoresEnvironment: boolean): void {
     const parameters = this.#client.connectionParameters;
@@ -226,20 +225,20 @@ export class PgInternals {
     parameters.options = [parameters.options, options].filter(Boolean).join(' ');
   }
 
-  /** Has the client call `getPassword` when the server asks for a password. */
+  /** Makes the client call `getPassword` when the server requests a password. */
   setPasswordFunction(getPassword: () => Promise<string>): void {
     this.#client.password = getPassword;
   }
 
-  /** Keeps `inspect` and `{...client}` out of the properties that hold the password and the TLS options. */
+  /** Makes the properties that contain the password and the TLS options non-enumerable: `inspect` and `{...client}` omit them. */
   hideSecrets(): void {
     for (const name of ['ssl', 'connection', 'connectionParameters'])
       Object.defineProperty(this.#client, name, { enumerable: false });
   }
 
   /**
-   * Destroys the socket at once; pending queries fail with `reason`.
-   * @returns false when the client shows no socket
+   * Destroys the socket immediately; pending queries are rejected with `reason`.
+   * @returns false when the client has no visible socket
    */
   closeSocket(reason?: Error): boolean {
     const { stream } = this;
@@ -247,7 +246,7 @@ export class PgInternals {
     return stream !== undefined;
   }
 
-  /** Without this, `pg` executes a name that the server has dropped: "prepared statement does not exist". */
+  /** Makes `pg` parse named statements again. Call it when the server has dropped them: executing one would fail. */
   forgetPreparedStatements(): void {
     const { wire } = this;
     if (!wire) return;
@@ -256,8 +255,8 @@ export class PgInternals {
   }
 
   /**
-   * Calls `listener` with the text of each statement that is sent; of a named statement also when only its name is.
-   * Cursors and COPY streams, which write to the wire themselves, are included: no override of `query` sees those.
+   * Calls `listener` with the text of each statement that is sent, also when only the name of a named statement is sent. The
+   * wire is the only place that sees all of them: cursors and COPY streams write to it themselves.
    */
   onStatementSent(listener: (text: string) => void): void {
     const { wire } = this;
@@ -282,29 +281,31 @@ export class PgInternals {
   }
 
   /**
-   * Drops an Execute for a portal that was closed before. pg-cursor sends it when a queued cursor is read and then closed
-   * before its first answer. The server would answer with an error, which would fail the next statement, and then skip all
-   * messages up to a Sync that is never sent: the connection would wait for ever.
+   * Drops an Execute message for a portal that was closed. pg-cursor sends one when a queued cursor is read, and is closed
+   * before its first answer. The server would answer with an error, which `pg` would attribute to the next statement. Then it
+   * would skip all messages up to the next Sync, which pg-cursor does not send: the connection would hang.
    */
   dropExecuteOfClosedPortal(): void {
     const { wire } = this;
     if (!wire) return;
     const close = wire.close.bind(wire);
     const execute = wire.execute.bind(wire);
-    let closed: string | undefined;
+    let closedPortal: string | undefined;
     wire.close = (target, more) => {
-      if (target.type === 'P') closed = target.name;
+      if (target.type === 'P') closedPortal = target.name;
       close(target, more);
     };
     wire.execute = (config, more) => {
-      if (!config.portal || config.portal !== closed) execute(config, more);
+      if (!config.portal || config.portal !== closedPortal) execute(config, more);
     };
   }
 
   /**
-   * Answers every wait for ReadyForQuery, present and later, on a connection that has ended. pg-cursor waits for it before
-   * its `close()` calls back, and would wait for ever. Close and Sync are no longer sent: a write to the ended socket would
-   * fail, and hide why the connection ended.
+   * Calls all listeners that wait for ReadyForQuery with `once`, and every later one: the connection has ended, and
+   * ReadyForQuery will not arrive. Without this call, `close()` of pg-cursor would wait for ever.
+   *
+   * From now on, Close and Sync are not sent: a write to the ended socket would fail, and its error would replace the reason
+   * for which the connection has ended.
    */
   releaseReadyForQueryWaits(): void {
     const { wire } = this;
@@ -317,14 +318,14 @@ export class PgInternals {
       return wire;
     };
     for (const waiting of wire.rawListeners('readyForQuery')) {
-      // A listener of `once` is wrapped, and the wrapper names it.
+      // `once` registers a wrapper with the property `listener`.
       if (!('listener' in waiting)) continue;
       wire.removeListener('readyForQuery', waiting as never);
       process.nextTick(waiting.listener as () => void);
     }
   }
 
-  /** Sends a statement by `pg`'s own `query`, past the wrappers of tracing tools: {@link untracedQuery}. */
+  /** Sends a statement with the `query` of `pg`, without the wrappers of tracing tools. */
   queryUntraced(statement: { text: string; values?: unknown[] }): Promise<unknown> {
     return Reflect.apply(untracedQuery(), this.#client, [statement]) as Promise<unknown>;
   }
@@ -333,9 +334,9 @@ export class PgInternals {
 type Wrapped<F> = F & { readonly __original?: Wrapped<F> };
 
 /**
- * `Client.prototype.query` without the wrappers of tracing tools. shimmer and OpenTelemetry store what they wrap as
- * `__original`. A span of the pool's own statements would belong to no borrower, and a tool that sends a SET before each
- * statement would change the session that is being reset.
+ * `Client.prototype.query` without the wrappers of tracing tools. shimmer and OpenTelemetry store the wrapped function as
+ * `__original`. A statement of the pool belongs to no borrower and gets no span. A tool that sends a SET before each
+ * statement would change the session during its reset.
  */
 function untracedQuery(): Client['query'] {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with a client as `this`
@@ -344,7 +345,7 @@ function untracedQuery(): Client['query'] {
   return query;
 }
 
-/** Creates the protocol half of a client alone, which is not connected yet. */
+/** Creates the `Connection` of `pg` without a client. It is not connected yet. */
 export function createWire(config: { ssl?: unknown; sslNegotiation?: string; stream?: unknown }): PgWire {
   return new Connection(config as object) as unknown as PgWire;
 }

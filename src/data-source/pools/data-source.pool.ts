@@ -31,7 +31,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
       ...settings.pool,
       idleTimeoutMillis: settings.pool.idleTimeoutMs,
       connectOptions: () => pooler.connectOptions(),
-      explain: (cause) => {
+      explainConnectError: (cause) => {
         const { target, summary, hint } = connectFailure(cause, settings);
         return { meaning: `${target}: ${summary}`, hint };
       },

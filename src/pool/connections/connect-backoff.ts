@@ -1,7 +1,7 @@
 import type { Clock } from '../support/clock.js';
 
 const FIRST_DELAY_MS = 10;
-/** Acquires succeed again within two seconds after the database is back. */
+/** Short enough for acquires to succeed within two seconds after the database is back. */
 const MAX_DELAY_MS = 1_000;
 
 /**
@@ -27,7 +27,7 @@ export class ConnectBackoff {
 
   recordFailure(error: Error, startedAt: number): void {
     this.lastError = error;
-    // Connects that were running at the last failure report the same outage: 15 of them must not double the delay 15 times.
+    // Connects that were running at the last failure fail for the same reason: 15 of them must not double the delay 15 times.
     if (startedAt <= this.#failedAt) return;
     this.#failedAt = this.#clock.now();
     this.#delayedUntil = this.#failedAt + Math.min(FIRST_DELAY_MS * 2 ** this.#failures, MAX_DELAY_MS);

@@ -95,7 +95,7 @@ describe('connectClient()', () => {
     }
   });
 
-  it('says "the server" in the error when the client does not know its address', async () => {
+  it('names "the server" in the error when the client does not know its address', async () => {
     server.isConnectManual = true;
     const failed = jest.fn();
     start().catch(failed);

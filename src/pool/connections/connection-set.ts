@@ -17,13 +17,13 @@ import { pooledConnectionOf } from './pooled-connection.js';
 import type { PoolableClient } from './pooled-connection.js';
 import { RestartDetector } from './restart-detector.js';
 
-/** The random part of a lifetime, so that connections that were opened together do not expire together. */
+/** The share of a lifetime that is random, so that connections that were opened together do not expire together. */
 const LIFETIME_JITTER = 0.1;
 
-/** Timers of Node count whole milliseconds and can fire up to one earlier than `performance.now()` says. */
+/** Timers of Node can fire up to one millisecond early by `performance.now()`. */
 const TIMER_RESOLUTION_MS = 1;
 
-/** The messages of `pg-pool` for connections that it closes by itself. */
+/** The debug messages of `pg-pool` for a connection that is closed. */
 const PG_POOL_MESSAGES: Partial<Record<DestroyReason, string>> = {
   uses: 'remove expended client',
   lifetime: 'remove expired client',
@@ -31,13 +31,14 @@ const PG_POOL_MESSAGES: Partial<Record<DestroyReason, string>> = {
   overflow: 'remove idle client',
 };
 
-/** The pool, as its connections see it. */
+/** What a {@link ConnectionSet} reports to the pool. */
 export interface ConnectionSetListener<C extends PoolableClient> {
   /** The connection has connected, passed its validation, or been reset: the pool leases it or adds it to the idle ones. */
   onReady(entry: PoolEntry<C>): void;
   /**
-   * A connect that started at `startedAt` has failed, and no connection is left that could be released. `isStarting`: the server
-   * is expected to accept connections soon.
+   * A connect has failed, and no connection exists that could be released.
+   * @param startedAt when the connect started
+   * @param isStarting whether the server is expected to accept connections soon
    */
   onConnectFailed(startedAt: number, cause: Error, isStarting: boolean): void;
   /** Connections were removed, or the next connect may start. */
@@ -65,10 +66,10 @@ export interface ConnectionSetOptions<C extends PoolableClient> {
  *                       stale  v  | valid            | released, needs a reset
  *                           validating            resetting --reset--> idle
  *
- * `remove` takes an entry to `closed` from every state. A connection that is about to become idle is reported as ready first, and
- * may be leased at once: no waiter belongs to a particular connect, validation or reset.
+ * `remove` takes an entry to `closed` from every state. A connection that could become idle is first reported as ready, and the
+ * pool may lease it instead. No waiter belongs to a particular connect, validation or reset.
  *
- * The set does what its caller asks for and never decides how many connections the pool needs: `ConnectionPool` does.
+ * `ConnectionPool` decides how many connections are needed; the set does not.
  */
 export class ConnectionSet<C extends PoolableClient> {
   readonly #Client: new (options: never) => C;
@@ -86,14 +87,14 @@ export class ConnectionSet<C extends PoolableClient> {
   readonly #restarts: RestartDetector;
   readonly #housekeeping: Scheduler;
   readonly #closedNotifier: Notifier;
-  /** The async context in which the pool was made. */
+  /** The async context in which the pool was created. */
   readonly #ownContext = new AsyncResource('ConnectionPool');
   /** Removed connections whose sockets are not closed yet. */
   #closingCount = 0;
   #allowExitOnIdle: boolean;
-  /** Whether validation refuses a standby: a connection to the primary has turned out to be one. */
-  #wantsPrimary = false;
-  /** Grows with each outage. Connections of an older generation are validated before they are leased. */
+  /** Whether a validation fails on a standby: a connection that was on the primary was found on a standby. */
+  #mustBePrimary = false;
+  /** Incremented at each outage. Connections of an older generation are validated before they are leased. */
   generation = 0;
   connectingCount = 0;
   validatingCount = 0;
@@ -155,7 +156,7 @@ export class ConnectionSet<C extends PoolableClient> {
 
   // ---- idle and leased -----------------------------------------------------------------------------------------------
 
-  /** Takes the idle connection that was used last; closes those before it that can no longer be leased. */
+  /** Takes the idle connection that was used last. Removes those that can no longer be leased until it finds one. */
   takeIdle(): PoolEntry<C> | undefined {
     for (let entry = this.#idle.pop(); entry; entry = this.#idle.pop()) {
       if (!entry.isUsable) this.remove(entry, 'broken');
@@ -206,7 +207,7 @@ export class ConnectionSet<C extends PoolableClient> {
   #misuseOf(entry: PoolEntry<C>): string | undefined {
     if (entry.isInTransaction) return 'was in a transaction';
     const { reset } = this.#limits;
-    // A connection that was never leased still runs what hooks and listeners have sent; without a reset, any state is accepted.
+    // A connection that was never leased may still run statements of hooks and listeners. Without a reset, any state is accepted.
     if (entry.uses === 0 || reset === 'none') return undefined;
     if (!entry.connection.isReadyForQuery) return 'ran a statement';
     return reset !== 'rollback' && entry.connection.isSessionChanged ? 'had its session changed' : undefined;
@@ -232,8 +233,8 @@ export class ConnectionSet<C extends PoolableClient> {
   }
 
   /**
-   * Opens a connection, in the async context of the pool: a socket keeps the context in which it was opened. In that of the
-   * borrower it would keep a request with its body in memory, and callbacks of later borrowers would run in it.
+   * Opens a connection, in the async context of the pool: a socket keeps the context in which it was opened. The
+   * context of the borrower would stay in memory, with the body of its request, and callbacks of later borrowers would run in it.
    */
   connect(): void {
     this.#ownContext.runInAsyncScope(() => this.#connect());
@@ -322,7 +323,7 @@ export class ConnectionSet<C extends PoolableClient> {
       (error: Error) => {
         if (entry.state !== 'resetting') return;
         const onStandby = isStandbyError(error);
-        if (onStandby) this.#wantsPrimary = true;
+        if (onStandby) this.#mustBePrimary = true;
         if (onStandby || !entry.isUsable) this.#recordLoss(entry, error);
         this.#reporter.reportResetFailed(lease, error);
         this.remove(entry, 'reset', error);
@@ -336,7 +337,7 @@ export class ConnectionSet<C extends PoolableClient> {
     this.#log('validating a connection');
     this.#counters.validations += 1;
     const { generation } = this;
-    entry.connection.validate(this.#limits.validationTimeoutMs, this.#wantsPrimary).then(
+    entry.connection.validate(this.#limits.validationTimeoutMs, this.#mustBePrimary).then(
       () => {
         if (entry.state !== 'validating') return;
         entry.generation = generation;
@@ -345,8 +346,8 @@ export class ConnectionSet<C extends PoolableClient> {
       (cause: Error) => {
         if (entry.state !== 'validating') return;
         if (isStandbyError(cause) && entry.generation === this.generation) {
-          // Opened after the failover and to a standby again: this address has no primary, and the pool is for reads.
-          this.#wantsPrimary = false;
+          // A connection that was opened after the failover is on a standby, too: the pool is for reads.
+          this.#mustBePrimary = false;
           this.#listener.onReady(entry);
           return;
         }
@@ -354,8 +355,8 @@ export class ConnectionSet<C extends PoolableClient> {
         const error = this.#reporter.reportValidationFailed(cause);
         this.#backoff.lastError = error;
         this.#recordLoss(entry, error);
-        // No answer at all: the network has dropped the connections that were idle for longer, too. Validating each of them would
-        // cost the waiter one timeout after another.
+        // Without an answer, the network has probably dropped the connections that were idle for longer, too. To validate each of
+        // them would cost the waiter one timeout after another.
         if (entry.isUsable)
           for (const older of this.#idle.filter(({ idleMs }) => idleMs >= entry.idleMs))
             if (older.isUsable) this.remove(older, 'validation', error);
@@ -372,7 +373,7 @@ export class ConnectionSet<C extends PoolableClient> {
   #handleLoss(entry: PoolEntry<C>, error: Error): void {
     const { state } = entry;
     if (state === 'closed' || !entry.isOpen) return;
-    // The server's own error arrives before the end of the socket; the running statement got it.
+    // The connection has the server's own error, which arrived before the end of the socket.
     entry.closeReason ??= entry.connection.closeReason ?? error;
     this.#recordLoss(entry, entry.closeReason);
     // Leased: kept until released; the borrower's statement rejects.
@@ -388,7 +389,7 @@ export class ConnectionSet<C extends PoolableClient> {
     this.#listener.onChange();
   }
 
-  /** Starts a new generation, once per outage: further connections that the same outage costs are of an older generation. */
+  /** Starts a new generation, once per outage: the next connections that are lost in it are of an older generation. */
   #recordLoss(entry: PoolEntry<C>, error: Error): void {
     this.#restarts.recordLoss(error);
     if (entry.generation !== this.generation || this.isClosing) return;
@@ -397,7 +398,7 @@ export class ConnectionSet<C extends PoolableClient> {
     this.#reporter.reportOutage(error);
   }
 
-  /** How long a connection may stay idle at the present number of connections. */
+  /** How long a connection may stay idle at the current number of connections. */
   #idleTimeoutMs(): number {
     const { size, min, minIdle, idleTimeoutMs, overflowIdleMs } = this.#limits;
     const { totalCount } = this;
@@ -408,7 +409,7 @@ export class ConnectionSet<C extends PoolableClient> {
   /** Schedules the next check of an idle connection: its idle timeout, the end of its lifetime, or its keepalive. */
   #scheduleIdleCheck(entry: PoolEntry<C>): void {
     const timeoutMs = this.#idleTimeoutMs();
-    // A connection with an idle timeout gets no keepalive: checking it for one again and again would do nothing.
+    // A connection with an idle timeout gets no keepalive.
     const idleMs = timeoutMs === Infinity ? this.#limits.keepaliveMs : timeoutMs;
     const leftMs = Math.min(idleMs - entry.idleMs, entry.lifetimeMs - entry.ageMs);
     this.#housekeeping.schedule(this.#clock.now() + leftMs);
@@ -438,7 +439,7 @@ export class ConnectionSet<C extends PoolableClient> {
 
   // ---- close ---------------------------------------------------------------------------------------------------------
 
-  /** Removes an entry, which frees its place at once, and closes the connection in the background. */
+  /** Removes an entry, which frees its capacity immediately, and closes the connection in the background. */
   remove(entry: PoolEntry<C>, reason: DestroyReason, error?: Error): void {
     if (entry.state === 'closed') return;
     const { client, connection } = entry;

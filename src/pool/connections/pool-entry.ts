@@ -8,7 +8,7 @@ export type PoolEntryState = 'connecting' | 'idle' | 'validating' | 'leased' | '
 export class PoolEntry<C extends PoolableClient> {
   readonly #clock: Clock;
   state: PoolEntryState = 'connecting';
-  /** Whether the client has connected and its hooks have succeeded; `connect` listeners run before it leaves `connecting`. */
+  /** Whether the client has connected and its hooks have succeeded. The state is still `connecting` while `connect` listeners run. */
   isOpen = false;
   /** The error that ended the connection. */
   closeReason: Error | undefined;
@@ -40,7 +40,7 @@ export class PoolEntry<C extends PoolableClient> {
     return this.closeReason === undefined && this.connection.isUsable;
   }
 
-  /** Whether the server has an open transaction and runs no statement. */
+  /** Whether a transaction is open and no statement is active. */
   get isInTransaction(): boolean {
     const { isReadyForQuery, transactionStatus } = this.connection;
     return isReadyForQuery && (transactionStatus === 'T' || transactionStatus === 'E');

@@ -3,34 +3,34 @@ import { PgClientAdapter } from '../../connection/pg-client-adapter.js';
 import type { ResetResult } from '../../connection/session/reset.js';
 import type { ResetMode } from '../../database.options.js';
 
-/** What the pool needs of a connection; every SQL statement is behind this interface. */
+/** What the pool needs of a connection. The pool itself sends no SQL. */
 export interface PooledConnection {
   /** Whether the connection can send a statement. */
   readonly isUsable: boolean;
   /** The error that ended the connection; undefined while it is open and after a regular close. */
   readonly closeReason: Error | undefined;
-  /** Whether no statement is active, queued or sent. */
+  /** Whether the server is ready for a query, and no statement is active or queued. */
   readonly isReadyForQuery: boolean;
   readonly transactionStatus: 'I' | 'T' | 'E' | null;
   readonly lastSql: string | undefined;
   /**
-   * Grows with each statement sent: two equal counts mean that nothing was sent in between. Without a count the deadlock
-   * detector takes the connection for active.
+   * Grows with each statement sent: two equal counts mean that nothing was sent in between. Without a count, the deadlock
+   * detector assumes that the connection is active.
    */
   readonly statementCount?: number | undefined;
-  /** Whether the session was seen to change since its last reset; undefined when the connection cannot see it. */
+  /** Whether the session is known to have changed since its last reset; undefined when the connection does not track changes. */
   readonly isSessionChanged?: boolean;
   /** Resets the session; `undefined` when it needs none. Rejects when the reset fails or takes longer than `timeoutMs`. */
   reset(mode: ResetMode, timeoutMs: number): Promise<ResetResult> | undefined;
-  /** Resolves when the server answers; with `wantsPrimary`, rejects when the server is a standby. */
-  validate(timeoutMs: number, wantsPrimary: boolean): Promise<void>;
-  /** Asks the server to cancel the running statement. */
+  /** Resolves when the server answers within `timeoutMs`. Rejects otherwise, and with `mustBePrimary` also on a standby. */
+  validate(timeoutMs: number, mustBePrimary: boolean): Promise<void>;
+  /** Asks the server to cancel the active statement. */
   cancelRunning(timeoutMs?: number): Promise<void>;
   /** Closes the connection; resolves when it is closed, and never hangs. */
   close(timeoutMs?: number): Promise<void>;
-  /** Closes the socket at once. */
+  /** Destroys the socket immediately. */
   destroy(reason?: Error): void;
-  /** Cancels the running statement, then destroys the connection. */
+  /** Cancels the active statement, then destroys the connection. */
   terminate(reason: Error): Promise<void>;
   /** Called when a borrower acquires the connection. */
   onAcquired?(): void;
@@ -38,7 +38,7 @@ export interface PooledConnection {
   finishSetup?(): void;
 }
 
-/** The least that a `Client` class must offer: `pg.Client`, or a class of its shape. */
+/** The methods that a `Client` class must have: `pg.Client`, or a compatible class. */
 export interface PoolableClient extends EventEmitter {
   connect(callback: (error?: Error | null) => void): unknown;
   query(...args: never[]): unknown;
@@ -56,7 +56,7 @@ export type LeasedClient<C> = C & {
   release: (error?: Error | boolean) => void;
 };
 
-/** The client itself where it implements `PooledConnection`, else an adapter. */
+/** The client itself if it implements `PooledConnection`, otherwise an adapter. */
 export function pooledConnectionOf(client: PoolableClient): PooledConnection {
   if (typeof (client as Partial<PooledConnection>).reset === 'function')
     return client as unknown as PooledConnection;

@@ -22,11 +22,11 @@ describe('RestartDetector', () => {
     ['Too many connections attempts', 'XX000', true],
     ['sorry, too many clients already', '53300', false],
     ['password authentication failed for user "app"', '28P01', false],
-  ])('answers whether a server that says "%s" (%s) is starting: %s', (message, code, isStarting) => {
+  ])('reports for the error "%s" (%s) whether the server is starting: %s', (message, code, isStarting) => {
     expect(restarts.isStarting(failure(message, code))).toBe(isStarting);
   });
 
-  it('expects a server back that refuses connections within five seconds after it has terminated a session', async () => {
+  it('expects a restart when connects are refused within five seconds after a terminated session', async () => {
     expect(restarts.isStarting(refused)).toBe(false);
     restarts.recordLoss(terminated);
     expect(restarts.isStarting(refused)).toBe(true);
@@ -34,7 +34,7 @@ describe('RestartDetector', () => {
     expect(restarts.isStarting(refused)).toBe(false);
   });
 
-  it('does not expect a server back that has only closed a socket, or that refuses the login', () => {
+  it('expects no restart after a closed socket, or when the login is refused', () => {
     restarts.recordLoss(new Error('Connection terminated unexpectedly'));
     expect(restarts.isStarting(refused)).toBe(false);
     restarts.recordLoss(terminated);

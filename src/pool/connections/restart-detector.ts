@@ -2,10 +2,10 @@ import { isTermination } from '../../connection/wire/disconnect.js';
 import { findRule } from '../../diagnosis/diagnose.js';
 import type { Clock } from '../support/clock.js';
 
-/** How long after the server has terminated a session a failed connect counts as a restart. */
+/** For how long after the server has terminated a session a failed connect counts as part of a restart. Milliseconds. */
 const RESTART_MS = 5_000;
 
-/** Tells a server that starts or restarts, for which waiters go on waiting, from one that is down. */
+/** Distinguishes a server that is starting, for which waiters go on waiting, from a server that is down. */
 export class RestartDetector {
   readonly #clock: Clock;
   #terminatedAt = -Infinity;
@@ -14,7 +14,7 @@ export class RestartDetector {
     this.#clock = clock;
   }
 
-  /** Records the loss of a connection: a server that terminates its sessions (57P01) is mostly restarted. */
+  /** Records the loss of a connection. A server that terminates sessions (57P01) is usually being restarted. */
   recordLoss(error: Error): void {
     if (isTermination(error)) this.#terminatedAt = this.#clock.now();
   }

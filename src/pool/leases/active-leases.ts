@@ -11,7 +11,7 @@ import type { AcquireOptions } from '../waiters/waiter-queue.js';
 
 type LeaseLimits = Pick<ResolvedLimits, 'leakThresholdMs' | 'reclaimAfterMs'>;
 
-/** The active leases, the longest first, and which of them last too long. */
+/** The active leases, the longest first. Finds those that last too long. */
 export class ActiveLeases<C extends PoolableClient> extends LinkedList<Lease<C>> {
   readonly #now: () => number;
   readonly #limits: LeaseLimits;
@@ -67,7 +67,7 @@ export class ActiveLeases<C extends PoolableClient> extends LinkedList<Lease<C>>
   }
 
   #checkForLeak(lease: Lease<C>, reporter: PoolReporter): void {
-    // A connection that runs a statement is not forgotten; the statement has a time limit of its own.
+    // A connection with an active statement has not leaked; the statement has its own time limit.
     if (lease.entry.connection.isReadyForQuery === false) {
       lease.inactiveSince = this.#now();
       return;

@@ -25,7 +25,7 @@ afterEach(async () => {
   await fake.close();
 });
 
-/** An explicit holder: a transaction that is open, a connection that is pinned. */
+/** The options of an explicit holder: an open transaction, or a pinned connection. */
 const hold = (unit: WorkUnit, request: AcquireOptions = {}) =>
   pool.acquire({ unit, heldFor: () => unit, ...request });
 const ask = (unit: WorkUnit | undefined, request: AcquireOptions = {}) =>
@@ -159,7 +159,7 @@ describe('A self-deadlock', () => {
     expect(asked[1]?.client).toBe(first);
   });
 
-  it('is not postponed by waiters that come and go', async () => {
+  it('is not postponed by waiters that are added and removed', async () => {
     open({ max: 1 });
     const unit = {};
     await hold(unit);
@@ -386,7 +386,7 @@ describe('No self-deadlock', () => {
     expect(codeOf(asked)).toBe('served');
   });
 
-  it('is found during a blocked event loop, in which nothing could go on', async () => {
+  it('is found after a blocked event loop, in which no borrower could continue', async () => {
     const { unit } = await entangled();
     const asked = ask(unit);
     await clock.advance(300);
@@ -497,7 +497,7 @@ describe('The checks for a self-deadlock', () => {
     expect([codeOf(asked), clock.keepAliveCount]).toEqual(['served', 0]);
   });
 
-  it('are equally frequent whether connections come and go or not', async () => {
+  it('are equally frequent whether connections are leased in between or not', async () => {
     open({ max: 1 });
     const heldFor = jest.fn(() => undefined);
     const asked = Array.from({ length: 2_000 }, () => ask({}, { heldFor }));
@@ -540,7 +540,7 @@ describe('The checks for a self-deadlock', () => {
     reads = 0;
     await clock.advance(1_250);
     expect(outcomes).toEqual({ served: 0, failed: 1 });
-    // Five looks and the search for the newest; the last of each chain ends it.
+    // Five checks and the search for the newest waiter; the last unit of each chain ends it.
     expect(reads).toBeLessThanOrEqual(12);
     client.release();
     while (outcomes.served < 99_999) await flushPromises();
@@ -600,10 +600,10 @@ describe('The checks for a self-deadlock', () => {
   });
 });
 
-/** How one holder goes on by itself. */
+/** How the one holder makes progress. */
 const WAYS = ['anonymous', 'busy', 'sends', 'alone', 'releases'] as const;
 
-describe('With any units, holders and waiters, as long as one holder goes on by itself', () => {
+describe('With any units, holders and waiters, as long as one holder makes progress', () => {
   const scenario = fc.record({
     max: fc.integer({ min: 1, max: 3 }),
     way: fc.constantFrom(...WAYS),
@@ -622,7 +622,7 @@ describe('With any units, holders and waiters, as long as one holder goes on by 
     await fc.assert(
       fc.asyncProperty(scenario, async ({ max, way, parents, steps }) => {
         open({ max, acquireTimeoutMs: 0 });
-        // Each is below an earlier one, or a root.
+        // Each is a child of an earlier one, or a root.
         const units: WorkUnit[] = [];
         for (const parent of parents) units.push({ parent: units[parent % (units.length + 1)] });
         const among = <T>(all: readonly T[], chosen: number): T | undefined => all[chosen % all.length];
@@ -641,14 +641,14 @@ describe('With any units, holders and waiters, as long as one holder goes on by 
         const unit = way === 'anonymous' ? undefined : way === 'alone' ? alone : units[0];
         const free = await pool.acquire({ unit: units[0], heldFor: () => unit });
         free.isReadyForQuery = way !== 'busy';
-        // Then it is one like all others, and each time another one goes on.
+        // Then it is a holder like all others, and another one makes progress.
         if (way === 'releases') held.push(free);
         const release = (client: LeasedFakeClient | undefined) => {
           if (!client) return;
           held.splice(held.indexOf(client), 1);
           client.release();
         };
-        /** Time, in which the one holder goes on. */
+        /** Advances the clock, and the one holder makes progress. */
         const pass = async (ms: number) => {
           for (let left = ms; left > 0; left -= 900) {
             await clock.advance(Math.min(left, 900));

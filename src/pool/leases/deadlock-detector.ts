@@ -15,7 +15,7 @@ const MIN_DURATION_MS = 1_000;
  */
 const MIN_CONFIRMATIONS = MIN_DURATION_MS / CHECK_INTERVAL_MS;
 
-/** Up to this depth, units of work are visited again for each waiter, which costs less than remembering them. */
+/** Up to this depth, units of work are visited again for each waiter, which is cheaper than a set of visited units. */
 const UNTRACKED_DEPTH = 8;
 
 interface BlockedLease<C extends PoolableClient> {
@@ -66,7 +66,7 @@ export class DeadlockDetector<C extends PoolableClient, W> {
 
   nextCheckAt(now: number): number {
     const finding = this.#finding;
-    // Enough confirmations: only the fraction of a millisecond is left by which a timer has fired early.
+    // Confirmed often enough, but a timer has fired a fraction of a millisecond early.
     if (finding && finding.confirmations >= MIN_CONFIRMATIONS) return finding.at + MIN_DURATION_MS;
     return now + CHECK_INTERVAL_MS;
   }
@@ -132,8 +132,8 @@ export class DeadlockDetector<C extends PoolableClient, W> {
 }
 
 /**
- * Visits units of work and their ancestors. Distant ancestors are visited once, however many waiters share them; the walk ends
- * where a chain of parents leads back into itself.
+ * Visits units of work and their ancestors. Distant ancestors are visited once, however many waiters share them. A visit stops at a
+ * cycle of parents.
  */
 class AncestorVisitor {
   readonly #visit: (unit: WorkUnit) => void;
@@ -145,7 +145,7 @@ class AncestorVisitor {
   }
 
   visitFrom(start: WorkUnit | undefined): void {
-    // Waiters of one unit are mostly neighbours in the queue.
+    // Waiters of one unit are usually adjacent in the queue.
     if (start === this.#previousStart) return;
     this.#previousStart = start;
     let depth = 0;
@@ -177,7 +177,7 @@ function holderOf<C extends PoolableClient>(lease: Lease<C>): WorkUnit | undefin
   }
 }
 
-/** Whether the same leases are blocked as before, nothing was sent on them, and no waiter among those that block them is new. */
+/** Whether the same leases are blocked as before, nothing was sent on them, and no waiter that blocks them is new. */
 function isSame<C extends PoolableClient>(before: Finding<C>, now: Finding<C>): boolean {
   if (now.waitingSince > before.at) return false;
   return now.blocked.every(({ lease, holder, statementCount }, index) => {

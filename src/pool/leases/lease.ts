@@ -7,7 +7,7 @@ import type { PoolableClient } from '../connections/pooled-connection.js';
 import type { PoolEntry } from '../connections/pool-entry.js';
 import type { AcquireOptions, WorkUnit } from '../waiters/waiter-queue.js';
 
-/** A leased connection: who uses it, for how long, and for what. */
+/** A leased connection: its borrower, its duration and its activity. */
 export interface PoolLease {
   /** The borrower, as `acquire({ borrower })` has named it. Writable, for a name that is known only later. */
   borrower: string | undefined;
@@ -21,7 +21,7 @@ export interface PoolLease {
   readonly lastSql: string | undefined;
   /** The call stack of the acquire, with `leakThresholdMs` or after a wait. */
   readonly stack: string | undefined;
-  /** The error with which the pool has forcibly ended the lease. */
+  /** The error with which the pool has forcibly ended the lease; undefined otherwise. */
   readonly reclaimedBy: Error | undefined;
   /** The lease as warnings and errors show it. */
   info(): LeaseInfo;
@@ -29,7 +29,7 @@ export interface PoolLease {
 
 export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<C>> {
   readonly #callSite: CallSite | undefined;
-  /** Private, so that no log prints it: it can refer to everything that the borrower refers to. */
+  /** Private, so that no log prints it: it may reference the whole request of the borrower. */
   readonly #request: AcquireOptions;
   previous: Lease<C> | undefined;
   next: Lease<C> | undefined;
@@ -37,7 +37,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   readonly unit: WorkUnit | undefined;
   isReleased = false;
   isLeakReported = false;
-  /** Since when the connection may be forgotten: the acquire, or the last check that found a running statement. */
+  /** The start of `leakThresholdMs`: the acquire, or the last check that found an active statement. */
   inactiveSince: number;
   reclaimedBy: Error | undefined;
 

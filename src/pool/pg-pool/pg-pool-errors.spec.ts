@@ -13,10 +13,10 @@ import { PgPoolErrors } from './pg-pool-errors.js';
 const callSite = { stack: 'Error\n    at usersService (users.service.ts:1:1)' };
 const map = (error: Error) => new PgPoolErrors().map(error, callSite);
 const connectError = (cause: unknown) => new PoolConnectError('Could not open a connection', { cause });
-const timeout = (cause?: Error, figures: Partial<PoolSnapshot> = {}) =>
+const timeout = (cause?: Error, changes: Partial<PoolSnapshot> = {}) =>
   new PoolAcquireTimeoutError('no connection', {
     cause,
-    snapshot: { leased: 0, connecting: 0, ...figures } as PoolSnapshot,
+    snapshot: { leased: 0, connecting: 0, ...changes } as PoolSnapshot,
   });
 
 describe('The error that connect() and query() reject with', () => {

@@ -8,15 +8,15 @@ import {
 import { setStackFrom } from '../../text/call-site.js';
 import type { CallSite } from '../../text/call-site.js';
 
-/** Turns an error of the pool into the error that the caller gets. */
+/** Maps an error of the pool to the error that the caller gets. */
 export type ErrorMapper = (error: Error, callSite: CallSite) => Error;
 
 /**
- * The errors of `connect()` and `query()` as `pg.Pool` gives them: the error of the connect itself, or an error with the message of
- * `pg-pool`. Code that checks `error.code` or these messages works on.
+ * Maps errors to those of `connect()` and `query()` of `pg.Pool`: the error of the connect itself, or an error with the message of
+ * `pg-pool`. Code that checks `error.code` or these messages keeps working.
  */
 export class PgPoolErrors {
-  /** Errors that a caller has got. One failed connect can reject several waiters, and each error needs a stack of its own. */
+  /** Errors that a caller has received. One failed connect can reject several waiters, and each needs its own stack. */
   readonly #used = new WeakSet<object>();
 
   readonly map: ErrorMapper = (error, callSite) => {

@@ -38,7 +38,7 @@ describe('pool.query', () => {
     expect(await query('SELECT $1', [2])).toEqual({ rows: [{ text: 'SELECT $1', values: [2] }] });
   });
 
-  it('sends a config and a submittable as they are', async () => {
+  it('sends a config and a submittable unchanged', async () => {
     const config = { text: 'SELECT $1', values: [3], rowMode: 'array' };
     const submittable = { text: 'FETCH', submit: () => undefined };
     await query(config);

@@ -29,23 +29,23 @@ const cause = new Error('read ECONNRESET');
 let emitter: EventEmitter;
 let leases: LeaseInfo[];
 let warnings: PoolWarning[];
-let explain: ((error: Error) => Explanation) | undefined;
+let explainConnectError: ((error: Error) => Explanation) | undefined;
 let reporter: PoolReporter;
 beforeEach(() => {
   emitter = new EventEmitter();
   leases = [lease];
   warnings = [];
-  explain = undefined;
+  explainConnectError = undefined;
   reporter = new PoolReporter({
     emitter,
     snapshot: () => snapshot,
     leases: { [Symbol.iterator]: () => leases.map((info) => ({ info: () => info })).values() },
     onWarning: (warning) => void warnings.push(warning),
-    explain: (error) => explain?.(error) ?? { meaning: error.message },
+    explainConnectError: (error) => explainConnectError?.(error) ?? { meaning: error.message },
   });
 });
 
-/** What `act` throws on the next tick. */
+/** The error that `act` throws on the next tick. */
 async function thrownOnNextTick(act: () => unknown): Promise<unknown[]> {
   const thrown: unknown[] = [];
   const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((callback) => {
@@ -189,8 +189,8 @@ describe('A warning', () => {
     },
   );
 
-  it('of a failed connect uses the explanation of the option explain', () => {
-    explain = ({ message }) => ({ meaning: `at home: ${message}` });
+  it('of a failed connect uses the meaning that explainConnectError returns', () => {
+    explainConnectError = ({ message }) => ({ meaning: `at home: ${message}` });
     reporter.reportConnectFailed(cause);
     expect(warnings[0]?.message).toBe('Could not open a connection: at home: read ECONNRESET');
   });
@@ -307,8 +307,8 @@ describe('An error', () => {
     expect(holders.map(({ borrower }) => borrower)).toEqual(['a', 'b', 'c']);
   });
 
-  it('of a failed connect uses meaning and hint of the option explain, and a code of its own for a timeout', () => {
-    explain = ({ message }) => ({ meaning: `at home: ${message}`, hint: 'Wait.' });
+  it('of a failed connect uses the meaning and the hint that explainConnectError returns, and a separate code for a timeout', () => {
+    explainConnectError = ({ message }) => ({ meaning: `at home: ${message}`, hint: 'Wait.' });
     expect(reporter.connectError(cause, {})).toMatchObject({
       message: expect.stringMatching(/^Could not open a connection: at home: read ECONNRESET: 5 of 6/),
       hint: 'Wait.',
@@ -319,13 +319,13 @@ describe('An error', () => {
     expect(reporter.connectError(late, {}).code).toBe('POOL_CONNECT_TIMEOUT');
   });
 
-  it('of a failed connect uses the message of the cause when explain throws', async () => {
-    explain = () => {
-      throw new Error('from explain');
+  it('of a failed connect uses the message of the cause when explainConnectError throws', async () => {
+    explainConnectError = () => {
+      throw new Error('from explainConnectError');
     };
     let error: Error | undefined;
     expect(await thrownOnNextTick(() => (error = reporter.connectError(cause, {})))).toEqual([
-      new Error('from explain'),
+      new Error('from explainConnectError'),
     ]);
     expect(error?.message).toMatch(/^Could not open a connection: read ECONNRESET: /);
   });

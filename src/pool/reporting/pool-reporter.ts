@@ -22,8 +22,8 @@ export interface PoolReporterOptions {
   leases: Iterable<{ info(): LeaseInfo }>;
   /** @defaultValue `process.emitWarning` */
   onWarning?: ((warning: PoolWarning) => void) | false | undefined;
-  /** @defaultValue the message of the error, without a hint */
-  explain?: ((cause: Error) => Explanation) | undefined;
+  /** @defaultValue returns the message of the error, without a hint */
+  explainConnectError?: ((cause: Error) => Explanation) | undefined;
 }
 
 /** Emits the events of the pool, reports its warnings, and builds its errors. */
@@ -32,14 +32,14 @@ export class PoolReporter {
   readonly #snapshot: () => PoolSnapshot;
   readonly #leases: Iterable<{ info(): LeaseInfo }>;
   readonly #onWarning: ((warning: PoolWarning) => void) | false;
-  readonly #explainHook: (cause: Error) => Explanation;
+  readonly #explainConnectError: (cause: Error) => Explanation;
 
   constructor(options: PoolReporterOptions) {
     this.#emitter = options.emitter;
     this.#snapshot = options.snapshot;
     this.#leases = options.leases;
     this.#onWarning = options.onWarning ?? emitProcessWarning;
-    this.#explainHook = options.explain ?? messageOf;
+    this.#explainConnectError = options.explainConnectError ?? messageOf;
   }
 
   /** Emits an event if it has listeners. A listener that throws must not leave a connection between two states. */
@@ -52,10 +52,10 @@ export class PoolReporter {
     }
   }
 
-  /** Explains a failed connect. An `explain` that throws must not leave a waiter without its error. */
+  /** Explains a failed connect. An `explainConnectError` that throws must not leave a waiter unsettled. */
   #explain(cause: Error): Explanation {
     try {
-      return this.#explainHook(cause);
+      return this.#explainConnectError(cause);
     } catch (thrown) {
       rethrowOnNextTick(thrown);
       return messageOf(cause);
@@ -127,7 +127,7 @@ export class PoolReporter {
     this.#warn('CONNECT_FAILED', 'info', message, { error });
   }
 
-  /** Reports a lease that the end of a drain has ended. */
+  /** Reports a lease that was forcibly ended by a drain. */
   reportForceClosed(lease: LeaseInfo): void {
     const message = `A connection was still leased at the end of the drain and was forcibly closed: ${describeHeld(lease)}.`;
     this.#warn('CONNECTION_FORCE_CLOSED', 'info', message, { lease });
@@ -182,7 +182,7 @@ export class PoolReporter {
     });
   }
 
-  /** @param lease the lease that the waiter, or its unit of work, holds already */
+  /** @param lease the lease that the waiter's unit of work, or an ancestor of it, holds */
   deadlockError(
     borrower: string | undefined,
     lease: LeaseInfo,
@@ -211,7 +211,7 @@ export class PoolReporter {
     const message = `${what}: ${describePool(snapshot, holders)}`;
     const make = () => new Type(message, { ...options, snapshot, holders });
     if (!callSite) return make();
-    // The frames of the timer or abort that rejects a waiter lead nowhere, and capturing them is most of the cost of an error.
+    // The stack of the timer or abort that rejects a waiter does not show the caller, and would be most of the cost of the error.
     const error = withoutStack(make);
     setStackFrom(error, callSite);
     return error;

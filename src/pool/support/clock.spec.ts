@@ -17,7 +17,7 @@ describe('systemClock', () => {
 });
 
 describe('immediateClock()', () => {
-  it('replaces the timers of the system clock, and leaves a clock of a test as it is', () => {
+  it('replaces the timers of the system clock, and returns any other clock unchanged', () => {
     const clock = new VirtualClock();
     expect(immediateClock(clock)).toBe(clock);
     expect(immediateClock(systemClock)).toMatchObject({ now: systemClock.now, wall: systemClock.wall });

@@ -1,6 +1,6 @@
 import { startDeadline, startTimer } from '../../connection/deadline.js';
 
-/** Where the pool reads the time and sets its timers; tests pass a clock of their own. */
+/** The time and the timers of the pool. Tests use a virtual clock. */
 export interface Clock {
   /** Monotonic milliseconds. */
   now(): number;
@@ -8,8 +8,8 @@ export interface Clock {
   wall(): number;
   /**
    * Calls `callback` once after `ms` milliseconds, and returns a function that cancels the timer. Data that has arrived by then
-   * is read first: a waiter must not time out while its answer lies in the buffer of a socket.
-   * @param keepsProcessAlive whether the process may not exit before the timer fires
+   * is read first: a waiter must not time out while its answer is in the buffer of a socket.
+   * @param keepsProcessAlive whether the process stays alive until the timer fires
    */
   after(ms: number, callback: () => void, keepsProcessAlive: boolean): () => void;
 }

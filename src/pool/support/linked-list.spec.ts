@@ -21,7 +21,7 @@ describe('LinkedList', () => {
     expect([list.length, list.head, list.tail]).toEqual([3, items[0], items[2]]);
   });
 
-  it('removes an element from any place and clears its links', () => {
+  it('removes an element from any position and clears its links', () => {
     const [first, middle, last] = items;
     list.remove(middle);
     expect([[...list], middle.previous, middle.next]).toEqual([[first, last], undefined, undefined]);

@@ -1,6 +1,6 @@
 /**
- * Lets an error of a user's hook or listener surface as an uncaught exception. Thrown in place, it would leave a connection
- * between two states, or a waiter without an answer.
+ * Makes an error of a user's hook or listener an uncaught exception. If it were thrown immediately, it could leave a connection
+ * between two states, or a waiter unsettled.
  */
 export function rethrowOnNextTick(thrown: unknown): void {
   process.nextTick(() => {

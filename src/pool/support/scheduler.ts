@@ -3,9 +3,9 @@ import { LONGEST_TIMER_MS } from '../../connection/deadline.js';
 import type { Clock } from './clock.js';
 
 /**
- * One timer for many due times: it is set to the earliest of them, and the callback finds out what is due. The callback runs in
- * the async context in which the scheduler was made. The context of the borrower that set the timer would put its request id on
- * a warning about the lease of another borrower.
+ * One timer for many due times: it fires at the earliest of them, and the callback finds out what is due. The callback runs in
+ * the async context in which the scheduler was created. In the context of the borrower that set the timer, a warning about the
+ * lease of another borrower would be logged with the wrong request id.
  */
 export class Scheduler {
   readonly #clock: Clock;

@@ -45,7 +45,7 @@ function add(...waiters: Waiter<string>[]): void {
 }
 
 describe('WaiterQueue', () => {
-  it('keeps the order in which waiters were added, and removes them from any place', () => {
+  it('keeps the order in which waiters were added, and removes them from any position', () => {
     const [a, b, c] = [waiter(), waiter(), waiter()];
     add(a, b, c);
     expect([queue.length, queue.first, queue.last, [...queue]]).toEqual([3, a, c, [a, b, c]]);
@@ -65,7 +65,7 @@ describe('WaiterQueue', () => {
     expect(queue.overdue(30)).toEqual({ overdue: [a, b, c], nextDeadline: Infinity });
   });
 
-  it('finds overdue waiters at any place of the queue', () => {
+  it('finds overdue waiters at any position of the queue', () => {
     const [long, short, middle] = [waiter(30), waiter(10), waiter(20)];
     add(long, short, middle);
     expect(queue.overdue(10)).toEqual({ overdue: [short], nextDeadline: 20 });
@@ -124,8 +124,8 @@ describe('WaiterQueue', () => {
     expect([signal.listeners.size, other.listeners.size]).toEqual([0, 1]);
   });
 
-  it('throws for a signal that is not one, and does not add the waiter', () => {
-    // A mistake in practice: the controller in place of its signal.
+  it('throws for an invalid signal, and does not add the waiter', () => {
+    // A common mistake: the controller instead of its signal.
     const controller = new AbortController() as unknown as CancelSignal;
     expect(() => queue.add(waiter(Infinity, controller))).toThrow(TypeError);
     expect(queue.length).toBe(0);

@@ -21,8 +21,8 @@ export interface AcquireOptions {
   /** Cancels the wait when it aborts. After the acquire it has no effect. */
   signal?: CancelSignal;
   /**
-   * Longest wait for queue, connect, session setup and validation together. Milliseconds from now; 0 or less is over at once,
-   * `Infinity` is no limit.
+   * Longest wait for queue, connect, session setup and validation together. Milliseconds from now; 0 or less expires
+   * immediately, `Infinity` is no limit.
    * @defaultValue the pool's `acquireTimeoutMs`
    */
   deadlineMs?: number;
@@ -39,11 +39,11 @@ export interface AcquireOptions {
    * @defaultValue false
    */
   failFast?: boolean;
-  /** The innermost unit of work that acquires: by it the pool recognises a waiter inside a transaction. */
+  /** The innermost unit of work of the borrower. It shows the pool whether the waiter belongs to a transaction. */
   unit?: WorkUnit;
   /**
-   * Makes the borrower an explicit holder. The pool calls it when it checks for a deadlock. It returns the unit of work that keeps
-   * this connection on purpose at that moment, because of an open transaction or a pinned connection, or undefined while the
+   * Makes the borrower an explicit holder. The pool calls this function when it checks for a deadlock. It returns the unit of work
+   * that keeps the connection on purpose at that time, because of an open transaction or a pinned connection; undefined while the
    * connection is leased for one statement only.
    * @defaultValue the borrower is no explicit holder
    */
@@ -59,7 +59,7 @@ export interface Waiter<C> extends Linked<Waiter<C>> {
   readonly request: AcquireOptions;
   readonly since: number;
   readonly deadline: number;
-  /** Where `acquire` was called; the text of the stack is made only when it is read. */
+  /** Where `acquire` was called. The stack is formatted only when it is read. */
   readonly callSite: CallSite;
   resolve(client: C): void;
   reject(error: Error): void;
@@ -71,14 +71,14 @@ interface SignalListener<C> {
   stop(): void;
 }
 
-/** The waiters, first come, first served. Removing one takes constant time, so that ten thousand can be cancelled at once. */
+/** The waiters, first come, first served. Removing one takes constant time, so that ten thousand can be cancelled together. */
 export class WaiterQueue<C> {
   readonly #onAbort: (waiter: Waiter<C>, reason: unknown) => void;
   readonly #list = new LinkedList<Waiter<C>>();
   readonly #listeners = new Map<CancelSignal, SignalListener<C>>();
   /** Whether the deadlines are in the order of the queue, so that the overdue waiters are at its front. */
   #isOrdered = true;
-  /** Waiters that name their unit of work. */
+  /** The number of waiters with a unit of work. */
   unitCount = 0;
 
   constructor(onAbort: (waiter: Waiter<C>, reason: unknown) => void) {
@@ -97,7 +97,7 @@ export class WaiterQueue<C> {
     return this.#list.tail;
   }
 
-  /** @throws TypeError when the signal is not one; the waiter is not added then */
+  /** @throws TypeError for an invalid signal; the waiter is not added then */
   add(waiter: Waiter<C>): void {
     const { signal, unit } = waiter.request;
     if (signal) (this.#listeners.get(signal) ?? this.#listenTo(signal)).waiters.add(waiter);
