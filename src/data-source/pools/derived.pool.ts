@@ -7,7 +7,7 @@ import type { PoolGroup } from './pool-group.js';
 import type { PoolerDetector } from '../pooler/pooler-detector.js';
 
 /** The options that TypeORM passes to `new Pool()`: options of `pg` under their names, and the keys of `extra`. */
-export interface GivenPoolOptions extends Readonly<Record<string, unknown>> {
+interface GivenPoolOptions extends Readonly<Record<string, unknown>> {
   readonly database?: unknown;
 }
 
