@@ -5,7 +5,7 @@ export interface DemoServer {
   stop(): Promise<void>;
 }
 
-/** The server of DB_URL or DATABASE_URL. When neither is set, starts a PostgreSQL and sets DB_URL to it. */
+/** The server of DB_URL or DATABASE_URL. If neither is set, starts a PostgreSQL server and sets DB_URL to its URL. */
 export async function demoServer(): Promise<DemoServer> {
   const variable = ['DB_URL', 'DATABASE_URL'].find((name) => process.env[name]);
   if (variable) {
@@ -20,7 +20,7 @@ export async function demoServer(): Promise<DemoServer> {
   process.env.DB_URL = server.url;
   return {
     description:
-      'DB_URL is not set: the example runs its own PostgreSQL, and deletes it with its data when the example ends.',
+      'DB_URL is not set: the example runs its own PostgreSQL, and deletes it with its data at the end.',
     stop: () => server.dispose(),
   };
 }

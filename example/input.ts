@@ -26,7 +26,7 @@ export class NewUserPipe implements PipeTransform<unknown, NewUser> {
       // PostgreSQL stores no zero byte.
       trimmed.length > 0 && trimmed.length <= LONGEST_NAME && !trimmed.includes('\0')
         ? undefined
-        : `name must be a text of 1 to ${LONGEST_NAME} characters`,
+        : `name must be a string of 1 to ${LONGEST_NAME} characters`,
       integerBetween(0, LARGEST_AMOUNT, 'balance', balance),
     ]);
   }
@@ -53,7 +53,7 @@ export class IdPipe implements PipeTransform<string, number> {
   }
 }
 
-/** The id after which a list begins; without it, the list begins at the start. */
+/** The id after which a list begins; 0 without a parameter. */
 @Injectable()
 export class AfterPipe implements PipeTransform<string | undefined, number> {
   transform(text: string | undefined): number {
@@ -61,10 +61,10 @@ export class AfterPipe implements PipeTransform<string | undefined, number> {
   }
 }
 
-function wholeNumber(text: string, least: number, name: string): number {
+function wholeNumber(text: string, min: number, name: string): number {
   // Digits only: Number() would also take 1e3, 0x10 and blanks.
   const value = typeof text === 'string' && /^\d{1,10}$/.test(text) ? Number(text) : NaN;
-  return validated(value, [integerBetween(least, LARGEST_ID, name, value)]);
+  return validated(value, [integerBetween(min, LARGEST_ID, name, value)]);
 }
 
 function objectOf(body: unknown): Record<string, unknown> {
@@ -73,9 +73,9 @@ function objectOf(body: unknown): Record<string, unknown> {
   return body as Record<string, unknown>;
 }
 
-function integerBetween(least: number, most: number, name: string, value: unknown): string | undefined {
-  const fits = Number.isInteger(value) && (value as number) >= least && (value as number) <= most;
-  return fits ? undefined : `${name} must be a whole number from ${least} to ${most}`;
+function integerBetween(min: number, max: number, name: string, value: unknown): string | undefined {
+  const fits = Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+  return fits ? undefined : `${name} must be a whole number from ${min} to ${max}`;
 }
 
 function validated<T>(value: T, problems: (string | undefined)[]): T {

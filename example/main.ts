@@ -15,7 +15,7 @@ try {
   await run();
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
-  // Not process.exitCode: what a failed start has left running, such as a retry of a connect, would keep the process alive.
+  // Not process.exitCode: a retry of a connect that a failed start has left would keep the process alive.
   process.exit(1);
 }
 
@@ -23,15 +23,15 @@ async function run(): Promise<void> {
   const port = portFromEnvironment();
   const server = await demoServer();
   try {
-    // With abortOnError a failed start would end the process before the `finally` below stops the PostgreSQL.
+    // With abortOnError, a failed start would end the process before the `finally` below stops the PostgreSQL server.
     const app = await NestFactory.create(AppModule, { abortOnError: false });
     try {
       await listen(app, port);
       const [rich, other] = await seedAccounts(app.get(DataSource));
       console.log(server.description);
       console.log(usage(await app.getUrl(), rich, other));
-      // Not app.enableShutdownHooks(): it ends the process when Nest has closed, before the PostgreSQL is stopped. A second
-      // Ctrl-C ends the process at once.
+      // Not app.enableShutdownHooks(): it would end the process before the PostgreSQL server is stopped. A second Ctrl-C ends
+      // the process at once.
       await Promise.race([once(process, 'SIGINT'), once(process, 'SIGTERM')]);
     } finally {
       await app.close();
@@ -41,7 +41,7 @@ async function run(): Promise<void> {
   }
 }
 
-/** Listens on `port`, which must be free. Without it, on 3000, or on a random port when 3000 is in use. */
+/** Listens on `port`, or fails if it is in use. Without `port`, listens on 3000, or on a random port if 3000 is in use. */
 async function listen(app: INestApplication, port: number | undefined): Promise<void> {
   try {
     await app.listen(port ?? defaultPort, host);
@@ -49,7 +49,7 @@ async function listen(app: INestApplication, port: number | undefined): Promise<
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EADDRINUSE') throw error;
     if (port !== undefined)
-      throw new Error(`Something else listens on port ${port}: choose another PORT`, { cause: error });
+      throw new Error(`Port ${port} is in use: set PORT to another one`, { cause: error });
     await app.listen(0, host);
   }
 }

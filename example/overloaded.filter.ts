@@ -8,7 +8,7 @@ interface Response {
   json(body: object): void;
 }
 
-/** Answers 503 with `Retry-After` when the pool has no connection: a failure of the server, and mostly a short one. */
+/** Answers 503 with `Retry-After` when the pool has no connection, because the next attempt may succeed. */
 @Catch(PoolError)
 export class OverloadedFilter implements ExceptionFilter {
   private readonly logger = new Logger(OverloadedFilter.name);

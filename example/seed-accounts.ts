@@ -1,7 +1,7 @@
 import type { DataSource } from 'typeorm';
 import { User } from './users/user.entity.js';
 
-/** Returns two accounts, the first with at least 25.00. Creates them unless an earlier run has left them. */
+/** Returns two accounts, the first with at least 25.00. Creates them unless an earlier run has done so. */
 export async function seedAccounts(dataSource: DataSource): Promise<[User, User]> {
   const users = dataSource.getRepository(User);
   const [rich, other] = await users.find({ order: { balance: 'DESC', id: 'ASC' }, take: 2 });

@@ -1,12 +1,12 @@
 import type { User } from './users/user.entity.js';
 
-/** The `curl` lines to paste into a shell, in this order, for a server at `url` with these two accounts. */
+/** The `curl` commands to paste into a shell in this order, for a server at `url` with these two accounts. */
 export function usage(url: string, rich: User, other: User): string {
   const get = (path: string) => `curl -sS -w '\\n' ${url}${path}`;
   const post = (path: string, body: object) =>
     `${get(path)} -H 'content-type: application/json' -d '${JSON.stringify(body)}'`;
   return `
-The example listens on ${url}. Ctrl-C ends it. What to try next:
+The example listens on ${url}. Press Ctrl-C to end it. Try these commands:
 
 Check the database:
   ${get('/health/db')}

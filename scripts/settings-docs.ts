@@ -1,9 +1,8 @@
 // The parts of the documentation that derive from the table of settings: `.env.example`, the tables in README.md and
 // docs/configuration.md, and what the TSDoc comments of the options must say.
-import { durationText } from '../src/config/settings/durations.js';
 import type { Bounds, NumberType } from '../src/config/settings/setting-types.js';
 import { LONGEST_TIMER_MS } from '../src/config/settings/setting-types.js';
-import { GROUPS, SETTING_ROWS } from '../src/config/settings/settings.js';
+import { GROUPS, SETTING_ROWS, valueText } from '../src/config/settings/settings.js';
 import type { Setting } from '../src/config/settings/settings.js';
 import { VARIABLES } from '../src/config/settings/variables.js';
 import type { Variable } from '../src/config/settings/variables.js';
@@ -62,7 +61,7 @@ function essentialTable(): string {
   const rows = VARIABLES.filter(({ setting, isFile }) => setting.essential && !isFile).map((variable) => [
     namesOf(variable),
     code(variable.path),
-    defaultIn(variable),
+    shortDefaultIn(variable),
     variable.text,
   ]);
   return table(['variable', 'option', 'default', 'what it sets'], rows);
@@ -91,7 +90,7 @@ function profileTable(): string {
 function replacedTable(): string {
   const extra = Object.entries(EXTRA_REPLACED).map(([key, instead]) => [`extra.${key}`, instead] as const);
   const rows = [...Object.entries(REPLACED), ...extra].map(([key, instead]) => [code(key), instead]);
-  return table(['option', 'in its place'], rows);
+  return table(['option', 'instead'], rows);
 }
 
 /** The default as code writes it, durations in milliseconds: `5; development and serverless: 2`. */
@@ -118,7 +117,7 @@ const namesOf = ({ name, alias }: Variable) =>
   alias === undefined ? code(name) : `${code(name)}, else ${code(alias)}`;
 
 const allowedIn = ({ isFile, path, setting: { type } }: Variable) =>
-  isFile ? `the path of a file that holds the ${path === 'url' ? 'URL' : path}` : type.allowedText;
+  isFile ? `the path of a file that contains the ${path === 'url' ? 'URL' : path}` : type.allowedText;
 
 /** Kind and units of numbers are explained above the table. */
 const shortened = (allowed: string) =>
@@ -126,6 +125,10 @@ const shortened = (allowed: string) =>
 
 const defaultIn = ({ setting, isFile }: Variable) =>
   isFile ? 'none' : defaultText(setting, (value) => valueText(setting, value));
+
+/** The default of production, without those of other profiles: the README names the profile. */
+const shortDefaultIn = ({ setting }: Variable) =>
+  setting.shortDefault ?? setting.defaultText ?? valueText(setting, setting.default);
 
 /** The default of production, then those of the other profiles that differ. */
 function defaultText(row: Setting, write: (value: unknown) => string): string {
@@ -135,12 +138,6 @@ function defaultText(row: Setting, write: (value: unknown) => string): string {
     profilesByValue.set(write(value), [...(profilesByValue.get(write(value)) ?? []), profile]);
   const others = [...profilesByValue].map(([text, profiles]) => `; ${profiles.join(' and ')}: ${text}`);
   return write(row.default) + others.join('');
-}
-
-/** A value as a variable sets it: `30s`, `off`, `5`. */
-function valueText({ type }: Setting, value: unknown): string {
-  if (!('unit' in type) || (type as NumberType).unit !== 'milliseconds') return String(value);
-  return value === 0 && (type as NumberType).bounds.off ? 'off' : durationText(value as number);
 }
 
 /** A table in the form that Prettier gives it. */

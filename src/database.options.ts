@@ -1,9 +1,9 @@
 import type { ConnectionOptions as TlsOptions, KeyObject as TlsKey } from 'node:tls';
 
-/** Sets of defaults; settings that are given explicitly take precedence. */
+/** Sets of defaults. Explicit settings take precedence. */
 export type DatabaseProfile = 'production' | 'development' | 'serverless';
 
-/** How the module connects while the app starts. */
+/** How the app connects at start; see `startup`. */
 export type StartupMode = 'verify' | 'lazy' | 'off';
 
 /**
@@ -22,38 +22,52 @@ export type SslMode = 'disable' | 'require' | 'verify-ca' | 'verify-full';
 /** How TLS starts: after an SSLRequest in plain text, or directly, which PostgreSQL supports from version 17. */
 export type SslNegotiation = 'postgres' | 'direct';
 
-/** Authentication methods that the server may request; `none`: the server requests none. */
+/** Authentication methods that the server may request. `none` allows a server that requests none. */
 export type LoginMethod = 'none' | 'password' | 'md5' | 'scram-sha-256';
 
-/** The kinds of servers, as `target_session_attrs` of libpq names them. */
+/**
+ * The kinds of servers, as in `target_session_attrs` of libpq.
+ * @see https://www.postgresql.org/docs/current/libpq-connect.html
+ */
 export type ServerKind = 'read-write' | 'read-only' | 'primary' | 'standby';
 
-/** A text that no log, `inspect` or JSON output shows. */
+/** A string that logs, `inspect` and JSON do not show. */
 export interface SecretText {
-  /** Returns the text itself. */
+  /** Returns the string. */
   reveal(): string;
 }
 
-/** A password with an end of its validity, as a {@link PasswordFunction} may return it. */
+/** A password that expires, as a {@link PasswordFunction} may return it. */
 export interface IssuedPassword {
+  /** The password; not empty. */
   password: string;
   /**
-   * Until when the password may be used again: a date, or milliseconds since 1970.
+   * When the password expires: a `Date`, or milliseconds since 1970. It is reused until then.
    * @defaultValue the password is used once
    */
   expiresAt?: Date | number;
 }
 
 /**
- * Returns the password when a server requests it: a token of IAM, or a secret that is rotated. Connections that are opened at
- * the same time share one call. The password is used until `expiresAt`, or until the server refuses it.
- * `timeouts.connectMs` limits the call.
+ * Returns the password for a new connection, for example an IAM token or a rotated secret. It is called when the server
+ * requests a password. Connections that are opened at the same time share one call. The password is reused until
+ * `expiresAt`, or until the server refuses it. `timeouts.connectMs` bounds the call.
+ * @throws any error; the connect then fails with `PASSWORD_UNAVAILABLE`, or with `PASSWORD_INVALID` for another result
+ * @example
+ * ```ts
+ * DatabaseModule.forRoot({
+ *   password: async () => ({ password: await fetchToken(), expiresAt: Date.now() + 10 * 60_000 }),
+ * });
+ * ```
  */
 export type PasswordFunction = () => string | IssuedPassword | Promise<string | IssuedPassword>;
 
-/** The source of a password that changes. */
+/** Provides a password that changes. */
 export interface PasswordSource {
-  /** Returns the password that is valid now. */
+  /**
+   * Returns the password that is valid now.
+   * @throws PasswordError `PASSWORD_UNAVAILABLE` or `PASSWORD_INVALID`
+   */
   ask(): Promise<string>;
   /** Reports that the server refused this password. */
   refused(password: string): void;
@@ -79,19 +93,19 @@ export interface PoolSettings {
    */
   maxOverflow?: number;
   /**
-   * Longest wait for a connection, connecting and validation included. Milliseconds, 1 000 to 300 000. Variable
-   * `DB_POOL_TIMEOUT`.
+   * Longest wait for a connection, connecting and validation included; then the acquire fails with `POOL_ACQUIRE_TIMEOUT`.
+   * Milliseconds, 1 000 to 300 000. Variable `DB_POOL_TIMEOUT`.
    * @defaultValue 30 000; development and serverless: 10 000
    */
   acquireTimeoutMs?: number;
   /**
-   * Age at which a connection is replaced, or up to 10 % earlier, so that not all are replaced at once. A leased connection
-   * is kept until released. Milliseconds, at least 300 000. Variable `DB_POOL_RECYCLE`.
+   * Age at which a connection is replaced, or up to 10 % earlier, so that not all are replaced at the same time. A leased
+   * connection is kept until its release. Milliseconds, at least 300 000. Variable `DB_POOL_RECYCLE`.
    * @defaultValue 1 800 000; development and serverless: 300 000
    */
   maxLifetimeMs?: number;
   /**
-   * Whether a connection that was idle is validated before it is acquired. Variable `DB_POOL_PRE_PING`.
+   * Whether an idle connection is validated before it is leased. Variable `DB_POOL_PRE_PING`.
    * @defaultValue true
    */
   prePing?: boolean;
@@ -103,7 +117,7 @@ export interface PoolSettings {
   leakThresholdMs?: number;
   /**
    * Lease time after which the pool forcibly ends a lease: it cancels the statement, rolls back and destroys the connection.
-   * Later statements of the borrower fail with an error that says so. Milliseconds, at least 2 000, or 0 for off.
+   * Later statements of the borrower fail with `POOL_LEASE_RECLAIMED`. Milliseconds, at least 2 000, or 0 for off.
    * @defaultValue 0
    */
   reclaimAfterMs?: number;
@@ -113,8 +127,8 @@ export interface PoolSettings {
    */
   minIdle?: number;
   /**
-   * Callers that may wait for a connection, beyond those for which one is being opened; the next one is refused at once.
-   * 0 to 1 000 000.
+   * Callers that may wait for a connection, in addition to those for which one is being opened. The next one fails
+   * immediately with `POOL_QUEUE_FULL`. 0 to 1 000 000.
    * @defaultValue no limit
    */
   maxWaiting?: number;
@@ -135,7 +149,7 @@ export interface PoolSettings {
    */
   keepaliveMs?: number;
   /**
-   * Reset of a released connection. `smart`: roll back an open transaction and clear a session that was seen to change;
+   * Reset of a released connection. `smart`: roll back an open transaction and clear a changed session;
    * `rollback`: only roll back; `discard`: `DISCARD ALL` each time; `none`: nothing.
    * @defaultValue smart
    */
@@ -160,7 +174,7 @@ export interface TimeoutSettings {
    */
   connectMs?: number;
   /**
-   * Longest run of one statement: `statement_timeout` of PostgreSQL. Milliseconds, 1 to 86 400 000, or 0 for off. Variable
+   * Longest duration of one statement: `statement_timeout` of PostgreSQL. Milliseconds, 1 to 86 400 000, or 0 for off. Variable
    * `DB_STATEMENT_TIMEOUT`.
    * @defaultValue 30 000
    */
@@ -178,14 +192,15 @@ export interface TimeoutSettings {
    */
   lockMs?: number;
   /**
-   * Time that a shutdown waits for leased connections. Milliseconds, 0 to 300 000. Variable `DB_SHUTDOWN_TIMEOUT`.
+   * Longest time that a shutdown waits for leased connections. Milliseconds, 0 to 300 000. Variable `DB_SHUTDOWN_TIMEOUT`.
    * @defaultValue 10 000
    */
   shutdownMs?: number;
 }
 
 /**
- * TLS. Other options of Node's `tls.connect` (`servername`, `minVersion`, …) are passed on.
+ * Settings of TLS. Other options of Node's `tls.connect` (`servername`, `minVersion`, …) are passed on to it.
+ * @see https://nodejs.org/api/tls.html#tlsconnectoptions-callback
  * @example
  * ```ts
  * DatabaseModule.forRoot({ ssl: { mode: 'verify-full', ca: '/etc/ssl/certs/database-ca.pem' } });
@@ -196,31 +211,37 @@ export interface SslSettings extends Omit<
   'ca' | 'cert' | 'key' | 'host' | 'port' | 'path' | 'socket' | 'pskCallback'
 > {
   /**
-   * Encryption and what it verifies. A host is local when it is a socket, a loopback or private address, a single label, or a
+   * Encryption and verification. A host is local when it is a socket, a loopback or private address, a single label, or a
    * name under `.local`, `.internal`, `.svc` or `.localhost`. Variable `DB_SSL_MODE`, or `sslmode` of the URL.
    * @defaultValue the URL's sslmode; else `verify-full` for a public host or with a CA, certificate or key, `disable` for a
    * local host
    */
   mode?: SslMode;
   /**
-   * Start of TLS. `direct` saves a round trip: for PostgreSQL 17 and later, or a proxy that requires it. `sslnegotiation` of
-   * the URL sets it, too.
+   * How TLS starts. `direct` saves a round trip; it is for PostgreSQL 17 and later, or a proxy that requires it.
+   * `sslnegotiation` of the URL sets it, too.
    * @defaultValue postgres
    */
   negotiation?: SslNegotiation;
   /**
-   * Certificates of the authorities to trust: PEM (a text or what `readFileSync` returns), the path of a file, or a list of
+   * Certificates of the authorities to trust: PEM (a string or what `readFileSync` returns), the path of a file, or a list of
    * these. Variable `DB_SSL_CA`.
    * @defaultValue none: the authorities that Node.js trusts
    */
   ca?: string | Uint8Array | (string | Uint8Array)[];
-  /** Client certificate: PEM, the path of a file, or a list of one. Variable `DB_SSL_CERT`. */
+  /**
+   * Client certificate: PEM, the path of a file, or a list of one. Variable `DB_SSL_CERT`.
+   * @defaultValue none
+   */
   cert?: string | Uint8Array | (string | Uint8Array)[];
-  /** Private key of `cert`: PEM, the path of a file, or a list of one. Variable `DB_SSL_KEY`. */
+  /**
+   * Private key of `cert`: PEM, the path of a file, or a list of one. Variable `DB_SSL_KEY`.
+   * @defaultValue none
+   */
   key?: string | Uint8Array | SecretText | (string | Uint8Array | TlsKey)[];
 }
 
-/** Retries of a start after a transient failure: connection refused, server starting, too many connections, a timeout. */
+/** Retries at start after a transient failure: connection refused, server starting, too many connections, a timeout. */
 export interface ConnectRetrySettings {
   /**
    * Retries after the first attempt. 0 to 100. Variable `DB_CONNECT_RETRIES`.
@@ -239,23 +260,23 @@ export interface ConnectRetrySettings {
   maxDelayMs?: number;
 }
 
-/** One server of {@link ReplicationSettings}, with the names of TypeORM. */
+/** One server of {@link ReplicationSettings}, with TypeORM's names. */
 export interface ReplicationServer {
-  /** postgres://user:password@host:port/database */
+  /** URL of the server: postgres://user:password@host:port/database. */
   url?: string | SecretText;
-  /** In place of `url`. */
+  /** Host of the server, when no `url` is given. */
   host?: string;
-  /** @defaultValue 5432 */
+  /** Port of the server. 1 to 65 535. @defaultValue 5432 */
   port?: number;
-  /** @defaultValue the user of the primary */
+  /** User. @defaultValue the user of the primary */
   username?: string;
-  /** @defaultValue the password of the primary, for the same user */
+  /** Password of the user. @defaultValue the password of the primary, for the same user */
   password?: string | SecretText | PasswordFunction;
-  /** @defaultValue the database of the primary */
+  /** Database. @defaultValue the database of the primary */
   database?: string;
-  /** @defaultValue `ssl` of the top level */
+  /** TLS to this server. @defaultValue `ssl` of the top level */
   ssl?: boolean | SslSettings;
-  /** @defaultValue `applicationName` of the top level */
+  /** `application_name`, 1 to 63 bytes. @defaultValue `applicationName` of the top level */
   applicationName?: string;
 }
 
@@ -273,10 +294,10 @@ export interface ReplicationSettings {
    * @defaultValue `url`, or `host` and its options
    */
   master?: ReplicationServer;
-  /** The replicas; each read uses a random one. While one is unreachable, the others and the primary serve its reads. */
+  /** The replicas. Each read uses a random one. While one is unreachable, the others and the primary serve its reads. */
   slaves: ReplicationServer[];
   /**
-   * Server for reads that name no mode.
+   * Server for reads that do not choose one.
    * @defaultValue slave
    */
   defaultMode?: ReplicationModeName;
@@ -285,7 +306,7 @@ export interface ReplicationSettings {
 /** TypeORM's names of the primary and of a replica. */
 export type ReplicationModeName = 'master' | 'slave';
 
-/** The settings of this module, beside those of TypeORM. */
+/** The settings of this module, in addition to those of TypeORM. */
 export interface DatabaseSettings {
   /**
    * URL of the database: postgres://user:password@host:port/database. Variable `DB_URL`, else `DATABASE_URL`, or
@@ -310,7 +331,7 @@ export interface DatabaseSettings {
    */
   username?: string;
   /**
-   * Password, or a function that returns it, for one that changes. Variable `DB_PASSWORD`, or `DB_PASSWORD_FILE` for a file
+   * Password, or a function that returns one that changes. Variable `DB_PASSWORD`, or `DB_PASSWORD_FILE` for a file
    * that holds it.
    */
   password?: string | SecretText | PasswordFunction;
@@ -341,22 +362,22 @@ export interface DatabaseSettings {
    */
   session?: Record<string, string | number | boolean>;
   /**
-   * Connecting at start. `verify`: the app starts when the database has answered; `lazy`: the app starts without it, and the
-   * first query connects; `off`: the app calls `initialize()` of the data source. Variable `DB_STARTUP`.
+   * How the app connects at start. `verify`: it starts after the database has answered; `lazy`: it starts without the
+   * database, and the first query connects; `off`: the app calls `initialize()` of the data source. Variable `DB_STARTUP`.
    * @defaultValue verify
    */
   startup?: StartupMode;
-  /** Retries of a start; a number is short for `{ retries }`. */
+  /** Retries at start. A number is short for `{ retries }`. */
   connectRetry?: number | ConnectRetrySettings;
   /**
-   * Mode of the pooler (PgBouncer, Neon's `-pooler` host) between the app and the server. A detected pooler is treated as one
-   * in transaction mode, which is safe for all three modes. Variable `DB_POOLER`.
+   * Mode of the pooler (PgBouncer, Neon's `-pooler` host) between the app and the server. A detected pooler is assumed to
+   * be in transaction mode, which is safe for all three modes. Variable `DB_POOLER`.
    * @defaultValue detected
    */
   pooler?: PoolerMode;
   /**
-   * Processes of the app that run at the same time; each opens up to `pool.size + pool.maxOverflow` connections. The start
-   * warns when the server has too few connections for all. 1 to 10 000. Variable `DB_INSTANCES`.
+   * Processes of the app that run at the same time. Each opens up to `pool.size + pool.maxOverflow` connections. The start
+   * warns when the server has too few connections for all of them. 1 to 10 000. Variable `DB_INSTANCES`.
    * @defaultValue 1
    */
   instances?: number;
@@ -371,7 +392,7 @@ export interface DatabaseSettings {
    */
   echo?: boolean | EchoSettings;
   /**
-   * Whether the entities of `forFeature`, and of `forFeature` of `@nestjs/typeorm`, are used, too.
+   * Whether the entities passed to `forFeature` of this module or of `@nestjs/typeorm` are used, too.
    * @defaultValue true when `entities` is not given, else false
    */
   autoLoadEntities?: boolean;
@@ -383,7 +404,7 @@ export interface DatabaseSettings {
   cancelOnDisconnect?: boolean;
   /**
    * Whether a query or DML statement outside a transaction is sent once more, on another connection, when the server ended
-   * its session (SQLSTATE 57P01, 57P05) before the statement completed: such a statement has had no effect.
+   * its session (SQLSTATE 57P01, 57P05) before the statement completed. Such a statement has had no effect.
    * @defaultValue true
    */
   retryTerminated?: boolean;
@@ -393,13 +414,23 @@ export interface DatabaseSettings {
    * @defaultValue true
    */
   httpErrors?: boolean;
-  /** Attempts of a start in `@nestjs/typeorm`, the first included; use `connectRetry.retries`. 0 to 101. */
+  /**
+   * Attempts at start, including the first, as in `@nestjs/typeorm`. Prefer `connectRetry.retries`. 0 to 101.
+   * @defaultValue none
+   */
   retryAttempts?: number;
-  /** Pause between attempts in `@nestjs/typeorm`; use `connectRetry`. Milliseconds, 0 to 300 000. */
+  /**
+   * Pause between attempts, as in `@nestjs/typeorm`. Prefer `connectRetry`. Milliseconds, 0 to 300 000.
+   * @defaultValue none
+   */
   retryDelay?: number;
   /**
-   * Decides whether a failed start is retried, from the error of the socket or the server, as in `@nestjs/typeorm`.
+   * Decides from the error of the socket or the server whether a failed start is retried, as in `@nestjs/typeorm`.
    * @defaultValue transient failures are retried
+   * @example
+   * ```ts
+   * DatabaseModule.forRoot({ toRetry: (error) => diagnose(error).transient });
+   * ```
    */
   toRetry?: (error: unknown) => boolean;
 }
@@ -407,32 +438,44 @@ export interface DatabaseSettings {
 /** What `echo` logs. */
 export interface EchoSettings {
   /**
-   * Whether the values of parameters are logged, too; they may be personal data.
+   * Whether the values of parameters are logged, too. They may be personal data.
    * @defaultValue false
    */
   parameters?: boolean;
   /**
-   * Longest SQL text in the log, in characters; a longer one is truncated. 10 to 1 000 000.
+   * Longest SQL text in the log, in characters. A longer one is truncated. 10 to 1 000 000.
    * @defaultValue 2 000
    */
   maxLength?: number;
 }
 
 /**
- * The PostgreSQL options of TypeORM that are not settings of this module. `database.typeorm-options` declares its members, so
- * that the types of `nestjs-database/pool`, which reach this file, do not need TypeORM.
+ * The PostgreSQL options of TypeORM that are not settings of this module. `database.typeorm-options` declares the members,
+ * because the types of `nestjs-database/pool` include this file and must not need TypeORM.
  */
 // eslint-disable-next-line @typescript-eslint/no-empty-object-type -- another file declares its members
 export interface TypeOrmOptions {}
 
-/** The options of `forRoot`, and what the factories of `forRootAsync` return: our settings and those of TypeORM. */
+/** The options of `forRoot` and `forRootAsync`: the settings of this module and those of TypeORM. */
 export interface DatabaseModuleOptions extends DatabaseSettings, TypeOrmOptions {
-  /** Accepted for options that were written for `@nestjs/typeorm`. */
+  /** Accepted because options for `@nestjs/typeorm` contain it. */
   type?: 'postgres';
 }
 
-/** A class that creates the options, for `useClass` and `useExisting`. */
+/**
+ * A class that creates the options, for `useClass` and `useExisting` of `forRootAsync`.
+ * @example
+ * ```ts
+ * @Injectable()
+ * class DatabaseConfigService implements DatabaseOptionsFactory {
+ *   createDatabaseOptions(): DatabaseModuleOptions {
+ *     return { url: process.env.DB_URL, pool: { size: 10 } };
+ *   }
+ * }
+ * ```
+ */
 export interface DatabaseOptionsFactory {
+  /** Called once, before the data source is created. */
   createDatabaseOptions(): DatabaseModuleOptions | Promise<DatabaseModuleOptions>;
 }
 
@@ -447,7 +490,7 @@ export interface ServerAddress {
   readonly username: string;
 }
 
-/** All settings, resolved once and frozen. The password and the key of TLS are hidden from `inspect` and JSON. */
+/** All settings, resolved and frozen. `inspect` and JSON do not show the password and the key of TLS. */
 export interface ResolvedDatabaseOptions {
   /** The name of the data source. */
   readonly name: string;
@@ -457,7 +500,7 @@ export interface ResolvedDatabaseOptions {
   readonly pool: Readonly<Required<PoolSettings>>;
   readonly timeouts: Readonly<Required<TimeoutSettings>>;
   readonly ssl: ResolvedSsl;
-  /** The server without the pooler, for migrations; undefined when `server` is that already. */
+  /** The server for migrations, which bypasses the pooler; undefined when migrations use `server`. */
   readonly direct: DirectServer | undefined;
   /** The read replicas; undefined when `replication` is not given. */
   readonly replication: ResolvedReplication | undefined;
@@ -469,15 +512,15 @@ export interface ResolvedDatabaseOptions {
   readonly serverKind: ServerKind | undefined;
   /** `options` of the URL, sent unchanged in the startup packet: `-c geqo=off`, `endpoint=…`. */
   readonly startupOptions: string | undefined;
-  /** `session`, with the values as SQL writes them. */
+  /** `session`, with its values as texts of SQL. */
   readonly session: Readonly<Record<string, string>>;
   readonly startup: StartupMode;
   readonly connectRetry: Readonly<Required<ConnectRetrySettings>>;
-  /** Undefined when the pooler is to be detected. */
+  /** The configured mode; undefined when the pooler is detected. */
   readonly pooler: PoolerMode | undefined;
   readonly instances: number;
   readonly toRetry: ((error: unknown) => boolean) | undefined;
-  /** The setting that `initialize()` needs and that is missing, which `startup: 'off'` allows. */
+  /** The missing setting for which `initialize()` fails. Only `startup: 'off'` allows that. */
   readonly missingServer: { readonly setting: string; readonly message: string } | undefined;
   readonly applicationName: string;
   readonly echo: Readonly<Required<EchoSettings>> | false;
@@ -485,7 +528,7 @@ export interface ResolvedDatabaseOptions {
   readonly cancelOnDisconnect: boolean;
   readonly retryTerminated: boolean;
   readonly httpErrors: boolean;
-  /** The options of TypeORM, as they were given. */
+  /** The options of TypeORM, unchanged. */
   readonly typeorm: Readonly<TypeOrmOptions>;
   /** The origin of each setting, by its path: `pool.size` → `environment DB_POOL_SIZE`. */
   readonly origins: Readonly<Record<string, SettingOrigin>>;
@@ -498,7 +541,7 @@ export interface DatabaseOptionsView extends Omit<
   ResolvedDatabaseOptions,
   'password' | 'ssl' | 'direct' | 'replication'
 > {
-  /** The server without the pooler, for migrations. */
+  /** The server for migrations, which bypasses the pooler. */
   readonly direct: ServerAddress | undefined;
   /** The read replicas. */
   readonly replication:
@@ -517,9 +560,9 @@ export type DirectServer = Pick<
   ResolvedDatabaseOptions,
   'server' | 'password' | 'ssl' | 'channelBinding' | 'requireAuth' | 'serverKind' | 'startupOptions'
 > & {
-  /** The limits that its URL sets. */
+  /** The time limits in its URL. */
   readonly timeouts: Readonly<TimeoutSettings>;
-  /** The name that its URL sets. */
+  /** The application name in its URL. */
   readonly applicationName: string | undefined;
 };
 
@@ -535,8 +578,8 @@ export interface ResolvedSsl {
   readonly mode: SslMode;
   readonly negotiation: SslNegotiation;
   /**
-   * The options of `tls.connect`; `false` is plain text. `inspect` and JSON hide the key. Frozen: `pg` changes the object that
-   * it gets, so give it a copy (`{ ...tls }`).
+   * The options of `tls.connect`; `false` is plain text. `inspect` and JSON do not show the key. Frozen: `pg` modifies the
+   * object that it receives, so pass it a copy (`{ ...tls }`).
    */
   readonly tls: TlsOptions | false;
 }

@@ -21,7 +21,7 @@ export type DestroyReason =
   /** The pool was closed. */
   | 'shutdown';
 
-/** Counts of events since the pool was made. */
+/** Counts of events since the pool was created. */
 export interface PoolCounters {
   /** Acquires that got a connection. */
   readonly acquired: number;
@@ -29,7 +29,7 @@ export interface PoolCounters {
   readonly released: number;
   /** Connections opened. */
   readonly created: number;
-  /** Connects that failed. */
+  /** Connection attempts that failed. */
   readonly connectFailures: number;
   /** Connections closed, by reason. */
   readonly destroyed: Readonly<Record<DestroyReason, number>>;
@@ -39,16 +39,17 @@ export interface PoolCounters {
   readonly cancellations: number;
   /** Acquires refused because `maxWaiting` acquires were waiting. */
   readonly refused: number;
-  /** Acquires rejected because a connect had failed and no other connection existed. */
+  /** Acquires rejected because a connection attempt failed and no other connection existed. */
   readonly failedByConnect: number;
   /** Acquires rejected because the pool was closed while they waited. */
   readonly closed: number;
-  /** Acquires that waited although their unit of work was an explicit holder already. */
+  /** Acquires that waited although their unit of work already was an explicit holder of a connection. */
   readonly nestedAcquires: number;
-  /** Acquires rejected because every connection had an explicit holder that waited for another one. */
+  /** Acquires rejected because the holder of every connection waited for another connection. */
   readonly selfDeadlocks: number;
   /** Validations of idle connections. */
   readonly validations: number;
+  /** Validations that failed. */
   readonly validationFailures: number;
   /** Transactions that borrowers left open and the pool rolled back. */
   readonly rollbacks: number;
@@ -56,24 +57,27 @@ export interface PoolCounters {
   readonly resets: number;
   /** Leases reported as possible leaks. */
   readonly leakWarnings: number;
-  /** Outages; each starts a new generation, however many connections it costs. */
+  /** Outages. Each one starts a new generation, however many connections are lost. */
   readonly outages: number;
 }
 
 /** A distribution of durations. */
 export interface Histogram {
-  /** Inclusive upper bounds of the buckets, in milliseconds; the last bucket has no bound. */
+  /** Inclusive upper bounds of the buckets, in milliseconds. The last bucket has no upper bound. */
   readonly boundsMs: readonly number[];
-  /** Durations per bucket; one element more than `boundsMs`. */
+  /** Number of durations per bucket; one element more than `boundsMs`. */
   readonly counts: readonly number[];
+  /** Number of durations in all buckets. */
   readonly count: number;
+  /** Sum of all durations, in milliseconds. */
   readonly sumMs: number;
+  /** The longest duration, in milliseconds. */
   readonly maxMs: number;
 }
 
 /** The state of a pool at one moment. Durations are milliseconds. */
 export interface PoolSnapshot {
-  /** `draining`: still leasing; `ending`: leasing no more; `ended`: every connection is closed. */
+  /** `draining`: waiters are still served; `ending`: no acquire is served; `ended`: every connection is closed. */
   readonly state: 'open' | 'draining' | 'ending' | 'ended';
   /** Connections kept open. */
   readonly size: number;
@@ -90,11 +94,11 @@ export interface PoolSnapshot {
   readonly resetting: number;
   /** How many of `total` are above `size`. */
   readonly overflow: number;
-  /** Acquires that wait, those included for which a connection is pending. */
+  /** Acquires that wait, including those for which a connection is being opened. */
   readonly waiting: number;
   /** Duration of the oldest lease; 0 without leases. */
   readonly oldestLeaseMs: number;
-  /** How long the oldest acquire has waited; 0 without waiters. */
+  /** Wait of the oldest waiter; 0 without waiters. */
   readonly oldestWaiterMs: number;
   /** The number of outages so far. */
   readonly generation: number;
@@ -107,14 +111,14 @@ export interface PoolSnapshot {
 
 /** A lease as messages and warnings show it. */
 export interface LeaseInfo {
-  /** The borrower, as `acquire({ borrower })` has named it. */
+  /** The name of the borrower, from `acquire({ borrower })`. */
   readonly borrower: string | undefined;
   /** Milliseconds since the acquire. */
   readonly heldMs: number;
-  /** Whether a transaction is open, a failed one included. */
+  /** Whether a transaction is open, including a failed one. */
   readonly inTransaction: boolean;
-  /** The last statement, shortened and with passwords masked. */
+  /** The last statement, truncated and with passwords masked. */
   readonly lastSql: string | undefined;
-  /** The call stack of the acquire, with `leakThresholdMs` or after a wait. */
+  /** The call stack of the acquire; undefined without `leakThresholdMs`, unless the acquire had to wait. */
   readonly stack: string | undefined;
 }

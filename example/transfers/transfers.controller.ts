@@ -8,7 +8,7 @@ import { User } from '../users/user.entity.js';
 
 @Controller('transfers')
 export class TransfersController {
-  // The query runner of the request. It holds a connection from startTransaction() to the commit or rollback.
+  // The query runner of the request. It keeps a connection from startTransaction() to the commit or rollback.
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
 
   @Post()
@@ -27,7 +27,7 @@ export class TransfersController {
   private async move({ from, to, amount }: NewTransfer): Promise<{ from: User; to: User }> {
     const { manager } = this.runner;
     const ids = [from, to];
-    // Locks in the order of the ids: two transfers in opposite directions would otherwise deadlock.
+    // Locks the rows in the order of their ids: otherwise two transfers in opposite directions could deadlock.
     const accounts = await manager.find(User, {
       where: { id: In(ids) },
       order: { id: 'ASC' },

@@ -1,6 +1,6 @@
 import { Check, Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
 
-/** Prefixed, because the example may run on a database that has a table `users` already. */
+/** Has a prefix, because the database of the example may already have a table `users`. */
 export const USERS_TABLE = 'example_users';
 
 @Entity(USERS_TABLE)

@@ -13,20 +13,20 @@ import type { ExitCode } from './exit-codes.js';
 const HELP = `Usage: nestjs-database doctor [url] [--json] [--env-file <file>]
        nestjs-database --version
 
-Checks a database connection step by step. At the first failure it says what the failure means and what to do.
+Checks a database connection step by step. Stops at the first failure, and prints its meaning and what to do.
 
-  url              postgres://user:password@host:5432/database; otherwise DB_URL or DATABASE_URL. The other DB_…
-                   variables apply in both cases. On a shared machine, other users see the arguments of a command.
+  url              postgres://user:password@host:5432/database; default: DB_URL or DATABASE_URL. The other DB_…
+                   variables always apply. On a shared machine, other users can see the arguments of a command.
   --json           prints the checks as JSON
-  --env-file       reads variables from this file, as node --env-file does; otherwise from .env, if it exists
+  --env-file       reads variables from this file, as node --env-file does; default: .env, if it exists
   -v, --version    prints the version of this package
   -h, --help       prints this text
 
-Exit codes: 0 healthy (there may be warnings), 1 wrong usage, 2 settings, 3 network, 4 TLS, 5 login, 6 server,
+Exit codes: 0 healthy (possibly with warnings), 1 usage, 2 settings, 3 network, 4 TLS, 5 login, 6 server,
 7 missing or unreadable --env-file.
 `;
 
-/** The file that `ConfigModule.forRoot()` reads, too. */
+/** The default of `ConfigModule.forRoot()`, too. */
 const DEFAULT_ENV_FILE = '.env';
 
 /** Runs the command line `args`, without the name of the program. Resolves with the exit code and never rejects. */
@@ -52,7 +52,7 @@ export async function run(args: readonly string[], out: Output, err: Output): Pr
       return EXIT.healthy;
     }
     if (command !== 'doctor' || more.length > 0) {
-      // Without the arguments: one of them may be a URL.
+      // The arguments are not repeated: one of them may be a URL with a password.
       err.write(`${command === undefined ? 'A command is missing' : 'Unknown command'}.\n\n${HELP}`);
       return EXIT.usage;
     }
@@ -69,7 +69,7 @@ export async function run(args: readonly string[], out: Output, err: Output): Pr
   }
 }
 
-/** Examines a database and writes the checks, as lines or as JSON. */
+/** Runs the doctor and writes its checks, as lines or as JSON. */
 async function doctor(
   url: string | undefined,
   file: string | undefined,
@@ -77,7 +77,7 @@ async function doctor(
   out: Output,
 ): Promise<ExitCode> {
   const read = () => {
-    // A URL as an argument replaces every variable that holds one.
+    // The argument replaces every variable that holds a URL.
     const argument = url === undefined ? {} : { DB_URL: url, DB_URL_FILE: undefined };
     const env = { ...processEnvironment(), ...argument };
     return resolveDatabaseOptions(readEnvironment(env, { requireUrl: true }));
@@ -89,7 +89,7 @@ async function doctor(
   return exitCode;
 }
 
-/** Adds the variables of a file to the environment, which wins. Returns what is wrong with the file. */
+/** Loads variables from a file; variables that are already set take precedence. Returns what is wrong with the file. */
 function loadEnvFile(file: string): string | undefined {
   try {
     process.loadEnvFile(file);
@@ -99,7 +99,7 @@ function loadEnvFile(file: string): string | undefined {
   }
 }
 
-/** The version in the nearest package.json with the name of this package, which differs between sources and builds. */
+/** The version in the nearest package.json of this package. Its folder differs between the sources and the builds. */
 function packageVersion(): string {
   for (let at = new URL('.', import.meta.url); ; at = new URL('..', at)) {
     const file = new URL('package.json', at);

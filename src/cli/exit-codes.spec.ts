@@ -23,7 +23,7 @@ it('the doctor ends with the exit code "network" when it does not reach PostgreS
   ]);
 });
 
-it('the doctor ends with the exit code "login" when the server does not admit the user', () => {
+it('the doctor ends with the exit code "login" when the server refuses the login', () => {
   expect(codesWith(EXIT.login).sort()).toEqual([
     'CLIENT_NOT_ALLOWED',
     'DATABASE_CLOSED',

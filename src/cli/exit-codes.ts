@@ -1,6 +1,6 @@
 import type { FailureCategory } from '../diagnosis/failure-rule.js';
 
-/** Exit codes of the command line. Those of the doctor follow from its first failure. */
+/** Exit codes of the command line. The doctor's exit code follows from its first failure. */
 export const EXIT = {
   /** Every check passed; there may be warnings. */
   healthy: 0,
@@ -12,11 +12,11 @@ export const EXIT = {
   network: 3,
   /** Encryption or certificates. */
   tls: 4,
-  /** User, password, database, or whether the client is admitted. */
+  /** User, password, database, or pg_hba.conf. */
   login: 5,
-  /** The server, or the pooler in front of it, is reached and does not serve. */
+  /** The server, or the pooler in front of it, was reached but did not serve the connection. */
   server: 6,
-  /** The file of variables is missing or cannot be read. */
+  /** The file of `--env-file` does not exist or cannot be read. */
   file: 7,
 } as const;
 

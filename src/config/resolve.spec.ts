@@ -98,7 +98,7 @@ describe('The value of a setting', () => {
     DB_PROFILE: 'development',
   });
 
-  it('is that of the options, else of the profile, else the default, and has its origin', () => {
+  it('comes from the options, else from the profile, else from the default, and its origin is recorded', () => {
     const { pool, origins } = resolve({ ...env, pool: { ...env.pool, size: 8 } });
     expect(pool).toMatchObject({ size: 8, acquireTimeoutMs: 10_000, maxOverflow: 5, prePing: true });
     expect(origins).toMatchObject({
@@ -112,7 +112,7 @@ describe('The value of a setting', () => {
     });
   });
 
-  it('is that of the options, else of the URL', () => {
+  it('comes from the options, else from the URL', () => {
     const url = `${URL}?connect_timeout=15&application_name=from-url&sslmode=require`;
     expect(resolve({ url })).toMatchObject({
       timeouts: { connectMs: 15_000 },
@@ -125,12 +125,12 @@ describe('The value of a setting', () => {
     ).toMatchObject({ timeouts: { connectMs: 5_000 }, applicationName: 'mine', ssl: { mode: 'disable' } });
   });
 
-  it('has the name of its variable in a problem', () => {
+  it('is named by its variable in a problem', () => {
     const wrong = readEnvironment({ DB_URL: `${URL}?sslmode=prefer` });
     expect(problemsOf(wrong)).toEqual([expect.stringMatching(/^DB_URL: sslmode=prefer/)]);
   });
 
-  it('is that of the environment when the code sets undefined or an empty URL', () => {
+  it('comes from the environment when the code sets undefined or an empty URL', () => {
     for (const over of [
       { pool: { ...env.pool, size: undefined }, profile: undefined },
       { pool: undefined, url: undefined },
@@ -146,7 +146,7 @@ describe('The value of a setting', () => {
     expect(resolve({ ...env, pool: { maxOverflow: 3 } }).pool.size).toBe(2);
   });
 
-  it('comes with the warnings of the environment', () => {
+  it('is resolved together with the warnings of the environment', () => {
     expect(resolve({ ...readEnvironment({ DB_POOLSIZE: '3' }) }).warnings).toEqual([
       'DB_POOLSIZE: is not read; did you mean DB_POOL_SIZE?',
     ]);
@@ -161,7 +161,7 @@ describe('The server', () => {
     expect(problemsOf({ startup: 'lazy' })).toEqual([expect.stringMatching(/^DB_URL: is not set/)]);
   });
 
-  it('of a named data source is not that of DB_URL', () => {
+  it('of a named data source is never the server in DB_URL', () => {
     try {
       resolveDatabaseOptions({ url: '' }, { name: 'reporting', env: {} });
       expect('no error').toBe('an error');
@@ -169,34 +169,34 @@ describe('The server', () => {
       expect((error as DatabaseConfigError).problems).toEqual([
         {
           setting: 'url',
-          message: expect.stringMatching(/^is not set, or empty; give the data source "reporting" its url/),
+          message: expect.stringMatching(/^is not set or empty; give the data source "reporting" its url/),
         },
       ]);
     }
   });
 
-  it('is refused in a form that other libraries take, with the form to write', () => {
+  it('is refused in a form of other libraries, with a message that shows the form to use', () => {
     expect(problemsOf('postgres://me:hunter2@localhost/app')).toEqual([
-      'options: a text was given; a URL is written { url: … }',
+      'options: a string was given; pass a URL as { url: … }',
     ]);
     expect(problemsOf({ url: URL, ssl: 'require' })).toEqual([
       `ssl: "require" is not a group of settings: { … }; write ssl: { mode: 'require' }`,
     ]);
     expect(problemsOf({ url: URL, ssl: 'on' })).toEqual([
-      expect.stringMatching(/allowed are true, false and \{ mode: … \}, one of disable, require/),
+      expect.stringMatching(/write true, false or \{ mode: … \} with one of disable, require/),
     ]);
     expect(problemsOf({ url: URL, dataSourceFactory: () => undefined })).toEqual([
       expect.stringMatching(/^dataSourceFactory: is not supported; this module creates the data source/),
     ]);
   });
 
-  it('has no settings from keys that every object has', () => {
+  it('has no settings from keys that every object inherits', () => {
     expect(resolve({ session: { constructor: 'x' }, extra: { toString: 'x' } }).session).toEqual({
       constructor: 'x',
     });
   });
 
-  it('can be given by single options', () => {
+  it('can be given by separate options', () => {
     const { server, password, origins } = resolveDatabaseOptions(
       { host: 'db.local', port: 5433, username: 'me', password: 'p', database: 'app' },
       { env: {} },
@@ -206,7 +206,7 @@ describe('The server', () => {
     expect(origins).toMatchObject({ host: 'options', port: 'options' });
   });
 
-  it('has the parts that the URL lacks from single options', () => {
+  it('takes the parts that the URL lacks from separate options', () => {
     const { server, password } = resolveDatabaseOptions(
       { url: 'postgres://localhost', username: 'me', password: new Secret('p') },
       { env: {} },
@@ -215,7 +215,7 @@ describe('The server', () => {
     expect(revealed(password)).toBe('p');
   });
 
-  it('may have a password function beside a URL without a password', async () => {
+  it('may combine a password function with a URL without a password', async () => {
     const give = () => 'token';
     const { password, origins } = resolve({
       ...readEnvironment({ DB_URL: 'postgres://me@localhost/app' }),
@@ -257,7 +257,7 @@ describe('The server', () => {
     ).toBeUndefined();
   });
 
-  it('must not be a URL in host, which no message shows', () => {
+  it('is refused when host holds a URL, and no message shows the URL', () => {
     expect(problemsOf({ host: URL })).toEqual([expect.stringMatching(/^host: .*give a URL as url/)]);
   });
 });
@@ -266,7 +266,7 @@ describe('Invalid options', () => {
   it.each([
     [undefined, /options: undefined was given; does the factory return/],
     [null, /options: null was given/],
-    ['postgres://me:hunter2@host/app', /options: a text was given/],
+    ['postgres://me:hunter2@host/app', /options: a string was given/],
     [[], /options: a list was given/],
   ])('%p are refused', (options, message) => {
     expect(problemsOf(options)).toEqual([expect.stringMatching(message)]);
@@ -316,14 +316,14 @@ describe('Invalid options', () => {
     [{ ssl: { ca: '/nowhere/ca.pem' } }, /^ssl\.ca: the file \/nowhere\/ca\.pem does not exist/],
     [{ session: { 'a b': 1 } }, /^session\.a b: is not the name/],
     [{ session: { a: {} } }, /^session\.a: an object is not/],
-    [{ session: { a: 'x\0y' } }, /^session\.a: it holds a zero character/],
+    [{ session: { a: 'x\0y' } }, /^session\.a: contains a null character/],
     [{ session: { Statement_Timeout: 5 } }, /use timeouts\.statementMs/],
     [{ extra: { max: 5 } }, /^extra\.max: would contradict.*pool\.size/],
     [{ extra: { password: 'hunter2' } }, /^extra\.password: would contradict/],
     [{ extra: 5 }, /^extra: 5 is not a group/],
     [{ password: 5 }, /^password: a number is not a password/],
     [{ url: 5 }, /^url: a number is not a URL/],
-    [{ url: 'not a url' }, /^url: there is white space/],
+    [{ url: 'not a url' }, /^url: it contains white space/],
     [{ echo: 'yes' }, /^echo: "yes" is not/],
     [{ echo: { parametres: true } }, /did you mean echo\.parameters/],
     [{ connectRetry: -1 }, /^connectRetry\.retries: -1 is not/],
@@ -379,7 +379,7 @@ describe('A suspicious option', () => {
     [{ dropSchema: true }, /^dropSchema: is on in profile production/],
     [
       { keepAlive: 5 },
-      /^keepAlive: is neither a setting of this module nor a known one of TypeORM; it is passed on/,
+      /^keepAlive: is not a known option of this module or of TypeORM; it is passed on to TypeORM/,
     ],
     [{ ssl: { mode: 'require', whatever: 1 } }, /^ssl\.whatever: is not a known option/],
     [{ url: `${URL}?pool_timeout=3` }, /^url: the parameter pool_timeout has no effect/],
@@ -446,7 +446,7 @@ describe('A short form', () => {
     expect(resolve({ echo: false }).echo).toBe(false);
   });
 
-  it('of session values becomes a text of SQL', () => {
+  it('of a session value becomes its text in SQL', () => {
     expect(resolve({ session: { search_path: 'app', geqo: false, work_mem: 64 } }).session).toEqual({
       search_path: 'app',
       geqo: 'off',
@@ -456,7 +456,7 @@ describe('A short form', () => {
 });
 
 describe('resolveDatabaseOptions', () => {
-  it('freezes what it creates, but not what belongs to the user', () => {
+  it('freezes what it creates, but not the objects of the app', () => {
     class User {}
     const logger = { log: () => undefined };
     const resolved = resolve({ entities: [User], logger });
@@ -477,7 +477,7 @@ describe('resolveDatabaseOptions', () => {
     expect(resolved.typeorm).toEqual({ entities: [User], logger });
   });
 
-  it('passes the options of TypeORM on, without URL, password and TLS', () => {
+  it('passes on the options of TypeORM, without URL, password and TLS', () => {
     const { typeorm } = resolve({
       schema: 'app',
       logging: true,

@@ -26,8 +26,8 @@ import { resolveServer } from './servers/resolve-server.js';
 import type { Server } from './servers/resolve-server.js';
 import { applicationNameOf } from './servers/url-settings.js';
 import { DEFAULTS } from './settings/defaults.js';
-import { GROUPS, OPTION_NAMES, partsOf, SETTING_ROWS, SETTINGS } from './settings/settings.js';
-import type { GroupName, Setting } from './settings/settings.js';
+import { GROUPS, OPTION_NAMES, partsOf, SETTING_ROWS, SETTINGS, valueAt } from './settings/settings.js';
+import type { GroupName } from './settings/settings.js';
 import { resolveSsl } from './tls/ssl.js';
 
 /** What the options are resolved for. */
@@ -39,8 +39,8 @@ interface ResolveContext {
 }
 
 /**
- * Resolves all settings, once. Each has the value of the first of these that sets it: the options, the URL, the profile, the
- * default. Reads the files of CA, certificate and key, and the package.json of the app; does not connect.
+ * Resolves all settings, once. A value comes from the first of these that sets it: the options, the URL, the profile, the
+ * default. Reads certificates, keys and the package.json of the app. Does not connect.
  * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with everything that is wrong
  */
 export function resolveDatabaseOptions(
@@ -101,12 +101,15 @@ function requireOptions(options: unknown, dataSource: string): void {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
   const message =
     typeof options === 'string'
-      ? 'a text was given; a URL is written { url: … }'
+      ? 'a string was given; pass a URL as { url: … }'
       : `${kindOf(options)} was given; does the factory return its settings?`;
   throw new DatabaseConfigError([{ setting: 'options', message }], { dataSource });
 }
 
-/** The options, with the value of the environment where the code spreads `databaseConfig` and then sets `undefined`. */
+/**
+ * Restores the value of the environment where the code spreads `databaseConfig` and then overwrites a setting with
+ * `undefined` or an empty URL.
+ */
 function fillFromEnvironment(
   options: DatabaseModuleOptions,
   environment: EnvironmentOrigins | undefined,
@@ -132,7 +135,7 @@ const isUndefinedIn = (group: unknown, key: string) =>
   Object.hasOwn(group, key) &&
   (group as Record<string, unknown>)[key] === undefined;
 
-/** Resolves the server, and names its settings in problems as they stand in the options. */
+/** Resolves the primary. Problems name its settings as the options do: `replication.master.url` or `url`. */
 function resolvePrimary(given: CheckedSettings, origins: Origins, problems: Problems): Server {
   const found = new Problems();
   const primary = resolveServer(given, origins, found);
@@ -140,7 +143,7 @@ function resolvePrimary(given: CheckedSettings, origins: Origins, problems: Prob
   return primary;
 }
 
-/** Whether a server was given and is invalid, so that it is not missing. */
+/** Whether a server is given but invalid. It is then not reported as missing, too. */
 function isServerInvalid(options: DatabaseModuleOptions, checked: CheckedSettings): boolean {
   return (
     (options.url !== undefined && checked.url === undefined) ||
@@ -149,16 +152,16 @@ function isServerInvalid(options: DatabaseModuleOptions, checked: CheckedSetting
   );
 }
 
-/** `DB_URL` is the database of the default data source only: another data source must not silently connect to it. */
+/** Only the default data source uses `DB_URL`. Another data source must not silently connect to that database. */
 function missingServerProblem(name: string, env: Environment): ConfigProblem {
   if (name === 'default') return { setting: 'DB_URL', message: missingUrl(env) };
   return {
     setting: 'url',
-    message: `is not set, or empty; give the data source "${name}" its url, or host, username, password and database, in code`,
+    message: `is not set or empty; give the data source "${name}" its url, or host, username, password and database, in code`,
   };
 }
 
-/** TLS of the primary; the origins of its settings are recorded here, since `resolveSsl` serves other servers, too. */
+/** Resolves TLS of the primary and records the origins of its settings. `resolveSsl` records none: it serves all servers. */
 function resolvePrimarySsl(
   given: CheckedSettings,
   { url, urlName, address }: Server,
@@ -244,11 +247,11 @@ function resolveProfile(given: CheckedSettings, env: Environment, origins: Origi
   return chosen!;
 }
 
-/** Where simple settings come from, in the shape of the options. */
+/** The sources of the simple settings, in the shape of the options. */
 interface Sources {
   readonly options: object;
   readonly url: object;
-  /** Defaults that depend on the app, in place of those in the table of settings. */
+  /** Defaults that depend on the app. They take precedence over the table of settings. */
   readonly default: object;
 }
 
@@ -264,23 +267,23 @@ type SimpleSettings = Omit<
   | 'echo'
 >;
 
-/** Settings that a function of their own resolves, by their name on the top level of the options. */
+/** Options that have their own function in this folder. */
 const NOT_SIMPLE: readonly string[] = [
   ...['url', 'directUrl', 'host', 'port', 'username', 'password', 'database', 'replication', 'ssl'],
   ...['profile', 'session', 'echo', 'connectRetry', 'retryAttempts', 'retryDelay', 'toRetry'],
 ];
 
-/** Resolves every row of the table that no other function resolves, so that a new row needs no code here. */
+/** Resolves all other rows of the table of settings. A new row needs no code here. */
 function resolveSimpleSettings(origins: Origins, profile: DatabaseProfile, sources: Sources): SimpleSettings {
   const resolved: Record<string, unknown> = {};
   for (const row of SETTING_ROWS) {
     const [name, key] = partsOf(row.path);
     if (NOT_SIMPLE.includes(name)) continue;
     const value = origins.choose(row.path, [
-      ['options', valueAt(sources.options, name, key)],
-      ['url', valueAt(sources.url, name, key)],
-      ['profile', (row as Setting).profiles?.[profile]],
-      ['default', valueAt(sources.default, name, key) ?? row.default],
+      ['options', valueAt(sources.options, row.path)],
+      ['url', valueAt(sources.url, row.path)],
+      ['profile', row.profiles?.[profile]],
+      ['default', valueAt(sources.default, row.path) ?? row.default],
     ]);
     if (key === undefined) resolved[name] = value;
     else resolved[name] = { ...(resolved[name] as object | undefined), [key]: value };
@@ -288,12 +291,7 @@ function resolveSimpleSettings(origins: Origins, profile: DatabaseProfile, sourc
   return resolved as unknown as SimpleSettings;
 }
 
-function valueAt(settings: object, name: string, key: string | undefined): unknown {
-  const value = (settings as Record<string, unknown>)[name];
-  return key === undefined ? value : (value as Record<string, unknown> | undefined)?.[key];
-}
-
-/** Further settings of PostgreSQL as its SQL writes them: `on` for true. */
+/** Resolves `session`. The values are texts of SQL: `on` for true. */
 function resolveSession(given: CheckedSettings, origins: Origins): Record<string, string> {
   const text = (value: string | number | boolean) =>
     typeof value === 'boolean' ? (value ? 'on' : 'off') : String(value);
@@ -304,15 +302,18 @@ function resolveSession(given: CheckedSettings, origins: Origins): Record<string
   return withHiddenSecrets(Object.fromEntries(session));
 }
 
-/** `retryAttempts` of `@nestjs/typeorm` counts the first attempt too, and `retryDelay` is the pause before each retry. */
+/**
+ * Resolves `connectRetry`, or the same settings in the form of `@nestjs/typeorm`: `retryAttempts` includes the first attempt,
+ * and `retryDelay` is the pause before each retry.
+ */
 function resolveConnectRetry(
   given: CheckedSettings,
   origins: Origins,
   problems: Problems,
 ): Required<ConnectRetrySettings> {
   const { connectRetry, retryAttempts, retryDelay } = given;
-  const isOfTypeOrm = retryAttempts !== undefined || retryDelay !== undefined;
-  if (connectRetry && isOfTypeOrm)
+  const hasNestForm = retryAttempts !== undefined || retryDelay !== undefined;
+  if (connectRetry && hasNestForm)
     problems.add(
       origins.nameOf('connectRetry.retries', connectRetry.retries),
       `contradicts ${retryAttempts === undefined ? 'retryDelay' : 'retryAttempts'}; give connectRetry alone`,
@@ -324,10 +325,10 @@ function resolveConnectRetry(
   const retries = retryAttempts === undefined ? undefined : Math.max(0, retryAttempts - 1);
   const chosen = resolveGroup<ConnectRetrySettings>(
     'connectRetry',
-    isOfTypeOrm ? { retries, initialDelayMs: retryDelay, maxDelayMs: retryDelay } : connectRetry,
+    hasNestForm ? { retries, initialDelayMs: retryDelay, maxDelayMs: retryDelay } : connectRetry,
     origins,
   );
-  // A delay that is given moves the default of the other.
+  // One explicit delay adjusts the default of the other, so that initialDelayMs never exceeds maxDelayMs.
   if (initialDelayMs === undefined)
     return { ...chosen, initialDelayMs: Math.min(chosen.initialDelayMs, chosen.maxDelayMs) };
   return { ...chosen, maxDelayMs: Math.max(chosen.initialDelayMs, chosen.maxDelayMs) };
@@ -357,13 +358,13 @@ function resolveGroup<T extends object>(
   return Object.fromEntries(chosen) as Required<T>;
 }
 
-/** The options of TypeORM. URL, password and TLS are not among them: `DataSource.options` is public and gets printed. */
+/** The options for TypeORM, without URL, password and TLS: `DataSource.options` is public and is often printed. */
 function typeOrmOptionsIn(options: DatabaseModuleOptions): ResolvedDatabaseOptions['typeorm'] {
   const ours: readonly string[] = [...OPTION_NAMES, 'type', 'name'];
   const passed: Record<string, unknown> = Object.fromEntries(
     Object.entries(options).filter(([key, value]) => !ours.includes(key) && value !== undefined),
   );
-  // TypeORM keeps these two in `DataSource.options`; they may hold passwords of other servers.
+  // TypeORM exposes these two in `DataSource.options`, and they may hold passwords of other servers.
   for (const key of ['extra', 'cache'])
     if (typeof passed[key] === 'object' && passed[key] !== null)
       passed[key] = withHiddenSecrets({ ...passed[key] });
@@ -373,7 +374,7 @@ function typeOrmOptionsIn(options: DatabaseModuleOptions): ResolvedDatabaseOptio
 const withHiddenSecrets = <T extends object>(settings: T): T =>
   printedAs(settings, () => maskedCopy({ ...settings }));
 
-/** Freezes the objects that were created here, but not what belongs to the user: entities, loggers, functions. */
+/** Freezes the objects that were created here, but not those of the app: entities, loggers, functions. */
 function freeze(resolved: ResolvedDatabaseOptions): ResolvedDatabaseOptions {
   const { startupOptions } = resolved;
   if (startupOptions !== undefined)

@@ -9,10 +9,10 @@ import { TIMEOUTS } from './rules/timeouts.js';
 import { TLS } from './rules/tls.js';
 
 /**
- * What a connection can fail with, while it is opened and afterwards.
+ * The failures of a connection, while it is opened and afterwards.
  *
- * The order counts where the messages of two rules overlap: providers and poolers quote the server, so they come before
- * it. Each rule names those that it `precedes`, and a test compares that with the order.
+ * The order matters when the messages of two rules overlap: providers and poolers quote the server, so their rules come
+ * first. Each rule lists in `precedes` the rules that must follow it. A test checks the order.
  */
 export const CONNECTION_RULES = new RuleList([
   ...NETWORK,

@@ -5,8 +5,8 @@ import { diagnose, findRule } from './diagnose.js';
 import type { Sign } from './failure-rule.js';
 import { STATEMENT_RULES } from './statement-rules.js';
 
-/** An error of the server to a statement, as `pg` creates it. */
-const answered = (code: string, message = 'something') =>
+/** The server's answer to a statement, as `pg` creates it. */
+const statementError = (code: string, message = 'something') =>
   Object.assign(withCode(code, message), { severity: 'ERROR', routine: 'exec_simple_query' });
 const withCode = (code: string, message = 'something') => Object.assign(new Error(message), { code });
 
@@ -38,9 +38,9 @@ describe('diagnose', () => {
     expect(diagnose(new Error(message)).code).toBe(code);
   });
 
-  it('does not apply the messages of connections to errors of statements', () => {
+  it('does not match errors of statements by the messages of connections', () => {
     for (const code of ['P0001', 'XX000', '08P01', '42704'])
-      expect(diagnose(answered(code, 'rate limit; no such user; endpoint not found')).code).not.toMatch(
+      expect(diagnose(statementError(code, 'rate limit; no such user; endpoint not found')).code).not.toMatch(
         /NEON|ROLE|PASSWORD|CONNECT/,
       );
   });
@@ -59,13 +59,13 @@ describe('diagnose', () => {
     ['08001', 'FOREIGN_SERVER_FAILED', false],
     ['ZZ999', 'UNKNOWN', false],
   ])(
-    'explains the error %s of a statement as %s, without a word about connections',
+    'explains the error %s of a statement as %s, without mention of connections',
     (state, code, transient) => {
       const wrapped = Object.assign(new Error('something'), {
-        ...answered(state),
-        driverError: answered(state),
+        ...statementError(state),
+        driverError: statementError(state),
       });
-      for (const error of [answered(state), wrapped]) {
+      for (const error of [statementError(state), wrapped]) {
         const diagnosis = diagnose(error);
         expect(diagnosis).toMatchObject({ code, transient });
         expect(`${diagnosis.meaning} ${diagnosis.hint}`).not.toMatch(/connection|pooler|DB_/i);
@@ -74,15 +74,19 @@ describe('diagnose', () => {
   );
 
   it('explains a fatal error of a statement as the end of its connection', () => {
-    const killed = Object.assign(answered('57P01'), { severity: 'FATAL' });
+    const killed = Object.assign(statementError('57P01'), { severity: 'FATAL' });
     expect(diagnose(killed)).toMatchObject({ code: 'CONNECTION_KILLED', transient: true });
-    expect(diagnose(Object.assign(answered('42602'), { severity: 'FATAL' })).code).toBe('CONNECTION_FAILED');
+    expect(diagnose(Object.assign(statementError('42602'), { severity: 'FATAL' })).code).toBe(
+      'CONNECTION_FAILED',
+    );
     // A severity in the language of lc_messages.
-    expect(diagnose(Object.assign(answered('28P01'), { severity: 'ВАЖНО' })).code).toBe('PASSWORD_WRONG');
+    expect(diagnose(Object.assign(statementError('28P01'), { severity: 'ВАЖНО' })).code).toBe(
+      'PASSWORD_WRONG',
+    );
   });
 
-  it('explains an error of a statement as a failure of the connection while that is opened', () => {
-    const unknown = answered('42704', 'unrecognized configuration parameter "work_men"');
+  it('explains an error of a statement as a failure of the connection during a connection attempt', () => {
+    const unknown = statementError('42704', 'unrecognized configuration parameter "work_men"');
     expect(diagnose(unknown, { connecting: true }).code).toBe('SESSION_SETTING_INVALID');
     expect(diagnose(new PoolConnectError('no connection', { cause: unknown })).code).toBe(
       'SESSION_SETTING_INVALID',
@@ -94,22 +98,24 @@ describe('diagnose', () => {
   });
 
   it('distinguishes a row-level security policy from a missing privilege', () => {
-    const refused = answered('42501', 'new row violates row-level security policy for table "t"');
+    const refused = statementError('42501', 'new row violates row-level security policy for table "t"');
     expect(diagnose(refused)).toMatchObject({
       code: 'ROW_SECURITY_VIOLATION',
       hint: expect.stringContaining('pg_policies'),
     });
-    expect(diagnose(answered('42501', 'permission denied for table t'))).toMatchObject({
+    expect(diagnose(statementError('42501', 'permission denied for table t'))).toMatchObject({
       code: 'PERMISSION_DENIED',
       hint: expect.stringMatching(/^GRANT/),
     });
   });
 
   it('distinguishes NOWAIT from a lock timeout', () => {
-    const nowait = diagnose(answered('55P03', 'could not obtain lock on row in relation "t"'));
+    const nowait = diagnose(statementError('55P03', 'could not obtain lock on row in relation "t"'));
     expect(nowait.code).toBe('LOCK_NOT_AVAILABLE');
     expect(nowait.hint).not.toContain('DB_LOCK_TIMEOUT');
-    expect(diagnose(answered('55P03', 'canceling statement due to lock timeout')).code).toBe('LOCK_TIMEOUT');
+    expect(diagnose(statementError('55P03', 'canceling statement due to lock timeout')).code).toBe(
+      'LOCK_TIMEOUT',
+    );
   });
 
   it.each(['ENETDOWN', 'EHOSTDOWN', 'EHOSTUNREACH'])('explains %s as transient', (code) => {
@@ -140,7 +146,7 @@ describe('diagnose', () => {
     };
     for (const [rules, errorOf] of [
       [CONNECTION_RULES, withCode],
-      [STATEMENT_RULES, answered],
+      [STATEMENT_RULES, statementError],
     ] as const)
       for (const rule of rules)
         for (const sign of rule.signs)
@@ -158,7 +164,7 @@ describe('diagnose', () => {
     ['Control plane request failed: project not found', 'XX000', 'NEON_ENDPOINT_NOT_FOUND'],
     ['Control plane request failed: rate limit', 'XX000', 'NEON_TOO_MANY_ATTEMPTS'],
     ['You have exceeded the rate limit', 'XX000', 'NEON_QUOTA_EXCEEDED'],
-  ])('prefers the first rule where the message fits several: "%s" (%s) is %s', (message, code, expected) => {
+  ])('chooses the first rule when a message matches several: "%s" (%s) is %s', (message, code, expected) => {
     expect(diagnose(withCode(code, message)).code).toBe(expected);
   });
 
@@ -177,20 +183,20 @@ describe('diagnose', () => {
     expect(diagnose(withCode(code)).category).toBe(category);
   });
 
-  it('searches causes and the errors of several addresses', () => {
+  it('searches the cause and the errors of an AggregateError', () => {
     const several = new AggregateError([withCode('ECONNREFUSED'), withCode('ECONNREFUSED')]);
     expect(diagnose(new PoolConnectError('no connection', { cause: several })).code).toBe(
       'CONNECTION_REFUSED',
     );
   });
 
-  it('explains an acquire timeout by its failed connection attempt, if it has one', () => {
+  it('explains an acquire timeout by the failed connection attempt in its cause', () => {
     const cause = withCode('28P01');
     expect(diagnose(new PoolAcquireTimeoutError('timeout', { cause })).code).toBe('PASSWORD_WRONG');
     expect(diagnose(new PoolAcquireTimeoutError('timeout')).code).toBe('POOL_ACQUIRE_TIMEOUT');
   });
 
-  it('explains an unknown host name as transient only if it is local', () => {
+  it('explains an unknown host name as transient only when it is local', () => {
     expect(diagnose(withCode('ENOTFOUND'), { localHost: true }).transient).toBe(true);
     expect(diagnose(withCode('ENOTFOUND'), { localHost: false }).transient).toBe(false);
   });
@@ -200,7 +206,7 @@ describe('diagnose', () => {
     ['text'],
     [new Error('something else')],
     [new TypeError("Cannot read properties of undefined (reading 'rows')")],
-  ])('explains %p as UNKNOWN, without a word about connections', (error) => {
+  ])('explains %p as UNKNOWN, without mention of connections', (error) => {
     const diagnosis = diagnose(error);
     expect(diagnosis).toMatchObject({ code: 'UNKNOWN', transient: false });
     expect(`${diagnosis.meaning} ${diagnosis.hint}`).not.toContain('connection');

@@ -5,31 +5,31 @@ import { STATEMENT_RULES } from './statement-rules.js';
 
 /** A failure, explained. */
 export interface Diagnosis extends Pick<FailureRule, 'code' | 'category' | 'meaning' | 'hint'> {
-  /** Whether the failure may pass without a change, so that another attempt makes sense. */
+  /** Whether the same attempt may succeed later without any change. */
   readonly transient: boolean;
 }
 
-/** What the caller knows about a failure beside its error. */
+/** What the caller knows about a failure in addition to its error. */
 export interface DiagnosisContext {
   /**
-   * Whether the host name is local, as that of a compose service. Such a name may appear later, so that `HOST_NOT_FOUND`
+   * Whether the host name is local, for example a Compose service. Such a name may appear later, so that `HOST_NOT_FOUND`
    * is transient. @defaultValue false
    */
   readonly localHost?: boolean;
   /**
-   * Whether the failure ended a connection attempt. Then the server's answer to a statement is about the connection too.
+   * Whether the failure ended a connection attempt. The server's answer to a statement of the attempt then counts as a
+   * failure of the connection.
    * @defaultValue false
    */
   readonly connecting?: boolean;
 }
 
 /**
- * Explains a failure: what it means, what can be done, and whether another attempt makes sense. Never throws.
+ * Explains a failure: what it means, what to do, and whether the same attempt may succeed later. Never throws.
  *
- * The failure is recognised by SQLSTATE, by the error code of Node or of this package, or by its message. `cause`,
- * TypeORM's `driverError` and the first of an `AggregateError`'s errors are searched too. What the server answers to a
- * statement counts as a failure of the statement, never of the connection. An error that no rule matches has the code
- * `UNKNOWN`.
+ * A failure is recognised by its SQLSTATE, by the error code of Node.js or of this package, or by its message. `cause`,
+ * TypeORM's `driverError` and the first error of an `AggregateError` are searched, too. The server's answer to a statement
+ * is a failure of the statement, not of the connection. The code of an unrecognised error is `UNKNOWN`.
  *
  * @param error anything that was thrown
  * @example
@@ -48,17 +48,17 @@ export function diagnose(error: unknown, context: DiagnosisContext = {}): Diagno
 const UNKNOWN: FailureRule = {
   code: 'UNKNOWN',
   category: 'unknown',
-  meaning: 'no rule matches this error',
+  meaning: 'the error is not one that this package recognises',
   hint: 'See its message and its cause.',
   signs: [],
 };
 
-/** The properties of an error that rules look at. An error may hold anything in them. */
+/** The properties of an error that rules examine. They may have any type. */
 interface Evidence {
   readonly code?: unknown;
   readonly message?: unknown;
   readonly severity?: unknown;
-  /** The function of PostgreSQL that raised the error. Poolers and proxies send none. */
+  /** The function in PostgreSQL that raised the error. Poolers and proxies send none. */
   readonly routine?: unknown;
   readonly cause?: unknown;
   /** Of an `AggregateError`. */
@@ -67,16 +67,17 @@ interface Evidence {
   readonly driverError?: unknown;
 }
 
-const DEEPEST = 8;
+/** Errors that are wrapped deeper than this are not searched. */
+const MAX_DEPTH = 8;
 
-/** The rule that matches an error or what it wraps; `CONNECTION_FAILED` or `UNKNOWN` where none does. */
+/** The rule for an error or for what it wraps; `CONNECTION_FAILED` or `UNKNOWN` when no rule matches. */
 export function findRule(error: unknown, { connecting = false }: DiagnosisContext = {}): FailureRule {
   let isConnecting = connecting;
   let evidence = error;
-  // Not `instanceof Error`: under Jest the errors of Node itself come from another realm.
-  for (let depth = 0; typeof evidence === 'object' && evidence !== null && depth < DEEPEST; depth++) {
+  // Not `instanceof Error`: under Jest, errors of Node.js come from another realm.
+  for (let depth = 0; typeof evidence === 'object' && evidence !== null && depth < MAX_DEPTH; depth++) {
     const { code, cause } = evidence as Evidence;
-    // An acquire that waited for connection attempts ends by its own timeout; why they failed is in the cause.
+    // The cause of an acquire timeout is the failed connection attempt for which the acquire waited.
     const hidesConnectFailure = code === 'POOL_ACQUIRE_TIMEOUT' && cause !== undefined;
     if (hidesConnectFailure || code === 'POOL_CONNECT_FAILED' || isFatal(evidence)) isConnecting = true;
     if (!hidesConnectFailure) {
@@ -88,19 +89,19 @@ export function findRule(error: unknown, { connecting = false }: DiagnosisContex
   return isConnecting ? CONNECTION_FAILED : UNKNOWN;
 }
 
-/** What an error wraps. Of an `AggregateError`, which has an error for each address of a host name, the first. */
+/** The error that an error wraps. An `AggregateError` has one for each address of a host name; the first is used. */
 function wrapped({ cause, driverError, errors }: Evidence): unknown {
   return cause ?? driverError ?? (Array.isArray(errors) ? (errors as unknown[])[0] : undefined);
 }
 
-/** Messages are more specific than codes, and codes more than their classes. */
+/** Searches by message, then by code, then by class of SQLSTATEs: from the most specific to the least. */
 function matchingRule(evidence: Evidence, isConnecting: boolean): FailureRule | undefined {
   const code = typeof evidence.code === 'string' ? evidence.code : undefined;
   const message = String(evidence.message);
 
   if (!isConnecting && isStatementError(evidence))
     return (
-      // Not the messages of connections: a function may raise an error with any text.
+      // Not by the messages of connections: a function in the database may raise an error with any text.
       STATEMENT_RULES.findByMessage(message, code) ?? findByCode(code, STATEMENT_RULES, CONNECTION_RULES)
     );
   if (isFatal(evidence))
@@ -128,14 +129,14 @@ function findByCode(
 
 const SQLSTATE = /^(?=.*\d)[0-9A-Z]{5}$/;
 
-/** Whether the server ended the session with this error. While a client logs in, PostgreSQL raises every ERROR to FATAL. */
+/** Whether the server ended the session with this error. During login, PostgreSQL raises every ERROR to FATAL. */
 function isFatal({ severity }: Evidence): boolean {
   return severity === 'FATAL' || severity === 'PANIC';
 }
 
 /**
- * Whether this is the server's answer to a statement, in a session that goes on. Neon's proxy answers a login with ERROR,
- * but names no routine. A severity in another language than English counts: `lc_messages` translates it.
+ * Whether this is the server's answer to a statement, in a session that continues. Neon's proxy answers a login with ERROR,
+ * but without a routine. Any severity other than FATAL and PANIC counts, because `lc_messages` translates it.
  */
 function isStatementError(evidence: Evidence): boolean {
   const { severity, routine, driverError } = evidence;

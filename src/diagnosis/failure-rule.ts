@@ -1,55 +1,55 @@
 /**
  * Where a failure comes from:
  * - `network`: the host name, the address, the network, or another program on the port
- * - `tls`: encryption, or a certificate
- * - `login`: user, password, database, or whether the client is admitted
- * - `server`: the server, a pooler or a provider that is reached and does not serve
+ * - `tls`: encryption or certificates
+ * - `login`: user, password, database, or pg_hba.conf
+ * - `server`: a server, pooler or provider that was reached but did not serve the connection
  * - `pool`: the pool or the data source of this process
  * - `statement`: a statement, or the transaction that it runs in
  * - `unknown`: no rule matches
  */
 export type FailureCategory = 'network' | 'tls' | 'login' | 'server' | 'pool' | 'statement' | 'unknown';
 
-/** One kind of failure: how it is recognised, what it means, and what this package does about it. */
+/** One kind of failure: how it is recognised, what it means, and what to do about it. */
 export interface FailureRule {
   /** Stable name for programs, for instance `CONNECTION_REFUSED`. Several rules may have the same one. */
   readonly code: string;
   /** Where the failure comes from. */
   readonly category: FailureCategory;
-  /** What happened: a clause without a full stop, to be put behind a colon. */
+  /** What happened: a clause without a full stop, for use after a colon. */
   readonly meaning: string;
-  /** Which setting or person can change it: one or two sentences. */
+  /** What to do about it: one or two sentences. */
   readonly hint: string;
-  /** Whether the failure may pass without a change, so that another attempt makes sense. @defaultValue false */
+  /** Whether the same attempt may succeed later without any change. @defaultValue false */
   readonly transient?: boolean;
-  /** Any one of them identifies the failure. */
+  /** Each of them alone identifies the failure. */
   readonly signs: readonly Sign[];
   /**
-   * Codes of later rules in the same list whose patterns match some of the same messages. The first rule that matches
-   * wins, so this rule has to stay in front of them.
+   * Codes of later rules in the same list that match some of the same messages. The first matching rule applies, so this
+   * rule must come before them.
    */
   readonly precedes?: readonly string[];
-  /** Status of an HTTP request that fails by it. Without a status the request is answered as for any other error. */
+  /** Status of the answer to an HTTP request. Without it, the request is answered as for any other error. */
   readonly httpStatus?: 503 | 504;
   /**
-   * Whether the server is about to accept connections: PostgreSQL that starts up, or a compute of Neon that the connection
-   * attempt wakes. The pool then goes on connecting instead of failing its waiters. @defaultValue false
+   * Whether the server is about to accept connections: PostgreSQL is starting, or the attempt wakes a compute of Neon. The
+   * pool then retries instead of rejecting its waiters. @defaultValue false
    */
   readonly isWaking?: boolean;
 }
 
 /**
- * What identifies a failure. A text is a code: an SQLSTATE, a class of SQLSTATEs (`23xxx`), an error code of Node, or one
+ * What identifies a failure. A string is a code: an SQLSTATE, a class of SQLSTATEs (`23xxx`), or an error code of Node.js or
  * of this package.
  */
 export type Sign = string | MessageSign;
 
-/** A message that identifies a failure, together with the codes that it comes with. */
+/** A message that identifies a failure, together with a code. */
 export interface MessageSign {
-  /** Repetitions have a bound (`.{0,300}`, not `.*`), so that a long message costs linear time. */
+  /** Repetitions are bounded (`.{0,300}`, not `.*`), so that matching takes linear time. */
   readonly message: RegExp;
-  /** A message that matches; shown in the documentation. */
+  /** A message that matches. The documentation shows it. */
   readonly example: string;
-  /** The message counts with one of these codes only. Without codes it counts for an error that has none, as those of `pg`. */
+  /** The error must have one of these codes. Without `codes`, it must have no code, as errors of `pg` itself. */
   readonly codes?: readonly string[];
 }

@@ -33,7 +33,7 @@ describe('RuleList', () => {
     expect(list.findByMessage('a lock', 'XX000')).toBeUndefined();
   });
 
-  it('finds a rule by a code that it lists alone', () => {
+  it('finds a rule by a code without a message', () => {
     expect(list.findByCode('55P03')).toBe(second);
     expect(list.findByCode('99999')).toBeUndefined();
   });
@@ -45,12 +45,12 @@ describe.each([
 ])('the rules of %s', (_of, list) => {
   const rules = [...list];
 
-  it('list each code once', () => {
+  it('list each code only once', () => {
     const codes = rules.flatMap(({ signs }) => signs.filter((sign) => typeof sign === 'string'));
     expect(codes).toEqual([...new Set(codes)]);
   });
 
-  it('stand in front of the rules that they precede', () => {
+  it('come before the rules that they precede', () => {
     for (const [at, { code, precedes = [] }] of rules.entries()) {
       const later = rules.slice(at + 1).map((other) => other.code);
       expect({ code, missing: precedes.filter((other) => !later.includes(other)) }).toEqual({
@@ -60,7 +60,7 @@ describe.each([
     }
   });
 
-  it('name each later rule that matches one of their examples', () => {
+  it('list in precedes each later rule that matches one of their examples', () => {
     for (const [at, { code, precedes = [], signs }] of rules.entries()) {
       const later = new RuleList(rules.slice(at + 1));
       const examples = signs

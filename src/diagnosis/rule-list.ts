@@ -1,6 +1,6 @@
 import type { FailureRule, MessageSign, Sign } from './failure-rule.js';
 
-/** Rules in their order, to be found by the message or the code of an error. */
+/** An ordered list of rules, with look-up by the message or the code of an error. */
 export class RuleList implements Iterable<FailureRule> {
   readonly #rules: readonly FailureRule[];
   readonly #byCode = new Map<string, FailureRule>();
@@ -14,24 +14,24 @@ export class RuleList implements Iterable<FailureRule> {
     return this.#rules[Symbol.iterator]();
   }
 
-  /** The first rule with a pattern that matches the message, among those that come with this code. */
+  /** The first rule with a sign that matches both the message and the code. */
   findByMessage(message: string, code: string | undefined): FailureRule | undefined {
     return this.#rules.find(({ signs }) =>
-      signs.some((sign) => !isCode(sign) && comesWith(sign, code) && sign.message.test(message)),
+      signs.some((sign) => !isCode(sign) && matchesCode(sign, code) && sign.message.test(message)),
     );
   }
 
-  /** The rule that lists this code, or this class of SQLSTATEs (`23xxx`), alone. No two rules list the same one. */
+  /** The rule with this code, or this class of SQLSTATEs (`23xxx`), as a sign. A test checks that only one rule has it. */
   findByCode(code: string): FailureRule | undefined {
     return this.#byCode.get(code);
   }
 }
 
-/** Whether a sign is a code alone. */
+/** Whether a sign is a code, without a message. */
 function isCode(sign: Sign): sign is string {
   return typeof sign === 'string';
 }
 
-function comesWith({ codes = [] }: MessageSign, code: string | undefined): boolean {
+function matchesCode({ codes = [] }: MessageSign, code: string | undefined): boolean {
   return code === undefined ? codes.length === 0 : codes.includes(code);
 }

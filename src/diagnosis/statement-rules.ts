@@ -6,7 +6,7 @@ import { NAMES } from './rules/statements/names.js';
 import { STATES } from './rules/statements/states.js';
 import { VALUES } from './rules/statements/values.js';
 
-/** What a statement can fail with on a connection that stays open. */
+/** The failures of a statement on a connection that stays open. */
 export const STATEMENT_RULES = new RuleList([
   ...CONCURRENCY,
   ...CONSTRAINTS,

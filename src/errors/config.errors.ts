@@ -10,11 +10,11 @@ export interface ConfigProblem {
 }
 
 /**
- * Settings are wrong or missing. `problems` lists all of them. It is thrown before any connection is opened, and another
+ * Settings are wrong or missing. `problems` lists all of them. The error is thrown before any connection is opened. Another
  * attempt fails in the same way.
  *
  * - `DATABASE_CONFIG_INVALID`: change the settings that `problems` names.
- * - `DATA_SOURCE_DUPLICATE`: two modules define a data source of the same name. Give one of them another `name`.
+ * - `DATA_SOURCE_DUPLICATE`: two modules define data sources of the same name. Give one of them another `name`.
  *
  * @example
  * ```ts
@@ -29,7 +29,7 @@ export interface ConfigProblem {
  */
 export class DatabaseConfigError extends DatabaseError {
   static override readonly family: string = 'DatabaseConfigError';
-  /** All problems, in the order of the settings. Not enumerable: the message lists them, and a log would print both. */
+  /** All problems, in the order of the settings. Not enumerable: a log would print them in addition to the message. */
   declare readonly problems: readonly ConfigProblem[];
 
   constructor(problems: readonly ConfigProblem[], options: Partial<DatabaseErrorOptions> = {}) {

@@ -22,14 +22,14 @@ export class DatabaseConnectionError extends DatabaseError {
 }
 
 /**
- * One connection failed. Most of them reach the app as the `cause` of an error of the pool, or as the `driverError` of
+ * A connection failed. The app usually finds this error in the `cause` of an error of the pool, or in the `driverError` of
  * TypeORM's `QueryFailedError`.
  *
  * Codes of the class itself:
  * - `CHANNEL_BINDING_MISSING`, `LOGIN_METHOD_REFUSED`, `SERVER_KIND_REFUSED`, `TLS_DIRECT_REFUSED`: the server does not
  *   offer what `channel_binding`, `require_auth`, `target_session_attrs` or `sslnegotiation` requires.
- * - `NOT_POSTGRESQL`: another program answers. Correct host and port.
- * - `TLS_TAMPERED`: plain text followed the server's agreement to TLS. Look for a proxy or an attacker in between.
+ * - `NOT_POSTGRESQL`: another program answered. Correct host and port.
+ * - `TLS_TAMPERED`: plain text followed the server's agreement to TLS. Look for a proxy or an attacker between the app and the server.
  */
 export class ConnectionError extends DatabaseError {
   static override readonly family: string = 'ConnectionError';
@@ -40,9 +40,9 @@ export class ConnectionError extends DatabaseError {
  * of a pool alone.
  *
  * - `CONNECT_TIMEOUT`: the server did not answer. Check host, port and firewall.
- * - `HANDSHAKE_TIMEOUT`: the other side accepted the connection, but did not complete TLS and login.
+ * - `HANDSHAKE_TIMEOUT`: the server accepted the connection, but did not complete TLS and login.
  *
- * The message ends in "timeout expired", as that of `pg` does.
+ * The message ends in "timeout expired", as in `pg`.
  */
 export class ConnectTimeoutError extends ConnectionError {
   static override readonly family: string = 'ConnectTimeoutError';
@@ -57,11 +57,11 @@ export class ConnectTimeoutError extends ConnectionError {
 }
 
 /**
- * The password function, or a file with a password, gave no password.
+ * A password function or a password file did not provide a password.
  *
- * - `PASSWORD_UNAVAILABLE`: the function threw, or did not return within the connect timeout. It is called again for the
- *   next connection.
- * - `PASSWORD_INVALID`: the function returned something else than a string or `{ password, expiresAt }`.
+ * - `PASSWORD_UNAVAILABLE`: the function failed or did not return within the connect timeout, or the file cannot be
+ *   read. The next connect tries again.
+ * - `PASSWORD_INVALID`: the function returned something other than a string or `{ password, expiresAt }`.
  */
 export class PasswordError extends ConnectionError {
   static override readonly family: string = 'PasswordError';
@@ -71,17 +71,17 @@ export class PasswordError extends ConnectionError {
   }
 
   /** The error of a password function that did not return within `timeoutMs` milliseconds. */
-  static late(timeoutMs: number): PasswordError {
-    return new PasswordError(`The password function did not answer within ${timeoutMs} ms.`, {
+  static timeout(timeoutMs: number): PasswordError {
+    return new PasswordError(`The password function did not return within ${timeoutMs} ms.`, {
       hint: 'connectTimeoutMs (pg: connectionTimeoutMillis) sets the limit, as for the whole connection attempt.',
     });
   }
 }
 
 /**
- * A connection that was open cannot be used any more. The pool destroys it and opens another one.
+ * An open connection cannot be used any longer. The pool destroys it and opens another one.
  *
- * - `CONNECTION_RESET_FAILED`: its session could not be reset after use, or it was used after its release.
+ * - `CONNECTION_RESET_FAILED`: its session could not be reset after a lease, or it was used after its release.
  * - `CONNECTION_SILENT`: the server did not answer.
  * - `CONNECTION_STANDBY`: the server is a standby now, after a failover.
  */
@@ -94,11 +94,11 @@ export class ConnectionResetError extends ConnectionError {
 }
 
 /**
- * The client ended a statement, because the server's own time limit did not end it: `QUERY_TIMEOUT`. The limit is
- * `DB_STATEMENT_TIMEOUT` and a grace period, or `query_timeout` of `pg`. The client asked the server to cancel the
- * statement, and closes the connection if that has no effect. Whether the statement took effect is not known.
+ * The client ended a statement, because the server did not end it at its own time limit: `QUERY_TIMEOUT`. The client's limit
+ * is `DB_STATEMENT_TIMEOUT` plus a grace period, or `query_timeout` of `pg`. The client asks the server to cancel the
+ * statement, and closes the connection if that fails. Whether the statement took effect is not known.
  *
- * A statement that the server itself ends in time fails with SQLSTATE 57014 instead.
+ * A statement that the server ends at `statement_timeout` fails with SQLSTATE 57014 instead.
  *
  * @example
  * ```ts

@@ -6,7 +6,7 @@ import { DatabaseError } from './database.error.js';
 describe('DatabaseError', () => {
   it('has a code, a hint, a cause and the name of its class', () => {
     const cause = new Error('below');
-    const error = new DatabaseConnectionError('no way', {
+    const error = new DatabaseConnectionError('cannot connect', {
       code: 'CONNECTION_REFUSED',
       hint: 'start it',
       cause,
@@ -22,7 +22,7 @@ describe('DatabaseError', () => {
     expect(error).not.toBeInstanceOf(DatabaseConfigError);
   });
 
-  it('is an instance of its classes when another copy of the package created it', async () => {
+  it('is an instance of its classes when another copy of this package created it', async () => {
     const fromOtherCopy = Object.assign(new Error('x'), {
       [Symbol.for('nestjs-database.error.family')]: ['DatabaseConfigError', 'DatabaseError'],
     });

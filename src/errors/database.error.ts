@@ -1,12 +1,13 @@
 import { callSite, setStackFrom } from '../text/call-site.js';
+import { INSPECT } from '../text/masking.js';
 import { errorParagraph } from './error-paragraph.js';
 import type { Inspect } from './error-paragraph.js';
 
-/** What the constructor of `DatabaseError` takes beside the message. */
+/** What the constructor of `DatabaseError` takes in addition to the message. */
 export interface DatabaseErrorOptions {
   /** Stable name for programs, for instance `POOL_ACQUIRE_TIMEOUT`. */
   code: string;
-  /** Which setting or person can change it. */
+  /** What to do about the failure. */
   hint?: string;
   /** The error that led to this one. */
   cause?: unknown;
@@ -14,17 +15,14 @@ export interface DatabaseErrorOptions {
   dataSource?: string;
 }
 
-/** Key of an error's families. `Symbol.for`, because the ESM and the CommonJS build have to find it on each other's errors. */
+/** Key of an error's families. `Symbol.for`, because the ESM and the CommonJS build must find it on each other's errors. */
 const FAMILIES = Symbol.for('nestjs-database.error.family');
 
-/** What `util.inspect`, and with it Nest's logger, calls to print an object. */
-const INSPECT = Symbol.for('nodejs.util.inspect.custom');
-
 /**
- * The root of all errors of this package. `message` says what happened, `hint` what can be done, and `cause` holds the
- * error that led to it. No error holds a password. A log prints it as one paragraph.
+ * The base class of all errors of this package. `message` says what happened, `hint` says what to do, and `cause` is the error
+ * that led to this one. No error contains a password. A log prints an error as one paragraph.
  *
- * `instanceof` also holds for an error of another copy of this package: the ESM and the CommonJS build may both be loaded.
+ * `instanceof` also recognises errors of another copy of this package: the ESM and the CommonJS build may both be loaded.
  *
  * Codes of the class itself: `DATA_SOURCE_CLOSED`, `DATA_SOURCE_FOREIGN`, `ENTITY_UNDEFINED`, `REQUEST_CLOSED`,
  * `REQUEST_NOT_HTTP`, `TRANSACTION_ABORTED`, `TRANSACTION_IN_PROGRESS`, `TRANSACTION_ROLLED_BACK`.
@@ -35,7 +33,7 @@ const INSPECT = Symbol.for('nodejs.util.inspect.custom');
  * ```
  */
 export class DatabaseError extends Error {
-  /** Names the class across copies of this package. A subclass of a user has no name of its own: its prototype decides. */
+  /** Identifies the class across copies of this package. A subclass in the app has none and is compared by its prototype. */
   static readonly family: string = 'DatabaseError';
 
   static override [Symbol.hasInstance](value: unknown): boolean {
@@ -46,26 +44,26 @@ export class DatabaseError extends Error {
 
   /** Stable name for programs. */
   readonly code: string;
-  /** Which setting or person can change it. */
+  /** What to do about the failure. */
   declare readonly hint?: string;
   /** Name of the data source that failed. */
   declare readonly dataSource?: string;
 
   constructor(message: string, options: DatabaseErrorOptions) {
-    // The stack is replaced below, and a capture by `Error` itself would cost as much again.
+    // The stack is captured below. A capture by `Error` itself would double the cost.
     const limit = Error.stackTraceLimit;
     Error.stackTraceLimit = 0;
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     Error.stackTraceLimit = limit;
     this.name = new.target.name;
-    // With a limit of 0 the caller sets a stack itself.
+    // With a limit of 0, the caller sets the stack: see `withoutStack`.
     if (limit > 0) setStackFrom(this, callSite(new.target));
     this.code = options.code;
-    // Only where known: an error is printed with all its enumerable properties.
+    // Only when known: a log prints every enumerable property, undefined ones included.
     if (options.hint !== undefined) this.hint = options.hint;
     if (options.dataSource !== undefined) this.dataSource = options.dataSource;
     Object.defineProperty(this, FAMILIES, { value: familiesOf(new.target) });
-    // On the error and not on the prototype, which test frameworks show and compare.
+    // On the error, not on the prototype: test frameworks show and compare the prototype's members.
     Object.defineProperty(this, INSPECT, {
       value: (_depth: number, inspectOptions: object, inspect: Inspect) =>
         errorParagraph(this, {}, inspectOptions, inspect),

@@ -5,21 +5,21 @@ import { errorParagraph } from './error-paragraph.js';
 const paragraphOf = (error: Error, further = {}) =>
   errorParagraph(error, further, {}, inspect as (value: unknown) => string);
 
-describe('an error as a paragraph', () => {
+describe('errorParagraph', () => {
   const error = (properties: object, options?: ErrorOptions) =>
     Object.assign(new Error('failed', options), { stack: 'Error: failed' }, properties);
 
-  it('has its texts and numbers, and no objects', () => {
+  it('shows the strings and numbers of an error, but not its objects', () => {
     expect(paragraphOf(error({ code: 'X', ms: 5, gone: undefined, snapshot: { size: 1 } }))).toBe(
       `Error: failed { code: 'X', ms: 5 }`,
     );
   });
 
-  it('has the further properties', () => {
+  it('shows further properties', () => {
     expect(paragraphOf(error({}), { query: 'SELECT 1' })).toBe(`Error: failed { query: 'SELECT 1' }`);
   });
 
-  it('has a line for each cause, with its code', () => {
+  it('shows each cause on a line, with its code', () => {
     const socket = Object.assign(new Error('refused'), { code: 'ECONNREFUSED', stack: 'Error: refused' });
     const middle = Object.assign(new Error('no connection', { cause: socket }), {
       stack: 'Error: no connection',
@@ -31,7 +31,7 @@ describe('an error as a paragraph', () => {
     ]);
   });
 
-  it('prints a cause that is not an error as a text', () => {
-    expect(paragraphOf(error({}, { cause: 'a text' }))).toBe('Error: failed\nCaused by a text');
+  it('shows a cause that is not an error as a string', () => {
+    expect(paragraphOf(error({}, { cause: 'a string' }))).toBe('Error: failed\nCaused by a string');
   });
 });

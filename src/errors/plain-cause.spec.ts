@@ -10,5 +10,5 @@ it('plainCause copies name, message and code of an error, and none of its furthe
   const copy = plainCause(error);
   expect(copy).toMatchObject({ name: 'TypeError', message: 'Invalid URL', code: 'ERR_INVALID_URL' });
   expect(inspect(copy)).not.toContain('a:b');
-  expect(plainCause('just a text').message).toBe('just a text');
+  expect(plainCause('just a string').message).toBe('just a string');
 });

@@ -2,17 +2,17 @@ import type { LeaseInfo, PoolSnapshot } from '../database.snapshot.js';
 import { DatabaseError } from './database.error.js';
 import type { DatabaseErrorOptions } from './database.error.js';
 
-/** What the constructors of the pool's errors take beside the message. */
+/** What the constructors of the pool's errors take in addition to the message. */
 export interface PoolErrorOptions extends Partial<DatabaseErrorOptions> {
-  /** The pool when the error happened. */
+  /** The state of the pool when the error occurred. */
   snapshot?: PoolSnapshot;
-  /** The leases when the error happened, the longest first. */
+  /** The leases when the error occurred, the longest first. */
   holders?: readonly LeaseInfo[];
 }
 
 /**
- * The root of the pool's errors. The message names the settings and the longest leases. `snapshot` and `holders` have them
- * for programs; they are not enumerable, so that a log does not print them.
+ * The base class of the pool's errors. The message names the settings and the longest leases; `snapshot` and `holders` hold
+ * them for programs. Both are not enumerable, so that a log does not print them.
  *
  * @example
  * ```ts
@@ -21,9 +21,9 @@ export interface PoolErrorOptions extends Partial<DatabaseErrorOptions> {
  */
 export class PoolError extends DatabaseError {
   static override readonly family: string = 'PoolError';
-  /** The pool when the error happened. */
+  /** The state of the pool when the error occurred. */
   declare readonly snapshot: PoolSnapshot | undefined;
-  /** The leases when the error happened, the longest first. */
+  /** The leases when the error occurred, the longest first. */
   declare readonly holders: readonly LeaseInfo[];
 
   constructor(message: string, options: PoolErrorOptions & { code: string }) {
@@ -35,8 +35,8 @@ export class PoolError extends DatabaseError {
 
 /**
  * No connection became free within `pool.acquireTimeoutMs` (`DB_POOL_TIMEOUT`): `POOL_ACQUIRE_TIMEOUT`. Release connections
- * sooner, or raise `DB_POOL_SIZE` or `DB_MAX_OVERFLOW`. With a `cause`, the caller waited for connection attempts, and the
- * cause says why they failed.
+ * sooner, or raise `DB_POOL_SIZE` or `DB_MAX_OVERFLOW`. A `cause` is the error of the connection
+ * attempts for which the caller waited.
  *
  * @example
  * ```ts
@@ -89,8 +89,8 @@ export class PoolConnectError extends PoolError {
 }
 
 /**
- * An idle connection did not pass its validation: `POOL_VALIDATION_FAILED`. The pool replaces the connection, so that this
- * error appears only as the cause of another one.
+ * An idle connection failed its validation: `POOL_VALIDATION_FAILED`. The pool replaces the connection. This error appears
+ * only as the cause of another one.
  */
 export class PoolValidationError extends PoolError {
   static override readonly family: string = 'PoolValidationError';

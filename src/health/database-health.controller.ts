@@ -5,12 +5,12 @@ import { DatabaseHealthIndicator } from './database-health.indicator.js';
 import type { DatabasePingOptions } from './database-health.indicator.js';
 
 /** A health route: its path, the key in its answer, and what it checks. */
-export interface HealthRoute extends DatabasePingOptions {
+interface HealthRoute extends DatabasePingOptions {
   path: string;
   key: string;
 }
 
-/** Creates a controller class for this route. Nest reads the path from the class, so each route needs its own. */
+/** Creates a controller class for this route. Nest reads the path from the class, so each route needs its own class. */
 export function createHealthController({ path, key, ...ping }: HealthRoute): Type {
   // Version-neutral, because probes do not know the versions of an API.
   @Controller({ path, version: VERSION_NEUTRAL })
@@ -26,7 +26,7 @@ export function createHealthController({ path, key, ...ping }: HealthRoute): Typ
       this.#database = database;
     }
 
-    /** Fails the start for an unknown data source, instead of each check. */
+    /** Fails at start for an unknown data source, instead of at each check. */
     onModuleInit(): void {
       const { dataSource = 'default' } = ping;
       if (typeof dataSource === 'string') this.#database.dataSourceNamed(dataSource);

@@ -10,7 +10,7 @@ import { probe } from '../data-source/pools/probe.js';
 import { DatabaseConfigError } from '../errors/config.errors.js';
 import { getDataSourceToken } from '../database.tokens.js';
 
-/** What to check, and for how long. */
+/** What to check, and its time limit. */
 export interface DatabasePingOptions {
   /** Name of a data source, or the data source itself. @defaultValue 'default' */
   dataSource?: string | DataSource;
@@ -18,7 +18,10 @@ export interface DatabasePingOptions {
   timeoutMs?: number;
 }
 
-/** @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is out of its bounds */
+/**
+ * Validates `timeoutMs` of a health check.
+ * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is outside its bounds
+ */
 export function validateTimeout({ timeoutMs }: Pick<DatabasePingOptions, 'timeoutMs'>): void {
   if (timeoutMs === undefined) return;
   if (typeof timeoutMs === 'number' && timeoutMs >= 1 && timeoutMs <= LONGEST_TIMER_MS) return;
@@ -31,8 +34,8 @@ export function validateTimeout({ timeoutMs }: Pick<DatabasePingOptions, 'timeou
 }
 
 /**
- * Terminus indicator for a database: whether it answers, how fast, and the counts of the pool. The answer holds no host, user
- * or SQL.
+ * Terminus indicator for a database: whether it answers, how fast, and the counts of the pool. The result contains no host,
+ * user or SQL.
  *
  * @example
  * ```ts
@@ -55,36 +58,38 @@ export class DatabaseHealthIndicator {
 
   /**
    * Runs `SELECT current_database()`. The result is `{ [key]: { status: 'up', latency_ms, database, pool } }`, or `down` with
-   * `code`, `message` and `pool`. Checks at the same time with the same timeout share one query, so that probes never use
-   * more than one connection, and that one for `timeoutMs` at most. An exhausted pool is `up`: the query then runs on a
-   * connection of its own.
+   * `code`, `message` and `pool`. Concurrent checks with the same timeout share one query: probes use at most one connection,
+   * for at most `timeoutMs`. When the pool is exhausted, the query runs on a separate connection, and the status is `up`.
    *
-   * @param key key in the answer of Terminus
-   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is out of its bounds, or no data source has this
+   * @param key key in the result of Terminus
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is outside its bounds, or no data source has this
    * name
    */
   async pingCheck<Key extends string>(
     key: Key,
-    { dataSource = 'default', timeoutMs = 1000 }: DatabasePingOptions = {},
+    { dataSource = 'default', timeoutMs = 1_000 }: DatabasePingOptions = {},
   ): Promise<HealthIndicatorResult<Key>> {
     validateTimeout({ timeoutMs });
     const target = typeof dataSource === 'string' ? this.dataSourceNamed(dataSource) : dataSource;
     const result = await probe(target, timeoutMs);
     const pool = poolStats(target);
-    const figures = pool && { pool: { ...pool } };
+    const poolFigures = pool && { pool: { ...pool } };
     const indicator = this.#indicators.check(key);
     if (result.up) {
       const latency = result.latencyMs !== undefined && { latency_ms: result.latencyMs };
-      return indicator.up({ ...latency, database: result.database, ...figures });
+      return indicator.up({ ...latency, database: result.database, ...poolFigures });
     }
     const { code, meaning } = result.diagnosis;
-    // The counts alone would say `ok` or `connecting`, which misleads while the database is down.
-    if (figures && figures.pool.status !== 'exhausted' && figures.pool.status !== 'closed')
-      figures.pool.status = 'unavailable';
-    return indicator.down({ code, message: meaning, ...figures });
+    // Computed from the counts alone, the status would be `ok` or `connecting` although the database is down.
+    if (poolFigures && poolFigures.pool.status !== 'exhausted' && poolFigures.pool.status !== 'closed')
+      poolFigures.pool.status = 'unavailable';
+    return indicator.down({ code, message: meaning, ...poolFigures });
   }
 
-  /** @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when no data source has this name */
+  /**
+   * The data source of this name.
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when no data source has this name
+   */
   dataSourceNamed(name: string): DataSource {
     try {
       return this.#moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
@@ -92,7 +97,7 @@ export class DatabaseHealthIndicator {
       throw new DatabaseConfigError([
         {
           setting: 'dataSource',
-          message: `there is no data source "${name}"; correct the name, or import its DatabaseModule.forRoot({ name: '${name}' })`,
+          message: `there is no data source "${name}"; correct the name, or import DatabaseModule.forRoot({ name: '${name}' })`,
         },
       ]);
     }

@@ -5,17 +5,17 @@ import { createHealthController } from './database-health.controller.js';
 import { DatabaseHealthIndicator, validateTimeout } from './database-health.indicator.js';
 import type { DatabasePingOptions } from './database-health.indicator.js';
 
-/** Where the health route is, and what it checks. */
+/** The health route, and what it checks. */
 export interface DatabaseHealthOptions extends DatabasePingOptions {
-  /** Path of the route. With `false` there is no route, only the indicator. @defaultValue 'health/db' */
+  /** Path of the route. `false`: no route, only the indicator. @defaultValue 'health/db' */
   path?: string | false;
-  /** Key in the answer of Terminus. @defaultValue 'db' */
+  /** Key in the result of Terminus. @defaultValue 'db' */
   key?: string;
 }
 
 const DEFAULT_ROUTE = { path: 'health/db', key: 'db' };
 
-/** The indicator without a route. `forRoot()` adds its own route to it, so it must not have the default one. */
+/** The indicator without a route, so that `forRoot()` does not serve the default route in addition to its own. */
 @Module({
   imports: [TerminusModule],
   providers: [DatabaseHealthIndicator],
@@ -24,7 +24,7 @@ const DEFAULT_ROUTE = { path: 'health/db', key: 'db' };
 class DatabaseHealthRootModule {}
 
 /**
- * Serves `GET /health/db` by Terminus: status 200 when the database answers within one second, otherwise 503.
+ * Serves `GET /health/db` with Terminus: status 200 when the database answers within one second, otherwise 503.
  *
  * @example
  * ```ts
@@ -41,7 +41,7 @@ export class DatabaseHealthModule {
   /**
    * Serves a health route with these options, or none with `path: false`. Import it once for each data source with a route.
    *
-   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is out of its bounds
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is outside its bounds
    * @example
    * ```ts
    * DatabaseHealthModule.forRoot({ path: 'health/reporting', key: 'reporting', dataSource: 'reporting' });

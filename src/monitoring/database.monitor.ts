@@ -11,10 +11,11 @@ import { getDataSourceToken } from '../database.tokens.js';
 
 /** The result of `checkConnection()`. */
 export interface ConnectionCheck {
+  /** `up` when the database answered in time. */
   status: 'up' | 'down';
   /**
-   * Duration of the query in milliseconds, without the time to acquire or open a connection. Only when up, and not when
-   * the server had no connection left for the check.
+   * Duration of the query in milliseconds, without the time to acquire or open a connection. Only when up; absent
+   * when the server had no free connection for the check.
    */
   latencyMs?: number;
   /** Name of the database as the server reports it. Only when up. */
@@ -23,14 +24,14 @@ export interface ConnectionCheck {
   code?: string;
   /** What happened. Only when down. */
   meaning?: string;
-  /** Which setting or person can change it. Only when down. */
+  /** What to do about the failure. Only when down. */
   hint?: string;
 }
 
 /**
- * Shows the state of a data source from inside the app: whether the database answers, the connections of the pool, and the
+ * Reports the state of a data source inside the app: whether the database answers, the connections of the pool, and the
  * settings in force. `DatabaseModule` provides it globally, once for all data sources. Every method takes the name of a
- * data source and fails with Nest's `UnknownElementException` for an unknown one.
+ * data source and throws Nest's `UnknownElementException` for an unknown name.
  *
  * @example
  * ```ts
@@ -51,11 +52,11 @@ export class DatabaseMonitor {
   }
 
   /**
-   * Runs `SELECT current_database()` on a connection of the pool, or on one of its own when all are leased. A database that
-   * is down is a result, not an error.
+   * Runs `SELECT current_database()` on a connection of the pool, or on a separate connection when all are leased. When the
+   * database is down, the promise resolves with status `down` and does not reject.
    *
-   * @param options.name name of the data source; `'default'` when left out
-   * @param options.timeoutMs milliseconds for the whole check, from 1 on; 5 000 when left out
+   * @param options.name name of the data source; `'default'` by default
+   * @param options.timeoutMs milliseconds for the whole check, at least 1; 5 000 by default
    */
   async checkConnection({
     name,
@@ -71,37 +72,37 @@ export class DatabaseMonitor {
   }
 
   /**
-   * Counts the connections of the primary's pool at this moment.
+   * Counts the connections of the primary's pool.
    *
-   * @param name name of the data source; `'default'` when left out
-   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
+   * @param name name of the data source; `'default'` by default
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not create
    */
   poolStats(name?: string): PoolStats {
     return poolStats(requireManagedDataSource(this.#dataSource(name))) as PoolStats;
   }
 
   /**
-   * Signs of leaked connections at this moment: more than 80 % of `pool.size` in use (`POOL_USAGE_HIGH`), or overflow for a
-   * minute or longer (`POOL_OVERFLOW_LASTING`). Empty when there is none.
+   * Signs of leaked connections: more than 80 % of `pool.size` in use (`POOL_USAGE_HIGH`), or overflow for a minute or longer
+   * (`POOL_OVERFLOW_LASTING`). Empty without such a sign.
    *
-   * @param name name of the data source; `'default'` when left out
-   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
+   * @param name name of the data source; `'default'` by default
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not create
    */
   connectionLeaks(name?: string): LeakWarning[] {
     return leakWarnings(requireManagedDataSource(this.#dataSource(name)));
   }
 
-  /** The settings in force of the default data source. See `optionsOf()`. */
+  /** The settings in force of the default data source, as `optionsOf()` returns them. */
   get options(): DatabaseOptionsView {
     return this.optionsOf();
   }
 
   /**
-   * The settings in force after environment, profile and defaults, frozen. `origins` says where each one comes from. Secrets
-   * are left out or masked.
+   * The resolved settings, frozen. `origins` says whether each one comes from the environment, the code, the URL, the profile
+   * or a default. Secrets are omitted or masked.
    *
-   * @param name name of the data source; `'default'` when left out
-   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not make
+   * @param name name of the data source; `'default'` by default
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a data source that `DatabaseModule` did not create
    */
   optionsOf(name?: string): DatabaseOptionsView {
     const {
@@ -112,11 +113,11 @@ export class DatabaseMonitor {
       session,
       typeorm,
       startupOptions,
-      ...shown
+      ...settings
     } = requireManagedDataSource(this.#dataSource(name)).settings;
     const { ca, cert } = ssl.tls || {};
     return Object.freeze({
-      ...shown,
+      ...settings,
       session: Object.freeze(maskedCopy(session)),
       typeorm: Object.freeze(maskedCopy(typeorm)),
       startupOptions: startupOptions && maskedStartupOptions(startupOptions),
@@ -130,7 +131,7 @@ export class DatabaseMonitor {
   }
 
   #dataSource(name?: string): DataSource {
-    // Not strict: each data source lives in a module of its own.
+    // Not strict, because each data source is a provider of another module.
     return this.#moduleRef.get<DataSource>(getDataSourceToken(name), { strict: false });
   }
 }

@@ -338,6 +338,11 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
    * releases the client, a constructor of the client throws): the loop then runs once more and does not recurse.
    */
   #reconcile(): void {
+    // The usual release: nothing waits, and nothing is missing.
+    if (this.#waiters.length === 0 && this.#limits.minIdle === 0 && !this.ending) {
+      this.#notifyIfQuiescent();
+      return;
+    }
     if (this.#isReconciling) {
       this.#reconcileAgain = true;
       return;
@@ -353,7 +358,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     } finally {
       this.#isReconciling = false;
     }
-    if (this.#isQuiescent) this.#quiescence.notifyAll();
+    this.#notifyIfQuiescent();
   }
 
   #serveWaiters(): void {
@@ -392,10 +397,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   #isConnectionMissing(): boolean {
     const waiting = this.#waiters.length;
     const { size, max, minIdle } = this.#limits;
-    if (waiting === 0 && minIdle === 0) return false;
     const { totalCount, idleCount, pendingCount } = this.#connections;
     if (waiting > pendingCount && totalCount < max) return true;
-    return idleCount + pendingCount - waiting < minIdle && totalCount < size;
+    return minIdle > 0 && idleCount + pendingCount - waiting < minIdle && totalCount < size;
   }
 
   #closeExcess(): void {
@@ -548,6 +552,10 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.#reconcile();
     await this.#connections.whenClosed();
     this.#leaseScheduler.cancel();
+  }
+
+  #notifyIfQuiescent(): void {
+    if (this.#isQuiescent) this.#quiescence.notifyAll();
   }
 
   /** Whether nothing is leased and nothing waits. */

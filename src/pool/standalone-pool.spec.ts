@@ -21,7 +21,7 @@ describe('The pool and its connections, which are used without Nest too', () => 
       [...text.matchAll(/DB_[A-Z]\w*|\b(?:timeouts|connectRetry)\.\w+/g)].map(([name]) => `${file}: ${name}`),
     );
     expect(named).toEqual([]);
-    for (const { hint } of [PasswordError.late(1), new QueryTimeoutError(1)])
+    for (const { hint } of [PasswordError.timeout(1), new QueryTimeoutError(1)])
       expect(hint).not.toMatch(/DB_|timeouts\./);
   });
 

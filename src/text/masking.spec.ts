@@ -67,7 +67,7 @@ describe('A statement for the log', () => {
     `SELECT password, 'x', E'a\\'b', U&'\\0061', $1::text FROM users /* password 'y' */`,
     `INSERT INTO passwords (id) VALUES ('x')`,
     `SELECT $body$ it's $1 $body$, "a""b", 'it''s'`,
-  ])('leaves %s as it is', (sql) => {
+  ])('leaves %s unchanged', (sql) => {
     expect(maskedSql(sql)).toBe(sql);
   });
 
@@ -130,13 +130,13 @@ describe('Masking takes time that is linear in the length of the text', () => {
     const since = performance.now();
     for (const mask of [maskedSql, redact, oneLine, maskedStartupOptions]) mask(text);
     shortSql(text, LENGTH);
-    // Milliseconds in fact; what is quadratic takes seconds.
+    // Linear time is milliseconds here; quadratic time is seconds.
     expect(performance.now() - since).toBeLessThan(1_000);
   });
 });
 
 describe('A copy for printing', () => {
-  it('hides the values of secret keys and the credentials of URLs, and leaves objects that are not plain', () => {
+  it('hides the values of secret keys and the credentials of URLs, and contains class instances unchanged', () => {
     class Client {
       password = SECRET;
     }
@@ -176,12 +176,14 @@ describe('A copy for printing', () => {
 describe('masked texts', () => {
   it('show no credentials of a URL', () => {
     for (const secret of [`p'w`, 'p"w', 'p w', 'p@w'])
-      expect(redact(`no way to postgres://app:${secret}@db today`)).toBe('no way to postgres://***@db today');
+      expect(redact(`cannot reach postgres://app:${secret}@db today`)).toBe(
+        'cannot reach postgres://***@db today',
+      );
     expect(redact('postgres://db/app?user=me&password=secret&x=1')).toBe(
       'postgres://db/app?user=me&password=***&x=1',
     );
-    expect(redact('no way to postgres://me:p@ss/w#rd@host/db today')).toBe(
-      'no way to postgres://***@host/db today',
+    expect(redact('cannot reach postgres://me:p@ss/w#rd@host/db today')).toBe(
+      'cannot reach postgres://***@host/db today',
     );
   });
 
@@ -203,7 +205,7 @@ describe('masked texts', () => {
     }
   });
 
-  it('leave a statement that sets no password as it is', () => {
+  it('leave a statement that sets no password unchanged', () => {
     for (const sql of ['SELECT password FROM users', 'UPDATE t SET password = $1'])
       expect(maskedSql(sql)).toBe(sql);
   });

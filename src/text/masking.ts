@@ -1,12 +1,13 @@
 import { SqlScanner } from './sql-scanner.js';
 
-const MASK = '***';
-const INSPECT = Symbol.for('nodejs.util.inspect.custom');
+/** What stands for a secret in logs, messages and JSON. */
+export const MASK = '***';
+/** Key of the method that `util.inspect`, and with it Nest's logger, calls to print an object. */
+export const INSPECT: unique symbol = Symbol.for('nodejs.util.inspect.custom');
 
 /**
- * A text with the credentials of URLs and the passwords of connection strings masked. The credentials of a PostgreSQL URL
- * end at the last @ of the line: a password that is not percent-encoded may contain any character. Takes time that is
- * linear in the length of the text.
+ * Masks the credentials of URLs and the passwords of connection strings. The credentials of a PostgreSQL URL end at the last
+ * @ of the line: a password that is not percent-encoded may contain any character. Takes linear time.
  */
 export function redact(text: string): string {
   const lines = text.includes('@') ? text.split('\n').map(redactedLine).join('\n') : text;
@@ -32,11 +33,11 @@ function redactedLine(line: string): string {
   });
 }
 
-/** Characters that move the cursor, end a line or change the direction of text: they could forge lines of a log. */
+/** Characters that move the cursor, end a line or change the direction of text. They could forge lines of a log. */
 // eslint-disable-next-line no-control-regex
 const CONTROL = /[\u0000-\u001f\u007f-\u009f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]/g;
 
-/** A text on one line, with its control characters as escapes: `\u001b`. */
+/** Puts a text on one line and escapes its control characters: `\u001b`. */
 export function oneLine(text: string): string {
   const line = /[\r\n]/.test(text)
     ? text.replace(/\s+/g, (space) => (/[\r\n]/.test(space) ? ' ' : space))
@@ -46,12 +47,12 @@ export function oneLine(text: string): string {
   );
 }
 
-/** A statement for the log, with its passwords masked. Takes time that is linear in its length. */
+/** Masks the passwords of a statement. Takes linear time. */
 export function maskedSql(sql: string): string {
-  return /pass|:\/\/|dblink|connection/i.test(sql) ? new SqlMask(sql).masked() : sql;
+  return /pass|:\/\/|dblink|connection/i.test(sql) ? new SqlMasker(sql).masked() : sql;
 }
 
-/** The beginning of a statement for messages: on one line, with its passwords masked. */
+/** The beginning of a statement, on one line and with passwords masked. `length` counts characters. */
 export function shortSql(sql: string, length = 200): string {
   const line = oneLine(
     maskedSql(sql.slice(0, length * 4))
@@ -65,21 +66,21 @@ export function shortSql(sql: string, length = 200): string {
 const PASSWORD_NAME = /pass(?:word|wd|phrase)?$/i;
 /** A password inside a literal: a connection string, or SQL that is executed later. */
 const PASSWORD_INSIDE = /pass(?:word|wd|phrase)?\s*(?:=|'|\\'|\$|(?:E|U&)')/i;
-/** What precedes a connection string: CREATE SUBSCRIPTION … CONNECTION, and functions of dblink. */
+/** The word before a connection string: CREATE SUBSCRIPTION … CONNECTION, or a function of dblink. */
 const CONNECTION_NAME = /^(?:connection$|dblink)/i;
-/** The prefix of a literal that the scanner reads as a word of its own, with the beginning of the literal. */
+/** A prefix that the scanner reads as a separate word, with the beginning of its literal. */
 const PREFIXED = /^(?:[BXN]'|U&')/i;
 
-/** Masks the literals of a statement that are passwords, or contain one. */
-class SqlMask {
+/** Masks the literals of a statement that are or contain passwords. */
+class SqlMasker {
   readonly #sql: string;
   readonly #scanner: SqlScanner;
   #out = '';
-  /** Where the text begins that is not in `#out` yet. */
+  /** The statement is copied to `#out` up to this index. */
   #copied = 0;
   /** Whether the next literal is a password. */
   #isPassword = false;
-  /** Whether the next literal is a connection string: of a subscription, or of dblink. */
+  /** Whether the next literal is a connection string, of a subscription or of dblink. */
   #isConnectionString = false;
   /** Whether the word before the next literal is its prefix. */
   #hasPrefix = false;
@@ -94,38 +95,38 @@ class SqlMask {
     const scanner = this.#scanner;
     for (let token = scanner.next(); token; token = scanner.next()) {
       const first = sql[scanner.start]!;
-      if (token === 'word') this.#word(sql.slice(scanner.start, scanner.end));
+      if (token === 'word') this.#readWord(sql.slice(scanner.start, scanner.end));
       else if (token === 'symbol') {
         if (first === ',' || first === ';' || first === ')')
           this.#isPassword = this.#isConnectionString = false;
-      } else if (first === '"') this.#name(sql.slice(scanner.start + 1, scanner.end - 1), false);
-      else this.#literal(first);
+      } else if (first === '"') this.#readName(sql.slice(scanner.start + 1, scanner.end - 1), false);
+      else this.#maskLiteral(first);
     }
     return this.#out + sql.slice(this.#copied);
   }
 
-  #word(word: string): void {
+  #readWord(word: string): void {
     let name = word;
-    // PostgreSQL takes a blank beyond ASCII for a letter. In a statement that was pasted, it separates two words.
+    // PostgreSQL treats white space beyond ASCII as letters. In a pasted statement, it separates two words.
     if (/\s/.test(word)) {
       const names = word.split(/\s+/);
       name = names.pop()!;
-      for (const each of names) this.#name(each, false);
+      for (const each of names) this.#readName(each, false);
     }
     const { end } = this.#scanner;
     this.#hasPrefix = name.length === 1 && PREFIXED.test(name + this.#sql.slice(end, end + 2));
-    if (!this.#hasPrefix) this.#name(name, this.#sql[end] === '(');
+    if (!this.#hasPrefix) this.#readName(name, this.#sql[end] === '(');
   }
 
-  /** A function keeps the name before it: `password = crypt('…', …)`. */
-  #name(name: string, isFunction: boolean): void {
+  /** Remembers what the name says about the next literal. A function does not change that: `password = crypt('…', …)`. */
+  #readName(name: string, isFunction: boolean): void {
     if (PASSWORD_NAME.test(name.slice(-10))) this.#isPassword = true;
     else if (!isFunction && name !== '') this.#isPassword = false;
     this.#isConnectionString = CONNECTION_NAME.test(name);
   }
 
   /** @param first the first character of the token: a quote, a dollar sign, or the `E` of `E'…'` */
-  #literal(first: string): void {
+  #maskLiteral(first: string): void {
     const sql = this.#sql;
     const { start, end } = this.#scanner;
     const isEscaped = first !== "'" && first !== '$';
@@ -141,14 +142,14 @@ class SqlMask {
     if (this.#isPassword || (this.#isConnectionString && hasPrefix && text.includes('\\')))
       masked = `'${MASK}'`;
     else {
-      const inside = insideMasked(text);
+      const inside = maskInside(text);
       if (inside === text) return;
       masked = `${opening}${inside}${isClosed ? opening : ''}`;
     }
     this.#out += sql.slice(this.#copied, from) + masked;
     this.#copied = end;
-    // The literal may continue in the next line: the state stays. With standard_conforming_strings = off, it continues
-    // behind a quote that follows a backslash; all the rest counts as part of it.
+    // #isPassword stays set, since the literal may continue in the next line. With standard_conforming_strings = off, the
+    // literal also continues after a quote that follows a backslash: the rest of the statement is masked.
     if (this.#isPassword && !hasPrefix && first === "'" && sql[end - 2] === '\\') {
       this.#copied = sql.length;
       this.#scanner.end = sql.length;
@@ -156,19 +157,19 @@ class SqlMask {
   }
 }
 
-/** The text of a literal up to a password in it. The rest is left out: the end of the password is not certain. */
-function insideMasked(text: string): string {
+/** The text of a literal up to a password in it. The rest is omitted, because the end of the password is not certain. */
+function maskInside(text: string): string {
   const found = PASSWORD_INSIDE.exec(text);
   const kept = found ? `${text.slice(0, found.index)}${/^\w+/.exec(found[0])![0]}=${MASK}` : text;
   return kept.includes('://') ? redact(kept) : kept;
 }
 
-/** Names of keys whose values are secrets. */
+/** Keys with secret values. */
 const SECRET_KEY = /pass|pwd|secret|token|credential|api.?key|private.?key/i;
 
 /**
  * A copy for printing, with the values of secret keys and the credentials of URLs masked. Only plain objects and arrays are
- * copied: other objects that a setting holds (instances, functions, clients) are those of the app.
+ * copied. Class instances and functions belong to the app and are returned unchanged.
  */
 export function maskedCopy<T>(value: T): T {
   return masked('', value, new Map()) as T;
@@ -196,18 +197,18 @@ function masked(key: string, value: unknown, seen: Map<object, unknown>): unknow
 
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
-  // Not compared with Object.prototype: a plain object of another realm has another one.
+  // Object.prototype differs between realms, so a plain object is one whose prototype has none.
   return Array.isArray(value) || prototype === null || Object.getPrototypeOf(prototype) === null;
 }
 
-/** Has `inspect` and JSON print `value` as what `shown` returns. A copy of `value` prints as it is. */
-export function printedAs<T extends object>(value: T, shown: () => unknown): T {
-  Object.defineProperty(value, 'toJSON', { value: shown });
-  Object.defineProperty(value, INSPECT, { value: shown });
+/** Makes `inspect` and JSON print the result of `view` instead of `value`. Copies of `value` are not affected. */
+export function printedAs<T extends object>(value: T, view: () => unknown): T {
+  Object.defineProperty(value, 'toJSON', { value: view });
+  Object.defineProperty(value, INSPECT, { value: view });
   return value;
 }
 
-/** The `options` of a startup packet (`-c app.token=…`), with the values of secret names masked. */
+/** Masks the values of secret names in the `options` of a startup packet: `-c app.token=***`. */
 export function maskedStartupOptions(options: string): string {
   return options.replace(/(?:\\[^]|[^\s\\])+/g, (word) => {
     const equals = word.indexOf('=');

@@ -1,5 +1,5 @@
 /** `quoted` is a string literal, a dollar-quoted string or a quoted identifier; `symbol` is any other single character. */
-export type SqlToken = 'word' | 'quoted' | 'symbol';
+type SqlToken = 'word' | 'quoted' | 'symbol';
 
 const QUOTE = 0x27;
 const DOUBLE_QUOTE = 0x22;
@@ -20,14 +20,14 @@ function isDigit(code: number): boolean {
   return code >= 0x30 && code <= 0x39;
 }
 
-/** PostgreSQL takes every character beyond ASCII for a letter. */
+/** PostgreSQL treats every character beyond ASCII as a letter. */
 function beginsWord(code: number): boolean {
   return (code >= 0x61 && code <= 0x7a) || (code >= 0x41 && code <= 0x5a) || code === 0x5f || code >= 0x80;
 }
 
 /**
- * Reads SQL token by token as PostgreSQL's lexer does: a literal, a quoted identifier, a dollar-quoted string and a nested
- * comment are one piece each. One pass, in time that is linear in the length of the text.
+ * Reads SQL token by token, as PostgreSQL's lexer does: a literal, a quoted identifier and a dollar-quoted string are one
+ * token each; comments are skipped, including nested ones. Takes linear time.
  * See https://www.postgresql.org/docs/current/sql-syntax-lexical.html
  * @example
  * const scanner = new SqlScanner(text);
@@ -37,11 +37,11 @@ export class SqlScanner {
   readonly text: string;
   /** Where the current token begins. */
   start = 0;
-  /** Where the current token ends, and the search for the next one begins. */
+  /** Where the current token ends; `next()` continues there. */
   end = 0;
   /**
-   * Whether the server may read the text in another way. Either it ends inside a literal or a comment, or a backslash
-   * precedes a quote: it escapes the quote with `standard_conforming_strings = off`, and in the continuation of an `E''`.
+   * Whether the server may read the text differently: it ends inside a literal or a comment, or a backslash precedes a
+   * quote. With `standard_conforming_strings = off`, and in the continuation of an `E''`, the backslash escapes the quote.
    */
   isAmbiguous = false;
 
@@ -54,17 +54,17 @@ export class SqlScanner {
     return this.text.slice(this.start, this.end).toLowerCase();
   }
 
-  /** Goes to the next token, past white space and comments. Undefined at the end of the text. */
+  /** Advances to the next token and returns its kind; undefined at the end of the text. */
   next(): SqlToken | undefined {
     const { text } = this;
     const at = this.#skipBlanks();
     this.start = at;
     if (at >= text.length) return undefined;
     const code = text.charCodeAt(at);
-    if (beginsWord(code)) return this.#word(at, code);
-    if (code === QUOTE) return this.#quoted(at + 1, QUOTE, false);
-    if (code === DOUBLE_QUOTE) return this.#quoted(at + 1, DOUBLE_QUOTE, false);
-    if (code === DOLLAR) return this.#dollar(at);
+    if (beginsWord(code)) return this.#readWord(at, code);
+    if (code === QUOTE) return this.#readQuoted(at + 1, QUOTE, false);
+    if (code === DOUBLE_QUOTE) return this.#readQuoted(at + 1, DOUBLE_QUOTE, false);
+    if (code === DOLLAR) return this.#readDollar(at);
     this.end = at + 1;
     return 'symbol';
   }
@@ -82,7 +82,7 @@ export class SqlScanner {
     }
   }
 
-  /** Block comments nest. */
+  /** The end of a block comment. Block comments nest. */
   #commentEnd(from: number): number {
     const { text } = this;
     let depth = 1;
@@ -101,20 +101,20 @@ export class SqlScanner {
     return text.length;
   }
 
-  #word(from: number, first: number): SqlToken {
+  #readWord(from: number, first: number): SqlToken {
     const { text } = this;
     let at = from + 1;
     for (let code = text.charCodeAt(at); beginsWord(code) || isDigit(code) || code === DOLLAR;)
       code = text.charCodeAt((at += 1));
     // E'…' is one token, in which a backslash escapes the quote.
     const hasEscapes = at === from + 1 && (first | 0x20) === 0x65 && text.charCodeAt(at) === QUOTE;
-    if (hasEscapes) return this.#quoted(at + 1, QUOTE, true);
+    if (hasEscapes) return this.#readQuoted(at + 1, QUOTE, true);
     this.end = at;
     return 'word';
   }
 
-  /** Ends at the closing quote; a doubled quote is part of the text. */
-  #quoted(from: number, quote: number, hasEscapes: boolean): SqlToken {
+  /** Reads up to the closing quote. A doubled quote is part of the text. */
+  #readQuoted(from: number, quote: number, hasEscapes: boolean): SqlToken {
     const { text } = this;
     let at = from;
     for (; at < text.length; at += 1) {
@@ -135,8 +135,8 @@ export class SqlScanner {
     return 'quoted';
   }
 
-  /** `$tag$ … $tag$`; or the sign alone, as before the number of a parameter. */
-  #dollar(from: number): SqlToken {
+  /** Reads `$tag$ … $tag$`, or the dollar sign alone, as in the parameter `$1`. */
+  #readDollar(from: number): SqlToken {
     const { text } = this;
     let at = from + 1;
     if (beginsWord(text.charCodeAt(at)))

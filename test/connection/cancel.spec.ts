@@ -11,8 +11,9 @@ import type { PostgresServer } from '../support/postgres-server.js';
 
 let server: PostgresServer;
 let ca: string;
-let stranger: Server;
-let strangers: number;
+/** A server on the same port of another address, which no cancel request must reach. */
+let otherServer: Server;
+let otherConnections: number;
 let connection: Connection;
 
 beforeAll(async () => {
@@ -21,19 +22,18 @@ beforeAll(async () => {
   server = await startPostgres({ tls: await authority.issueServer() });
 }, 60_000);
 afterAll(() => server.dispose());
-// On the same port of another address, where a cancel has no business.
 beforeEach(async () => {
-  strangers = 0;
-  stranger = createServer((socket) => {
-    strangers += 1;
+  otherConnections = 0;
+  otherServer = createServer((socket) => {
+    otherConnections += 1;
     socket.destroy();
   }).listen(server.port, '127.0.0.2');
-  await once(stranger, 'listening');
+  await once(otherServer, 'listening');
 });
 afterEach(() => {
   jest.restoreAllMocks();
   connection.destroy();
-  stranger.close();
+  otherServer.close();
 });
 
 async function open(options: ConnectionOptions): Promise<void> {
@@ -50,64 +50,64 @@ async function open(options: ConnectionOptions): Promise<void> {
   await connection.connect();
 }
 
-async function cancelsWhatRuns(): Promise<void> {
+async function cancelRunningStatement(): Promise<void> {
   const { processID } = connection as unknown as { processID: number };
   const cancelled = expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
-  const asleep = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
-  while ((await server.sql(asleep, [processID])).length === 0);
+  const sleeping = "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'";
+  while ((await server.sql(sleeping, [processID])).length === 0);
   await connection.cancelRunning();
-  expect(strangers).toBe(0);
+  expect(otherConnections).toBe(0);
   await cancelled;
   await connection.whenReadyForQuery();
-  // The server has confirmed the cancel, over TLS too: the connection may be lent again.
+  // The server has confirmed the cancel, over TLS too: the connection can be leased again.
   expect(connection.reset('smart', 1_000)).toBeUndefined();
 }
 
-describe('a cancel', () => {
+describe('A cancel request', () => {
   it.each([
     ['in plain text', () => ({ ssl: false })],
-    ['with TLS, whose certificate is for the name', () => ({ ssl: { ca } })],
+    ['with TLS, and verifies the certificate for the name', () => ({ ssl: { ca } })],
   ])(
-    'goes to the server that the connection has reached, though its name leads elsewhere by now, %s',
-    async (_how, options) => {
+    'is sent to the address that the connection has reached, even if its name resolves to another one now, %s',
+    async (_how, connectionOptions) => {
       let address = '127.0.0.1';
       jest.spyOn(dns, 'lookup').mockImplementation(((
         _name: string,
-        how: dns.LookupOptions,
+        options: dns.LookupOptions,
         done: unknown,
       ) => {
-        const found = how.all ? [[{ address, family: 4 }]] : [address, 4];
+        const found = options.all ? [[{ address, family: 4 }]] : [address, 4];
         process.nextTick(done as () => void, null, ...found);
       }) as never);
-      await open(options());
+      await open(connectionOptions());
       address = '127.0.0.2';
-      await cancelsWhatRuns();
+      await cancelRunningStatement();
     },
   );
 
-  it('goes by the stream of the caller, as the connection did', async () => {
+  it('is sent through the stream of the caller when the connection uses one', async () => {
     const tunnel = () => {
       const socket = new Socket();
-      const dial = socket.connect.bind(socket) as (port: number, host: string) => Socket;
-      return Object.assign(socket, { connect: () => dial(server.port, '127.0.0.1') });
+      const connect = socket.connect.bind(socket) as (port: number, host: string) => Socket;
+      return Object.assign(socket, { connect: () => connect(server.port, '127.0.0.1') });
     };
     await open({ host: '127.0.0.2', stream: tunnel });
-    await cancelsWhatRuns();
+    await cancelRunningStatement();
   });
 
-  it('that gets no stream from the caller changes nothing', async () => {
-    let asked = 0;
+  it('is not sent when the stream function of the caller throws, and the statement goes on', async () => {
+    let calls = 0;
     await open({
       host: '127.0.0.1',
       stream: () => {
-        asked += 1;
-        if (asked > 1) throw new Error('no more of them');
+        calls += 1;
+        if (calls > 1) throw new Error('no second stream');
         return new Socket();
       },
     });
     const slow = connection.query('SELECT pg_sleep(0.1)');
     await connection.cancelRunning();
     await slow;
-    expect(asked).toBe(2);
+    expect(calls).toBe(2);
   });
 });

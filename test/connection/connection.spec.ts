@@ -47,8 +47,8 @@ async function setting(connection: Connection, name: string): Promise<unknown> {
   return rows[0].value;
 }
 
-/** Until the server has begun with the statement: a cancel that comes before it hits nothing. */
-async function running(connection: Connection): Promise<void> {
+/** Resolves when the server executes the statement: an earlier cancel request would have no effect. */
+async function whenSleeping(connection: Connection): Promise<void> {
   for (;;) {
     const rows = await database.sql(
       "SELECT 1 FROM pg_stat_activity WHERE pid = $1 AND wait_event = 'PgSleep'",
@@ -60,8 +60,8 @@ async function running(connection: Connection): Promise<void> {
 
 const pidOf = (connection: Connection) => (connection as unknown as { processID: number }).processID;
 
-describe('the dial', () => {
-  it('has its settings in force before the first query', async () => {
+describe('connect()', () => {
+  it('has the session settings in force before the first query', async () => {
     const connection = await open({
       session: { search_path: 'app, public', 'app.note': 'a \\ b', jit: false },
       statement_timeout: 4_321,
@@ -78,32 +78,32 @@ describe('the dial', () => {
     expect(await setting(connection, 'application_name')).toBe('spec');
   });
 
-  it('keeps the TCP connection alive, unless it is told not to', async () => {
-    const kept = (options: ConnectionOptions) =>
+  it('turns TCP keepalive on, unless keepAlive is false', async () => {
+    const keepAliveOf = (options: ConnectionOptions) =>
       (make(options).connection as unknown as { _keepAlive: boolean })._keepAlive;
-    expect([kept({}), kept({ keepAlive: false })]).toEqual([true, false]);
+    expect([keepAliveOf({}), keepAliveOf({ keepAlive: false })]).toEqual([true, false]);
   });
 
-  it('keeps options that the caller gives, of the URL too', async () => {
+  it('adds the session settings to the startup options of the URL', async () => {
     const url = `${proxy.through(database.url)}?options=${encodeURIComponent('-c work_mem=5MB')}`;
     const connection = await open({ connectionString: url, session: { jit: 'off' } });
     expect(await setting(connection, 'work_mem')).toBe('5MB');
     expect(await setting(connection, 'jit')).toBe('off');
   });
 
-  it('takes a connection string alone, and calls back', async () => {
+  it('accepts a connection string as its only option, and calls a callback', async () => {
     const connection = new Connection(database.url);
     connection.on('error', () => undefined);
     opened.push(connection);
     const client = await new Promise((resolve, reject) =>
-      connection.connect((error: Error | null, dialled?: unknown) =>
-        error ? reject(error) : resolve(dialled),
+      connection.connect((error: Error | null, connected?: unknown) =>
+        error ? reject(error) : resolve(connected),
       ),
     );
     expect(client).toBe(connection);
   });
 
-  it('fails at its deadline on a network that stands still, and leaves no socket', async () => {
+  it('rejects at the connect timeout on a frozen network, and destroys the socket', async () => {
     proxy.freeze();
     const connection = make({ connectTimeoutMs: 100 });
     await expect(connection.connect()).rejects.toMatchObject({
@@ -114,7 +114,7 @@ describe('the dial', () => {
     expect(connection.connection.stream.destroyed).toBe(true);
   });
 
-  it('fails at its deadline while a password function does not answer', async () => {
+  it('rejects at the connect timeout while a password function does not answer', async () => {
     const url = new URL(proxy.through(database.url));
     const connection = make({
       connectionString: undefined,
@@ -129,7 +129,7 @@ describe('the dial', () => {
     expect(await failed).toMatchObject({ code: 'HANDSHAKE_TIMEOUT' });
   });
 
-  it('fails with the error of the server, or of the socket', async () => {
+  it('rejects with the error of the server or of the socket', async () => {
     await expect(make({ connectionString: `${database.url}_missing` }).connect()).rejects.toMatchObject({
       code: '3D000',
     });
@@ -137,13 +137,13 @@ describe('the dial', () => {
     await expect(make().connect()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
   });
 
-  it('leaves the TLS options of its caller as they were', () => {
+  it('does not change the TLS options object of the caller', () => {
     const ssl = { key: 'k', ca: 'c' };
     make({ ssl });
     expect(Object.keys(ssl)).toEqual(['key', 'ca']);
   });
 
-  it('shows no secret in inspect and JSON', () => {
+  it('hides secrets from inspect and JSON', () => {
     const connection = make({ password: 's3cret', ssl: { key: 's3cret', passphrase: 's3cret' } });
     expect(inspect(connection, { depth: 10 })).not.toContain('s3cret');
     expect(inspect({ deep: { connection } }, { depth: 10 })).toContain('Connection {');
@@ -151,11 +151,10 @@ describe('the dial', () => {
   });
 });
 
-describe('quiet', () => {
-  it('is not said between the error of a statement and ReadyForQuery, when its status would lie', async () => {
+describe('isReadyForQuery', () => {
+  it('is false between the error of a statement and ReadyForQuery, while the transaction status is out of date', async () => {
     const connection = await open();
-    // The answer in two packets: first all up to ErrorResponse, then ReadyForQuery.
-    const wire = connection.connection as unknown as { stream: { pause(): void; resume(): void } };
+    expect(connection.connection.stream).toBeDefined();
     const seen: unknown[] = [];
     await new Promise<void>((resolve) => {
       connection.query('BEGIN; SELECT 1/0', (error: Error) => {
@@ -167,13 +166,12 @@ describe('quiet', () => {
         resolve();
       });
     });
-    expect(wire.stream).toBeDefined();
     expect(seen).toEqual(['22012', false, 'I']);
     expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: true, cleared: false });
     expect([connection.isReadyForQuery, connection.transactionStatus]).toEqual([true, 'I']);
   });
 
-  it('is not said while a statement is queued or sent', async () => {
+  it('is false while a statement is queued or active', async () => {
     const connection = await open();
     const first = connection.query('SELECT 1');
     expect(connection.isReadyForQuery).toBe(false);
@@ -184,7 +182,7 @@ describe('quiet', () => {
     expect(connection.isReadyForQuery).toBe(true);
   });
 
-  it('is waited for at the return of a connection whose BEGIN is still under way', async () => {
+  it('is awaited by a reset of a connection whose BEGIN is still active', async () => {
     const connection = await open();
     void connection.query('BEGIN');
     expect(connection.transactionStatus).toBe('I');
@@ -193,8 +191,8 @@ describe('quiet', () => {
   });
 });
 
-describe('the return', () => {
-  it('costs nothing when the session is clean', async () => {
+describe('reset()', () => {
+  it('sends nothing when the session is clean', async () => {
     const connection = await open();
     await connection.query('SELECT 1');
     await connection.query('BEGIN; SET LOCAL search_path TO x; COMMIT');
@@ -212,14 +210,14 @@ describe('the return', () => {
     ['SET', "SET app.note = 'x'"],
     ['a SET behind a comment and another statement', "SELECT 1; /* x */ SET app.note = 'x'"],
     ['set_config', "SELECT set_config('app.note', 'x', false)"],
-    ['set_config inside of DO', "DO $$ BEGIN PERFORM set_config('app.note', 'x', false); END $$"],
+    ['set_config inside DO', "DO $$ BEGIN PERFORM set_config('app.note', 'x', false); END $$"],
   ])('undoes %s', async (_, text) => {
-    const connection = await open({ session: { 'app.note': 'ours' } });
+    const connection = await open({ session: { 'app.note': 'clean' } });
     await connection.query(text);
     expect(connection.isSessionChanged).toBe(true);
     expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: false, cleared: true });
     expect(connection.isSessionChanged).toBe(false);
-    expect(await setting(connection, 'app.note')).toBe('ours');
+    expect(await setting(connection, 'app.note')).toBe('clean');
   });
 
   it('undoes LISTEN, temporary tables, roles, prepared statements and advisory locks', async () => {
@@ -239,20 +237,20 @@ describe('the return', () => {
     expect(rows).toEqual([{ channels: 0, scratch: null, prepared: 0, locks: 0, role: 'none' }]);
   });
 
-  it('undoes an advisory lock whose statement failed after it was taken', async () => {
+  it('releases an advisory lock whose statement failed after it was acquired', async () => {
     const connection = await open();
     await connection.query('SELECT pg_advisory_lock(43), 1/(SELECT 0)').catch(() => undefined);
     expect(await connection.reset('smart', 5_000)).toMatchObject({ cleared: true });
   });
 
-  it('keeps a role of its own in force', async () => {
+  it('keeps the role that the session options set', async () => {
     const connection = await open({ session: { role: 'app' } });
     await connection.query("SET app.note = 'x'");
     await connection.reset('smart', 5_000);
     expect(await setting(connection, 'role')).toBe('app');
   });
 
-  it('sets up again what the hooks after the dial had set', async () => {
+  it('restores what the connect hooks had set', async () => {
     const connection = make();
     await connection.connect();
     await connection.query("SET app.note = 'from a hook'");
@@ -269,7 +267,7 @@ describe('the return', () => {
     expect(rows).toEqual([{ channel: 'always' }]);
   });
 
-  it('lets named statements work after the server has forgotten them', async () => {
+  it('leaves named statements usable after the server has dropped them', async () => {
     const connection = await open();
     const named = { name: 'one', text: 'SELECT 1 AS one' };
     await connection.query(named);
@@ -280,7 +278,7 @@ describe('the return', () => {
     expect((await connection.query(named)).rows).toEqual([{ one: 1 }]);
   });
 
-  it('knows the text of a named statement that was prepared before', async () => {
+  it('recognises a session change by a named statement that was prepared earlier', async () => {
     const connection = await open();
     const named = { name: 'config', text: 'SELECT set_config($1, $2, false)', values: ['app.note', 'x'] };
     await connection.query(named);
@@ -293,13 +291,13 @@ describe('the return', () => {
     expect(again.isSessionChanged).toBe(true);
   });
 
-  it('rolls back and clears in one return', async () => {
+  it('rolls back and clears the session in one call', async () => {
     const connection = await open();
     await connection.query("BEGIN; SET app.note = 'x'");
     expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: true, cleared: true });
   });
 
-  it('does as its mode says', async () => {
+  it('follows its mode', async () => {
     const connection = await open();
     await connection.query("SET app.note = 'x'");
     expect(connection.reset('none', 5_000)).toBeUndefined();
@@ -309,23 +307,23 @@ describe('the return', () => {
     expect(await discard.reset('discard', 5_000)).toEqual({ rolledBack: false, cleared: true });
   });
 
-  it('waits for a cancel that is still under way, which would hit the statement of the next borrower', async () => {
+  it('waits for a cancel request that is in flight, which could cancel a statement of the next borrower', async () => {
     const connection = await open();
     const order: string[] = [];
     proxy.once('connection', (cancel) => cancel.freeze());
-    const asked = connection.query('SELECT pg_sleep(0.2)');
+    const answered = connection.query('SELECT pg_sleep(0.2)');
     const cancelled = connection.cancelRunning(5_000).then(() => order.push('cancelled'));
-    await asked;
+    await answered;
     expect(connection.isReadyForQuery).toBe(true);
-    const restored = connection.reset('smart', 5_000)?.then(() => order.push('restored'));
-    // A round trip of somebody else: time enough for a restore that does not wait.
+    const reset = connection.reset('smart', 5_000)?.then(() => order.push('reset'));
+    // A round trip of another connection: time enough for a reset that does not wait.
     await database.sql('SELECT 1');
     await proxy.pass();
-    await Promise.all([cancelled, restored]);
-    expect(order).toEqual(['cancelled', 'restored']);
+    await Promise.all([cancelled, reset]);
+    expect(order).toEqual(['cancelled', 'reset']);
   });
 
-  it('is bounded: a statement that does not end makes it fail', async () => {
+  it('rejects after its timeout when a statement does not end', async () => {
     const connection = await open();
     const sleeping = connection.query('SELECT pg_sleep(60)').catch((error: Error) => error);
     await expect(connection.reset('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
@@ -333,7 +331,7 @@ describe('the return', () => {
     expect(await sleeping).toMatchObject({ message: expect.any(String) });
   });
 
-  it('is bounded: a COPY that nobody feeds makes it fail', async () => {
+  it('rejects after its timeout when a COPY FROM STDIN gets no data', async () => {
     const connection = await open();
     await connection.query('CREATE TABLE fed (id int)');
     const stream = connection.query(copyFrom('COPY fed FROM STDIN'));
@@ -341,7 +339,7 @@ describe('the return', () => {
     await expect(connection.reset('smart', 100)).rejects.toMatchObject({ code: 'CONNECTION_RESET_FAILED' });
   });
 
-  it('fails when the connection ends meanwhile', async () => {
+  it('rejects when the connection ends during the reset', async () => {
     const connection = await open();
     connection.query('SELECT pg_sleep(60)').catch(() => undefined);
     const failed = expect(connection.reset('smart', 30_000)).rejects.toThrow();
@@ -350,7 +348,7 @@ describe('the return', () => {
     expect(connection.isUsable).toBe(false);
   });
 
-  it('takes a write that was refused as read-only for what it is, when the server is a primary', async () => {
+  it('keeps the connection after a write that a read-only transaction refused, when the server is a primary', async () => {
     const connection = await open();
     await connection.query('BEGIN READ ONLY');
     await expect(connection.query('CREATE TABLE nowhere (id int)')).rejects.toMatchObject({ code: '25006' });
@@ -360,14 +358,14 @@ describe('the return', () => {
   });
 });
 
-describe('the end of a statement', () => {
-  it('comes from the server first', async () => {
+describe('The limit of a statement', () => {
+  it('expires after the statement_timeout of the server', async () => {
     const connection = await open({ statement_timeout: 50, statementGraceMs: 10_000 });
     await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
     expect(connection.isUsable).toBe(true);
   });
 
-  it('holds for the next borrower when the one before has set another one for his transaction', async () => {
+  it('is in force again for the next borrower after a SET LOCAL statement_timeout', async () => {
     const connection = await open({ statement_timeout: 500, statementGraceMs: 500 });
     for (const statement of ['BEGIN', 'SET LOCAL statement_timeout = 0', 'COMMIT'])
       await connection.query(statement);
@@ -377,7 +375,7 @@ describe('the end of a statement', () => {
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
-  it('comes from here on a network that stands still: the caller is told, the socket is cut', async () => {
+  it('rejects the statement and closes the socket on a frozen network', async () => {
     const connection = await open({ statement_timeout: 50, statementGraceMs: 50 });
     const ended = new Promise((resolve) => connection.once('end', resolve));
     proxy.freeze();
@@ -390,10 +388,9 @@ describe('the end of a statement', () => {
     await expect(connection.query('SELECT 1')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
-  it('is cancelled on the server, and the connection goes on', async () => {
+  it('cancels the statement on the server, and the connection stays usable', async () => {
     const connection = await open({ query_timeout: 1_000 });
-    const asked = connection.query('SELECT pg_sleep(60)');
-    await expect(asked).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
+    await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
     expect(await connection.reset('smart', 5_000)).toEqual({ rolledBack: false, cleared: false });
     expect((await connection.query('SELECT 1 AS one')).rows).toEqual([{ one: 1 }]);
     const running = await database.sql(
@@ -403,7 +400,7 @@ describe('the end of a statement', () => {
     expect(running).toEqual([]);
   });
 
-  it('is not ours to say when the borrower has set a limit of its own', async () => {
+  it('is suspended while the borrower has set a statement_timeout of its own', async () => {
     const connection = await open({ statementLimitMs: 500 });
     await connection.query('SET statement_timeout = 0');
     expect((await connection.query('SELECT 1 AS one FROM pg_sleep(0.8)')).rows).toEqual([{ one: 1 }]);
@@ -411,7 +408,7 @@ describe('the end of a statement', () => {
     await expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
-  it('counts for a named statement that the server knows already, too', async () => {
+  it('applies to a named statement that the server has already prepared', async () => {
     const connection = await open({ statementLimitMs: 1_000 });
     const sleep = { name: 'sleep', text: 'SELECT pg_sleep($1)' };
     await connection.query({ ...sleep, values: [0] });
@@ -421,7 +418,7 @@ describe('the end of a statement', () => {
     await expect(slow).rejects.toMatchObject({ code: 'QUERY_TIMEOUT' });
   });
 
-  it('does not come while a cursor lies open and its reader takes its time', async () => {
+  it('does not expire while the reader of an open cursor is slow', async () => {
     const connection = await open({ statement_timeout: 0, statementLimitMs: 400 });
     const cursor = connection.query(new Cursor('SELECT generate_series(1, 10) AS n'));
     expect(await cursor.read(1)).toEqual([{ n: 1 }]);
@@ -429,11 +426,11 @@ describe('the end of a statement', () => {
     expect(await cursor.read(1)).toEqual([{ n: 2 }]);
     await cursor.close();
     expect(connection.isUsable).toBe(true);
-    // Not even a cancel was sent.
+    // No cancel request was sent.
     expect(proxy.total).toBe(1);
   });
 
-  it('comes for a cursor whose answer stays away', async () => {
+  it('expires for a cursor whose answer does not arrive', async () => {
     const connection = await open({ statementLimitMs: 400 });
     const cursor = connection.query(new Cursor('SELECT generate_series(1, 10) AS n'));
     await cursor.read(1);
@@ -442,21 +439,21 @@ describe('the end of a statement', () => {
     expect(connection.isUsable).toBe(false);
   });
 
-  it('counts for each of the statements that are queued', async () => {
+  it('applies to each queued statement separately', async () => {
     const connection = await open({ query_timeout: 1_000 });
     const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.4)`)));
     expect(all.map(({ rows }) => rows[0].n)).toEqual([1, 2, 3]);
   });
 
-  it('counts for each of those that are sent ahead', async () => {
+  it('applies to each pipelined statement separately', async () => {
     const connection = await open({ query_timeout: 1_000, pipeline: true });
     const all = await Promise.all([1, 2, 3].map((n) => connection.query(`SELECT ${n} AS n, pg_sleep(0.4)`)));
     expect(all.map(({ rows }) => rows[0].n)).toEqual([1, 2, 3]);
   });
 });
 
-describe('the end of a connection', () => {
-  it('is seen at once when the server says FATAL in the middle of a statement', async () => {
+describe('The end of a connection', () => {
+  it('is known as soon as a FATAL error arrives during a statement', async () => {
     const connection = await open();
     const seen: unknown[] = [];
     const failed = new Promise<void>((resolve) => {
@@ -470,7 +467,7 @@ describe('the end of a connection', () => {
     expect(seen).toEqual(['57P01', false, true]);
   });
 
-  it('is not seen in errors that only look like it', async () => {
+  it('is not inferred from an SQLSTATE of the connection class on a healthy connection', async () => {
     const connection = await open();
     await expect(connection.query('SELECT $1::int', [1, 2])).rejects.toMatchObject({ code: '08P01' });
     await expect(
@@ -479,27 +476,27 @@ describe('the end of a connection', () => {
     expect(connection.isUsable).toBe(true);
   });
 
-  it('after a goodbye of ours is no loss', async () => {
+  it('by close() has no close reason, and close() can be called twice', async () => {
     const connection = await open();
     await connection.close();
     expect([connection.isUsable, connection.closeReason]).toEqual([false, undefined]);
     await connection.close();
   });
 
-  it('does not wait for ever for the goodbye of a network that stands still', async () => {
+  it('comes at the timeout of close() on a frozen network', async () => {
     const connection = await open();
     proxy.freeze();
     await connection.close(50);
     expect(connection.connection.stream.destroyed).toBe(true);
   });
 
-  it('of one that was never opened is nothing', async () => {
+  it('comes immediately when close() is called before connect()', async () => {
     await make().close();
   });
 
-  it('tells every later statement why it was taken away, in each form of query', async () => {
+  it('by terminate() rejects every later statement with the reason, in each form of query', async () => {
     const connection = await open();
-    const reason = new Error('taken back');
+    const reason = new Error('terminated');
     await connection.terminate(reason);
     await expect(connection.query('SELECT 1')).rejects.toBe(reason);
     expect(await new Promise((resolve) => connection.query('SELECT 1', resolve))).toBe(reason);
@@ -516,25 +513,27 @@ describe('the end of a connection', () => {
     expect(await failed).toEqual([reason]);
   });
 
-  it('refuses every further statement while the one under way is still being cancelled', async () => {
+  it('by terminate() rejects every further statement while the active one is still being cancelled', async () => {
     const connection = await open();
     const sleeping = expect(connection.query('SELECT pg_sleep(60)')).rejects.toThrow();
-    await running(connection);
-    const reason = new Error('taken back');
+    await whenSleeping(connection);
+    const reason = new Error('terminated');
     const ended = connection.terminate(reason);
     await expect(connection.query('SELECT 1')).rejects.toBe(reason);
     await Promise.all([ended, sleeping]);
     expect(connection.connection.stream.destroyed).toBe(true);
   });
+});
 
-  it('asks nobody to cancel what has ended already', async () => {
+describe('cancelRunning()', () => {
+  it('sends nothing when no statement is active', async () => {
     const connection = await open();
     const before = proxy.total;
     await connection.cancelRunning();
     expect(proxy.total).toBe(before);
   });
 
-  it('cancels through a Unix socket too', async () => {
+  it('cancels the active statement through a Unix socket too', async () => {
     const [row] = await database.sql<{ directories: string }>(
       "SELECT current_setting('unix_socket_directories') AS directories",
     );
@@ -550,12 +549,12 @@ describe('the end of a connection', () => {
       database: database.name,
     });
     const failed = expect(connection.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
-    await running(connection);
+    await whenSleeping(connection);
     await connection.cancelRunning();
     await failed;
   });
 
-  it('gives a cancel up when nobody answers it', async () => {
+  it('resolves after its timeout when the server does not confirm the request, and when the server is down', async () => {
     const connection = await open();
     connection.query('SELECT pg_sleep(60)').catch(() => undefined);
     proxy.freeze();
@@ -563,8 +562,10 @@ describe('the end of a connection', () => {
     await proxy.refuse();
     await connection.cancelRunning(5_000);
   });
+});
 
-  it('does not wait for a check without an answer', async () => {
+describe('validate()', () => {
+  it('rejects with CONNECTION_SILENT when the server does not answer within the timeout', async () => {
     const connection = await open();
     proxy.freeze();
     await expect(connection.validate(50)).rejects.toMatchObject({ code: 'CONNECTION_SILENT' });

@@ -12,7 +12,7 @@ afterAll(() => database.drop());
 
 const seen: unknown[] = [];
 
-/** As one writes it in JavaScript: the types of `pg` ask for each of its overloads. */
+/** Overrides `query` as JavaScript does: in TypeScript, an override must repeat each overload of `pg`. */
 class Observed extends Connection {
   static {
     const query = Connection.prototype.query as (...request: unknown[]) => unknown;
@@ -25,20 +25,20 @@ class Observed extends Connection {
   }
 }
 
-it('a class that extends Connection may have a query of its own, whose statements stand in line all the same', async () => {
+it('A class that extends Connection may override query, and its statements are still queued', async () => {
   const pool = new ConnectionPool({ connectionString: database.url, size: 1, maxOverflow: 0 }, Observed);
   const warned: Error[] = [];
-  const hear = (warning: Error) => warned.push(warning);
-  process.on('warning', hear);
+  const onWarning = (warning: Error) => warned.push(warning);
+  process.on('warning', onWarning);
   const client = await pool.connect();
   const answers = await Promise.all([client.query('SELECT 1 AS n'), client.query('SELECT 2 AS n')]);
   expect(answers.map(({ rows }) => rows[0].n)).toEqual([1, 2]);
   expect(seen).toEqual(['SELECT 1 AS n', 'SELECT 2 AS n']);
-  const reason = new Error('taken away');
+  const reason = new Error('terminated');
   client.destroy(reason);
   await expect(client.query('SELECT 3')).rejects.toBe(reason);
   client.release();
   await pool.end();
-  process.off('warning', hear);
+  process.off('warning', onWarning);
   expect(warned).toEqual([]);
 });

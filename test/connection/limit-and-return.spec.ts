@@ -20,7 +20,7 @@ afterAll(async () => {
   await database.drop();
 });
 
-it('a connection that is given back in the callback of its limit is nobody’s before the cancel is over', async () => {
+it('A connection that is released in the callback of a query timeout is not leased again before its cancel request is over', async () => {
   const pool = new ConnectionPool({
     connectionString: proxy.through(database.url),
     size: 1,
@@ -40,23 +40,23 @@ it('a connection that is given back in the callback of its limit is nobody’s b
     }),
   );
   await Promise.all([timedOut, cancel]);
-  const next = pool.connect().then((lent) => {
-    order.push('lent');
-    return lent;
+  const next = pool.connect().then((leased) => {
+    order.push('leased');
+    return leased;
   });
-  // The statement comes to its end by another hand, and the cancel is still on its way.
-  const quiet = once(client, 'drain');
+  // Another connection cancels the statement, while the cancel request of this one is still in flight.
+  const drained = once(client, 'drain');
   await database.sql('SELECT pg_cancel_backend($1)', [processID]);
-  await quiet;
+  await drained;
   await database.sql('SELECT 1');
-  order.push('the cancel goes on');
+  order.push('the cancel request is let through');
   await proxy.pass();
   (await next).release();
-  expect(order).toEqual(['QUERY_TIMEOUT', 'the cancel goes on', 'lent']);
+  expect(order).toEqual(['QUERY_TIMEOUT', 'the cancel request is let through', 'leased']);
   await pool.end();
 });
 
-it('a connection whose cancel was sent and not confirmed is destroyed at its return: the cancel may still arrive', async () => {
+it('A connection whose cancel request was sent and not confirmed is destroyed at its release, since the request may still arrive', async () => {
   for (const reset of ['smart', 'none'] as const) {
     const warnings: string[] = [];
     const pool = new ConnectionPool({
@@ -84,7 +84,7 @@ it('a connection whose cancel was sent and not confirmed is destroyed at its ret
   }
 });
 
-it('a connection that is given back while its statement runs is destroyed after resetTimeoutMs, and the server is told to stop', async () => {
+it('A connection that is released while its statement is active is destroyed after resetTimeoutMs, and the statement is cancelled', async () => {
   const warnings: string[] = [];
   const pool = new ConnectionPool({
     connectionString: database.url,
@@ -96,7 +96,7 @@ it('a connection that is given back while its statement runs is destroyed after 
   const client = await pool.connect();
   const { processID } = client as unknown as { processID: number };
   const statement = expect(client.query('SELECT pg_sleep(60)')).rejects.toThrow(
-    // What comes first: the answer to the cancel, or the end of the socket.
+    // Whichever comes first: the answer to the cancel request, or the end of the socket.
     /canceling statement due to user request|not clean within 100 ms of its return/,
   );
   client.release();
@@ -108,7 +108,7 @@ it('a connection that is given back while its statement runs is destroyed after 
   await pool.end();
 });
 
-it('a connection that is given back with a stream that nobody reads is destroyed after resetTimeoutMs, and the stream is told', async () => {
+it('A connection that is released with an unread stream is destroyed after resetTimeoutMs, and so is the stream', async () => {
   const pool = new ConnectionPool({
     connectionString: database.url,
     size: 1,

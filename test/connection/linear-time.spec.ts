@@ -3,7 +3,7 @@ import { readEnvironment } from '../../src/config/environment/environment.js';
 import { isLocalHost, isThisMachine } from '../../src/config/url/local-host.js';
 import { parseRequireAuth } from '../../src/config/url/require-auth.js';
 import { nearMiss } from '../../src/config/problems/near-miss.js';
-import { neonHost } from '../../src/config/url/neon.js';
+import { neonHost } from '../../src/config/url/neon-host.js';
 import { readPem } from '../../src/config/tls/pem.js';
 import { shapeOf } from '../../src/config/problems/value-shape.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
@@ -22,20 +22,20 @@ import { redact, shortSql } from '../../src/text/masking.js';
 import { diagnose } from '../../src/diagnosis/diagnose.js';
 
 const LENGTH = 100_000;
-/** A linear reader needs a few milliseconds for such a length, a quadratic one seconds. */
+/** A linear function needs a few milliseconds for such a text, a quadratic one seconds. */
 const BOUND_MS = 50;
-/** Even on a busy machine. */
+/** A time that no linear function needs, even on a busy machine. */
 const HARD_BOUND_MS = 250;
-/** What is linear takes 4 times as long for 4 times the length, what is quadratic 16 times. */
+/** For 4 times the length, a linear function takes 4 times as long, a quadratic one 16 times. */
 const MAX_GROWTH = 8;
 
-/** The CPU time of this process in milliseconds; other processes on the machine do not count. */
+/** The CPU time of this process in milliseconds, without that of other processes on the machine. */
 function cpuMs(): number {
   const { user, system } = process.cpuUsage();
   return (user + system) / 1_000;
 }
 
-/** The shortest of some runs, in milliseconds of CPU time. */
+/** The CPU time of the fastest of several runs, in milliseconds. Stops at the first run that is within `boundMs`. */
 function bestOf(runs: number, work: () => unknown, boundMs = 0): number {
   let best = Infinity;
   for (let run = 0; run < runs && best > boundMs; run += 1) {
@@ -47,10 +47,10 @@ function bestOf(runs: number, work: () => unknown, boundMs = 0): number {
 }
 
 /**
- * The time of `work` for a text, when it is too long: above the bound, and growing faster than the length, or above the
- * hard bound.
+ * The CPU time of `work` for a text of `LENGTH` characters, in milliseconds, or undefined when it is acceptable. It is
+ * not acceptable above `HARD_BOUND_MS`, or above `BOUND_MS` when it also grows faster than the length.
  */
-function excessMs(text: (length: number) => string, work: (text: string) => unknown): number | undefined {
+function excessiveMs(text: (length: number) => string, work: (text: string) => unknown): number | undefined {
   const whole = text(LENGTH);
   const ms = bestOf(3, () => work(whole), BOUND_MS);
   if (ms <= BOUND_MS) return undefined;
@@ -98,7 +98,7 @@ const PIECES = [
     'neon.tech.',
   ],
 ];
-/** Different letters, for a reader that compares each with all others. */
+/** Different letters, for a function that compares each with all others. */
 const ALPHABET = Array.from({ length: LENGTH }, (_, at) => String.fromCharCode(0x4e00 + (at % 20_000))).join(
   '',
 );
@@ -115,24 +115,24 @@ const ENDS: [string, string][] = [
   ['postgres://', '!'],
 ];
 
-const READERS: Record<string, (text: string) => unknown> = {
+const FUNCTIONS: Record<string, (text: string) => unknown> = {
   'the text of a statement': textChangesSession,
-  'the text behind the tag SET': (text) => tagChangesSession('SET', text),
-  'the text behind the tag DECLARE CURSOR': (text) => tagChangesSession('DECLARE CURSOR', text),
-  'a time limit in a statement': mentionsStatementTimeout,
-  'a statement that is to be sent again': isSingleRepeatableStatement,
-  'a statement for a message': (text) => shortSql(text, LENGTH),
-  'a statement for the log': (text) =>
+  'the text of a statement with the tag SET': (text) => tagChangesSession('SET', text),
+  'the text of a statement with the tag DECLARE CURSOR': (text) => tagChangesSession('DECLARE CURSOR', text),
+  'a statement that may set statement_timeout': mentionsStatementTimeout,
+  'a statement that may be sent again': isSingleRepeatableStatement,
+  'a statement in an error message': (text) => shortSql(text, LENGTH),
+  'a statement in the log': (text) =>
     statementText(text, undefined, { maxLength: LENGTH, parameters: false }),
-  'a text with URLs': redact,
+  'a text that may contain URLs': redact,
   'the message of an error': (text) => diagnose(new Error(text)),
   'the message of an error with the code of a pooler': (text) =>
     diagnose(Object.assign(new Error(text), { code: '08P01' })),
   'the message of an error with the code of Neon': (text) =>
     diagnose(Object.assign(new Error(text), { code: 'XX000' })),
   'the message of a refused login': (text) => diagnose(Object.assign(new Error(text), { code: '28000' })),
-  "a stranger's error": (text) => plainCause({ message: text, stack: text }),
-  'the end of a connection': (text) => isDisconnect(new Error(text)),
+  'an error of another library': (text) => plainCause({ message: text, stack: text }),
+  'an error that may end a connection': (text) => isDisconnect(new Error(text)),
   'the value of a setting': (text) => startupOptions({ a: text.replaceAll('\0', '') }),
   'the name of a setting': (text) => {
     try {
@@ -145,18 +145,18 @@ const READERS: Record<string, (text: string) => unknown> = {
   'the host of a URL': (text) => parseDatabaseUrl(`postgres://u:p@${text}/db`),
   'the parameters of a URL': (text) => parseDatabaseUrl(`postgres://u:p@h/db?a=${text}`),
   'a host': (text) => [hostName(text), neonHost(text), isLocalHost(text), isThisMachine(text)],
-  'the methods of a login': (text) => parseRequireAuth(text, []),
+  'a list of login methods': (text) => parseRequireAuth(text, []),
   'PEM text': (text) => readPem(`-----BEGIN ${text}`, 'key'),
   'the name of an option': (text) => nearMiss(text, ['size', 'maxOverflow']),
-  'what a value looks like': shapeOf,
+  'a value whose shape is described': shapeOf,
 };
 
-describe('100 000 characters take time that is linear in their number for', () => {
-  it.each(Object.entries(READERS))('%s', (_, read) => {
+describe('The time for a text of 100 000 characters is linear in its length:', () => {
+  it.each(Object.entries(FUNCTIONS))('%s', (_, work) => {
     const slow: string[] = [];
     for (const core of CORES)
       for (const [begin, end] of ENDS) {
-        const ms = excessMs((length) => begin + core(length) + end, read);
+        const ms = excessiveMs((length) => begin + core(length) + end, work);
         if (ms !== undefined) slow.push(`${begin}${core(20)}…${end}: ${Math.round(ms)} ms`);
       }
     expect(slow).toEqual([]);
@@ -167,11 +167,11 @@ describe('100 000 characters take time that is linear in their number for', () =
     (name) => {
       const slow: string[] = [];
       for (const core of CORES) {
-        const ms = excessMs(core, (text) => {
+        const ms = excessiveMs(core, (text) => {
           try {
             readEnvironment({ [name]: text, [`DB_${text.slice(1)}`]: '1' });
           } catch {
-            // Other tests check the problems of the value.
+            // Other tests check the error.
           }
         });
         if (ms !== undefined) slow.push(core(20));

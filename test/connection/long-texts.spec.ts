@@ -10,7 +10,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-it('a script of 8000 statements runs as fast as the server does, and does not block the event loop for each of its tags', async () => {
+it('A script of 8000 statements takes less than five seconds: its text is not read again for each command tag', async () => {
   await database.sql('CREATE TABLE notes (id int, text text); GRANT ALL ON notes TO app');
   const pool = new ConnectionPool({ connectionString: database.url });
   const script = Array.from(

@@ -29,7 +29,7 @@ async function timeZoneOf(connection: Connection): Promise<string> {
 it.each([
   ['a function', 'SELECT to_tokyo()'],
   ['an update of pg_settings', "UPDATE pg_settings SET setting = 'Asia/Tokyo' WHERE name = 'TimeZone'"],
-])('a setting that the server reports changes the session, by whatever it was set: %s', async (_, sql) => {
+])('A setting that the server reports changes the session, however it was set: by %s', async (_, sql) => {
   const connection = await open();
   expect(connection.isSessionChanged).toBe(false);
   await connection.query(sql);
@@ -40,7 +40,7 @@ it.each([
   await connection.close();
 });
 
-it('a setting whose value is reported back at the end of the transaction has changed nothing', async () => {
+it('A setting whose old value is reported at the end of the transaction has not changed the session', async () => {
   const connection = await open();
   for (const end of ['COMMIT', 'ROLLBACK']) {
     await connection.query('BEGIN');
@@ -55,7 +55,7 @@ it('a setting whose value is reported back at the end of the transaction has cha
   await connection.close();
 });
 
-it('a setting of a hook is what a clean session has, also when it was set inside a function', async () => {
+it('A setting of a connect hook belongs to the clean session, even when a function has set it', async () => {
   const connection = new Connection({ connectionString: database.url });
   await connection.connect();
   await connection.query('SELECT to_tokyo()');
@@ -67,7 +67,7 @@ it('a setting of a hook is what a clean session has, also when it was set inside
   await connection.close();
 });
 
-it('a default that the server changes costs one reset at most, and none when a validation hears of it', async () => {
+it('A new default of the server causes at most one reset, and none when a validation receives it', async () => {
   const server = await startPostgres();
   try {
     const connections = await Promise.all([open(server.url), open(server.url)]);
@@ -94,12 +94,12 @@ it('a default that the server changes costs one reset at most, and none when a v
 
 it.each([
   [
-    'runs a statement',
+    'has an active statement',
     async (client: Connection) => void client.query('SELECT pg_sleep(60)').catch(() => undefined),
   ],
   ['has its session changed', (client: Connection) => client.query('SELECT to_tokyo()')],
   ['is in a transaction', (client: Connection) => client.query('BEGIN')],
-])('a connection that was used after its release and %s is lent to nobody', async (_, misuse) => {
+])('A connection that was used after its release and %s is not leased again', async (_, useAfterRelease) => {
   const warnings: string[] = [];
   const pool = new ConnectionPool({
     connectionString: database.url,
@@ -110,7 +110,7 @@ it.each([
   const client = await pool.connect();
   const { processID } = client as unknown as { processID: number };
   client.release();
-  await misuse(client);
+  await useAfterRelease(client);
   const next = await pool.connect();
   expect((next as unknown as { processID: number }).processID).not.toBe(processID);
   expect(warnings).toEqual(['USED_AFTER_RELEASE']);

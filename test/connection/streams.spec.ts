@@ -12,21 +12,21 @@ import type { TcpProxy } from '../support/tcp-proxy.js';
 
 const ROWS = 'SELECT n, repeat($$x$$, 1000) AS text FROM generate_series(1, 100000) n';
 const LIMIT_MS = 1_000;
-/** The looks at a stream, the wait for the answer to a cancel, and a busy machine. */
+/** The interval of the stall checks, the time for a cancel request, and a margin for a busy machine. */
 const GRACE_MS = 2_500;
 
 let database: TestDatabase;
 let proxy: TcpProxy;
 const warnings: Error[] = [];
-const hear = (warning: Error) => warnings.push(warning);
+const onWarning = (warning: Error) => warnings.push(warning);
 
 beforeAll(async () => {
   database = await createTestDatabase();
   proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
-  process.on('warning', hear);
+  process.on('warning', onWarning);
 });
 afterAll(async () => {
-  process.off('warning', hear);
+  process.off('warning', onWarning);
   await proxy.close();
   await database.drop();
 });
@@ -43,16 +43,16 @@ const pidOf = (connection: Connection) => (connection as unknown as { processID:
 const terminate = (connection: Connection) =>
   database.sql('SELECT pg_terminate_backend($1, 5000)', [pidOf(connection)]);
 
-/** Reads until it fails, and says why; `reached` is called after the first row. */
+/** Reads a stream to its end or its error, which it returns. Calls `onFirstRow` after the first row. */
 async function readToTheEnd(
   stream: AsyncIterable<unknown>,
-  reached: () => Promise<unknown> | void = () => {},
+  onFirstRow: () => Promise<unknown> | void = () => {},
 ) {
   let rows = 0;
   try {
     for await (const row of stream) {
       rows += row ? 1 : 0;
-      if (rows === 1) await reached();
+      if (rows === 1) await onFirstRow();
     }
   } catch (error) {
     return { rows, error: error as Error & { code?: string } };
@@ -66,23 +66,23 @@ const SOURCES = {
 };
 
 describe.each(Object.entries(SOURCES))('%s', (name, make) => {
-  it('ends with what the server said when its backend is terminated, and so does each of five', async () => {
+  it('ends with the error of the server when its backend is terminated, on each of five connections', async () => {
     const connections = await Promise.all(Array.from({ length: 5 }, () => open()));
     const ends = await Promise.all(
       connections.map((connection) =>
         readToTheEnd(connection.query(make(ROWS)), () => terminate(connection)),
       ),
     );
-    // A server that cannot write, since the reader is slow, ends without a word.
-    const silent = { message: 'Connection terminated unexpectedly' };
+    // A server that cannot write, since the reader is slow, ends without an error message.
+    const withoutMessage = { message: 'Connection terminated unexpectedly' };
     for (const { error } of ends)
       expect(error).toMatchObject(
-        name === 'COPY TO' && error?.code === undefined ? silent : { code: '57P01' },
+        name === 'COPY TO' && error?.code === undefined ? withoutMessage : { code: '57P01' },
       );
     for (const connection of connections) expect(connection.isUsable).toBe(false);
   });
 
-  it('ends with the limit of its statement when the network freezes, and so does each of five', async () => {
+  it('ends with QUERY_TIMEOUT when the network freezes, on each of five connections', async () => {
     const connections = await Promise.all(
       Array.from({ length: 5 }, () =>
         open({ connectionString: proxy.through(database.url), statementLimitMs: LIMIT_MS }),
@@ -106,11 +106,11 @@ describe.each(Object.entries(SOURCES))('%s', (name, make) => {
     for (const connection of connections) expect(connection.isUsable).toBe(false);
   });
 
-  it('ends with the reason for which its connection is given up, while it waits for its turn and while it is read', async () => {
+  it('ends with the reason of destroy(), while it is queued and while it is read', async () => {
     const connection = await open();
     const first = connection.query(make(ROWS));
     const second = connection.query(make(ROWS));
-    const reason = new Error('given up');
+    const reason = new Error('destroyed');
     const waiting = readToTheEnd(second);
     const { error } = await readToTheEnd(first, () => connection.destroy(reason));
     expect(error).toBe(reason);
@@ -123,7 +123,7 @@ describe.each(Object.entries(SOURCES))('%s', (name, make) => {
     expect(error).toMatchObject({ message: 'Connection terminated' });
   });
 
-  it('keeps all that it has got when the connection ends after it', async () => {
+  it('keeps the rows that it has received when the connection ends after it', async () => {
     const connection = await open();
     const stream = connection.query(make('SELECT generate_series(1, 7)'));
     stream.once('readable', () => undefined);
@@ -154,7 +154,7 @@ describe.each(Object.entries(SOURCES))('%s', (name, make) => {
 });
 
 describe('pg-query-stream', () => {
-  it('is destroyed with the reason while its reader does not read, and ends no process that does not listen', async () => {
+  it('is destroyed with the error of the server while its reader is idle, and does not crash a process without an error listener', async () => {
     const connection = await open();
     const idle = connection.query(new QueryStream(ROWS, [], { batchSize: 2 }));
     idle.read();
@@ -173,14 +173,14 @@ describe('pg-query-stream', () => {
     }
   });
 
-  it('that was destroyed already, or is left early, is left alone', async () => {
+  it('keeps its own error when it was destroyed or abandoned before the connection ends', async () => {
     const connection = await open();
     for (let round = 0; round < 60; round += 1)
       for await (const row of connection.query(new QueryStream(ROWS, [], { batchSize: 2 }))) {
         expect(row).toBeDefined();
         break;
       }
-    const own = new Error('of its own');
+    const own = new Error('its own');
     const stream = connection.query(new QueryStream(ROWS, [], { batchSize: 2 }));
     const failed = once(stream, 'error');
     stream.destroy(own);
@@ -191,7 +191,7 @@ describe('pg-query-stream', () => {
     expect(warnings).toEqual([]);
   });
 
-  it('that is destroyed while it waits for its turn holds nothing up', async () => {
+  it('does not block later statements when it is destroyed while it is queued', async () => {
     const connection = await open();
     const first = connection.query('SELECT pg_sleep(0.05)');
     const stream = connection.query(new QueryStream(ROWS));
@@ -202,7 +202,7 @@ describe('pg-query-stream', () => {
     await connection.close();
   });
 
-  it('that is read while it waits, and destroyed before its first answer, holds nothing up', async () => {
+  it('does not block later statements when it is read while it is queued, and destroyed before its first answer', async () => {
     const connection = await open();
     const before = connection.query('SELECT 1');
     const stream = connection.query(new QueryStream(ROWS));
@@ -216,7 +216,7 @@ describe('pg-query-stream', () => {
     await connection.end();
   });
 
-  it('that waits for the close of its cursor when the connection ends does not wait for ever', async () => {
+  it('closes when the connection ends while it waits for its cursor to be closed', async () => {
     const connection = await open({ connectionString: proxy.through(database.url) });
     const stream = connection.query(new QueryStream(ROWS, [], { batchSize: 2 }));
     stream.read();
@@ -230,12 +230,12 @@ describe('pg-query-stream', () => {
   });
 });
 
-describe('a cursor', () => {
-  it('fails what it reads and what it is asked for later with the reason, and can be closed', async () => {
+describe('A cursor', () => {
+  it('rejects its pending and later reads with the reason for the end of the connection, and can be closed', async () => {
     for (const end of [
       (connection: Connection) => terminate(connection),
       async (connection: Connection) =>
-        connection.destroy(Object.assign(new Error('given up'), { code: '57P01' })),
+        connection.destroy(Object.assign(new Error('destroyed'), { code: '57P01' })),
     ]) {
       const connection = await open();
       const cursor = connection.query(

@@ -19,8 +19,8 @@ import type { Connection, PoolOptions } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
-/** That of OpenTelemetry for Node. */
-class Contexts implements ContextManager {
+/** A context manager like the one of `@opentelemetry/context-async-hooks`. */
+class AsyncContextManager implements ContextManager {
   readonly #current = new AsyncLocalStorage<Context>();
   active = () => this.#current.getStore() ?? ROOT_CONTEXT;
   with<A extends unknown[], F extends (...args: A) => ReturnType<F>>(
@@ -43,7 +43,7 @@ class Contexts implements ContextManager {
 const TRACEPARENT = /^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/;
 const NAME = `SELECT current_setting('application_name') AS name`;
 
-describe('connections that OpenTelemetry traces', () => {
+describe('Connections that OpenTelemetry traces', () => {
   let database: TestDatabase;
   let pool: ConnectionPool | undefined;
   let undo: (() => void) | undefined;
@@ -54,7 +54,7 @@ describe('connections that OpenTelemetry traces', () => {
     const instrumentation = new PgInstrumentation(config);
     instrumentation.setTracerProvider(provider);
     const [definition] = instrumentation.getModuleDefinitions();
-    // What its hook of `require` does, which Jest does not use.
+    // Jest does not use `require`, whose hook would call this.
     definition!.patch!(pg);
     undo = () => void definition!.unpatch!(pg);
   };
@@ -70,11 +70,16 @@ describe('connections that OpenTelemetry traces', () => {
     return context.with(trace.setSpan(ROOT_CONTEXT, span), work).finally(() => span.end());
   };
   const spans = () => exporter.getFinishedSpans();
-  const told = ({ name, kind, attributes, status }: ReadableSpan) => ({ name, kind, attributes, status });
+  const summaryOf = ({ name, kind, attributes, status }: ReadableSpan) => ({
+    name,
+    kind,
+    attributes,
+    status,
+  });
 
   beforeAll(async () => {
     database = await createTestDatabase();
-    context.setGlobalContextManager(new Contexts());
+    context.setGlobalContextManager(new AsyncContextManager());
     trace.setGlobalTracerProvider(provider);
   });
   afterEach(async () => {
@@ -85,35 +90,35 @@ describe('connections that OpenTelemetry traces', () => {
   });
   afterAll(() => database.drop());
 
-  it('have the spans that those of pg have, under the span of the caller', async () => {
+  it('have the same spans as connections of pg, under the span of the caller', async () => {
     instrument();
     const runs = [];
     for (const client of [new pg.Client(database.url), undefined]) {
       exporter.reset();
       await client?.connect();
-      const lent = client ?? (await open({ application_name: undefined }).connect());
+      const leased = client ?? (await open({ application_name: undefined }).connect());
       await inSpan(async () => {
-        await lent.query('SELECT 1');
-        await lent.query('SELECT $1::int', [1]);
-        await lent.query({ name: 'named', text: 'SELECT 2' });
-        await expect(lent.query('SELECT nothing')).rejects.toThrow();
-        await new Promise((resolve) => lent.query('SELECT 3', resolve));
-        // The second one waits for the first.
-        await Promise.all([lent.query('SELECT 4'), lent.query('SELECT 5')]);
+        await leased.query('SELECT 1');
+        await leased.query('SELECT $1::int', [1]);
+        await leased.query({ name: 'named', text: 'SELECT 2' });
+        await expect(leased.query('SELECT nothing')).rejects.toThrow();
+        await new Promise((resolve) => leased.query('SELECT 3', resolve));
+        // The second statement is queued behind the first.
+        await Promise.all([leased.query('SELECT 4'), leased.query('SELECT 5')]);
       });
       if (client) await client.end();
-      else (lent as unknown as { release(): void }).release();
+      else (leased as unknown as { release(): void }).release();
       const [parent] = spans().filter(({ name }) => name === 'request');
       const queries = spans().filter(({ name }) => name.startsWith('pg.query'));
       for (const { parentSpanContext } of queries)
         expect(parentSpanContext?.spanId).toBe(parent!.spanContext().spanId);
-      runs.push(spans().map(told));
+      runs.push(spans().map(summaryOf));
     }
     expect(runs[1]).toEqual(runs[0]);
     expect(runs[0]).toHaveLength(9);
   });
 
-  it('are cleaned and validated without a span', async () => {
+  it('are reset and validated without a span', async () => {
     instrument();
     open({ validateAfterIdleMs: 0 });
     const client = await pool!.connect();
@@ -147,10 +152,10 @@ describe('connections that OpenTelemetry traces', () => {
       const client = await pool!.connect();
       const { rows } = await inSpan(() => client.query<{ name: string }>(NAME));
       expect(rows[0]!.name).toMatch(TRACEPARENT);
-      // A query runner would keep a connection that its borrower has changed.
+      // A query runner would keep a connection whose session has changed.
       expect(client.isSessionChanged).toBe(false);
       client.release();
-      // The next lease waits until the last one is clean.
+      // The next acquire waits for the reset of the last lease.
       (await pool!.connect()).release();
       expect(await nameNow()).toEqual(['mine']);
     }
@@ -158,7 +163,7 @@ describe('connections that OpenTelemetry traces', () => {
     expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 0, rollbacks: 0 });
   });
 
-  it('clear what else a borrower has set, and take no trace context for a name of theirs', async () => {
+  it('undo other settings of a borrower, and do not take a trace context for their clean application_name', async () => {
     instrument({ enableTraceContextPropagation: true });
     open({
       onConnect: async (client: Connection) => {
@@ -182,7 +187,7 @@ describe('connections that OpenTelemetry traces', () => {
     expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 1 });
   });
 
-  it('are clean after statements with the comments of sqlcommenter, and seen to change as without them', async () => {
+  it('are clean after statements with comments of sqlcommenter, which hide no session change', async () => {
     instrument({ addSqlCommenterCommentToQueries: true });
     open();
     await database.sql('CREATE TABLE notes (n int)');
@@ -210,7 +215,7 @@ describe('connections that OpenTelemetry traces', () => {
     expect(pool!.snapshot().counters).toMatchObject({ created: 1, resets: 1 });
   });
 
-  it('are traced by the usual registration, in a process of its own', async () => {
+  it('are traced by the usual registration, in a separate process', async () => {
     const script = `
       import { createRequire } from 'node:module';
       const require = createRequire(${JSON.stringify(import.meta.url)});
@@ -240,7 +245,7 @@ describe('connections that OpenTelemetry traces', () => {
         stdio: ['ignore', 'pipe', 'inherit'],
       },
     );
-    const [said, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
-    expect([said, code]).toEqual(['pg.connect,pg.query:SELECT\n', 0]);
+    const [printed, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
+    expect([printed, code]).toEqual(['pg.connect,pg.query:SELECT\n', 0]);
   });
 });

@@ -9,7 +9,7 @@ import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
 import * as configErrors from '../../src/errors/config.errors.js';
 import * as connectionErrors from '../../src/errors/connection.errors.js';
 import * as poolErrors from '../../src/errors/pool.errors.js';
-import { blocksOf, codesIn, tableOf } from './markdown.js';
+import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
 import { TABLES_OF_CODES } from './tables-of-codes.js';
 
 const CONFIGURATION = 'docs/configuration.md';
@@ -26,13 +26,13 @@ describe('A parameter of the URL', () => {
   });
 
   it('causes a warning when the table gives a replacement', () => {
-    for (const [cell, instead] of tableOf(CONFIGURATION, 'parameter', 'in its place'))
+    for (const [cell, instead] of tableOf(CONFIGURATION, 'parameter', 'instead'))
       expect(reading(codesIn(cell!)[0]!, '5').warnings).toEqual([
         `the parameter ${codesIn(cell!)[0]} has no effect here; ${instead}`,
       ]);
   });
 
-  const REFUSED = ['parameter', 'allowed', 'what holds, or says the same'];
+  const REFUSED = ['parameter', 'allowed', 'what applies, or what to use'];
   it('is refused when the table says so, but for the values that the table allows', () => {
     for (const [cell, allowed, instead] of tableOf(CONFIGURATION, ...REFUSED)) {
       const name = codesIn(cell!)[0]!;
@@ -44,7 +44,7 @@ describe('A parameter of the URL', () => {
   it('is in one of the tables when the code knows it', () => {
     const inTable = (...header: string[]) =>
       tableOf(CONFIGURATION, ...header).map(([cell]) => codesIn(cell!));
-    expect([...inTable(...REFUSED), ...inTable('parameter', 'in its place')].flat().sort()).toEqual(
+    expect([...inTable(...REFUSED), ...inTable('parameter', 'instead')].flat().sort()).toEqual(
       Object.keys(UNSUPPORTED).sort(),
     );
     const source = readFileSync('src/config/url/url-parameters.ts', 'utf8');
@@ -69,12 +69,11 @@ describe('the tables of codes', () => {
   );
 
   it('hold every code that the symptoms above them name', () => {
-    const known = TABLES_OF_CODES[0]!.rows.map(([cell]) => codesIn(cell!)[0]);
-    for (const table of [
-      ['code', 'message of Node', 'hint'],
-      ['code', 'hint'],
-    ])
-      for (const [cell] of tableOf(TROUBLESHOOTING, ...table)) expect(known).toContain(codesIn(cell!)[0]);
+    const known = TABLES_OF_CODES.flatMap(({ rows }) => rows.flatMap((cells) => cells.flatMap(codesIn)));
+    const symptoms = proseOf(TROUBLESHOOTING).split('\n## Codes\n')[0]!;
+    const named = codesIn(symptoms).filter((code) => /^(?!DB_|NODE_ENV)[A-Z]+(?:_[A-Z]+)+$/.test(code));
+    expect(named.length).toBeGreaterThan(15);
+    for (const code of named) expect(known).toContain(code);
   });
 });
 

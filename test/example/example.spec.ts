@@ -88,7 +88,7 @@ describe('npm start', () => {
       const second = RunningExample.launch({ PORT: String(port) });
       examples.push(second);
       expect(await second.exit()).toBe(1);
-      expect(second.output).toContain(`Something else listens on port ${port}: choose another PORT`);
+      expect(second.output).toContain(`Port ${port} is in use: set PORT to another one`);
       expect(second.servers).toEqual([]);
     });
 

@@ -18,7 +18,7 @@ import type {
 import { APP_INTERCEPTOR } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { Test } from '@nestjs/testing';
-import { DatabaseModule, DatabaseMonitor, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
+import { DatabaseModule, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
 import { Observable, retry } from 'rxjs';
 import { DataSource } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
@@ -27,6 +27,7 @@ import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { ADAPTERS, startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { until } from '../support/until.js';
 
 const CLIENTS = 15;
@@ -298,9 +299,8 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
   let app: INestApplication;
   let url: string;
 
-  const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
-  const everythingGivenBack = async () => {
-    await until(() => checkedOut() === 0);
+  const everythingReleased = async () => {
+    await poolAtRest(app.get(DataSource));
     expect(
       await database.sql(
         `SELECT state FROM pg_stat_activity WHERE application_name = 'holding' AND state LIKE 'idle in%'`,
@@ -355,7 +355,7 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
   });
   afterEach(async () => {
     letGoOn();
-    await everythingGivenBack();
+    await everythingReleased();
   });
   afterAll(async () => {
     await http?.close();
@@ -462,7 +462,7 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
         socket.destroy();
       }
       letGoOn();
-      await everythingGivenBack();
+      await everythingReleased();
       await anotherIsServed();
     },
   );
@@ -501,7 +501,7 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
     letGoOn();
     await happened('late guard has queried');
     expect(seen).toContain('late guard: REQUEST_CLOSED');
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('serves a retry of the handler, which begins a new transaction', async () => {
@@ -551,7 +551,6 @@ describe('the connection of a request without a server', () => {
       .compile();
     const app = await module.createNestApplication(new ExpressAdapter()).init();
     const handle = app.getHttpAdapter().getInstance() as RequestListener;
-    const monitor = app.get(DatabaseMonitor);
 
     for (let i = 0; i < 3; i++) {
       const request = new IncomingMessage(new Socket());
@@ -570,7 +569,7 @@ describe('the connection of a request without a server', () => {
       handle(request, response);
       await finished;
       expect([response.statusCode, closed]).toEqual([403, false]);
-      await until(() => monitor.poolStats().checkedOut === 0);
+      await poolAtRest(app.get(DataSource));
     }
     await app.close();
     await database.drop();

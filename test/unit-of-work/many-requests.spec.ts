@@ -11,7 +11,7 @@ import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { ADAPTERS, startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
-import { until } from '../support/until.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 
 const KINDS = ['read', 'write', 'forgotten', 'failing', 'session', 'further', 'data-source', 'slow'];
 
@@ -131,7 +131,7 @@ describe.each(ADAPTERS)(
       leaks.push(...(await serve(3000)));
       expect(leaks).toEqual([]);
       const monitor = http.app.get(DatabaseMonitor);
-      await until(() => monitor.poolStats().checkedOut === 0);
+      await poolAtRest(http.app.get(DataSource));
       expect(monitor.poolStats().waiting).toBe(0);
       expect(
         await database.sql(

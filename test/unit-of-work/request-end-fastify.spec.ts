@@ -12,6 +12,7 @@ import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { AppModule, happened, seen } from './fastify-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { until } from '../support/until.js';
 
 let database: TestDatabase;
@@ -39,8 +40,8 @@ describe('the end of a request on Fastify by HTTP/2', () => {
     for await (const chunk of stream) text += String(chunk);
     return { status, text };
   };
-  const everythingGivenBack = async () => {
-    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
+  const everythingReleased = async () => {
+    await poolAtRest(app.get(DataSource));
     expect(
       await database.sql(
         `SELECT state FROM pg_stat_activity WHERE application_name = 'request-end-fastify' AND state LIKE 'idle in%'`,
@@ -59,7 +60,7 @@ describe('the end of a request on Fastify by HTTP/2', () => {
   beforeEach(() => {
     seen.length = 0;
   });
-  afterEach(everythingGivenBack);
+  afterEach(everythingReleased);
   afterAll(async () => {
     session?.close();
     await app?.close();
@@ -71,7 +72,7 @@ describe('the end of a request on Fastify by HTTP/2', () => {
 
   it('releases the connection of a guard or a pipe that refuses the request', async () => {
     expect((await answer('/guarded')).status).toBe(403);
-    await everythingGivenBack();
+    await everythingReleased();
     expect((await answer('/piped/bad')).status).toBe(500);
   });
 

@@ -38,6 +38,7 @@ import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { ADAPTERS, startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { until } from '../support/until.js';
 
 /** Events inside the app that the tests wait for. */
@@ -239,9 +240,8 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     );
     ({ app, url, logger } = http);
   };
-  const checkedOut = () => app.get(DatabaseMonitor).poolStats().checkedOut;
-  const everythingGivenBack = async () => {
-    await until(() => checkedOut() === 0);
+  const everythingReleased = async () => {
+    await poolAtRest(app.get(DataSource));
     expect(
       await database.sql(
         `SELECT state FROM pg_stat_activity WHERE application_name = 'request-end' AND state LIKE 'idle in%'`,
@@ -284,7 +284,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
 
   it('releases the connection after an answer', async () => {
     expect(await answer('/quick')).toEqual({ status: 200, text: '[{"one":1}]' });
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('lets a handler finish its work after its client has disconnected', async () => {
@@ -292,7 +292,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     await happened('slow began');
     request.destroy();
     await happened('slow finished');
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toEqual(['finished']);
   });
 
@@ -305,7 +305,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     await happened('waiting ended by POOL_ACQUIRE_CANCELLED');
     expect(app.get(DatabaseMonitor).poolStats().waiting).toBe(0);
     await giveBack();
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('releases a connection that is acquired just before the client disconnects', async () => {
@@ -314,7 +314,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     await happened('waiting began');
     await giveBack();
     request.destroy();
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('survives clients that disconnect immediately', async () => {
@@ -323,7 +323,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
       await once(request, 'socket');
       request.destroy();
     }
-    await everythingGivenBack();
+    await everythingReleased();
     expect((await answer('/quick')).status).toBe(200);
   });
 
@@ -331,19 +331,19 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     expect((await answer('/guarded')).status).toBe(403);
     expect((await answer('/piped/bad')).status).toBe(500);
     expect((await answer('/piped/good')).text).toBe('good');
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('lets an exception filter query outside of the transaction of the handler', async () => {
     expect(await answer('/filtered')).toEqual({ status: 418, text: '{"outside":true}' });
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('keeps no connection leased while the client reads the response slowly', async () => {
     const request = open('/big');
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     response.pause();
-    await everythingGivenBack();
+    await everythingReleased();
     expect(response.complete).toBe(false);
     request.destroy();
   });
@@ -352,7 +352,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     const { status, text } = await answer('/streamed');
     expect(status).toBe(200);
     expect(text.trimEnd().split('\n')).toHaveLength(20_000);
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('ends a stream when its reader disconnects', async () => {
@@ -360,7 +360,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     const [response] = (await once(request, 'response')) as [IncomingMessage];
     await once(response, 'data');
     request.destroy();
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('releases the connection of server-sent events when the client disconnects', async () => {
@@ -369,31 +369,31 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     await once(response, 'data');
     request.destroy();
     await happened('events closed');
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('lets a handler outlive its response', async () => {
     expect((await answer('/outliving')).text).toBe('early');
     await happened('outlived');
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toEqual(['after the answer']);
   });
 
   it('rolls back and releases further runners of the request', async () => {
     expect((await answer('/parallel')).text).toBe('{"connections":3}');
-    await everythingGivenBack();
+    await everythingReleased();
     expect(logger.text).toMatch(/GET \/parallel/);
   });
 
   it('lets a statement that the handler does not await finish on its connection', async () => {
     expect((await answer('/unawaited')).text).toBe('ok');
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toEqual(['unawaited']);
   });
 
   it('commits no part of a transaction that the handler has abandoned', async () => {
     expect((await answer('/half')).status).toBe(500);
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toEqual([]);
   });
 
@@ -404,7 +404,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     expect(pool?.leases().map(({ borrower }) => borrower)).toEqual(['GET /slow']);
     request.destroy();
     await happened('slow finished');
-    await everythingGivenBack();
+    await everythingReleased();
   });
 
   it('cancels the running statement of a disconnected client with cancelOnDisconnect', async () => {
@@ -421,7 +421,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
         ).length > 0,
     );
     request.destroy();
-    await everythingGivenBack();
+    await everythingReleased();
     expect(seen).not.toContain('slow finished');
     expect(await notes()).toEqual([]);
   });

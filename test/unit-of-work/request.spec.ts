@@ -25,12 +25,13 @@ import type {
 } from '@nestjs/common';
 import { ExternalContextCreator } from '@nestjs/core';
 import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
+import { DataSource } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
-import { until } from '../support/until.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 
 const INSERT = 'INSERT INTO notes (text) VALUES ($1)';
 
@@ -200,9 +201,8 @@ describe('the query runner of a request', () => {
   const notes = async () =>
     (await database.sql<{ text: string }>('SELECT text FROM notes')).map(({ text }) => text);
   /** The response may arrive before the server has seen its 'close' event. */
-  const everythingGivenBack = async () => {
-    const monitor = http.app.get(DatabaseMonitor);
-    await until(() => monitor.poolStats().checkedOut === 0);
+  const everythingReleased = async () => {
+    await poolAtRest(http.app.get(DataSource));
     const busy = await database.sql(
       `SELECT state FROM pg_stat_activity WHERE application_name = 'request' AND datname = current_database() AND state <> 'idle'`,
     );
@@ -247,13 +247,13 @@ describe('the query runner of a request', () => {
 
   it('keeps committed rows', async () => {
     expect((await post('/notes', { text: 'kept' })).status).toBe(201);
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toEqual(['kept']);
   });
 
   it('is rolled back when the handler forgets to commit, with a warning that names the route', async () => {
     expect((await post('/notes/forgotten', { text: 'lost' })).status).toBe(201);
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toEqual([]);
     expect(http.logger.text).toMatch(/POST \/notes\/forgotten/);
   });
@@ -271,7 +271,7 @@ describe('the query runner of a request', () => {
   ])('is rolled back and released after an error in %s', async (_where, path, status) => {
     const answer = await post(path);
     expect(answer.status).toBe(status);
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toEqual([]);
   });
 
@@ -299,7 +299,7 @@ describe('the query runner of a request', () => {
       ...Array<number>(40).fill(201),
       ...Array<number>(20).fill(500),
     ]);
-    await everythingGivenBack();
+    await everythingReleased();
     expect(await notes()).toHaveLength(40);
   });
 });

@@ -9,7 +9,7 @@ import type {
   NestInterceptor,
 } from '@nestjs/common';
 import { APP_INTERCEPTOR } from '@nestjs/core';
-import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
+import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import { defer, from, mergeMap, NEVER, race, retry, throwError } from 'rxjs';
 import type { Observable } from 'rxjs';
 import { DataSource, EventSubscriber } from 'typeorm';
@@ -18,6 +18,7 @@ import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { User } from '../support/entities.js';
 import { until } from '../support/until.js';
 
@@ -114,7 +115,7 @@ describe('the end of a transaction', () => {
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
   const expectNothingLeased = async () => {
-    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
+    await poolAtRest(app.get(DataSource));
   };
   const request = async () => ((await (await fetch(`${url}/handled`)).json()) as { value?: unknown }).value;
   const insert = (name: string) => async (manager: EntityManager) => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Catch, Controller, Get, UseFilters } from '@nestjs/common';
 import type { ArgumentsHost, ExceptionFilter, INestApplication } from '@nestjs/common';
-import { DatabaseModule, DatabaseMonitor, InjectQueryRunner } from 'nestjs-database';
+import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import { DataSource, EventSubscriber } from 'typeorm';
 import type { EntityManager, EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import type { AfterQueryEvent } from 'typeorm/subscriber/event/QueryEvent.js';
@@ -9,6 +9,7 @@ import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
+import { poolAtRest } from '../support/pool-at-rest.js';
 import { User } from '../support/entities.js';
 import { until } from '../support/until.js';
 
@@ -152,7 +153,7 @@ describe('transactions', () => {
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
   const expectNothingLeased = async () => {
-    await until(() => app.get(DatabaseMonitor).poolStats().checkedOut === 0);
+    await poolAtRest(app.get(DataSource));
   };
 
   beforeAll(async () => {

@@ -1,9 +1,9 @@
 import type { Check, CheckName } from './report.js';
 
-/** What a check that passed has found. */
+/** The result of a check that passed. */
 export type Finding = Pick<Check, 'summary'> & Partial<Pick<Check, 'warnings' | 'facts'>>;
 
-/** Reports checks one after the other, each with the time since the one before it. */
+/** Reports one check after the other, each with the time since the previous report. */
 export class CheckReporter {
   readonly #report: (check: Check) => void;
   #current: CheckName = 'settings';
@@ -13,7 +13,7 @@ export class CheckReporter {
     this.#report = report;
   }
 
-  /** Names the check that runs from now on. */
+  /** Sets the current check. */
   begin(name: CheckName): void {
     this.#current = name;
   }
@@ -24,7 +24,7 @@ export class CheckReporter {
     this.#report({
       name: this.#current,
       status,
-      ms: this.#lap(),
+      ms: this.#elapsedMs(),
       summary,
       warnings,
       ...(facts && { facts }),
@@ -36,15 +36,15 @@ export class CheckReporter {
     this.#report({
       name: this.#current,
       status: 'failed',
-      ms: this.#lap(),
+      ms: this.#elapsedMs(),
       summary,
       warnings: [],
       diagnosis,
     });
   }
 
-  /** Milliseconds since the last report. */
-  #lap(): number {
+  /** Milliseconds since the previous report. */
+  #elapsedMs(): number {
     const now = performance.now();
     const ms = Math.round((now - this.#since) * 10) / 10;
     this.#since = now;

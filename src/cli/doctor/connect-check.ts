@@ -6,11 +6,11 @@ import type { ConnectStage, TlsFacts } from '../../connection/wire/connect-stage
 import { connectionOptions } from '../../data-source/pools/data-source.pool.js';
 import type { PoolerDetector } from '../../data-source/pooler/pooler-detector.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
-import { answerOf } from './answer.js';
+import { withAnswerTimeout } from './answer-timeout.js';
 import type { CheckReporter, Finding } from './check-reporter.js';
 import type { CheckName } from './report.js';
 
-/** A certificate that expires within this time is warned of. */
+/** A certificate that expires sooner causes a warning. */
 const EXPIRES_SOON_MS = 14 * 86_400_000;
 
 const CHECK_OF = { name: 'name resolution', tcp: 'TCP', tls: 'TLS' } as const satisfies Record<
@@ -19,8 +19,8 @@ const CHECK_OF = { name: 'name resolution', tcp: 'TCP', tls: 'TLS' } as const sa
 >;
 
 /**
- * Opens a connection and reports its stages: name resolution, TCP, TLS and login. When a pooler refuses the start-up packet,
- * it connects once more without the refused settings; stages that have passed are not reported again.
+ * Opens a connection and reports its stages: name resolution, TCP, TLS and login. When a pooler refuses the startup packet,
+ * connects again without the refused settings, and does not repeat the reports of stages that have passed.
  */
 export async function checkConnect(
   settings: ResolvedDatabaseOptions,
@@ -31,7 +31,7 @@ export async function checkConnect(
   checks.begin(stages[0]!);
   for (;;) {
     const connection = new Connection({ ...connectionOptions(settings), ...pooler.connectOptions() });
-    // The statement that is running rejects with the same error.
+    // An 'error' event without a listener would end the process. The running statement rejects with the same error.
     connection.on('error', () => undefined);
     watchConnect(connection, (reached) => {
       if (stages[0] !== CHECK_OF[reached.stage]) return;
@@ -41,7 +41,7 @@ export async function checkConnect(
     });
     try {
       await connection.connect();
-      await answerOf(pooler.applySessionSettings(connection), settings);
+      await withAnswerTimeout(pooler.applySessionSettings(connection), settings);
       connection.finishSetup();
       checks.pass({ summary: `as "${settings.server.username}"` });
       return connection;
@@ -52,7 +52,7 @@ export async function checkConnect(
   }
 }
 
-/** The checks of a connection attempt. An address or a socket needs no name resolution. */
+/** The stages of a connection attempt. An address or a socket needs no name resolution. */
 function stagesOf({ server: { host }, ssl }: ResolvedDatabaseOptions): CheckName[] {
   const stages: CheckName[] = [];
   if (!isSocket(host) && isIP(host) === 0) stages.push('name resolution');

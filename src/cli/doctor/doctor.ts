@@ -11,8 +11,8 @@ import { checkSettings } from './settings-check.js';
 import type { SettingsSource } from './settings-check.js';
 
 /**
- * Checks a database from the settings to the round trip, on one connection that is opened as the module opens it. Reports
- * each check when it ends, stops at the first failure, and closes the connection.
+ * Checks a database from the settings to the round trip, on one connection, with the code by which the module connects.
+ * Reports each check when it ends, stops at the first failure, and closes the connection.
  */
 export async function examine(source: SettingsSource, report: (check: Check) => void): Promise<ExitCode> {
   const checks = new CheckReporter(report);

@@ -12,9 +12,9 @@ export interface Check {
   readonly ms: number;
   /** What was found, or what went wrong. */
   readonly summary: string;
-  /** Problems that do not keep the app from working. */
+  /** Problems that do not prevent the app from working. */
   readonly warnings: readonly string[];
-  /** Only of a failed check. */
+  /** Only for a failed check. */
   readonly diagnosis?: Pick<Diagnosis, 'code' | 'hint'>;
   /** What was found, for programs. */
   readonly facts?: Readonly<Record<string, unknown>>;
@@ -24,7 +24,7 @@ export interface Check {
 export interface Output {
   write(text: string): unknown;
   readonly isTTY?: boolean;
-  /** Whether the terminal shows colours. Node's streams take NO_COLOR into account. */
+  /** Whether the terminal shows colours. Node's streams respect NO_COLOR. */
   hasColors?(): boolean;
 }
 
@@ -35,8 +35,8 @@ const NAME_WIDTH = 'settings in force'.length;
 
 /** Writes a line for each check as soon as it has ended. */
 export function lineWriter(output: Output): (check: Check) => void {
-  const coloured = output.isTTY === true && output.hasColors?.() !== false;
-  const paint = (text: string, colour: number) => (coloured ? `\u001B[${colour}m${text}\u001B[39m` : text);
+  const isColoured = output.isTTY === true && output.hasColors?.() !== false;
+  const paint = (text: string, colour: number) => (isColoured ? `\u001B[${colour}m${text}\u001B[39m` : text);
   return ({ name, status, ms, summary, warnings, diagnosis }) => {
     const mark = paint(MARKS[status], COLOURS[status]);
     const code = diagnosis ? `${paint(diagnosis.code, COLOURS.failed)}: ` : '';

@@ -5,12 +5,12 @@ import { budgetOf, describePooler, settingsInForce } from '../../data-source/sta
 import { queryServerInfo } from '../../data-source/startup/server-info.js';
 import type { ServerInfo } from '../../data-source/startup/server-info.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
-import { answerOf } from './answer.js';
+import { withAnswerTimeout } from './answer-timeout.js';
 import type { CheckReporter, Finding } from './check-reporter.js';
 
 const ROUND_TRIPS = 10;
 
-/** Asks the server what it is, and compares its connections with those that the app may open. */
+/** Queries version and role of the server, and compares its free connections with the maximum of the app. */
 export async function checkServer(
   connection: Connection,
   settings: ResolvedDatabaseOptions,
@@ -19,8 +19,8 @@ export async function checkServer(
 ): Promise<ServerInfo> {
   checks.begin('server');
   const unanswered: string[] = [];
-  const facts = await answerOf(
-    queryServerInfo(connection, settings, (what) => unanswered.push(what)),
+  const facts = await withAnswerTimeout(
+    queryServerInfo(connection, settings, (warning) => unanswered.push(warning)),
     settings,
   );
   pooler.observeServer(facts);
@@ -53,7 +53,7 @@ function describeServer(
   };
 }
 
-/** Compares the configured settings with those in force. */
+/** Compares the configured settings with the settings in force. */
 export function checkSettingsInForce(
   facts: ServerInfo,
   settings: ResolvedDatabaseOptions,
@@ -67,13 +67,13 @@ export function checkSettingsInForce(
     return enforcedBy ? `${name} enforced by the client` : `${name} not in force`;
   });
   checks.pass({
-    summary: described.join(', ') || 'none is configured',
+    summary: described.join(', ') || 'none configured',
     warnings,
     facts: { settings: found },
   });
 }
 
-/** Measures round trips by `SELECT 1`. */
+/** Measures round trips with `SELECT 1`. */
 export async function checkRoundTrips(
   connection: Connection,
   settings: ResolvedDatabaseOptions,
@@ -83,7 +83,7 @@ export async function checkRoundTrips(
   const times: number[] = [];
   for (let i = 0; i < ROUND_TRIPS; i++) {
     const started = performance.now();
-    await answerOf(connection.query('SELECT 1'), settings);
+    await withAnswerTimeout(connection.query('SELECT 1'), settings);
     times.push(Math.round((performance.now() - started) * 100) / 100);
   }
   times.sort((a, b) => a - b);

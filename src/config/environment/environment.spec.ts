@@ -36,7 +36,7 @@ describe('readEnvironment', () => {
     });
   });
 
-  it('reads every variable of the table into its option', () => {
+  it('reads every variable into its option', () => {
     const settings = readEnvironment({
       DB_URL: URL,
       DB_PROFILE: 'Serverless',
@@ -89,7 +89,7 @@ describe('readEnvironment', () => {
     );
   });
 
-  it('treats an empty variable, as Compose files pass it, as one that is not set', () => {
+  it('treats an empty variable as not set, since Docker Compose passes such variables', () => {
     expect(Object.keys(readEnvironment(Object.fromEntries(VARIABLES.map(({ name }) => [name, '']))))).toEqual(
       [],
     );
@@ -124,7 +124,7 @@ describe('readEnvironment', () => {
     ['DB_POOL_SIZE', '101', '"101" is not'],
     ['DB_MAX_OVERFLOW', '-1', '"-1" is not a whole number from 0 to 100'],
     ['DB_POOL_TIMEOUT', '0', '"0" is not a duration from 1 s to 300 s'],
-    ['DB_POOL_TIMEOUT', '30000', 'a number alone is seconds, 30000 milliseconds are 30000ms'],
+    ['DB_POOL_TIMEOUT', '30000', 'a number without a unit is seconds, 30000 milliseconds are 30000ms'],
     ['DB_POOL_TIMEOUT', '30 parsecs', '"30 parsecs" is not a duration'],
     ['DB_POOL_RECYCLE', '299', '"299" is not a duration of at least 300 s'],
     ['DB_LEAK_THRESHOLD', '1', '"1" is not a duration of at least 2 s, 0 for off'],
@@ -136,7 +136,7 @@ describe('readEnvironment', () => {
     ['DB_STARTUP', 'never', '"never" is not one of verify, lazy, off'],
     ['DB_SSL_MODE', 'prefer', '"prefer" is not one of disable, require, verify-ca, verify-full'],
     ['DB_SSL_CA', '/nowhere/ca.pem', 'the file /nowhere/ca.pem does not exist'],
-    ['DB_APPLICATION_NAME', 'x'.repeat(64), 'a text of 64 characters is not a name of 1 to 63 bytes'],
+    ['DB_APPLICATION_NAME', 'x'.repeat(64), 'a string of 64 characters is not a name of 1 to 63 bytes'],
     ['DB_ECHO', 'maybe', '"maybe" is not true or false'],
     ['DB_CONNECT_RETRIES', '101', '"101" is not a whole number from 0 to 100'],
     ['DB_URL', 'mysql://me:pw@host/app', 'it starts with mysql://'],
@@ -164,7 +164,7 @@ describe('readEnvironment', () => {
     expect(problemsOf(wrong).join()).not.toContain('hunter2');
   });
 
-  it('repeats no long text, since it may be a secret in the wrong variable', () => {
+  it('does not repeat a long value, since it may be a secret in the wrong variable', () => {
     for (const { name } of VARIABLES)
       expect(problemsOf({ [name]: 'postgres://me:hunter2/secret@host:99999/app' }).join()).not.toContain(
         'hunter2',
@@ -176,7 +176,7 @@ describe('readEnvironment', () => {
     expect(problemsOf({ DB_USER: 'x', DB_ECHO: '?' }, { requireUrl: true })).toEqual([
       expect.stringMatching(/^DB_ECHO/),
       expect.stringMatching(
-        /^DB_URL: is not set.*DATABASE_URL.*DB_HOST.*ConfigModule\.forRoot\(\).*--env-file.*Not enough by themselves: DB_USER$/,
+        /^DB_URL: is not set.*DATABASE_URL.*DB_HOST.*ConfigModule\.forRoot\(\).*--env-file.*Set, but not enough alone: DB_USER$/,
       ),
     ]);
     expect(problemsOf({ DB_HOST: 'x' }, { requireUrl: true })).toEqual([]);
@@ -217,7 +217,7 @@ describe('readEnvironment', () => {
     const PARTS = { DB_HOST: 'db', DB_PORT: '5433', DB_USERNAME: 'me', DB_NAME: 'app' };
     const resolved = (env: Environment) => resolveDatabaseOptions(readEnvironment(env), { env });
 
-    it('when no URL is set', () => {
+    it('without a URL', () => {
       const { server, password, origins } = resolved({ ...PARTS, DB_PASSWORD: ' p@ss/word ' });
       expect(server).toEqual({ host: 'db', port: 5433, username: 'me', database: 'app' });
       // White space may belong to a password.
@@ -225,23 +225,23 @@ describe('readEnvironment', () => {
       expect(origins).toMatchObject({ host: 'environment DB_HOST', password: 'environment DB_PASSWORD' });
     });
 
-    it('and hides the password from inspect and JSON', () => {
+    it('and hides DB_PASSWORD from inspect and JSON', () => {
       const settings = readEnvironment({ ...PARTS, DB_PASSWORD: 'hunter2' });
       expect(inspect(settings, { depth: 9, showHidden: true }) + JSON.stringify(settings)).not.toContain(
         'hunter2',
       );
     });
 
-    it('and names the invalid ones', () => {
+    it('and names each invalid one', () => {
       expect(problemsOf({ DB_HOST: 'postgres://me:hunter2@db', DB_PORT: '0' })).toEqual([
         expect.stringMatching(
-          /^DB_HOST: a text of 24 characters is not a host name or the directory of a socket/,
+          /^DB_HOST: a string of 24 characters is not a host name or the directory of a socket/,
         ),
         'DB_PORT: "0" is not a whole number from 1 to 65535',
       ]);
     });
 
-    it('but ignores them beside a URL, with a warning for each that differs', () => {
+    it('but ignores them when a URL is set, with a warning for each that differs', () => {
       const env = { ...PARTS, DB_PORT: 'x', DB_URL: 'postgres://me:pw@db/other', DB_PASSWORD: 'pw' };
       const { server, warnings } = resolved(env);
       expect(server).toEqual({ host: 'db', port: 5432, username: 'me', database: 'other' });
@@ -293,12 +293,12 @@ describe('readEnvironment', () => {
       file('url', 'postgres://me:second@db/app');
       expect(await ask(password)).toBe('second');
       file('url', 'postgres://other:second@elsewhere/app');
-      await expect(ask(password)).rejects.toThrow('the URL has another host, username than at the start');
+      await expect(ask(password)).rejects.toThrow('the URL has another host, username than at start');
       file('url', 'postgres://me:hunter2@db:99999/app');
       await expect(ask(password)).rejects.toThrow('DB_URL_FILE: the port is not a whole number');
     });
 
-    it('the password of a file with a URL, which no other URL gets', () => {
+    it('a password in a URL, which is never sent to the server of another URL', () => {
       const config = readEnvironment({ DB_URL_FILE: file('url', 'postgres://me:first@db/app') });
       const url = 'postgres://me@elsewhere/app';
       expect(resolveDatabaseOptions({ ...config, url }, { env: {} }).password).toBeUndefined();
@@ -322,13 +322,13 @@ describe('readEnvironment', () => {
       expect(problems.join()).not.toContain('hunter2');
     });
 
-    it('and refuses a secret beside the file that holds it', () => {
+    it('and refuses a secret that is set both in a variable and in a file', () => {
       const path = file('secret', 'postgres://me:x@db/app');
       expect(problemsOf({ DB_URL: 'postgres://me:x@db/app', DB_URL_FILE: path })).toEqual([
-        'DB_URL_FILE: is set beside DB_URL; give one of them',
+        'DB_URL_FILE: is set together with DB_URL; set one of them',
       ]);
       expect(problemsOf({ DB_HOST: 'db', DB_PASSWORD: 'x', DB_PASSWORD_FILE: path })).toEqual([
-        'DB_PASSWORD_FILE: is set beside DB_PASSWORD; give one of them',
+        'DB_PASSWORD_FILE: is set together with DB_PASSWORD; set one of them',
       ]);
     });
   });
@@ -380,7 +380,7 @@ describe('databaseConfig', () => {
     await module.close();
   });
 
-  it('can provide the options by itself', async () => {
+  it('can be the only source of the options', async () => {
     process.env['DATABASE_URL'] = URL;
     const { useFactory } = databaseConfig.asProvider();
     const options: DatabaseModuleOptions = useFactory(databaseConfig());

@@ -15,9 +15,17 @@ import { missingUrl, textOf, warnOfMisspelledNames } from './variable-names.js';
 import type { Environment } from './variable-names.js';
 
 /**
- * The settings in the environment, for `ConfigModule.forFeature(databaseConfig)`: validated, frozen and sparse. They hold
- * no defaults, so that defaults are applied once, after the options in code.
+ * The settings in the environment, for `ConfigModule.forFeature(databaseConfig)`: validated and frozen. Only settings
+ * that a variable sets are present. The module applies the defaults later, after the options in code.
  * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with every variable that is wrong
+ * @example
+ * ```ts
+ * DatabaseModule.forRootAsync({
+ *   imports: [ConfigModule.forFeature(databaseConfig)],
+ *   inject: [databaseConfig.KEY],
+ *   useFactory: (config: ConfigType<typeof databaseConfig>) => ({ ...config, startup: 'lazy' }),
+ * });
+ * ```
  */
 export const databaseConfig = registerAs('database', () => readEnvironment(processEnvironment()));
 
@@ -25,8 +33,8 @@ export const databaseConfig = registerAs('database', () => readEnvironment(proce
 export const processEnvironment = (): Environment => process.env;
 
 /**
- * The options of `forRoot`, with the settings of the environment for everything that they leave out. Options that name a
- * server (`url` or `host`, also of `replication.master`) stand alone.
+ * Adds the settings of the environment to the options of `forRoot`. Options in code take precedence. Options that name a
+ * server (`url` or `host`, also in `replication.master`) are returned without the environment.
  * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with every variable that is wrong
  */
 export function withEnvironment(options: DatabaseModuleOptions, dataSource: string): DatabaseModuleOptions {
@@ -34,14 +42,14 @@ export function withEnvironment(options: DatabaseModuleOptions, dataSource: stri
   const servers = [given, given.replication?.master];
   if (servers.some((server) => server?.url !== undefined || server?.host !== undefined)) return given;
   const isDefault = dataSource === 'default';
-  // `url: process.env.X` with X unset: the URL of the environment would silently take the place of another database.
+  // `url: process.env.X` with X unset must not silently connect to the database of DB_URL instead.
   if (!isDefault && ('url' in options || 'host' in options)) return given;
   const requireUrl = isDefault && given.startup !== 'off';
   const environment = readEnvironment(processEnvironment(), { requireUrl });
   return { ...environment, ...given, ...mergedGroups(environment, given) };
 }
 
-/** A copy without options that are undefined, and without an empty URL. It keeps the origins that `databaseConfig` holds. */
+/** A copy without undefined options and without an empty URL. It keeps the origins of `databaseConfig`. */
 function withoutUndefined<T extends object>(options: T): T {
   const kept = { ...options };
   for (const [key, value] of Object.entries(options))
@@ -50,7 +58,7 @@ function withoutUndefined<T extends object>(options: T): T {
   return kept;
 }
 
-/** The groups that both set; an option of the code takes precedence over the same option of the environment. */
+/** The groups that both sources set, merged. An option in code takes precedence over the same one of the environment. */
 function mergedGroups(environment: DatabaseModuleOptions, options: DatabaseModuleOptions): object {
   const names = [...Object.keys(GROUPS), 'session'] as (keyof DatabaseModuleOptions)[];
   return Object.fromEntries(
@@ -66,17 +74,17 @@ function mergedGroups(environment: DatabaseModuleOptions, options: DatabaseModul
 /** A variable that is set. */
 interface GivenVariable {
   readonly variable: Variable;
-  /** Its name, or that of its alias. */
+  /** The name that is set: the variable's own name or its alias. */
   readonly name: string;
   readonly text: string;
 }
 
-/** The variables that are set, by their first name. */
+/** The variables that are set, by their own names; the key is never an alias. */
 type GivenVariables = Map<string, GivenVariable>;
 
 /**
  * The settings that the variables of `env` hold, in the shape of the options.
- * @param options `requireUrl`: a missing server is a problem, since there is no other source of settings
+ * @param options `requireUrl`: whether a missing server is a problem. @defaultValue false
  * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with every variable that is wrong
  */
 export function readEnvironment(
@@ -117,17 +125,20 @@ function givenVariables(env: Environment): GivenVariables {
   return given;
 }
 
-/** `DB_URL` beside `DB_URL_FILE` is ambiguous. An alias is read only when nothing else is set, so it gives way to the file. */
+/**
+ * Refuses `DB_URL` together with `DB_URL_FILE`. An alias (`DATABASE_URL`) is read only when nothing else is set, so the file
+ * takes precedence over it.
+ */
 function refuseValueBesideFile(given: GivenVariables, problems: Problems): void {
   for (const { variable, name } of [...given.values()]) {
     const file = variable.isFile ? undefined : given.get(variable.setting.file?.variable ?? '');
     if (!file) continue;
-    if (name === variable.name) problems.add(file.name, `is set beside ${name}; give one of them`);
+    if (name === variable.name) problems.add(file.name, `is set together with ${name}; set one of them`);
     else given.delete(variable.name);
   }
 }
 
-/** The URL in `DB_URL`, or in the file that `DB_URL_FILE` names; undefined when there is none. */
+/** The URL in `DB_URL`, or in the file that `DB_URL_FILE` names; undefined when neither is set or the file cannot be read. */
 function givenUrl(given: GivenVariables): ParsedUrl | undefined {
   const file = given.get('DB_URL_FILE');
   const read = file && readSecretFile(file.text);
@@ -136,8 +147,8 @@ function givenUrl(given: GivenVariables): ParsedUrl | undefined {
 }
 
 /**
- * Beside a URL, `DB_HOST` and the like are the app's own variables: they are ignored, with a warning for each that differs
- * from the URL. A password counts when the URL has none.
+ * Ignores `DB_HOST` and the like when a URL is set, with a warning for each that differs from the URL: they may be
+ * variables of the app. `DB_PASSWORD` is used when the URL has no password.
  */
 function removeServerParts(given: GivenVariables, url: ParsedUrl, problems: Problems): void {
   const urlName = (given.get('DB_URL_FILE') ?? given.get('DB_URL'))!.name;
@@ -179,7 +190,7 @@ function readVariable(variable: Variable, text: string): ReadVariable {
   return 'problem' in read ? { problems: [read.problem] } : read;
 }
 
-/** `DB_STATEMENT_TIMEOUT=30000` is within the bounds, as more than 8 hours. */
+/** Warns of a probable mix-up of units: `DB_STATEMENT_TIMEOUT=30000` is valid, but means more than 8 hours. */
 function warnOfMilliseconds({ path }: Variable, name: string, text: string, problems: Problems): void {
   const seconds = /^\d+$/.test(text) && path.endsWith('Ms') ? Number(text) : 0;
   if (seconds >= 1_000 && seconds % 1_000 === 0)

@@ -4,13 +4,16 @@ import { readPem } from '../tls/pem.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
 import { passwordOfFile, readSecretFile } from './secret-files.js';
 
-/** The value of a variable, or everything that is wrong with its text. */
+/** The value of a variable, or all problems of its text. */
 export type ReadVariable = { readonly value: unknown } | { readonly problems: readonly string[] };
 
-/** Whether a variable holds more than its own text says: a URL, PEM text, or the path of a file. */
+/** Whether checking a variable takes a parser or a file: it holds a URL, PEM text, or the path of a file. */
 export const hasContent = ({ isFile, setting: { type } }: Variable) => isFile || type.content !== undefined;
 
-/** Reads such a variable. URLs and files are checked here already, so that one error names all invalid variables. */
+/**
+ * Reads a variable for which `hasContent` is true. URLs and files are checked before the options are resolved, so that one
+ * error names all invalid variables.
+ */
 export function readContent({ name, isFile, setting: { type } }: Variable, text: string): ReadVariable {
   if (isFile) return type.content === 'url' ? readUrlFile(text) : readPasswordFile(name, text);
   const problems =
@@ -32,7 +35,7 @@ function readUrlFile(path: string): ReadVariable {
   return problems.length > 0 ? { problems } : { value: new Secret(read.text) };
 }
 
-/** The value is a function: each connect reads the file again. */
+/** Returns a password function that reads the file again at each connect. */
 function readPasswordFile(variable: string, path: string): ReadVariable {
   const read = readSecretFile(path);
   return 'problem' in read ? { problems: [read.problem] } : { value: passwordOfFile(variable, path) };

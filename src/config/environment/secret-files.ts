@@ -5,25 +5,27 @@ import { fileProblem, readTextFile, shownPath } from './text-file.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
 import type { ParsedUrl } from '../url/database-url.js';
 
-/** Editors and `echo` end a file with a line end, and some editors begin it with a byte order mark. */
-const withoutLineEnd = (text: string) => text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');
+/** Removes what editors add: a byte order mark at the beginning, and line ends at the end. */
+const withoutMarkAndLineEnd = (text: string) => text.replace(/^\uFEFF/, '').replace(/[\r\n]+$/, '');
 
-/** The current content of a mounted secret, or what is wrong with it. */
+/** Reads a mounted secret, or says why it cannot. */
 export function readSecretFile(path: string): { text: string } | { problem: string } {
   const read = readTextFile(path);
   if ('problem' in read) return read;
-  const text = withoutLineEnd(read.text);
+  const text = withoutMarkAndLineEnd(read.text);
   return text === '' ? { problem: `the file${shownPath(path)} is empty` } : { text };
 }
 
-/** A function that reads the password at each connect, so that a rotated password is used without a restart. */
+/** Creates a function that reads the password from the file at each connect. A rotated password needs no restart. */
 export function passwordOfFile(variable: string, path: string): PasswordFunction {
   return async () => readAgain(variable, path);
 }
 
 /**
- * A function that reads the password in the URL of a file at each connect. The server must stay the one of the start: pool,
- * TLS and logs are set up for it.
+ * Creates a function that reads the URL from the file at each connect and returns its password. The server in the URL must
+ * not change: pool, TLS and logs are set up for the one at start.
+ * @throws PasswordError `PASSWORD_UNAVAILABLE` from the function, when the file holds no valid URL, another server, or no
+ * password
  */
 export function passwordOfUrlFile(variable: string, path: string, atStart: ParsedUrl): PasswordFunction {
   return async () => {
@@ -33,8 +35,8 @@ export function passwordOfUrlFile(variable: string, path: string, atStart: Parse
       (part) => url[part] !== atStart[part],
     );
     if (changed.length > 0)
-      throw unavailable(variable, `the URL has another ${changed.join(', ')} than at the start`);
-    if (url.password === undefined) throw unavailable(variable, 'the URL has no password any more');
+      throw unavailable(variable, `the URL has another ${changed.join(', ')} than at start`);
+    if (url.password === undefined) throw unavailable(variable, 'the URL no longer has a password');
     return url.password.reveal();
   };
 }
@@ -42,17 +44,17 @@ export function passwordOfUrlFile(variable: string, path: string, atStart: Parse
 async function readAgain(variable: string, path: string): Promise<string> {
   let text: string;
   try {
-    text = withoutLineEnd(await readFile(path, 'utf8'));
+    text = withoutMarkAndLineEnd(await readFile(path, 'utf8'));
   } catch (error) {
     throw unavailable(variable, `the file${shownPath(path)} ${fileProblem(error)}`);
   }
-  // A secret may be empty for a moment while it is being replaced.
+  // A file is empty for a moment while its secret is being replaced.
   if (text === '') throw unavailable(variable, `the file${shownPath(path)} is empty`);
   return text;
 }
 
 function unavailable(variable: string, problem: string): PasswordError {
   return new PasswordError(`${variable}: ${problem}.`, {
-    hint: `${variable} is read at each connect; correct the file, or restart the app for another server.`,
+    hint: `${variable} is read at each connect. Correct the file, or restart the app to use another server.`,
   });
 }

@@ -1,12 +1,12 @@
 import { readFileSync } from 'node:fs';
 
-/** Longer than the path of any operating system. */
-const LONGEST_PATH = 4_096;
+/** The longest path of any operating system, in characters (PATH_MAX of Linux). */
+export const LONGEST_PATH = 4_096;
 
-/** The text of a file, or what is wrong. Messages show no path that may be a secret in the wrong place. */
+/** Reads a text file, or says why it cannot. Messages show only what is certainly a path, and not a misplaced secret. */
 export function readTextFile(path: string): { text: string } | { problem: string } {
   if (/[\n\r]/.test(path) || path.length > LONGEST_PATH)
-    return { problem: `a text of ${path.length} characters is not the path of a file` };
+    return { problem: `a string of ${path.length} characters is not the path of a file` };
   try {
     return { text: readFileSync(path, 'utf8') };
   } catch (error) {
@@ -14,7 +14,7 @@ export function readTextFile(path: string): { text: string } | { problem: string
   }
 }
 
-/** The path for a message, as ` /etc/ssl/ca.pem`; empty for a text that may not be a path. */
+/** The path for a message, with a space before it: ` /etc/ssl/ca.pem`. Empty for a string that may be a secret. */
 export const shownPath = (path: string) => (looksLikePath(path) ? ` ${path}` : '');
 
 function looksLikePath(text: string): boolean {

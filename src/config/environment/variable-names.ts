@@ -5,12 +5,12 @@ import { FOREIGN_NAMES, VARIABLES } from '../settings/variables.js';
 /** Variables by name, as in `process.env`. */
 export type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The trimmed text of a variable. Empty means not set: a Compose file passes a variable that its caller lacks as empty. */
+/** The trimmed text of a variable. Empty means not set: Docker Compose passes a variable without a value as an empty one. */
 export const textOf = (env: Environment, name: string) => env[name]?.trim() ?? '';
 
 const DB = 'DB_';
 
-/** The app may have variables of its own with the prefix; a name that is nearly one of ours was probably meant to be it. */
+/** Warns of names that resemble a known variable. Other names with the prefix `DB_` may be the app's own. */
 export function warnOfMisspelledNames(env: Environment, problems: Problems): void {
   const known = VARIABLES.flatMap(({ name, alias }) => (alias === undefined ? [name] : [name, alias]));
   const withoutPrefix = (name: string) => name.slice(DB.length);
@@ -26,7 +26,7 @@ export function warnOfMisspelledNames(env: Environment, problems: Problems): voi
 /** The variables that name a part of the server. */
 const SERVER_VARIABLES = /^DB_(?:URL|HOST|PORT|USERNAME|PASSWORD|PASSWORD_FILE|NAME)$/;
 
-/** What an error says of a missing URL, with the variables that are set and do not suffice. */
+/** The message about a missing URL. It lists the variables that are set but do not suffice. */
 export function missingUrl(env: Environment): string {
   const found = [...VARIABLES.map(({ name }) => name), ...FOREIGN_NAMES.keys()].filter(
     (name) =>
@@ -37,6 +37,6 @@ export function missingUrl(env: Environment): string {
   return (
     'is not set; give DB_URL (or DATABASE_URL), as postgres://user:password@host:5432/database, or DB_HOST, ' +
     'DB_USERNAME, DB_PASSWORD and DB_NAME. A .env file is loaded by ConfigModule.forRoot() or node --env-file' +
-    (found.length > 0 ? `. Not enough by themselves: ${found.join(', ')}` : '')
+    (found.length > 0 ? `. Set, but not enough alone: ${found.join(', ')}` : '')
   );
 }

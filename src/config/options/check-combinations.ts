@@ -3,7 +3,7 @@ import type { Problems } from '../problems/problems.js';
 import { spaced } from '../problems/value-shape.js';
 import { POSTGRES_LIMITS } from '../settings/settings.js';
 
-/** Checks options that are each valid and contradict each other, or are suspicious together. */
+/** Checks combinations: options that are valid alone but contradict each other, or that are suspicious together. */
 export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: Problems): void {
   checkSchemaChanges(resolved, problems);
   checkMinIdle(resolved, problems);
@@ -36,11 +36,11 @@ function checkMinIdle({ pool: { minIdle, size } }: ResolvedDatabaseOptions, prob
   if (minIdle > size)
     problems.add(
       'pool.minIdle',
-      `${minIdle} is more than pool.size ${size}; the pool keeps no more idle connections than that`,
+      `${minIdle} is more than pool.size ${size}; the pool keeps at most pool.size idle connections`,
     );
 }
 
-/** PostgreSQL's names of what a setting of this module decides. */
+/** Settings of PostgreSQL that an option of this module sets, each with that option. */
 const OWN_POSTGRES_SETTINGS: ReadonlyMap<string, string> = new Map([
   ...[...POSTGRES_LIMITS].map(([name, key]) => [name, `timeouts.${key}`] as const),
   ['application_name', 'applicationName'],
@@ -59,7 +59,7 @@ function checkChannelBinding({ channelBinding, ssl }: ResolvedDatabaseOptions, p
     problems.add('ssl.mode', 'is disable, but channel_binding=require in the URL needs TLS; use require');
 }
 
-/** A shorter limit in code was probably meant in seconds. A short `lockMs` is common, so its bound is lower. */
+/** A limit below this number of milliseconds was probably meant in seconds. A short `lockMs` is common. */
 const SUSPICIOUS_BELOW_MS = [
   ['statementMs', 1_000],
   ['idleInTransactionMs', 1_000],
@@ -70,7 +70,7 @@ const SUSPICIOUS_BELOW_MS = [
 function checkShortTimeouts({ timeouts, origins }: ResolvedDatabaseOptions, problems: Problems): void {
   for (const [key, least] of SUSPICIOUS_BELOW_MS) {
     const value = timeouts[key];
-    if (isFromCode(origins[`timeouts.${key}`]) && value > 0 && value < least)
+    if (hasNoUnit(origins[`timeouts.${key}`]) && value > 0 && value < least)
       problems.warn(
         `timeouts.${key}`,
         `${value} ms is very short; the unit is milliseconds, ${value} seconds are ${spaced(value * 1_000)}`,
@@ -78,4 +78,5 @@ function checkShortTimeouts({ timeouts, origins }: ResolvedDatabaseOptions, prob
   }
 }
 
-const isFromCode = (origin: SettingOrigin | undefined) => origin === 'options' || origin === 'url';
+/** In code and in the URL, a limit is a bare number of milliseconds. A variable has a unit. */
+const hasNoUnit = (origin: SettingOrigin | undefined) => origin === 'options' || origin === 'url';

@@ -16,17 +16,18 @@ import type { GroupName } from '../settings/settings.js';
 import { EXTRA_REPLACED, KNOWN_OPTIONS, REPLACED, TLS_OPTIONS, TLS_REFUSED } from './known-options.js';
 import type { Origins } from './origins.js';
 
-/** The settings that were given and are valid, in their long form; each invalid one has become a problem and is absent. */
+/** The valid settings, in their long form. An invalid one is reported as a problem and is absent here. */
 export interface CheckedSettings extends Omit<DatabaseSettings, 'connectRetry' | 'replication'> {
   readonly connectRetry?: ConnectRetrySettings;
   readonly replication?: CheckedReplication;
 }
 
+/** A valid server of `replication`. */
 export interface CheckedReplicationServer extends Omit<ReplicationServer, 'ssl'> {
   readonly ssl?: SslSettings;
 }
 
-/** A list with an invalid server in it is absent, and so is an invalid primary. */
+/** The valid servers. The list of replicas is absent when one of them is invalid; so is an invalid primary. */
 interface CheckedReplication extends Pick<ReplicationSettings, 'defaultMode'> {
   readonly master?: CheckedReplicationServer;
   readonly slaves?: readonly CheckedReplicationServer[];
@@ -44,14 +45,14 @@ export function replicationServers({ master, slaves = [] }: CheckedReplication =
   return master ? [['replication.master', master], ...replicas] : replicas;
 }
 
-/** Adds the problem of one value. */
+/** Reports what is wrong with one value. */
 type Report = (path: string, value: unknown, message: string) => void;
 
-/** The settings by their keys, for a group. */
+/** The rows of a group, by key. */
 type Rows = Readonly<Record<string, { readonly type: SettingType }>>;
 
 /**
- * Checks each option by itself. `check-combinations` looks at options that contradict each other, once they are resolved.
+ * Checks each option alone. `checkCombinations` compares the resolved options with each other.
  */
 export function checkOptions(
   options: DatabaseModuleOptions,
@@ -76,7 +77,7 @@ export function checkOptions(
   return settings;
 }
 
-/** `connectRetry: 3` is short for `{ retries: 3 }`, and `replication: false` for none. */
+/** Expands a short form: `connectRetry: 3` is `{ retries: 3 }`, and `replication: false` is no replication. */
 function inLongForm(name: keyof DatabaseSettings, value: unknown): unknown {
   if (name === 'connectRetry' && typeof value === 'number') return { retries: value };
   return name === 'replication' && value === false ? undefined : value;
@@ -99,7 +100,7 @@ function sslTextProblem(text: string): string {
   const mode = SSL_MODES.find((known) => known === text.toLowerCase());
   const meant = mode
     ? `write ssl: { mode: '${mode}' }`
-    : `allowed are true, false and { mode: … }, one of ${SSL_MODES.join(', ')}`;
+    : `write true, false or { mode: … } with one of ${SSL_MODES.join(', ')}`;
   return `${group.problemOf(text)}; ${meant}`;
 }
 
@@ -110,7 +111,7 @@ function checkValue(path: string, type: SettingType, value: unknown, report: Rep
   return undefined;
 }
 
-/** The valid settings of a group; undefined when the value is no group. Options of TLS beside ours stay as they are. */
+/** The valid settings of a group; undefined when the value is not a group. `ssl` keeps the options of `tls.connect`. */
 function checkGroup(
   path: string,
   rows: Rows,
@@ -132,7 +133,7 @@ function checkGroup(
 function unknownKey(path: string, key: string, rows: Rows): string {
   const known = Object.keys(rows);
   const meant = nearMiss(key, known);
-  return `is not a setting; ${meant ? `did you mean ${path}.${meant}?` : `there are ${known.join(', ')}`}`;
+  return `is not a setting; ${meant ? `did you mean ${path}.${meant}?` : `known settings: ${known.join(', ')}`}`;
 }
 
 /** Names of PostgreSQL's settings, with a prefix for those of extensions: `search_path`, `app.tenant`. */
@@ -151,11 +152,11 @@ function checkSession(value: unknown, report: Report): Record<string, unknown> |
 function sessionProblem(key: string, setting: unknown): string | undefined {
   if (!POSTGRES_NAME.test(key))
     return "is not the name of a PostgreSQL setting, as 'search_path' or 'app.tenant'";
-  if (typeof setting === 'string' && setting.includes('\0')) return 'it holds a zero character';
+  if (typeof setting === 'string' && setting.includes('\0')) return 'contains a null character';
   return sessionValue.problemOf(setting);
 }
 
-/** What a server of `replication` takes, beside `ssl`: the same as the top level. */
+/** The rows of a server of `replication`: those of the top level, with `ssl` in its long form. */
 const SERVER_ROWS: Rows = {
   url: SETTINGS.url,
   host: SETTINGS.host,
@@ -184,7 +185,7 @@ function checkReplication(value: unknown, report: Report): CheckedReplication | 
   };
 }
 
-/** The server; undefined when anything in it is invalid. */
+/** The checked server; undefined when anything in it is invalid. */
 function checkServer(path: string, value: unknown, report: Report): CheckedReplicationServer | undefined {
   let isValid = true;
   const reportInvalid: Report = (...problem) => {
@@ -199,19 +200,19 @@ function checkServer(path: string, value: unknown, report: Report): CheckedRepli
   return isValid ? checked : undefined;
 }
 
-/** An unknown option may be one that a newer TypeORM has, so it is refused only when it looks misspelled. */
+/** Refuses an unknown option only when it looks misspelled: a newer TypeORM may know it. */
 function checkNames(options: object, problems: Problems): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || KNOWN_OPTIONS.includes(name)) continue;
     const instead = Object.hasOwn(REPLACED, name) ? REPLACED[name] : undefined;
     if (instead !== undefined) {
-      // `keepConnectionAlive: false` asks for what this module does anyway.
+      // `keepConnectionAlive: false` is what this module does in any case.
       if (value !== false) problems.add(name, `is not supported; ${instead}`);
       continue;
     }
     const meant = nearMiss(name, [...KNOWN_OPTIONS, ...Object.keys(REPLACED)]);
     if (meant === undefined)
-      problems.warn(name, 'is neither a setting of this module nor a known one of TypeORM; it is passed on');
+      problems.warn(name, 'is not a known option of this module or of TypeORM; it is passed on to TypeORM');
     else problems.add(name, `is not a setting; ${REPLACED[meant] ?? `did you mean ${meant}?`}`);
   }
 }
@@ -229,7 +230,7 @@ function checkExtra(extra: unknown, problems: Problems): void {
   }
 }
 
-/** `ssl` also takes the options of `tls.connect`; one that is not known is refused only when it looks misspelled. */
+/** `ssl` also takes the options of `tls.connect`. An unknown one is refused only when it looks misspelled. */
 function checkTlsOptions(path: string, ssl: unknown, problems: Problems): void {
   if (!isGroup(ssl)) return;
   const known = [...Object.keys(GROUPS.ssl), ...TLS_OPTIONS];
@@ -240,6 +241,6 @@ function checkTlsOptions(path: string, ssl: unknown, problems: Problems): void {
       problems.add(`${path}.${key}`, 'is not an option of TLS; use url or host and port');
     else if (meant !== undefined)
       problems.add(`${path}.${key}`, `is not a setting; did you mean ${path}.${meant}?`);
-    else problems.warn(`${path}.${key}`, 'is not a known option of TLS; it is passed on');
+    else problems.warn(`${path}.${key}`, 'is not a known option of TLS; it is passed on to tls.connect');
   }
 }

@@ -1,7 +1,7 @@
 import { GROUPS, OPTION_NAMES, POSTGRES_LIMITS } from '../settings/settings.js';
 
-/** Options of TypeORM 0.3 and 1 for PostgreSQL; TypeORM itself has no list of them at run time. */
-const TYPEORM = [
+/** Options of TypeORM 0.3 and 1 for PostgreSQL. TypeORM has no list of them at run time. */
+const TYPEORM_OPTIONS = [
   'entities',
   'subscribers',
   'migrations',
@@ -36,8 +36,8 @@ const TYPEORM = [
   'baseDirectory',
 ] as const;
 
-/** The names that may stand on the top level of the options. */
-export const KNOWN_OPTIONS: readonly string[] = [...OPTION_NAMES, 'type', 'name', ...TYPEORM];
+/** The names that are allowed on the top level of the options. */
+export const KNOWN_OPTIONS: readonly string[] = [...OPTION_NAMES, 'type', 'name', ...TYPEORM_OPTIONS];
 
 /** Options of TypeORM and `@nestjs/typeorm` that this module does not take, each with its replacement. */
 export const REPLACED: Readonly<Record<string, string>> = {
@@ -48,11 +48,11 @@ export const REPLACED: Readonly<Record<string, string>> = {
   manualInitialization: "use startup: 'off'",
   user: 'use username',
   connectionString: 'use url',
-  dataSourceFactory: 'this module creates the data source; set in the options what the factory would change',
-  keepConnectionAlive: 'every app opens and closes its own connections',
+  dataSourceFactory: 'this module creates the data source; set the options that the factory would change',
+  keepConnectionAlive: 'each app opens and closes its own connections',
 };
 
-/** Keys of `extra`, which TypeORM hands to `pg`, that would contradict a setting of this module, each with that setting. */
+/** Keys of `extra` that would contradict a setting of this module, each with that setting. TypeORM passes `extra` to `pg`. */
 export const EXTRA_REPLACED: Readonly<Record<string, string>> = {
   max: 'use pool.size and pool.maxOverflow',
   min: 'use pool.minIdle',
@@ -115,5 +115,5 @@ export const TLS_OPTIONS = [
   'ticketKeys',
 ] as const;
 
-/** Options of `tls.connect` that name the server, which `url` or `host` and `port` do here. */
+/** Options of `tls.connect` that name the server; here, `url`, or `host` and `port`, do that. */
 export const TLS_REFUSED: readonly string[] = ['host', 'port', 'path', 'socket'];

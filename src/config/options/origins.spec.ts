@@ -11,7 +11,7 @@ describe('Origins', () => {
     warnings: [],
   };
 
-  it('survive a spread of the options, and are not listed among their keys', () => {
+  it('are copied by a spread of the options, and are not among their keys', () => {
     const options = { ...Object.freeze({ [ORIGINS]: environment }), autoLoadEntities: true };
     expect(originsIn(options)).toBe(environment);
     expect(Object.keys(options)).toEqual(['autoLoadEntities']);
@@ -29,7 +29,7 @@ describe('Origins', () => {
     expect(origins.nameOf('url', 'a')).toBe('url');
   });
 
-  it('record the first layer that has a value', () => {
+  it('name the first layer that has a value', () => {
     const origins = new Origins(environment);
     const layers = (own: number | undefined) =>
       [

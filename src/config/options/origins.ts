@@ -1,21 +1,25 @@
 import type { SettingOrigin } from '../../database.options.js';
 import { Secret } from '../secrets/secret.js';
 
-/** Registered, so that the ESM and the CommonJS build share it. `{ ...config }` copies it, since it is enumerable. */
+/**
+ * Key of the origins in the settings of `databaseConfig`. The symbol is registered, so that the ESM and the CommonJS build
+ * share it. The property is enumerable, so that `{ ...config }` copies it.
+ */
 export const ORIGINS = Symbol.for('nestjs-database.origins');
 
-/** What the environment gave, beside the settings themselves. */
+/** Where the settings of the environment come from, and the warnings about them. */
 export interface EnvironmentOrigins {
   /** By the path of the setting: the variable and its value. */
   readonly values: Readonly<Record<string, { readonly variable: string; readonly value: unknown }>>;
   readonly warnings: readonly string[];
 }
 
+/** The origins in options that contain `databaseConfig`; undefined for other options. */
 export function originsIn(options: object): EnvironmentOrigins | undefined {
   return (options as { [ORIGINS]?: EnvironmentOrigins })[ORIGINS];
 }
 
-/** Where a setting may come from, with the value that is there. */
+/** A source of a setting, with its value there. */
 export type Layer<T> = readonly [SettingOrigin, T | undefined];
 
 /** Records the origin of each value while the settings are resolved. */
@@ -27,18 +31,21 @@ export class Origins {
     this.#environment = environment;
   }
 
-  /** The variable that gave `value`; undefined when the code has replaced that value. */
+  /** The variable that `value` comes from; undefined when the code has replaced the value. */
   variableOf(path: string, value: unknown): string | undefined {
     const given = this.#environment?.values[path];
     return given && isSame(given.value, value) ? given.variable : undefined;
   }
 
-  /** The name of the setting in messages: the variable that gave `value`, else the path of the option. */
+  /** The name of the setting in messages: the variable that `value` comes from, else the path of the option. */
   nameOf(path: string, value: unknown): string {
     return this.variableOf(path, value) ?? path;
   }
 
-  /** The value of the first layer that has one. A value of the options counts as the environment's if it is the same. */
+  /**
+   * Returns the value of the first layer that has one, and records its origin. An option that equals the value of the
+   * environment has the environment as its origin.
+   */
   choose<T>(path: string, layers: readonly Layer<T>[]): T | undefined {
     for (const [origin, value] of layers) {
       if (value === undefined) continue;

@@ -1,8 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import * as fc from 'fast-check';
-import { distance, nearMiss } from './near-miss.js';
+import { editDistance, nearMiss } from './near-miss.js';
 
-describe('distance', () => {
+describe('editDistance', () => {
   it.each([
     ['size', 'size', 0],
     ['siez', 'size', 1],
@@ -10,15 +10,15 @@ describe('distance', () => {
     ['poll', 'pool', 1],
     ['kitten', 'sitting', 3],
     ['', 'abc', 3],
-  ])('from %p to %p is %p', (a, b, slips) => {
-    expect(distance(a, b)).toBe(slips);
+  ])('from %p to %p is %p', (a, b, edits) => {
+    expect(editDistance(a, b)).toBe(edits);
   });
 
-  it('is symmetric, and 0 only for equal texts', () => {
+  it('is symmetric, and 0 only for equal names', () => {
     fc.assert(
       fc.property(fc.string({ maxLength: 12 }), fc.string({ maxLength: 12 }), (a, b) => {
-        expect(distance(a, b)).toBe(distance(b, a));
-        expect(distance(a, b) === 0).toBe(a === b);
+        expect(editDistance(a, b)).toBe(editDistance(b, a));
+        expect(editDistance(a, b) === 0).toBe(a === b);
       }),
     );
   });
@@ -34,7 +34,7 @@ describe('nearMiss', () => {
     ['uri', 'url'],
     ['timeout', 'timeouts'],
     ['rejectUnauthorised', 'rejectUnauthorized'],
-  ])('finds for %p the name %p', (written, meant) => {
+  ])('corrects %p to %p', (written, meant) => {
     expect(nearMiss(written, known)).toBe(meant);
   });
 

@@ -1,7 +1,7 @@
 import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { ConfigProblem } from '../../errors/config.errors.js';
 
-/** Collects what is wrong and what is suspicious, so that one error reports everything. */
+/** Collects problems and warnings, so that one error reports everything. */
 export class Problems {
   readonly found: ConfigProblem[] = [];
   readonly warnings: string[];
@@ -10,9 +10,9 @@ export class Problems {
     this.warnings = [...warnings];
   }
 
-  /** Adds a problem: the shape of the value and what is allowed, never a secret. */
+  /** Adds a problem. The message says what was found and what is allowed; it never contains a secret. */
   add(setting: string, message: string): void {
-    // The primary, its direct server and its replicas share settings, and each of them would report these again.
+    // The primary, its direct server and its replicas share settings: the same problem would be reported several times.
     if (!this.found.some((known) => known.setting === setting && known.message === message))
       this.found.push({ setting, message });
   }
@@ -23,7 +23,7 @@ export class Problems {
     if (!this.warnings.includes(warning)) this.warnings.push(warning);
   }
 
-  /** Adds the problems and warnings of another server's settings, each under the name that `rename` gives its setting. */
+  /** Adds the problems and warnings of another server. `rename` maps each setting to its name in messages. */
   addAll(others: Problems, rename: (setting: string) => string): void {
     for (const { setting, message } of others.found) this.add(rename(setting), message);
     for (const warning of others.warnings) {

@@ -8,11 +8,11 @@ describe('shapeOf and kindOf', () => {
     [true, 'true'],
     [null, 'null'],
     [undefined, 'undefined'],
-    ['', 'an empty text'],
+    ['', 'an empty string'],
     ['abc', '"abc"'],
     ['30 parsecs', '"30 parsecs"'],
-    ['postgres://me:pw@host', 'a text of 21 characters'],
-    ['x'.repeat(25), 'a text of 25 characters'],
+    ['postgres://me:pw@host', 'a string of 21 characters'],
+    ['x'.repeat(25), 'a string of 25 characters'],
     [[], 'a list'],
     [{ password: 'hunter2' }, 'an object'],
     [() => 'hunter2', 'a function'],
@@ -22,8 +22,8 @@ describe('shapeOf and kindOf', () => {
   });
 
   it.each([
-    ['hunter2', 'a text'],
-    ['', 'an empty text'],
+    ['hunter2', 'a string'],
+    ['', 'an empty string'],
     [12345, 'a number'],
     [null, 'null'],
     [undefined, 'undefined'],

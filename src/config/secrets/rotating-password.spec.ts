@@ -107,7 +107,7 @@ describe('RotatingPassword', () => {
         status: 'rejected',
         reason: {
           code: 'PASSWORD_UNAVAILABLE',
-          message: 'The password function did not answer within 20 ms.',
+          message: 'The password function did not return within 20 ms.',
         },
       });
     expect(await password.ask()).toBe('two');
@@ -115,10 +115,10 @@ describe('RotatingPassword', () => {
 
   it.each([
     [undefined, /returned undefined\./],
-    ['', /returned an empty text\./],
+    ['', /returned an empty string\./],
     [12345, /returned a number\./],
     [{ token: 'hunter2' }, /returned an object whose password is undefined\./],
-    [{ password: '' }, /returned an object whose password is an empty text\./],
+    [{ password: '' }, /returned an object whose password is an empty string\./],
     [{ password: 'hunter2', expiresAt: '2030-01-01' }, /returned an expiresAt that is neither/],
     [{ password: 'hunter2', expiresAt: new Date('never') }, /returned an expiresAt that is neither/],
   ])('fails when the function returns %p, without showing it', async (given, message) => {

@@ -1,21 +1,22 @@
 import { PasswordError } from '../../errors/connection.errors.js';
 import { plainCause } from '../../errors/plain-cause.js';
 import type { IssuedPassword, PasswordFunction, PasswordSource } from '../../database.options.js';
+import { MASK } from '../../text/masking.js';
 import { kindOf } from '../problems/value-shape.js';
 
 /**
- * The password that a function returns. Connections that are opened at the same time share one call; the password is kept
- * until it expires. All fields are private, so that no output shows a password.
+ * Calls a password function and keeps the password until it expires. Connections that are opened at the same time share one
+ * call. All fields are private, so that no output shows a password.
  */
 export class RotatingPassword implements PasswordSource {
   readonly #passwordFunction: PasswordFunction;
   readonly #timeoutMs: number;
   #kept: { readonly password: string; readonly until: number } | undefined;
   #pending: Promise<string> | undefined;
-  /** The last two passwords: an error of the function may quote them, and must not show them. */
+  /** The last two passwords. They are masked in errors of the function, which may quote them. */
   #issued: readonly string[] = [];
 
-  /** @param timeoutMs longest wait for the function, in milliseconds; the next connect after it calls the function again */
+  /** @param timeoutMs longest wait for the function, in milliseconds. After a timeout, the next connect calls it again. */
   constructor(passwordFunction: PasswordFunction, timeoutMs: number) {
     this.#passwordFunction = passwordFunction;
     this.#timeoutMs = timeoutMs;
@@ -36,7 +37,7 @@ export class RotatingPassword implements PasswordSource {
     return this.#pending;
   }
 
-  /** Forgets a password that the server refused, but not a newer one that another connect has fetched meanwhile. */
+  /** Forgets a password that the server refused. A newer one, which another connect has fetched meanwhile, is kept. */
   refused(password: string): void {
     if (this.#kept?.password === password) this.#kept = undefined;
   }
@@ -44,7 +45,7 @@ export class RotatingPassword implements PasswordSource {
   async #call(): Promise<string> {
     let timer: NodeJS.Timeout | undefined;
     const timeout = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(PasswordError.late(this.#timeoutMs)), this.#timeoutMs);
+      timer = setTimeout(() => reject(PasswordError.timeout(this.#timeoutMs)), this.#timeoutMs);
     });
     let returned: unknown;
     try {
@@ -64,7 +65,7 @@ export class RotatingPassword implements PasswordSource {
   #failed(error: unknown): PasswordError {
     const cause = plainCause(error);
     const hide = (text: string) =>
-      this.#issued.reduce((hidden, password) => hidden.replaceAll(password, '***'), text);
+      this.#issued.reduce((hidden, password) => hidden.replaceAll(password, MASK), text);
     cause.message = hide(cause.message);
     if (cause.stack) cause.stack = hide(cause.stack);
     return new PasswordError(`The password function failed: ${cause.message}`, { cause });
@@ -86,6 +87,6 @@ function issuedPassword(returned: unknown): { password: string; until: number | 
 function invalid(what: string): PasswordError {
   return new PasswordError(`The password function returned ${what}.`, {
     code: 'PASSWORD_INVALID',
-    hint: 'It must return a text, or { password, expiresAt }, or a promise of one of them.',
+    hint: 'It must return a string, or { password, expiresAt }, or a promise of one of them.',
   });
 }

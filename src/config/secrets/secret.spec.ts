@@ -34,7 +34,7 @@ describe('Secret', () => {
     expect(Object.isFrozen(secret)).toBe(true);
   });
 
-  it('is created from a text, and is returned unchanged when it is a secret already', () => {
+  it('is created from a string, and is returned unchanged when it is a secret already', () => {
     expect(Secret.from('a').reveal()).toBe('a');
     expect(Secret.from(secret)).toBe(secret);
   });

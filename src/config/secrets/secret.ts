@@ -1,9 +1,9 @@
 import type { SecretText } from '../../database.options.js';
+import { INSPECT, MASK } from '../../text/masking.js';
 
-const MASK = '***';
 const BRAND = Symbol.for('nestjs-database.secret');
 
-/** A text that only `reveal()` returns: log, `inspect` and JSON show a mask. */
+/** A string that only `reveal()` returns. Logs, `inspect` and JSON show `***`. */
 export class Secret implements SecretText {
   readonly #text: string;
 
@@ -12,13 +12,13 @@ export class Secret implements SecretText {
     Object.freeze(this);
   }
 
-  /** A secret with the text of `value`. A secret of this package stays the same, even from another copy of the package. */
+  /** A secret with the text of `value`. A secret of any copy of this package is returned unchanged. */
   static from(value: string | SecretText): SecretText {
     if (typeof value === 'string') return new Secret(value);
     return (value as { [BRAND]?: unknown })[BRAND] === true ? value : new Secret(value.reveal());
   }
 
-  /** Whether `value` has a `reveal()`; another copy of the package has another class, so this does not test the class. */
+  /** Whether `value` has a `reveal()`. Not `instanceof`: another copy of this package has another class. */
   static is(value: unknown): value is SecretText {
     return typeof value === 'object' && value !== null && typeof (value as SecretText).reveal === 'function';
   }
@@ -43,7 +43,7 @@ export class Secret implements SecretText {
     return MASK;
   }
 
-  [Symbol.for('nodejs.util.inspect.custom')](): string {
+  [INSPECT](): string {
     return MASK;
   }
 }

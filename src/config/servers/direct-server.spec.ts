@@ -25,13 +25,13 @@ describe('The direct server', () => {
     expect(origins['directUrl']).toBe('url');
   });
 
-  it('does not get the server name of the pooler of Neon by TLS', () => {
+  it('does not use the TLS server name of the pooler of Neon', () => {
     const servername = 'ep-cool-1-pooler.eu-central-1.aws.neon.tech';
     const { direct } = resolve({ url: POOLED, ssl: { servername } });
     expect(direct?.ssl.tls).toMatchObject({ servername: 'ep-cool-1.eu-central-1.aws.neon.tech' });
   });
 
-  it('is directUrl when it is given, with its own parameters, and with the password of url for the same user', () => {
+  it('is directUrl with its own parameters, and with the password of url for the same user', () => {
     const { direct } = resolve({
       url: POOLED,
       directUrl: 'postgres://app@db.internal:6000/orders?sslmode=disable&options=-c%20geqo%3Doff',
@@ -54,7 +54,7 @@ describe('The direct server', () => {
     });
   });
 
-  it('has the name directUrl in its problems, and shows no secret', () => {
+  it('is named directUrl in its problems, which show no secret', () => {
     expect(() => resolve({ url: POOLED, directUrl: 'mysql://root:hidden@host/x' })).toThrow(
       'directUrl: it starts with mysql://',
     );
@@ -82,7 +82,7 @@ describe('The direct server', () => {
     });
   });
 
-  it('has the limits and the name of its own URL, unless they are set explicitly', () => {
+  it('has the time limits and the application name of its own URL, unless they are set explicitly', () => {
     const directUrl =
       'postgres://app@localhost/orders?statement_timeout=0&lock_timeout=3000&application_name=migrate';
     const url = 'postgres://app:x@localhost:6432/orders?statement_timeout=9000';
@@ -97,7 +97,7 @@ describe('The direct server', () => {
     });
   });
 
-  it('has the name directUrl in the problem of a file', () => {
+  it('is named directUrl in the problem of a file', () => {
     const directUrl = 'postgres://app@localhost/orders?sslmode=verify-ca&sslrootcert=/nowhere.pem';
     expect(() => resolve({ url: 'postgres://app:x@localhost/orders', directUrl })).toThrow(
       'directUrl (sslrootcert): the file /nowhere.pem does not exist',

@@ -5,7 +5,7 @@ import { Problems } from '../problems/problems.js';
 import { Secret } from '../secrets/secret.js';
 import { resolveSsl } from '../tls/ssl.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
-import { neonHost } from '../url/neon.js';
+import { neonHost } from '../url/neon-host.js';
 import { settingsOfUrl } from './url-settings.js';
 import { hasUrl, resolveServer } from './resolve-server.js';
 import type { Server } from './resolve-server.js';
@@ -13,8 +13,8 @@ import type { Server } from './resolve-server.js';
 type PrimaryServer = Server<SecretText | PasswordSource>;
 
 /**
- * The server for migrations, without the pooler: `directUrl`, else the direct host of a pooled host of Neon; undefined when
- * there is neither.
+ * The server for migrations, which bypasses the pooler: `directUrl`, or for a pooled host of Neon the same host without
+ * `-pooler`. Undefined for any other server.
  */
 export function resolveDirectServer(
   given: CheckedSettings,
@@ -50,7 +50,7 @@ export function resolveDirectServer(
   };
 }
 
-/** User and database that `directUrl` lacks are those of the primary, and so is the password of the same user. */
+/** The server of `directUrl`. User and database default to the primary's, and the password does for the same user. */
 function serverOfDirectUrl(
   { directUrl }: CheckedSettings,
   { address, password }: PrimaryServer,
@@ -67,12 +67,12 @@ function serverOfDirectUrl(
 
 function directServerOfNeon(primary: PrimaryServer): PrimaryServer | undefined {
   const neon = neonHost(primary.address.host);
-  return neon?.pooled ? { ...primary, address: { ...primary.address, host: neon.direct } } : undefined;
+  return neon?.isPooled ? { ...primary, address: { ...primary.address, host: neon.direct } } : undefined;
 }
 
-/** Neon routes by the server name of TLS: that of its pooler would lead to the pooler, whatever the host. */
+/** Neon routes by the server name that TLS sends. The pooler's name would lead to the pooler, whatever the host is. */
 function withDirectServername(ssl: CheckedSettings['ssl']): CheckedSettings['ssl'] {
   if (typeof ssl !== 'object' || ssl.servername === undefined) return ssl;
   const neon = neonHost(ssl.servername);
-  return neon?.pooled ? { ...ssl, servername: neon.direct } : ssl;
+  return neon?.isPooled ? { ...ssl, servername: neon.direct } : ssl;
 }

@@ -21,7 +21,7 @@ const problemsOf = (options: DatabaseModuleOptions): string[] => {
 };
 
 describe('The primary of a replication', () => {
-  it('is replication.master, given by a URL or by single options', () => {
+  it('is replication.master, given by a URL or by separate options', () => {
     const slaves = [{ host: 'replica.internal' }];
     const server = { host: 'primary.internal', port: 6432, username: 'app', database: 'shop' };
     for (const master of [{ url: PRIMARY }, { ...server, password: 'hunter2' }]) {
@@ -53,7 +53,7 @@ describe('The primary of a replication', () => {
     );
   });
 
-  it('has the names of the options in its problems', () => {
+  it('is named as in the options in its problems', () => {
     const slaves = [{ host: 'replica.internal' }];
     expect(problemsOf({ replication: { slaves } })).toEqual([expect.stringMatching(/^DB_URL: /)]);
     expect(problemsOf({ replication: { master: { url: 'mysql://x' }, slaves } })).toEqual([
@@ -84,7 +84,7 @@ describe('A replica', () => {
     expect(password).toBeUndefined();
   });
 
-  it('has TLS of its own, or that of the top level', () => {
+  it('has its own TLS settings, or those of the top level', () => {
     const slaves = [
       { host: 'one.internal' },
       { host: 'two.internal', ssl: true },
@@ -114,7 +114,7 @@ describe('A replica', () => {
     expect(replicaOf(options).serverKind).toBeUndefined();
   });
 
-  it('has its index in its problems', () => {
+  it('is named with its index in its problems', () => {
     const slaves = [{ host: 'replica.internal' }, { url: 'postgres://app:hunter2@replica:x/shop' }];
     expect(problemsOf({ url: PRIMARY, replication: { slaves } })).toEqual([
       expect.stringMatching(/^replication\.slaves\.1\.url: the port is not a whole number/),

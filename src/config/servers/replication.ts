@@ -17,12 +17,12 @@ import { settingsOfUrl } from './url-settings.js';
 import { hasUrl, resolveServer } from './resolve-server.js';
 import type { Server, ServerSettings } from './resolve-server.js';
 
-/** What both the top level and `replication.master` may set for the primary. */
+/** The options of the primary that may stand on the top level or in `replication.master`. */
 const PARTS = ['url', 'host', 'port', 'username', 'password', 'database'] as const;
 
 /**
- * The settings with `replication.master` merged into the top level. A part that both set differently is a problem;
- * `resolveServer` compares what one of them sets in a URL and the other in single options.
+ * Merges `replication.master` into the top level. A part that both set differently is a problem. `resolveServer` finds the
+ * contradictions between a URL in one of them and separate options in the other.
  */
 export function withMaster(given: CheckedSettings, origins: Origins, problems: Problems): CheckedSettings {
   const { master } = given.replication ?? {};
@@ -43,7 +43,7 @@ export function withMaster(given: CheckedSettings, origins: Origins, problems: P
   };
 }
 
-/** The name of a setting of the primary as it stands in the options: `replication.master.url` for `url`. */
+/** The name of a setting of the primary in the options: `replication.master.url` or `url`. */
 export function nameInMaster({ replication }: CheckedSettings, setting: string): string {
   const part = /^\w+/.exec(setting)?.[0] as (typeof PARTS)[number];
   return isSet(replication?.master?.[part]) ? `replication.master.${setting}` : setting;
@@ -94,7 +94,7 @@ function resolveReplica(
   const applicationName = given.applicationName ?? replica.applicationName;
   const own = settingsOfUrl({ ...given, applicationName }, url, 'url', found);
   problems.addAll(found, (setting) => (SERVER_SETTING.test(setting) ? `${path}.${setting}` : setting));
-  // A replica without a password has that of the same user on the primary.
+  // The password defaults to the primary's, for the same user.
   const shared = address.username === primary.address.username ? primary.password : undefined;
   return {
     server: address,
@@ -106,17 +106,17 @@ function resolveReplica(
   };
 }
 
-/** Settings of one server; the other settings are shared, and named as on the top level. */
+/** Settings of one server. The other settings are shared, and problems name them as on the top level. */
 const SERVER_SETTING = /^(?:url|host|port|username|password|database|ssl)\b/;
 
-/** User and database that a replica lacks are those of the primary. */
+/** The settings of a replica. User and database default to the primary's. */
 function withPrimaryDefaults(
   replica: CheckedReplicationServer,
   { address }: Server<unknown>,
 ): ServerSettings {
   const { url, host, port, password } = replica;
   const inUrl = hasUrl(replica) ? parseDatabaseUrl(Secret.from(replica.url).reveal()) : undefined;
-  // Empty when the primary itself has a problem.
+  // The primary's is empty when the primary has a problem.
   const shared = (part: 'username' | 'database') =>
     inUrl?.[part] === undefined ? address[part] || undefined : undefined;
   return {
@@ -129,7 +129,7 @@ function withPrimaryDefaults(
   };
 }
 
-/** Whether a value is given: `url: process.env.X ?? ''` gives none. */
+/** Whether a value is given. `url: process.env.X ?? ''` may give none. */
 function isSet<T>(value: T | undefined): value is T {
   return value !== undefined && revealed(value) !== '';
 }

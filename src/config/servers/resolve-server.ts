@@ -9,7 +9,7 @@ import { parseDatabaseUrl } from '../url/database-url.js';
 import type { ParsedUrl } from '../url/database-url.js';
 import { hostName } from '../url/host-name.js';
 
-/** The server to connect to and its user, from the URL, from single options, or from both. */
+/** The server to connect to and its user, from the URL, from separate options, or from both. */
 export interface Server<Password = SecretText | PasswordFunction> {
   readonly address: ServerAddress;
   readonly password: Password | undefined;
@@ -26,7 +26,7 @@ export type ServerSettings = Pick<
   'url' | 'host' | 'port' | 'username' | 'password' | 'database'
 >;
 
-/** Stands in for a server with a problem while the other settings are checked; the problem becomes an error before any use. */
+/** The address of a missing or invalid server, while the other settings are checked. Nothing connects to it. */
 const PLACEHOLDER: ServerAddress = {
   host: 'localhost',
   port: SETTINGS.port.default,
@@ -34,7 +34,7 @@ const PLACEHOLDER: ServerAddress = {
   username: '',
 };
 
-/** Resolves the server of one connection; single options that contradict the URL are problems. */
+/** Resolves one server. A separate option that contradicts the URL is a problem. */
 export function resolveServer(given: ServerSettings, origins: Origins, problems: Problems): Server {
   const urlName = origins.nameOf('url', given.url);
   const url = hasUrl(given) ? parseDatabaseUrl(Secret.from(given.url).reveal()) : undefined;
@@ -50,7 +50,7 @@ export function resolveServer(given: ServerSettings, origins: Origins, problems:
   if (username === '')
     problems.add(
       url ? urlName : 'username',
-      'the user is missing; expected is postgres://user:password@host/database',
+      'the user is missing; write postgres://user:password@host/database',
     );
   const password = origins.choose<SecretText | PasswordFunction>('password', [
     ['options', givenPassword(given, origins)],
@@ -65,14 +65,14 @@ export function resolveServer(given: ServerSettings, origins: Origins, problems:
   return { address, password, url, urlName, isMissing };
 }
 
-/** Whether a URL is given: `url: process.env.X ?? ''` gives none. */
+/** Whether a URL is given. `url: process.env.X ?? ''` may give none. */
 export function hasUrl<S extends Pick<ServerSettings, 'url'>>(
   given: S,
 ): given is S & { readonly url: string | SecretText } {
   return given.url !== undefined && Secret.from(given.url).reveal().trim() !== '';
 }
 
-/** Adds what is wrong with the URL; returns whether anything is. */
+/** Reports the problems and warnings of the URL. Returns whether there are problems. */
 function addUrlProblems(url: ParsedUrl, urlName: string, problems: Problems): boolean {
   for (const problem of url.problems) problems.add(urlName, problem);
   for (const warning of url.warnings) problems.warn(urlName, warning);
@@ -89,7 +89,7 @@ function resolveHost(
   if (given.host !== undefined && host === undefined)
     problems.add(
       origins.nameOf('host', given.host),
-      'holds a character that no host name has; give a URL as url, and a port as port',
+      'contains a character that no host name has; give a URL as url, and a port as port',
     );
   const chosen = origins.choose('host', [
     ['options', host],
@@ -116,7 +116,7 @@ function resolveUsername(given: ServerSettings, url: ParsedUrl | undefined, orig
   return chosen ?? '';
 }
 
-/** The default is the name of the user, as in libpq. */
+/** Defaults to the name of the user, as in libpq. */
 function resolveDatabase(
   given: ServerSettings,
   url: ParsedUrl | undefined,
@@ -131,7 +131,7 @@ function resolveDatabase(
   return chosen!;
 }
 
-/** The user of the operating system, as in libpq; in a container it may have no name. */
+/** The user of the operating system, the default in libpq. In a container, it may have no name. */
 function osUser(): string | undefined {
   try {
     return userInfo().username || undefined;
@@ -140,12 +140,12 @@ function osUser(): string | undefined {
   }
 }
 
-/** The password in the options; `password: process.env.X ?? ''` is none. */
+/** The password in the options. An empty one, as of `password: process.env.X ?? ''`, is none. */
 function givenPassword(
   { password, url }: ServerSettings,
   origins: Origins,
 ): SecretText | PasswordFunction | undefined {
-  // The password of a file with a URL is for the server in that file: another URL in code must not get it.
+  // The password in DB_URL_FILE is for the server in that file. The server of another URL must not receive it.
   const isOfUrlFile = origins.variableOf('password', password) === URL_FILE;
   if (isOfUrlFile && origins.variableOf('url', url) !== URL_FILE) return undefined;
   if (password === undefined || typeof password === 'function') return password;
@@ -167,9 +167,9 @@ function checkContradictions(
     if (differs(given[part], url[part]))
       problems.add(origins.nameOf(part, given[part]), `contradicts ${urlName}; give one of them`);
   const password = givenPassword(given, origins);
-  // This function reads the password of the same URL, so it cannot contradict it.
+  // The password function of DB_URL_FILE reads the password of this URL.
   if (origins.variableOf('password', password) === URL_FILE) return;
-  // A function beside a password in the URL contradicts it whatever it returns: one of the two would never be used.
+  // A password function contradicts any password in the URL: one of the two would never be used.
   if (differs(typeof password === 'function' ? password : password?.reveal(), url.password?.reveal()))
     problems.add(origins.nameOf('password', given.password), `contradicts ${urlName}; give one of them`);
 }

@@ -8,8 +8,8 @@ import type { ParsedUrl } from '../url/database-url.js';
 type OwnSettings = Omit<DirectServer, 'server' | 'password' | 'ssl'>;
 
 /**
- * The settings in the URL of a direct server or a replica. They take precedence over the URL of the primary, and explicit
- * settings take precedence over them.
+ * The settings in the URL of a direct server or a replica. They take precedence over the URL of the primary, but not over
+ * explicit settings.
  */
 export function settingsOfUrl(
   given: CheckedSettings,
@@ -32,7 +32,7 @@ export function settingsOfUrl(
   };
 }
 
-/** `application_name` of a URL; a name that PostgreSQL would truncate is a problem. */
+/** `application_name` of a URL. A name that PostgreSQL would truncate is a problem. */
 export function applicationNameOf(
   url: ParsedUrl | undefined,
   urlName: string,

@@ -7,7 +7,7 @@ import type {
 import { GROUPS } from './settings.js';
 import type { GroupName } from './settings.js';
 
-/** The defaults of the settings in groups, where neither the options, the URL nor the profile set another value. */
+/** The defaults in the groups of settings. The options, the URL and the profile take precedence. */
 export const DEFAULTS = {
   pool: defaultsOf<PoolSettings>('pool'),
   timeouts: defaultsOf<TimeoutSettings>('timeouts'),
@@ -15,7 +15,7 @@ export const DEFAULTS = {
   echo: defaultsOf<EchoSettings>('echo'),
 };
 
-/** Each setting of these groups has a default, so that all keys of `T` are there. */
+/** Every row of these groups has a default, so that every key of `T` is present. */
 function defaultsOf<T>(group: GroupName): Readonly<Required<T>> {
   const entries = Object.entries(GROUPS[group]).map(([key, row]) => [key, row.default]);
   return Object.fromEntries(entries) as Required<T>;

@@ -1,6 +1,6 @@
 const UNITS: Readonly<Record<string, number>> = { ms: 1, s: 1_000, m: 60_000, min: 60_000, h: 3_600_000 };
 
-/** The milliseconds in `30`, `30s`, `500ms`, `5m` or `1h`; a number alone is seconds. Undefined for any other text. */
+/** The milliseconds in `30`, `30s`, `500ms`, `5m` or `1h`. A number without a unit is seconds. Undefined for any other text. */
 export function durationIn(text: string): number | undefined {
   const parts = /^(\d{1,12}(?:\.\d{1,6})?)\s*(ms|s|m|min|h)?$/i.exec(text);
   if (!parts) return undefined;

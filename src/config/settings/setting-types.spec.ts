@@ -21,7 +21,7 @@ describe('wholeNumber', () => {
     );
   });
 
-  it('checks numbers in code by the same bounds, and refuses a text', () => {
+  it('checks numbers in code by the same bounds, and refuses a string', () => {
     const type = wholeNumber(1, 100);
     for (const value of [1, 100]) expect(type.problemOf(value)).toBeUndefined();
     for (const value of [0, 101, 2.5, Number.NaN, Infinity, '5', null, [5]])
@@ -47,7 +47,7 @@ describe('duration', () => {
 });
 
 describe('A value in code', () => {
-  it('is not read from a text', () => {
+  it('cannot be read from the text of a variable', () => {
     expect(flag.problemOf('true')).toBe('"true" is not true or false');
     expect(oneOf('a', 'b').problemOf('A')).toBe('"A" is not one of a, b');
   });

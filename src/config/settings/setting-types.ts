@@ -3,18 +3,18 @@ import { Secret } from '../secrets/secret.js';
 import { hostName } from '../url/host-name.js';
 import { durationIn } from './durations.js';
 
-/** The longest delay of a timer, in milliseconds; Node.js fires a timer with a longer delay at once. */
+/** The longest delay of a timer, in milliseconds. Node.js fires a timer with a delay above 2 147 483 647 after 1 ms. */
 export const LONGEST_TIMER_MS = 2_147_483_000;
 
 /** The values that a setting takes, in code and in an environment variable. */
 export interface SettingType {
-  /** What is allowed in code, in words that follow "is not": `a whole number from 1 to 100`. */
+  /** What is allowed in code, as messages say it after "is not": `a whole number from 1 to 100`. */
   readonly allowed: string;
   /** What is allowed in a variable: `a duration from 1 s to 300 s as 30, 30s, 500ms, 5m or 1h`. */
   readonly allowedText: string;
-  /** What the text of a variable is checked for beyond its form; this needs files or the reader of URLs. */
+  /** What the text of a variable holds, when checking it takes a file or the parser of URLs. */
   readonly content?: 'url' | 'certificate' | 'key';
-  /** What is wrong with a value that was given in code, without a secret; undefined when it is allowed. */
+  /** What is wrong with a value in code; never contains a secret. Undefined for an allowed value. */
   problemOf(value: unknown): string | undefined;
   /** The value that the text of a variable stands for. */
   read(text: string): Read<unknown>;
@@ -23,7 +23,7 @@ export interface SettingType {
 /** A value, or what is wrong with the text that should hold it. */
 export type Read<T> = { readonly value: T } | { readonly problem: string };
 
-/** Numbers from `min` to `max`; with `off`, 0 is allowed too and switches the feature off. */
+/** Numbers from `min` to `max`. With `off`, 0 is allowed, too, and turns the feature off. */
 export interface Bounds {
   readonly min: number;
   readonly max: number;
@@ -44,7 +44,7 @@ export function wholeNumber(min: number, max: number): NumberType {
   return {
     bounds,
     unit: 'count',
-    ...shown({
+    ...plainType({
       allowed: `a whole number from ${min} to ${spaced(max)}`,
       allowedText: `a whole number from ${min} to ${max}`,
       isAllowed: (value) => Number.isInteger(value) && isWithin(value as number, bounds),
@@ -66,7 +66,7 @@ export function duration(bounds: Bounds): NumberType {
   return {
     bounds,
     unit: 'milliseconds',
-    ...shown({
+    ...plainType({
       allowed: `a whole number of milliseconds from ${spaced(min)} to ${spaced(max)}${off ? ', or 0 for off' : ''}`,
       allowedText: `a duration ${range}${off ? ', 0 for off,' : ''} as 30, 30s, 500ms, 5m or 1h`,
       isAllowed,
@@ -74,14 +74,14 @@ export function duration(bounds: Bounds): NumberType {
         const value = off && text.toLowerCase() === 'off' ? 0 : durationIn(text);
         return value !== undefined && isWithin(value, bounds) ? value : undefined;
       },
-      // Code and environment have different units, and each is easily taken for the other.
+      // Numbers are milliseconds in code and seconds in a variable. These hints point out a mix-up.
       hint: (value) =>
         typeof value === 'number' && value > 0 && value < min && isWithin(value * 1_000, bounds)
           ? `; ${value} seconds are ${spaced(value * 1_000)}`
           : '',
       hintForText: (text) =>
         /^\d+$/.test(text) && isWithin(Number(text), bounds)
-          ? `; a number alone is seconds, ${text} milliseconds are ${text}ms`
+          ? `; a number without a unit is seconds, ${text} milliseconds are ${text}ms`
           : '',
     }),
   };
@@ -99,7 +99,7 @@ const FLAGS: ReadonlyMap<string, boolean> = new Map([
   ['off', false],
 ]);
 
-export const flag: SettingType = shown({
+export const flag: SettingType = plainType({
   allowed: 'true or false',
   allowedText: 'true or false (1, 0, yes, no, on, off)',
   isAllowed: (value) => typeof value === 'boolean',
@@ -107,7 +107,7 @@ export const flag: SettingType = shown({
 });
 
 export const oneOf = (...values: readonly string[]): SettingType =>
-  shown({
+  plainType({
     allowed: `one of ${values.join(', ')}`,
     isAllowed: (value) => values.includes(value as string),
     parse: (text) => values.find((value) => value === text.toLowerCase()),
@@ -121,19 +121,19 @@ const isApplicationName = (text: string) => {
   return bytes >= 1 && bytes <= LONGEST_NAME_BYTES;
 };
 
-export const applicationName: SettingType = shown({
+export const applicationName: SettingType = plainType({
   allowed: `a name of 1 to ${LONGEST_NAME_BYTES} bytes`,
   isAllowed: (value) => typeof value === 'string' && isApplicationName(value),
   parse: (text) => (isApplicationName(text) ? text : undefined),
 });
 
-export const callback: SettingType = shown({
+export const callback: SettingType = plainType({
   allowed: 'a function',
   isAllowed: (value) => typeof value === 'function',
 });
 
-/** Where a group of settings belongs. */
-export const group: SettingType = shown({
+/** The type of a group itself; its settings have their own types. */
+export const group: SettingType = plainType({
   allowed: 'a group of settings: { … }',
   isAllowed: isGroup,
 });
@@ -142,21 +142,21 @@ export function isGroup(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-export const serverList: SettingType = shown({
+export const serverList: SettingType = plainType({
   allowed: 'a list of servers: [{ url }, …]',
   isAllowed: Array.isArray,
 });
 
 /** The value of a setting of PostgreSQL. */
-export const sessionValue: SettingType = hidden({
-  allowed: 'a text, a number, true or false',
+export const sessionValue: SettingType = secretType({
+  allowed: 'a string, a number, true or false',
   isAllowed: (value) =>
     typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && isFinite(value)),
 });
 
-/** A name that only the server can check. Only the kind of a wrong value is shown, since it may be a secret. */
+/** A name that only the server can check. A wrong value may be a secret. */
 export const name = (allowed: string): SettingType =>
-  hidden({
+  secretType({
     allowed,
     isAllowed: (value) => typeof value === 'string' && value !== '',
     parse: (text) => text,
@@ -170,22 +170,22 @@ export const host: SettingType = {
       : { value: hostName(text) },
 };
 
-const isText = (value: unknown) => typeof value === 'string' || Secret.is(value);
+const isStringOrSecret = (value: unknown) => typeof value === 'string' || Secret.is(value);
 
 export const url: SettingType = {
-  ...hidden({
+  ...secretType({
     allowed: 'a URL: postgres://user:password@host:5432/database',
     allowedText: 'postgres:// or postgresql://',
-    isAllowed: isText,
+    isAllowed: isStringOrSecret,
     parse: (text) => new Secret(text),
   }),
   content: 'url',
 };
 
-export const password: SettingType = hidden({
+export const password: SettingType = secretType({
   allowed: 'a password, or a function that returns one',
-  allowedText: 'any text, white space at its ends included',
-  isAllowed: (value) => isText(value) || typeof value === 'function',
+  allowedText: 'any text; white space at its ends is part of it',
+  isAllowed: (value) => isStringOrSecret(value) || typeof value === 'function',
   parse: (text) => new Secret(text),
 });
 
@@ -198,7 +198,7 @@ const isListOf = (isOne: (item: unknown) => boolean, value: unknown) =>
   Array.isArray(value) && value.length > 0 && value.every(isOne);
 
 export const certificate: SettingType = {
-  ...hidden({
+  ...secretType({
     ...PEM,
     isAllowed: (value) => isPem(value) || isListOf(isPem, value),
     parse: (text) => text,
@@ -207,9 +207,9 @@ export const certificate: SettingType = {
 };
 
 export const privateKey: SettingType = {
-  ...hidden({
+  ...secretType({
     ...PEM,
-    // An item of a list may have a passphrase of its own: tls.connect takes { pem, passphrase }.
+    // An item of a list may have its own passphrase: tls.connect takes { pem, passphrase }.
     isAllowed: (value) =>
       isPem(value) ||
       Secret.is(value) ||
@@ -224,19 +224,19 @@ interface Definition {
   /** @defaultValue `allowed` */
   readonly allowedText?: string;
   readonly isAllowed: (value: unknown) => boolean;
-  /** Absent when no variable sets the type. */
+  /** Parses the text of a variable. Absent when no setting of this type has a variable. */
   readonly parse?: (text: string) => unknown;
   readonly hint?: (value: unknown) => string;
   readonly hintForText?: (text: string) => string;
 }
 
-/** A type whose messages show a wrong value, or the shape of one that may be a secret in the wrong place. */
-function shown(definition: Definition): SettingType {
+/** A type whose messages show a wrong value. A value that looks like a misplaced secret is only described. */
+function plainType(definition: Definition): SettingType {
   return typeOf(definition, shapeOf);
 }
 
-/** A type whose values may be secrets: messages say only the kind of a wrong value. */
-function hidden(definition: Definition): SettingType {
+/** A type whose values may be secrets. Messages show only the kind of a wrong value. */
+function secretType(definition: Definition): SettingType {
   return typeOf(definition, kindOf);
 }
 

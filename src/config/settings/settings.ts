@@ -8,6 +8,7 @@ import type {
   SslMode,
   TimeoutSettings,
 } from '../../database.options.js';
+import { durationText } from './durations.js';
 import {
   applicationName,
   callback,
@@ -25,36 +26,38 @@ import {
   url,
   wholeNumber,
 } from './setting-types.js';
-import type { SettingType } from './setting-types.js';
+import type { NumberType, SettingType } from './setting-types.js';
 
-/** One setting: everything that the code and the documentation know of it. */
+/** One setting: everything that the code and the documentation need to know about it. */
 export interface Setting {
   readonly type: SettingType;
-  /** Where the profile sets no other; milliseconds for a duration. Absent where the default depends on other things. */
+  /** The default, unless the profile has another. Milliseconds for a duration. Absent when other settings or the app decide. */
   readonly default?: unknown;
   /** The defaults of the profiles that differ from `default`. */
   readonly profiles?: Readonly<Partial<Record<DatabaseProfile, unknown>>>;
-  /** The default in words, where `default` does not say it. */
+  /** The default in words, when `default` is absent or needs an explanation. */
   readonly defaultText?: string;
+  /** A shorter `defaultText`, for the table in the README. */
+  readonly shortDefault?: string;
   /** The environment variable that sets it. */
   readonly variable?: string;
-  /** Another variable, read where the first one is not set. */
+  /** Another variable, read when the first one is not set. */
   readonly alias?: string;
   /** The variable that names a file with the value. */
   readonly file?: { readonly variable: string; readonly text: string; readonly example: string };
-  /** What `.env.example` shows. */
+  /** The value in `.env.example`. */
   readonly example?: string;
   /** Whether values are kept from logs and messages. */
   readonly secret?: true;
-  /** Whether the README lists it, as one of the ten that matter most. */
+  /** Whether the README lists it among the ten most important settings. */
   readonly essential?: true;
-  /** The name under which PostgreSQL knows the setting, where a connection sets it there. */
+  /** The PostgreSQL setting that each connection sets to this value. */
   readonly postgres?: string;
   /** What the setting does, in one sentence. */
   readonly text: string;
 }
 
-/** Paths of settings in the options: `startup`, `pool.size`. A setting of the options without a row does not compile. */
+/** Paths of settings in the options: `startup`, `pool.size`. An option without a row does not compile. */
 export type SettingPath =
   | Exclude<keyof DatabaseSettings, GroupName>
   | 'echo'
@@ -82,16 +85,17 @@ export const SETTINGS = {
     type: url,
     secret: true,
     defaultText: 'none: it is required, or DB_URL_FILE, or DB_HOST',
+    shortDefault: 'none, required',
     variable: 'DB_URL',
     alias: 'DATABASE_URL',
     example: 'postgres://user:password@localhost:5432/app',
     file: {
       variable: 'DB_URL_FILE',
-      text: 'File that holds the URL, in place of DB_URL; the password in it is read at each connect, so that it can be rotated.',
+      text: 'File that contains the URL, instead of DB_URL. The password in it is read at each connect, so it can be rotated.',
       example: '/run/secrets/database-url',
     },
     essential: true,
-    text: 'URL of the database, with @ / ? # % in user and password percent-encoded.',
+    text: 'URL of the database. In user and password, @ / ? # % are percent-encoded.',
   },
   host: {
     type: host,
@@ -123,7 +127,7 @@ export const SETTINGS = {
     example: 'password',
     file: {
       variable: 'DB_PASSWORD_FILE',
-      text: 'File that holds the password, in place of DB_PASSWORD; it is read at each connect.',
+      text: 'File that contains the password, instead of DB_PASSWORD. It is read at each connect.',
       example: '/run/secrets/database-password',
     },
     text: 'Password of the user, when no URL is given or the URL has no password.',
@@ -146,7 +150,7 @@ export const SETTINGS = {
   'replication.master': {
     type: group,
     defaultText: '`url`, or `host` and its options',
-    text: 'Primary, in place of `url`: [read replicas](#read-replicas).',
+    text: 'Primary, instead of `url`: [read replicas](#read-replicas).',
   },
   'replication.slaves': {
     type: serverList,
@@ -156,15 +160,16 @@ export const SETTINGS = {
   'replication.defaultMode': {
     type: oneOf('master', 'slave'),
     default: 'slave',
-    text: 'Server for reads that name no mode: the primary (`master`) or a replica (`slave`).',
+    text: 'Default server for reads: the primary (`master`) or a replica (`slave`).',
   },
   profile: {
     type: oneOf('production', 'development', 'serverless'),
     defaultText: 'production; development when NODE_ENV is development or test',
+    shortDefault: 'by NODE_ENV',
     variable: 'DB_PROFILE',
     example: 'production',
     essential: true,
-    text: 'Set of defaults; settings that are given explicitly take precedence.',
+    text: 'Set of defaults: `production`, `development` or `serverless`. Explicit settings take precedence.',
   },
   'pool.size': {
     type: wholeNumber(1, 100),
@@ -191,7 +196,7 @@ export const SETTINGS = {
     variable: 'DB_POOL_TIMEOUT',
     example: '30s',
     essential: true,
-    text: 'Longest wait for a connection, connecting and validation included.',
+    text: 'Longest wait for a connection, including the connect and the validation.',
   },
   'pool.maxLifetimeMs': {
     type: duration({ min: 300 * SECOND, max: NO_LIMIT }),
@@ -206,7 +211,7 @@ export const SETTINGS = {
     default: true,
     variable: 'DB_POOL_PRE_PING',
     example: 'true',
-    text: 'Validate a connection that was idle before it is acquired.',
+    text: 'Whether the pool validates an idle connection before it leases it.',
   },
   'pool.leakThresholdMs': {
     type: duration({ min: 2 * SECOND, max: NO_LIMIT, off: true }),
@@ -214,12 +219,12 @@ export const SETTINGS = {
     profiles: { development: 30 * SECOND },
     variable: 'DB_LEAK_THRESHOLD',
     example: '30s',
-    text: "Lease time after which a possible leak is logged, with the borrower's stack.",
+    text: 'Lease duration after which a possible leak is logged, with the stack of the acquire.',
   },
   'pool.reclaimAfterMs': {
     type: duration({ min: 2 * SECOND, max: NO_LIMIT, off: true }),
     default: 0,
-    text: 'Lease time after which the pool forcibly ends a lease: cancel, roll back, destroy.',
+    text: 'Lease duration after which the pool forcibly ends the lease: it cancels the statement and destroys the connection.',
   },
   'pool.minIdle': {
     type: wholeNumber(0, 100),
@@ -230,7 +235,7 @@ export const SETTINGS = {
     type: wholeNumber(0, 1_000_000),
     default: Infinity,
     defaultText: 'no limit',
-    text: 'Callers that may wait for a connection; the next one is refused at once.',
+    text: 'Number of callers that may wait for a connection; further callers are refused immediately.',
   },
   'pool.overflowIdleMs': {
     type: duration({ min: SECOND, max: NO_LIMIT }),
@@ -246,7 +251,7 @@ export const SETTINGS = {
   'pool.keepaliveMs': {
     type: duration({ min: SECOND, max: NO_LIMIT, off: true }),
     default: 0,
-    text: 'Interval at which an idle connection is validated; a database that suspends when idle (Neon) then stays awake.',
+    text: 'Interval at which an idle connection is validated. This keeps a database that suspends when idle (Neon) awake.',
   },
   'pool.reset': {
     type: oneOf('smart', 'rollback', 'discard', 'none'),
@@ -258,7 +263,7 @@ export const SETTINGS = {
     default: 10 * SECOND,
     variable: 'DB_CONNECT_TIMEOUT',
     example: '10s',
-    text: 'Longest time to open one connection: TCP, TLS and login.',
+    text: 'Time limit for opening one connection: TCP, TLS and login.',
   },
   'timeouts.statementMs': {
     type: duration({ min: 1, max: DAY, off: true }),
@@ -267,7 +272,7 @@ export const SETTINGS = {
     example: '30s',
     essential: true,
     postgres: 'statement_timeout',
-    text: 'Longest run of one statement.',
+    text: 'Time limit for one statement.',
   },
   'timeouts.idleInTransactionMs': {
     type: duration({ min: 1, max: DAY, off: true }),
@@ -275,7 +280,7 @@ export const SETTINGS = {
     variable: 'DB_IDLE_IN_TRANSACTION_TIMEOUT',
     example: '60s',
     postgres: 'idle_in_transaction_session_timeout',
-    text: 'Longest pause between two statements of a transaction.',
+    text: 'Longest idle time within a transaction.',
   },
   'timeouts.lockMs': {
     type: duration({ min: 1, max: DAY, off: true }),
@@ -290,7 +295,7 @@ export const SETTINGS = {
     default: 10 * SECOND,
     variable: 'DB_SHUTDOWN_TIMEOUT',
     example: '10s',
-    text: 'Time that a shutdown waits for leased connections.',
+    text: 'Longest wait of a shutdown for leased connections.',
   },
   startup: {
     type: oneOf('verify', 'lazy', 'off'),
@@ -298,7 +303,7 @@ export const SETTINGS = {
     variable: 'DB_STARTUP',
     example: 'verify',
     essential: true,
-    text: 'Connecting at start. `verify`: the app starts when the database has answered; `lazy`: the first query connects; `off`: the app calls initialize().',
+    text: 'When the app connects. `verify`: at start, which fails without the database; `lazy`: at the first query; `off`: when the app calls `initialize()`.',
   },
   'connectRetry.retries': {
     type: wholeNumber(0, 100),
@@ -306,12 +311,12 @@ export const SETTINGS = {
     defaultText: '10, at least 30 s in all',
     variable: 'DB_CONNECT_RETRIES',
     example: '10',
-    text: 'Retries of a start after a transient failure.',
+    text: 'How many times a start tries again after a transient failure.',
   },
   'connectRetry.initialDelayMs': {
     type: duration({ min: 0, max: 300 * SECOND }),
     default: 200,
-    text: 'Pause before the first retry; each further pause is twice as long.',
+    text: 'Pause before the first retry. Each further pause is twice as long.',
   },
   'connectRetry.maxDelayMs': {
     type: duration({ min: 0, max: 300 * SECOND }),
@@ -322,23 +327,25 @@ export const SETTINGS = {
     type: oneOf(...SSL_MODES),
     defaultText:
       "the URL's sslmode; else verify-full for a public host or with a CA, certificate or key, disable for a local host",
+    shortDefault: 'verify-full; local host: disable',
     variable: 'DB_SSL_MODE',
     example: 'verify-full',
     essential: true,
-    text: 'Encryption and what it verifies. `require` and `verify-full`: chain and host name; `verify-ca`: only the chain, against `ssl.ca`.',
+    text: 'TLS mode. `require` and `verify-full` verify the certificate chain and the host name; `verify-ca` verifies only the chain, against `ssl.ca`.',
   },
   'ssl.negotiation': {
     type: oneOf('postgres', 'direct'),
     default: 'postgres',
-    text: 'Start of TLS. `postgres`: after an SSLRequest in plain text; `direct`: with the first byte, for PostgreSQL 17 and later.',
+    text: 'How TLS starts. `postgres`: after an SSLRequest in plain text; `direct`: with the first byte, for PostgreSQL 17 and later.',
   },
   'ssl.ca': {
     type: certificate,
     defaultText: 'none: the authorities that Node.js trusts',
+    shortDefault: 'those of Node.js',
     variable: 'DB_SSL_CA',
     example: '/etc/ssl/certs/database-ca.pem',
     essential: true,
-    text: 'Certificates of the authorities to trust.',
+    text: 'Certificates of the trusted authorities (CA).',
   },
   'ssl.cert': {
     type: certificate,
@@ -374,7 +381,7 @@ export const SETTINGS = {
   session: {
     type: group,
     defaultText: 'none',
-    text: "Further settings of PostgreSQL, in force before a connection's first query: `{ search_path: 'app' }`.",
+    text: "Further PostgreSQL settings, set before the first query of a connection: `{ search_path: 'app' }`.",
   },
   pooler: {
     type: oneOf('none', 'session', 'transaction', 'statement'),
@@ -389,7 +396,7 @@ export const SETTINGS = {
     variable: 'DB_INSTANCES',
     example: '1',
     essential: true,
-    text: 'Processes of the app that run at the same time; the start warns when the server has too few connections for all.',
+    text: 'Number of app processes that run at the same time. The start warns when the server has too few connections for all of them.',
   },
   applicationName: {
     type: applicationName,
@@ -418,7 +425,7 @@ export const SETTINGS = {
   autoLoadEntities: {
     type: flag,
     defaultText: 'true when `entities` is not given, else false',
-    text: 'Also use the entities of `forFeature`, and of `forFeature` of `@nestjs/typeorm`.',
+    text: 'Also use the entities of `DatabaseModule.forFeature` and `TypeOrmModule.forFeature`.',
   },
   cancelOnDisconnect: {
     type: flag,
@@ -428,7 +435,7 @@ export const SETTINGS = {
   retryTerminated: {
     type: flag,
     default: true,
-    text: 'Send a query or DML statement once more when the server ended its session before the statement completed: [terminated statements](troubleshooting.md#terminated-statements).',
+    text: 'Send a query or DML statement once more when the server terminates its session before the statement completes: [terminated statements](troubleshooting.md#terminated-statements).',
   },
   httpErrors: {
     type: flag,
@@ -438,12 +445,12 @@ export const SETTINGS = {
   retryAttempts: {
     type: wholeNumber(0, 101),
     defaultText: 'none',
-    text: 'Attempts of a start in `@nestjs/typeorm`, the first included; use `connectRetry.retries`.',
+    text: 'Option of `@nestjs/typeorm`: attempts of a start, including the first. Prefer `connectRetry.retries`.',
   },
   retryDelay: {
     type: duration({ min: 0, max: 300 * SECOND }),
     defaultText: 'none',
-    text: 'Pause between attempts in `@nestjs/typeorm`; use `connectRetry`.',
+    text: 'Option of `@nestjs/typeorm`: pause between two attempts. Prefer `connectRetry`.',
   },
   toRetry: {
     type: callback,
@@ -452,23 +459,38 @@ export const SETTINGS = {
   },
 } as const satisfies Record<SettingPath, Setting>;
 
-/** The rows in their order, each with its path. */
+/** The rows, in the order of the table, each with its path. */
 export const SETTING_ROWS: readonly (Setting & { readonly path: SettingPath })[] = Object.entries(
   SETTINGS,
 ).map(([path, setting]) => ({ path: path as SettingPath, ...setting }));
 
-/** `pool.size` as the name on the top level of the options and the key in its group. */
+/** Splits a path: `pool.size` is the group `pool` and its key `size`; `startup` has no key. */
 export function partsOf(path: string): readonly [name: string, key: string | undefined] {
   const [name, key] = path.split('.') as [string, string?];
   return [name, key];
 }
+
+/** The value at the path of a setting, in an object with the shape of the options. */
+export function valueAt(settings: object, path: string): unknown {
+  const [name, key] = partsOf(path);
+  const value = (settings as Record<string, unknown>)[name];
+  return key === undefined ? value : (value as Record<string, unknown> | undefined)?.[key];
+}
+
+/** A value of a setting as the text of its variable: `30s`, `off`, `5`. */
+export function valueText({ type }: Setting, value: unknown): string {
+  if (!isDuration(type)) return String(value);
+  return value === 0 && type.bounds.off ? 'off' : durationText(value as number);
+}
+
+const isDuration = (type: SettingType): type is NumberType => 'unit' in type && type.unit === 'milliseconds';
 
 function rowsOf(name: GroupName): Readonly<Record<string, Setting>> {
   const rows = SETTING_ROWS.filter(({ path }) => path.startsWith(`${name}.`));
   return Object.fromEntries(rows.map((row) => [row.path.slice(name.length + 1), row]));
 }
 
-/** The groups of settings, each with its rows by key. `echo` is a group and, by its short form, also a setting. */
+/** The groups of settings, each with its rows by key. `echo` is a group and, in its short form, also a setting. */
 export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>>>> = {
   pool: rowsOf('pool'),
   timeouts: rowsOf('timeouts'),
@@ -478,12 +500,12 @@ export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>
   ssl: rowsOf('ssl'),
 };
 
-/** The names of our settings on the top level of the options. */
+/** The names of this module's settings on the top level of the options. */
 export const OPTION_NAMES: readonly (keyof DatabaseSettings)[] = [
   ...new Set(SETTING_ROWS.map(({ path }) => partsOf(path)[0] as keyof DatabaseSettings)),
 ];
 
-/** What PostgreSQL calls the limits that a connection sets there, with their keys in `timeouts`. */
+/** The time limits that PostgreSQL enforces: the name of each there, with its key in `timeouts`. */
 export const POSTGRES_LIMITS: ReadonlyMap<string, keyof TimeoutSettings> = new Map(
   Object.entries(GROUPS.timeouts).flatMap(([key, { postgres }]) =>
     postgres === undefined ? [] : [[postgres, key as keyof TimeoutSettings]],

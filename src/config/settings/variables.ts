@@ -1,15 +1,15 @@
 import { SETTING_ROWS } from './settings.js';
 import type { Setting, SettingPath } from './settings.js';
 
-/** An environment variable, as the table of settings describes it. */
+/** An environment variable that sets a setting. */
 export interface Variable {
   readonly name: string;
-  /** Read where the first name is not set. */
+  /** Another name, read when `name` is not set. */
   readonly alias?: string;
   /** The path of the setting. */
   readonly path: SettingPath;
   readonly setting: Setting;
-  /** Whether it holds the path of a file with the value, and not the value. */
+  /** Whether it holds the path of a file with the value, instead of the value. */
   readonly isFile: boolean;
   /** What it sets, in one sentence. */
   readonly text: string;

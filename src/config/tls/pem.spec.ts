@@ -39,14 +39,14 @@ describe('readPem', () => {
     ['a file that is not there', () => join(folder, 'gone.pem'), /gone\.pem does not exist/],
     ['a directory', () => folder, /is a directory/],
     ['a file without PEM', () => join(folder, 'empty.pem'), /empty\.pem does not hold a PEM certificate/],
-    ['a key in the place of a certificate', () => key, /PEM, but not a PEM certificate/],
+    ['a key instead of a certificate', () => key, /PEM, but not a PEM certificate/],
     ['a buffer of something else', () => Buffer.from([1, 2, 3]), /buffer does not hold/],
-    ['several lines that are no PEM', () => 'MIIB\nAAAA', /a text of 9 characters is neither a path/],
+    ['several lines that are not PEM', () => 'MIIB\nAAAA', /a string of 9 characters is neither a path/],
   ])('refuses %s', (_, given, message) => {
     expect(readPem(given(), 'certificate')).toEqual({ problem: expect.stringMatching(message) });
   });
 
-  it('repeats no key that lost its header', () => {
+  it('does not repeat a key without its header', () => {
     const body = key.replace(/-----.*-----|\n/g, '');
     expect(JSON.stringify(readPem(body, 'key'))).not.toContain(body.slice(0, 12));
     expect(JSON.stringify(readPem(key.replace(/-----.*-----/g, ''), 'key'))).not.toContain(body.slice(0, 12));

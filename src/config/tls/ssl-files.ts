@@ -20,13 +20,13 @@ export interface SslFileSources {
 /** The certificates and keys for `tls.connect`. */
 export type SslFiles = Pick<TlsOptions, 'ca' | 'cert' | 'key' | 'crl' | 'passphrase'>;
 
-const PARTS = {
-  ca: { parameter: 'sslrootcert', ofUrl: 'sslCa', kind: 'certificate' },
-  cert: { parameter: 'sslcert', ofUrl: 'sslCert', kind: 'certificate' },
-  key: { parameter: 'sslkey', ofUrl: 'sslKey', kind: 'key' },
-  crl: { parameter: 'sslcrl', ofUrl: 'sslCrl', kind: 'revocation list' },
+const FILES = {
+  ca: { parameter: 'sslrootcert', urlKey: 'sslCa', kind: 'certificate' },
+  cert: { parameter: 'sslcert', urlKey: 'sslCert', kind: 'certificate' },
+  key: { parameter: 'sslkey', urlKey: 'sslKey', kind: 'key' },
+  crl: { parameter: 'sslcrl', urlKey: 'sslCrl', kind: 'revocation list' },
 } as const;
-type Part = keyof typeof PARTS;
+type Part = keyof typeof FILES;
 
 /** Reads and checks all certificates and keys before the first connection. Settings take precedence over the URL. */
 export function readSslFiles(sources: SslFileSources, given: SslSettings, problems: Problems): SslFiles {
@@ -35,15 +35,15 @@ export function readSslFiles(sources: SslFileSources, given: SslSettings, proble
   const found: SslFiles = { ...(passphrase !== undefined && { passphrase }) };
   const names: Partial<Record<Part, string>> = {};
   for (const part of ['ca', 'cert', 'key', 'crl'] as const) {
-    const { parameter, ofUrl, kind } = PARTS[part];
-    const value = given[part] ?? url?.[ofUrl];
+    const { parameter, urlKey, kind } = FILES[part];
+    const value = given[part] ?? url?.[urlKey];
     if (value === undefined) continue;
     const setting =
       given[part] === undefined ? `${urlName} (${parameter})` : sources.nameOf(`ssl.${part}`, given[part]);
     names[part] = setting;
-    // Node.js checks several revocation lists itself.
+    // Node.js itself reads and checks a list of revocation lists.
     if (part === 'crl' && Array.isArray(value)) continue;
-    const read = readAll(value, kind, part === 'ca');
+    const read = readPemList(value, kind, part === 'ca');
     const problem = 'problem' in read ? read.problem : contentProblem(read.pem, kind, passphrase);
     if (problem !== undefined) problems.add(setting, problem);
     else if ('pem' in read) found[part] = read.pem;
@@ -59,8 +59,8 @@ export function readSslFiles(sources: SslFileSources, given: SslSettings, proble
 
 type PemValue = string | Uint8Array | SecretText | { readonly pem: string | Uint8Array };
 
-/** The PEM text of a value, or of a list; only authorities may be several. */
-function readAll(
+/** Reads a value or a list of values into one PEM text. Only authorities may be several. */
+function readPemList(
   value: PemValue | readonly PemValue[],
   kind: PemKind,
   mayBeSeveral: boolean,
@@ -69,14 +69,14 @@ function readAll(
   if (list.length > 1 && !mayBeSeveral) return { problem: `is a list of ${list.length}; give one` };
   const parts: string[] = [];
   for (const one of list) {
-    const read = readPem(textOf(one), kind);
+    const read = readPem(pemOf(one), kind);
     if ('problem' in read) return read;
     parts.push(read.pem);
   }
   return { pem: parts.join('\n') };
 }
 
-function textOf(value: PemValue): string | Uint8Array {
+function pemOf(value: PemValue): string | Uint8Array {
   if (Secret.is(value)) return value.reveal();
   return typeof value === 'object' && 'pem' in value ? value.pem : value;
 }
@@ -88,7 +88,7 @@ function passphraseIn(key: SslSettings['key']): string | undefined {
 }
 
 function contentProblem(pem: string, kind: PemKind, passphrase: string | undefined): string | undefined {
-  // OpenSSL has several error codes for this, which depend on the kind of the key and on earlier calls.
+  // Checked here: OpenSSL reports an encrypted key by different codes, depending on the kind of key and on earlier calls.
   if (kind === 'key' && passphrase === undefined && /ENCRYPTED/.test(pem))
     return 'the key is encrypted; give ssl.passphrase in code, or sslpassword in the URL';
   try {
@@ -98,8 +98,9 @@ function contentProblem(pem: string, kind: PemKind, passphrase: string | undefin
     return undefined;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
-    // The code of OpenSSL holds nothing of the file.
-    return `the ${kind} cannot be read${code ? ` (${code})` : ''}; it is truncated or damaged, or needs another passphrase`;
+    // The code of OpenSSL reveals nothing of the file.
+    const cause = kind === 'key' ? 'it is damaged, or the passphrase is wrong' : 'it is damaged';
+    return `the ${kind} cannot be read${code ? ` (${code})` : ''}; ${cause}`;
   }
 }
 

@@ -5,7 +5,7 @@ import { SSL_MODES } from '../settings/settings.js';
 import { isLocalHost } from '../url/local-host.js';
 import type { SslFileSources } from './ssl-files.js';
 
-/** Where the settings of TLS for one server come from. */
+/** The sources of the TLS settings of one server. */
 export interface SslSources extends SslFileSources {
   readonly settings: boolean | SslSettings | undefined;
   readonly host: string;
@@ -21,7 +21,7 @@ const MODES = SSL_MODES.join(', ');
 /** The `sslmode` of `pg` that encrypts without verification; it needs `rejectUnauthorized: false` in code. */
 const UNVERIFIED = 'no-verify';
 
-/** Explicit settings take precedence over the URL, and the URL over the default, which depends on the host. */
+/** Chooses the mode: explicit settings take precedence over the URL, and the URL over the default of the host. */
 export function chooseMode(
   sources: SslSources,
   given: SslSettings,
@@ -47,13 +47,13 @@ export function chooseMode(
     if (inUrl !== UNVERIFIED || !isUnverified) problems.add(urlName, refusal(inUrl));
     return { mode: 'require', from: 'url' };
   }
-  // Logs show the mode, and `verify-full` would be false.
+  // The log shows the mode; `verify-full` would be untrue.
   if (isUnverified) return { mode: 'require', from: 'default' };
   const isEncrypted = impliesTls(sources, given, passed) || !isLocalHost(sources.host);
   return { mode: isEncrypted ? 'verify-full' : 'disable', from: 'default' };
 }
 
-/** `rejectUnauthorized: false` beside a mode that verifies is a problem; alone, it is a risk to warn of. */
+/** `rejectUnauthorized: false` together with a mode that verifies is a problem; alone, it is a warning. */
 function checkUnverified(
   explicit: SslMode | undefined,
   { url, urlName, nameOf }: SslSources,
@@ -76,13 +76,13 @@ function checkUnverified(
 
 function refusal(mode: string): string {
   if (mode === 'prefer' || mode === 'allow')
-    return `sslmode=${mode} falls back to plain text when the server, or an attacker in between, refuses TLS; allowed are ${MODES}`;
+    return `sslmode=${mode} falls back to plain text when the server, or an attacker in between, refuses TLS; use one of ${MODES}`;
   if (mode === UNVERIFIED)
-    return `sslmode=no-verify trusts any server; allowed are ${MODES}, or ssl: { rejectUnauthorized: false } in code`;
-  return `sslmode is none of ${MODES}`;
+    return `sslmode=no-verify trusts any server; use one of ${MODES}, or ssl: { rejectUnauthorized: false } in code`;
+  return `sslmode is not one of ${MODES}`;
 }
 
-/** Whether a setting is useful with TLS only. libpq, too, takes `sslrootcert=system` and `sslnegotiation=direct` for that. */
+/** Whether a setting makes sense only with TLS. In libpq, too, `sslrootcert=system` and `sslnegotiation=direct` demand TLS. */
 function impliesTls({ url }: SslSources, given: SslSettings, passed: TlsOptions): boolean {
   const files = [given.ca, given.cert, given.key, url?.sslCa, url?.sslCert, url?.sslKey, url?.sslCrl];
   const others: unknown[] = Object.values(passed);

@@ -77,7 +77,7 @@ describe('The mode', () => {
     ['prefer', /sslmode=prefer falls back to plain text.*disable, require, verify-ca, verify-full/],
     ['allow', /sslmode=allow falls back to plain text.*disable, require, verify-ca, verify-full/],
     ['no-verify', /trusts any server.*rejectUnauthorized: false/],
-    ['nonsense', /none of disable, require, verify-ca, verify-full/],
+    ['nonsense', /not one of disable, require, verify-ca, verify-full/],
   ])('must not be %p in the URL', (mode, message) => {
     expect(ssl(undefined, `sslmode=${mode}`).problems).toEqual([expect.stringMatching(message)]);
   });
@@ -187,7 +187,7 @@ describe('The verification of a server', () => {
 
   it('needs TLS 1.2 or later, also when minVersion is undefined', () => {
     expect(ssl({ minVersion: 'TLSv1' }).problems).toEqual([
-      expect.stringMatching(/ssl\.minVersion: is none of TLSv1\.2/),
+      expect.stringMatching(/ssl\.minVersion: is not one of TLSv1\.2/),
     ]);
     expect(ssl({ secureProtocol: 'TLSv1_method' }).problems).toHaveLength(1);
     expect(ssl({ minVersion: undefined }).tls).toMatchObject({ minVersion: 'TLSv1.2' });
@@ -204,14 +204,14 @@ describe('The parameters of the URL', () => {
 
   it('must not set versions below 1.2, nor a maximum below the minimum', () => {
     expect(ssl(undefined, 'ssl_min_protocol_version=TLSv1.1').problems).toEqual([
-      expect.stringMatching(/^DB_URL \(ssl_min_protocol_version\): is none of TLSv1\.2, TLSv1\.3/),
+      expect.stringMatching(/^DB_URL \(ssl_min_protocol_version\): is not one of TLSv1\.2, TLSv1\.3/),
     ]);
     expect(ssl({ minVersion: 'TLSv1.3' }, 'ssl_max_protocol_version=TLSv1.2').problems).toEqual([
       expect.stringMatching(/^ssl\.maxVersion: is below the minimum version/),
     ]);
   });
 
-  it('unlock a key by sslpassword, which no message shows', () => {
+  it('decrypt a key by sslpassword, which no message shows', () => {
     const locked = createPrivateKey(client.key)
       .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'hunter2' })
       .toString();
@@ -242,7 +242,7 @@ describe('The parameters of the URL', () => {
 });
 
 describe('Certificate and key', () => {
-  it('are passed on together', () => {
+  it('are passed to tls.connect together', () => {
     const { tls, problems } = ssl({ cert: client.cert, key: new Secret(client.key) });
     expect(problems).toEqual([]);
     expect(tls).toMatchObject({ cert: client.cert.trim(), key: client.key.trim() });
@@ -264,13 +264,13 @@ describe('Certificate and key', () => {
   });
 
   it('are refused when they are damaged, without showing the key', () => {
-    const cut = client.key.replace(/\n[^-]{20}/, '\n');
-    const { problems } = ssl({ cert: client.cert, key: cut });
+    const truncated = client.key.replace(/\n[^-]{20}/, '\n');
+    const { problems } = ssl({ cert: client.cert, key: truncated });
     expect(problems).toEqual([expect.stringMatching(/ssl\.key: the key cannot be read/)]);
     expect(problems.join()).not.toContain(client.key.split('\n')[1]!.slice(25, 40));
   });
 
-  it('have the name of the parameter in the problem of a missing file', () => {
+  it('are named by their parameter in the problem of a missing file', () => {
     expect(ssl(undefined, 'sslrootcert=/nowhere/ca.pem').problems).toEqual([
       expect.stringMatching(/DB_URL \(sslrootcert\): the file \/nowhere\/ca\.pem does not exist/),
     ]);

@@ -3,6 +3,7 @@ import { checkServerIdentity } from 'node:tls';
 import type { ConnectionOptions as TlsOptions } from 'node:tls';
 import type { ResolvedSsl, SslMode, SslSettings } from '../../database.options.js';
 import type { Problems } from '../problems/problems.js';
+import { MASK, printedAs } from '../../text/masking.js';
 import { SETTINGS } from '../settings/settings.js';
 import { isSocket, isThisMachine } from '../url/local-host.js';
 import { readSslFiles } from './ssl-files.js';
@@ -11,8 +12,8 @@ import { chooseMode } from './ssl-mode.js';
 import type { ChosenMode, SslSources } from './ssl-mode.js';
 
 /**
- * Resolves the mode, the trusted authorities and the identity of TLS for one server. Settings that contradict each other are
- * problems, so that a connection is never weaker than any of them demands.
+ * Resolves TLS for one server: the mode, the trusted authorities, and the client's certificate. Settings that contradict each
+ * other are problems, so that a connection is never weaker than one of them demands.
  */
 export function resolveSsl(sources: SslSources, problems: Problems): ResolvedSsl & ChosenMode {
   const { settings, host, url } = sources;
@@ -39,7 +40,7 @@ export function resolveSsl(sources: SslSources, problems: Problems): ResolvedSsl
   return { ...chosen, negotiation, tls: tlsOptions(chosen.mode, host, passed, files) };
 }
 
-/** The oldest versions of TLS that are not broken. */
+/** The secure versions of TLS. RFC 8996 deprecates all older ones. */
 const VERSIONS = ['TLSv1.2', 'TLSv1.3'] as const;
 
 /** The versions of TLS from the settings, else from the URL; a version below 1.2 is refused. */
@@ -59,7 +60,7 @@ function withVersions(
       passed[key] === undefined ? `${urlName} (${parameter})` : nameOf(`ssl.${key}`, passed[key]);
     const known = VERSIONS.find((one) => one === version);
     if (known === undefined)
-      problems.add(setting, `is none of ${VERSIONS.join(', ')}; older versions are broken`);
+      problems.add(setting, `is not one of ${VERSIONS.join(', ')}; older versions are insecure`);
     else versions[key] = known;
   }
   if (versions.minVersion === 'TLSv1.3' && versions.maxVersion === 'TLSv1.2')
@@ -69,7 +70,7 @@ function withVersions(
   return { ...passed, ...versions };
 }
 
-/** Refuses settings of TLS beside the mode `disable`, and warns when the connection leaves this machine. */
+/** Refuses settings of TLS together with mode `disable`, and warns when the connection leaves this machine. */
 function checkPlainText(
   { urlName, nameOf, host }: SslSources,
   given: SslSettings,
@@ -93,7 +94,7 @@ function checkPlainText(
   if (!isThisMachine(host))
     problems.warn(
       'ssl.mode',
-      `the connection to ${host} is in plain text, and the network can read password and data; ` +
+      `the connection to ${host} is in plain text, so that others in the network can read the password and the data; ` +
         `set DB_SSL_MODE or ssl.mode to require if the server supports TLS`,
     );
 }
@@ -108,25 +109,23 @@ function tlsOptions(mode: SslMode, host: string, passed: TlsOptions, files: SslF
     ...files,
   };
   if (mode === 'verify-ca') tls.checkServerIdentity = () => undefined;
-  // `pg` replaces a servername that differs from the host; the certificate must still be for the servername.
+  // `pg` overwrites servername with the host. The certificate must still be for the given servername.
   else if (passed.servername !== undefined && passed.checkServerIdentity === undefined)
     tls.checkServerIdentity = (_host, certificate) => checkServerIdentity(passed.servername!, certificate);
   return withHiddenKey(tls);
 }
 
-/** `minVersion: undefined` would switch off the default. */
+/** `minVersion: undefined` would override the default. */
 const withoutUndefined = (options: TlsOptions): TlsOptions =>
   Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
 
-/** Hides the key from `inspect` and JSON. The two methods are not enumerable, so that a copy holds options of TLS only. */
+/** Hides the key from `inspect` and JSON. */
 function withHiddenKey(tls: TlsOptions): TlsOptions {
-  const shown = () => ({
+  const masked = () => ({
     ...tls,
-    ...(tls.key !== undefined && { key: '***' }),
-    ...(tls.passphrase !== undefined && { passphrase: '***' }),
-    ...(tls.pfx !== undefined && { pfx: '***' }),
+    ...(tls.key !== undefined && { key: MASK }),
+    ...(tls.passphrase !== undefined && { passphrase: MASK }),
+    ...(tls.pfx !== undefined && { pfx: MASK }),
   });
-  Object.defineProperty(tls, 'toJSON', { value: shown });
-  Object.defineProperty(tls, Symbol.for('nodejs.util.inspect.custom'), { value: shown });
-  return Object.freeze(tls);
+  return Object.freeze(printedAs(tls, masked));
 }

@@ -60,11 +60,11 @@ describe('parseDatabaseUrl', () => {
 
   it.each([
     ['not a url', /white space/],
-    ['nonsense', /not a URL \(a text of 8 characters\)/],
+    ['nonsense', /not a URL \(a string of 8 characters\)/],
     ['', /not a URL/],
-    ['mysql://me:pw@host/app', /starts with mysql:\/\/, allowed are postgres:\/\/ and postgresql:\/\//],
+    ['mysql://me:pw@host/app', /starts with mysql:\/\/, not with postgres:\/\/ or postgresql:\/\//],
     ['https://example.com', /starts with https/],
-    ['"postgres://me:pw@host/app"', /quotes around it/],
+    ['"postgres://me:pw@host/app"', /enclosed in quotes/],
     ['postgres:me:pw@host', /not a URL/],
     ['postgres://me:pw@host:99999/app', /port is not a whole number from 1 to 65535$/],
     ['postgres://me:pw@host:0/app', /port/],
@@ -86,11 +86,11 @@ describe('parseDatabaseUrl', () => {
     ['postgres://me:12/3@host/app', /percent-encode/],
     ['postgres://me:12?3@host/app', /percent-encode/],
     ['postgres://me:12#3@host/app', /percent-encode/],
-    ['postgres://me:p%w@host/app', /the password holds a % that encodes nothing/],
-    ['postgres://me:p%00w@host/app', /zero character/],
+    ['postgres://me:p%w@host/app', /the password contains a % that encodes nothing/],
+    ['postgres://me:p%00w@host/app', /null character/],
     ['postgres://me:pw@host/app/more', /second \//],
     ['postgres://me:pw@host/app?host=a,b', /neither the name of one host/],
-    ['postgres://me:pw@host/app?target_session_attrs=master', /target_session_attrs is none of any, /],
+    ['postgres://me:pw@host/app?target_session_attrs=master', /target_session_attrs is not one of any, /],
   ])('refuses %p', (text, message) => {
     const { problems } = parts(text);
     expect(problems).toHaveLength(1);
@@ -132,7 +132,7 @@ describe('parseDatabaseUrl', () => {
     );
   });
 
-  it('shows no password in problems and warnings, encoded or not, in a valid or an invalid URL', () => {
+  it('shows no password in problems and warnings, whether encoded or not, and whether the URL is valid or not', () => {
     const secret = fc
       .string({ minLength: 6, maxLength: 20, unit: fc.constantFrom(...`XYZQJ789@/?#%:&=[],'"\`! `) })
       .filter((text) => /[XYZQJ]/.test(text));
@@ -253,7 +253,7 @@ describe('A parameter of a URL', () => {
     expect(read(query).parameters.sslMode).toBe(mode);
   });
 
-  it('sslrootcert=system sets no CA, since Node.js has authorities that it trusts', () => {
+  it('sslrootcert=system sets no CA: the authorities that Node.js trusts apply', () => {
     expect(read('sslrootcert=system').parameters.sslCa).toBeUndefined();
   });
 
@@ -273,17 +273,17 @@ describe('A parameter of a URL', () => {
     (name, value) => {
       const { parameters, problems, warnings } = read(`${name}=${encodeURIComponent(value)}`);
       const { parameters: nothing } = read('');
-      const honoured = JSON.stringify(bare(parameters)) !== JSON.stringify(bare(nothing));
+      const isUsed = JSON.stringify(bare(parameters)) !== JSON.stringify(bare(nothing));
       const messages = [...problems, ...warnings];
-      expect({ name, honoured: honoured || messages.length > 0, messages }).toEqual({
+      expect({ name, isUsed: isUsed || messages.length > 0, messages }).toEqual({
         name,
-        honoured: true,
-        messages: honoured ? [] : [expect.stringContaining(name)],
+        isUsed: true,
+        messages: isUsed ? [] : [expect.stringContaining(name)],
       });
     },
   );
 
-  it('causes no warning when it asks for what happens anyway', () => {
+  it('causes no warning when its value is what happens in any case', () => {
     for (const query of [
       'gssencmode=disable&sslcompression=0&sslsni=1&sslcertmode=allow&client_encoding=UTF-8&keepalives=1',
       'load_balance_hosts=disable&replication=off&min_protocol_version=3.0&max_protocol_version=latest',
@@ -307,12 +307,12 @@ describe('A parameter of a URL', () => {
     ['requiressl=0', /requiressl is not 1/],
     ['sslmode=disable&ssl=true', /sslmode is disable, but ssl or requiressl demands TLS/],
     ['requiressl=1&sslmode=disable', /sslmode is disable, but ssl or requiressl demands TLS/],
-    ['sslnegotiation=maybe', /sslnegotiation is none of postgres, direct/],
+    ['sslnegotiation=maybe', /sslnegotiation is not one of postgres, direct/],
     ['gssencmode=require', /the parameter gssencmode is not supported; GSSAPI/],
     ['connect_timeout=0', /connect_timeout is not a whole number of seconds from 1 to 120/],
     ['connect_timeout=abc', /connect_timeout/],
     ['statement_timeout=1s', /statement_timeout is not a whole number of milliseconds/],
-    ['channel_binding=maybe', /none of disable, prefer, require/],
+    ['channel_binding=maybe', /not one of disable, prefer, require/],
     ['ssl=maybe', /neither true nor false/],
     ['port=abc', /parameter port/],
     ['sslmode', /not of the form name=value/],

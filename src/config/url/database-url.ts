@@ -7,7 +7,7 @@ import { hostName } from './host-name.js';
 import { readParameters } from './url-parameters.js';
 import type { UrlParameters } from './url-parameters.js';
 
-/** The parts of a URL. A part that it lacks is undefined: other settings may give it, and defaults come later. */
+/** The parts of a URL. A missing part is undefined: other settings may give it, and defaults apply later. */
 export interface ParsedUrl {
   /** A name, an address without brackets, or the directory of a socket. */
   readonly host: string | undefined;
@@ -17,20 +17,20 @@ export interface ParsedUrl {
   readonly database: string | undefined;
   readonly parameters: UrlParameters;
   readonly warnings: readonly string[];
-  /** What is wrong with the URL. Messages repeat nothing of it but the scheme and the names of known parameters. */
+  /** What is wrong with the URL. Messages quote only its scheme and the names of known parameters. */
   readonly problems: readonly string[];
 }
 
 const ENCODE =
   'percent-encode the characters of user, password and database that have a meaning in a URL (@ %40, / %2F, ? %3F, # %23, % %25)';
-const EXPECTED = 'expected is postgres://user:password@host:5432/database';
+const EXPECTED = 'write postgres://user:password@host:5432/database';
 
 /** The value of one part of the URL, or what is wrong with it. */
 type Part<T> = { value: T } | { problem: string };
 
 /**
- * Parses a URL as libpq does. `URL` of Node.js and the parser of `pg` do not serve: they repeat the URL in their errors, let
- * parameters override the settings in code, and drop some parameters silently.
+ * Parses a URL as libpq does. `URL` of Node.js and the parser of `pg` are not used: they quote the URL in their errors, let
+ * parameters override the settings in code, and silently drop some parameters.
  */
 export function parseDatabaseUrl(text: string): ParsedUrl {
   const problems: string[] = [];
@@ -53,36 +53,24 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
   };
 
   const rest = valueOf(withoutScheme(url));
-  if (rest === undefined) return found;
-  const end = rest.search(/[/?#]/);
-  const authority = end < 0 ? rest : rest.slice(0, end);
-  const tail = end < 0 ? '' : rest.slice(end);
-  // A password with / ? or # puts the @ after the apparent end of host and port. Any other message about such a URL could
-  // quote a piece of the password, so this one is the only one.
-  if (tail.includes('@') || tail.includes('#')) {
-    problems.push(`there is an @ or # after the host; ${ENCODE}`);
-    return found;
-  }
+  const pieces = rest === undefined ? undefined : valueOf(split(rest));
+  if (!pieces) return found;
 
-  // The last @, as in pg and WHATWG: a password that is not encoded may hold one, a host may not.
-  const at = authority.lastIndexOf('@');
-  if (at >= 0) {
-    const user = authority.slice(0, at);
+  const { user, path, query } = pieces;
+  if (user !== undefined) {
     const colon = user.indexOf(':');
     found.username = valueOf(decoded(colon < 0 ? user : user.slice(0, colon), 'the user'));
     const password = colon < 0 ? undefined : valueOf(decoded(user.slice(colon + 1), 'the password'));
     found.password = password === undefined ? undefined : new Secret(password);
     if (user.includes('@'))
       warnings.push(
-        'user or password hold an @ that is not encoded; psql reads such a URL differently, write %40',
+        'user or password contains an @ that is not encoded; psql reads such a URL differently, write %40',
       );
   }
 
-  const question = tail.indexOf('?');
-  const path = question < 0 ? tail : tail.slice(0, question);
-  found.parameters = readParameters(question < 0 ? '' : tail.slice(question + 1), problems, warnings);
-  const { parameters } = found;
-  const server = valueOf(hostAndPort(authority.slice(at + 1)));
+  const parameters = readParameters(query, problems, warnings);
+  found.parameters = parameters;
+  const server = valueOf(hostAndPort(pieces.server));
   // The parameter takes precedence, as in libpq and pg: postgres://user@localhost/app?host=/cloudsql/… means the socket.
   const named = parameters.host === undefined ? undefined : hostName(parameters.host);
   if (parameters.host !== undefined && named === undefined)
@@ -93,32 +81,63 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
   found.password = parameters.password ?? found.password;
   found.database = parameters.dbname ?? valueOf(databaseOf(path));
   if (found.host === undefined && parameters.host === undefined && server !== undefined)
-    problems.push('the host is empty; a socket is written postgres:///database?host=/var/run/postgresql');
+    problems.push('the host is empty; write a socket as postgres:///database?host=/var/run/postgresql');
   return found;
 }
 
 function withoutScheme(url: string): Part<string> {
-  if (/^["']/.test(url)) return { problem: `there are quotes around it; ${EXPECTED}` };
+  if (/^["']/.test(url)) return { problem: `it is enclosed in quotes; ${EXPECTED}` };
   // eslint-disable-next-line no-control-regex
   if (/[\s\x00-\x1f\x7f]/.test(url))
-    return { problem: `there is white space in it (%20 in a URL); ${EXPECTED}` };
+    return { problem: `it contains white space (%20 in a URL); ${EXPECTED}` };
   const scheme = /^(?<scheme>[a-z][a-z0-9+.-]{0,15}):\/\//i.exec(url);
-  if (!scheme) return { problem: `it is not a URL (a text of ${url.length} characters); ${EXPECTED}` };
+  if (!scheme) return { problem: `it is not a URL (a string of ${url.length} characters); ${EXPECTED}` };
   const name = scheme[1]!.toLowerCase();
   if (name !== 'postgres' && name !== 'postgresql')
-    return { problem: `it starts with ${name}://, allowed are postgres:// and postgresql://` };
+    return { problem: `it starts with ${name}://, not with postgres:// or postgresql://` };
   return { value: url.slice(scheme[0].length) };
 }
 
-/** An empty text is an absent part. */
+/** The pieces of a URL after its scheme, still encoded: `user@server/path?query`. */
+interface UrlPieces {
+  /** User and password; undefined without an @. */
+  readonly user: string | undefined;
+  readonly server: string;
+  /** Begins with a slash, or is empty. */
+  readonly path: string;
+  readonly query: string;
+}
+
+function split(rest: string): Part<UrlPieces> {
+  const end = rest.search(/[/?#]/);
+  const authority = end < 0 ? rest : rest.slice(0, end);
+  const tail = end < 0 ? '' : rest.slice(end);
+  // A password with / ? or # moves the @ behind the apparent host. Parsing such a URL further could put a piece of the
+  // password into a message, so this is its only problem.
+  if (tail.includes('@') || tail.includes('#'))
+    return { problem: `there is an @ or # after the host; ${ENCODE}` };
+  // The last @, as in pg and WHATWG: an unencoded password may contain one, a host may not.
+  const at = authority.lastIndexOf('@');
+  const question = tail.indexOf('?');
+  return {
+    value: {
+      user: at < 0 ? undefined : authority.slice(0, at),
+      server: authority.slice(at + 1),
+      path: question < 0 ? tail : tail.slice(0, question),
+      query: question < 0 ? '' : tail.slice(question + 1),
+    },
+  };
+}
+
+/** Decodes percent-encoding. An empty text is an absent part. */
 function decoded(text: string, what: string): Part<string | undefined> {
   if (text === '') return { value: undefined };
   try {
     const value = decodeURIComponent(text);
-    if (value.includes('\0')) return { problem: `${what} holds a zero character` };
+    if (value.includes('\0')) return { problem: `${what} contains a null character` };
     return { value };
   } catch {
-    return { problem: `${what} holds a % that encodes nothing; ${ENCODE}` };
+    return { problem: `${what} contains a % that encodes nothing; ${ENCODE}` };
   }
 }
 
@@ -130,10 +149,12 @@ function databaseOf(path: string): Part<string | undefined> {
 
 function hostAndPort(text: string): Part<{ host: string | undefined; port: number | undefined }> {
   if (text.includes(','))
-    return { problem: 'several hosts are not supported; give one, or a name that resolves to the primary' };
+    return {
+      problem: 'several hosts are not supported; give one host, or a name that resolves to the primary',
+    };
   const parts = /^(?:\[(?<v6>[^\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>[^:]*))?$/.exec(text)?.groups;
   if (!parts)
-    return { problem: 'host and port cannot be distinguished; an IPv6 address is written [::1]:5432' };
+    return { problem: 'host and port cannot be distinguished; write an IPv6 address as [::1]:5432' };
   const port = portOf(parts.port);
   if ('problem' in port) return port;
   const v6 = parts.v6 === undefined ? undefined : safeDecode(parts.v6);
@@ -145,7 +166,8 @@ function hostAndPort(text: string): Part<{ host: string | undefined; port: numbe
   if ('problem' in name) return name;
   if (name.value === undefined) return { value: { host: undefined, port: port.value } };
   const host = hostName(name.value);
-  if (host === undefined) return { problem: `the host holds a character that no host name has; ${ENCODE}` };
+  if (host === undefined)
+    return { problem: `the host contains a character that no host name has; ${ENCODE}` };
   return { value: { host, port: port.value } };
 }
 
@@ -154,7 +176,7 @@ const safeDecode = (text: string) => {
   return 'value' in part ? (part.value ?? '') : '';
 };
 
-/** Messages do not show the digits: in a URL without a host they are the password. */
+/** Messages do not show the digits: when the @ and the host are missing, they are the password. */
 function portOf(text: string | undefined): Part<number | undefined> {
   if (text === undefined || text === '') return { value: undefined };
   const port = /^\d{1,9}$/.test(text) ? Number(text) : Number.NaN;

@@ -5,9 +5,9 @@ import { domainToASCII } from 'node:url';
 export function hostName(text: string): string | undefined {
   if (text.startsWith('/')) return text;
   if (isIPv6(text)) return text;
-  // DNS has no underscore, but the names of Compose services and of Windows machines have.
+  // Names in DNS contain no underscore, but those of Compose services and of Windows machines may.
   if (/^[A-Za-z0-9._-]+$/.test(text)) return text;
-  // Longer than DNS allows: punycode would take time quadratic in the length.
+  // The limit of DNS. Punycode takes time that is quadratic in the length.
   if (text.length > 253) return undefined;
   return /^[\p{L}\p{M}\p{N}._-]+$/u.test(text) ? domainToASCII(text) || undefined : undefined;
 }

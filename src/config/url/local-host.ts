@@ -25,6 +25,7 @@ function isInList(list: BlockList, host: string): boolean {
   return isIP(address) !== 0 && list.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
 }
 
+/** Whether `host` is the directory of a Unix socket. */
 export const isSocket = (host: string) => host.startsWith('/');
 
 /** Whether a connection to `host` stays on this machine. */
@@ -33,7 +34,7 @@ export function isThisMachine(host: string): boolean {
   return isSocket(name) || name === 'localhost' || name.endsWith('.localhost') || isInList(loopback, name);
 }
 
-/** Whether `host` is written as a local one. The address that it resolves to may change or be forged, so it is not used. */
+/** Whether the text of `host` is that of a local one. It is not resolved: the answer of DNS may change or be forged. */
 export function isLocalHost(host: string): boolean {
   const name = normalized(host);
   if (isThisMachine(name) || isInList(privateNetworks, name)) return true;

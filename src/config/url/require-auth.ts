@@ -1,13 +1,13 @@
 import type { LoginMethod } from '../../database.options.js';
 
 const SUPPORTED: readonly LoginMethod[] = ['none', 'password', 'md5', 'scram-sha-256'];
-/** Methods of libpq that `pg` lacks: allowing one of them has no effect, since the login would fail. */
+/** Methods of libpq that `pg` lacks. They may be listed, but a login by one of them fails. */
 const UNSUPPORTED = ['gss', 'sspi', 'oauth'];
 const ALL: readonly string[] = [...SUPPORTED, ...UNSUPPORTED];
 
 /**
- * The methods that `require_auth` of a URL allows: it lists allowed methods, `scram-sha-256,md5`, or excluded ones,
- * `!password,!none`, but not both, as in libpq (https://www.postgresql.org/docs/current/libpq-connect.html).
+ * The methods that `require_auth` of a URL allows. It lists either allowed methods (`scram-sha-256,md5`) or excluded ones
+ * (`!password,!none`), as in libpq: https://www.postgresql.org/docs/current/libpq-connect.html
  */
 export function parseRequireAuth(
   text: string | undefined,

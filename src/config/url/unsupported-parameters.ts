@@ -1,10 +1,10 @@
-/** A parameter that other programs read from a URL and that this module does not support. */
+/** A parameter of a URL that other programs support and this module does not. */
 interface Unsupported {
-  /** Values that ask for what this module does anyway. */
+  /** Values that mean what this module does in any case. */
   readonly harmless?: RegExp;
-  /** Values that are refused: to ignore them could mean another server, another user or less security than intended. */
+  /** Values that are refused. Ignoring them could mean another server, another user, or less security. */
   readonly refused?: RegExp;
-  /** What to use in its place, or what applies. */
+  /** What to use instead, or what applies. */
   readonly instead: string;
 }
 
@@ -12,7 +12,7 @@ const ANY = /^/;
 const NO_GSS = 'GSSAPI is not supported';
 const NO_OAUTH = 'a login by OAuth is not supported';
 
-/** Parameters of libpq (https://www.postgresql.org/docs/current/libpq-connect.html), and below them those of other libraries. */
+/** Parameters of libpq (https://www.postgresql.org/docs/current/libpq-connect.html), then those of other libraries. */
 export const UNSUPPORTED: Readonly<Record<string, Unsupported>> = {
   hostaddr: {
     refused: ANY,
@@ -57,7 +57,7 @@ export const UNSUPPORTED: Readonly<Record<string, Unsupported>> = {
   keepalives_interval: { instead: "the operating system's setting applies" },
   keepalives_count: { instead: "the operating system's setting applies" },
   tcp_user_timeout: { instead: 'timeouts.statementMs bounds the wait for an answer' },
-  load_balance_hosts: { harmless: /^disable$/, instead: 'there is one host' },
+  load_balance_hosts: { harmless: /^disable$/, instead: 'only one host is supported' },
   client_encoding: { harmless: /^(?:auto|utf-?8|unicode)$/i, instead: 'it is always UTF8' },
   uselibpqcompat: { instead: 'sslmode=require always verifies here' },
   connection_limit: { instead: 'use pool.size and pool.maxOverflow' },
@@ -67,7 +67,7 @@ export const UNSUPPORTED: Readonly<Record<string, Unsupported>> = {
   search_path: { instead: "use session: { search_path: '…' }" },
 };
 
-/** Refuses the parameters that are left, or warns of them, by name. Messages show no value, since it may be a secret. */
+/** Refuses the remaining parameters or warns of them, by name. Messages show no value, since it may be a secret. */
 export function checkUnsupported(
   given: ReadonlyMap<string, string>,
   problems: string[],
@@ -80,7 +80,7 @@ export function checkUnsupported(
       problems.push(`the parameter ${name} is not supported; ${known.instead}`);
       continue;
     }
-    // A text that is not the form of a name, or an @ after it, may be the rest of a password that holds a ?.
+    // Without the form of a name, or with an @ in the value, this may be the rest of a password that contains a ?.
     const isName = /^[a-z][a-z_]{2,40}$/.test(name) && !value.includes('@');
     const shown = isName ? `the parameter ${name}` : 'a parameter';
     warnings.push(`${shown} has no effect here${known ? `; ${known.instead}` : ''}`);

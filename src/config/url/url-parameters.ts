@@ -21,7 +21,7 @@ export interface UrlParameters {
   readonly user: string | undefined;
   readonly password: SecretText | undefined;
   readonly dbname: string | undefined;
-  /** As it is written; `resolveSsl` checks it. */
+  /** Not checked here; `resolveSsl` does that. */
   readonly sslMode: string | undefined;
   readonly sslNegotiation: SslNegotiation | undefined;
   readonly sslCa: string | undefined;
@@ -31,7 +31,7 @@ export interface UrlParameters {
   readonly sslKey: string | undefined;
   readonly sslPassphrase: SecretText | undefined;
   readonly sslCrl: string | undefined;
-  /** As they are written; `resolveSsl` checks them. */
+  /** Not checked here; `resolveSsl` does that. */
   readonly sslMinVersion: string | undefined;
   readonly sslMaxVersion: string | undefined;
   readonly channelBinding: ChannelBinding | undefined;
@@ -45,11 +45,11 @@ export interface UrlParameters {
 
 const CHANNEL_BINDINGS: readonly ChannelBinding[] = ['disable', 'prefer', 'require'];
 const NEGOTIATIONS: readonly SslNegotiation[] = ['postgres', 'direct'];
-/** Kinds that every server has; with one host, `prefer-standby` has no alternative. */
+/** Values that every server satisfies. With one host, `prefer-standby` accepts a primary, too. */
 const ANY_SERVER = ['any', 'prefer-standby'] as const;
 const SERVER_KINDS: readonly ServerKind[] = ['read-write', 'read-only', 'primary', 'standby'];
 
-/** Reads the part after the `?`. Messages show no value: any of them may be a secret in the wrong place. */
+/** Reads the part after the `?`. Messages show no value, since each may be a misplaced secret. */
 export function readParameters(query: string, problems: string[], warnings: string[]): UrlParameters {
   const given = new Map<string, string>();
   for (const pair of query.split('&')) {
@@ -78,7 +78,8 @@ export function readParameters(query: string, problems: string[], warnings: stri
   const oneOf = <T extends string>(name: string, values: readonly T[]): T | undefined => {
     const value = text(name);
     const known = values.find((one) => one === value);
-    if (value !== undefined && known === undefined) problems.push(`${name} is none of ${values.join(', ')}`);
+    if (value !== undefined && known === undefined)
+      problems.push(`${name} is not one of ${values.join(', ')}`);
     return known;
   };
   const server = oneOf('target_session_attrs', [...ANY_SERVER, ...SERVER_KINDS]);
@@ -113,14 +114,14 @@ export function readParameters(query: string, problems: string[], warnings: stri
   return found;
 }
 
-/** JDBC and older versions of `pg` write `ssl=true`, old versions of libpq `requiressl=1`. */
+/** The `sslmode`, also from `ssl=true` of JDBC and older versions of `pg`, and from `requiressl=1` of old versions of libpq. */
 function sslMode(
   mode: string | undefined,
   ssl: string | undefined,
   requireSsl: string | undefined,
   problems: string[],
 ): string | undefined {
-  // Neither takes precedence: one of them demands TLS, and the connection would be in plain text.
+  // A problem, since the connection would be in plain text although a parameter demands TLS.
   const wanted = ssl === 'true' || ssl === '1' || requireSsl === '1';
   if (mode === 'disable' && wanted)
     problems.push('sslmode is disable, but ssl or requiressl demands TLS; leave out one of them');
@@ -130,8 +131,7 @@ function sslMode(
   if (ssl === 'no-verify') return ssl;
   if (ssl !== undefined) problems.push('the parameter ssl is neither true nor false; use sslmode');
   else if (requireSsl === '1') return 'require';
-  else if (requireSsl !== undefined)
-    problems.push('the parameter requiressl is not 1, which alone demands TLS; use sslmode');
+  else if (requireSsl !== undefined) problems.push('the parameter requiressl is not 1; use sslmode');
   return undefined;
 }
 

@@ -155,7 +155,7 @@ describe('connectTimeoutError', () => {
     void client.password!();
     expect(connectTimeoutError(client, 70)).toMatchObject({
       code: 'PASSWORD_UNAVAILABLE',
-      message: 'The password function did not answer within 70 ms.',
+      message: 'The password function did not return within 70 ms.',
     });
   });
 });

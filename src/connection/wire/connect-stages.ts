@@ -71,7 +71,7 @@ function first(name: string | string[] | undefined): string | undefined {
 /** The error of a connect that took longer than `timeoutMs`. It names what the client has waited for at the end. */
 export function connectTimeoutError(client: object, timeoutMs: number): ConnectionError {
   // The password source has not answered.
-  if (isWaitingForPassword(client)) return PasswordError.late(timeoutMs);
+  if (isWaitingForPassword(client)) return PasswordError.timeout(timeoutMs);
   const pg = new PgInternals(client);
   const { host, port } = pg.target;
   const server = typeof host === 'string' ? `${host}:${String(port)}` : 'the server';

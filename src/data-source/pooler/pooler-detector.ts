@@ -1,6 +1,6 @@
 import type { Connection, ConnectionOptions } from '../../connection/connection.js';
 import { statementGraceMs } from '../../connection/statements/statement-limit.js';
-import { neonHost } from '../../config/url/neon.js';
+import { neonHost } from '../../config/url/neon-host.js';
 import type { PoolerTerms } from '../../connection/session/pooler-terms.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 import { wantedSettings } from '../startup/self-check.js';
@@ -42,7 +42,7 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   constructor(settings: ResolvedDatabaseOptions) {
     this.#settings = settings;
     const { pooler, server } = settings;
-    this.#isNeon = neonHost(server.host)?.pooled === true;
+    this.#isNeon = neonHost(server.host)?.isPooled === true;
     this.#isDetected = pooler === undefined && this.#isNeon;
     const isPooled = this.#isDetected || (pooler !== undefined && pooler !== 'none');
     this.#parameters = isPooled ? 'URL options' : 'settings and URL options';

@@ -32,7 +32,7 @@ function describeServer({ version, standby }: ServerInfo): string {
 /** Describes the pooler between client and server. */
 export function describePooler({ mode, isConfigured }: PoolerDetector): string {
   if (mode === 'none') return 'no pooler';
-  return isConfigured ? `pooler in ${mode} mode` : 'pooler (detected, transaction mode assumed)';
+  return isConfigured ? `pooler in ${mode} mode` : 'pooler (detected, assumed to be in transaction mode)';
 }
 
 /** Compares the configured settings with those in force. */

@@ -97,10 +97,10 @@ export function describeUnenforced(
       // The value of a setting of the app may be private.
       const serverValue = limit ? `; the server has ${actual ?? 'none'}` : '';
       const hint = isSessionShared
-        ? `the pooler does not pass it on, and a SET would change another client's session. ` +
-          `Set it on the server by ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'}; ` +
-          'if the pooler is in session mode, set DB_POOLER=session'
-        : 'a proxy, or a hook of the app, has set another value';
+        ? `the pooler does not pass it on, and a SET would change a session that other clients use. ` +
+          `Run ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'}; ` +
+          'for a pooler in session mode set DB_POOLER=session'
+        : 'a proxy in between or a hook of the app has changed it';
       return `${setting} is not in force${serverValue}: ${hint}.`;
     });
 }

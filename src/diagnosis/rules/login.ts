@@ -1,12 +1,12 @@
 import type { FailureRule } from '../failure-rule.js';
 
-/** User, password, database, and whether the client is admitted. */
+/** User, password, database and pg_hba.conf. */
 export const LOGIN: readonly FailureRule[] = [
   {
     code: 'PASSWORD_WRONG',
     category: 'login',
-    meaning: 'the server refused user or password',
-    hint: 'Correct them in DB_URL, with @ / ? # % in the password percent-encoded. The server says the same about a role that does not exist.',
+    meaning: 'the server refused the user or the password',
+    hint: 'Correct them in DB_URL, with @ / ? # % in the password percent-encoded. The server gives the same answer for a role that does not exist.',
     signs: [
       '28P01',
       {
@@ -34,7 +34,7 @@ export const LOGIN: readonly FailureRule[] = [
   {
     code: 'PASSWORD_MISSING',
     category: 'login',
-    meaning: 'the server asks for a password, and none is set',
+    meaning: 'the server requests a password, and none is set',
     hint: 'Put the password into DB_URL.',
     signs: [
       {
@@ -46,7 +46,7 @@ export const LOGIN: readonly FailureRule[] = [
   {
     code: 'LOGIN_METHOD_REFUSED',
     category: 'login',
-    meaning: 'the server asks for an authentication method that require_auth does not allow',
+    meaning: 'the server requests an authentication method that require_auth does not allow',
     hint: 'Change the method in pg_hba.conf of the server, or change require_auth in DB_URL.',
     signs: ['LOGIN_METHOD_REFUSED'],
   },
@@ -54,7 +54,7 @@ export const LOGIN: readonly FailureRule[] = [
     code: 'ROLE_UNKNOWN',
     category: 'login',
     meaning: 'the role does not exist',
-    hint: 'Correct the user in DB_URL, or create it by CREATE ROLE.',
+    hint: 'Correct the user in DB_URL, or create the role with CREATE ROLE.',
     signs: [
       {
         message: /role ".{0,300}" does not exist|no such user|tenant or user not found/i,
@@ -66,8 +66,8 @@ export const LOGIN: readonly FailureRule[] = [
   {
     code: 'CLIENT_NOT_ALLOWED',
     category: 'login',
-    meaning: 'pg_hba.conf of the server does not admit this user, database and address',
-    hint: 'Add a line for them to pg_hba.conf, or connect from an address that it admits.',
+    meaning: 'pg_hba.conf of the server does not allow this combination of user, database and address',
+    hint: 'Add a matching line to pg_hba.conf, or connect from an address that it allows.',
     signs: [
       {
         message: /no pg_hba\.conf entry|pg_hba\.conf rejects/,
@@ -80,7 +80,7 @@ export const LOGIN: readonly FailureRule[] = [
     code: 'LOGIN_REFUSED',
     category: 'login',
     meaning: 'the server refused the login',
-    hint: 'Check that the role may log in (ALTER ROLE … LOGIN), and which method pg_hba.conf requires.',
+    hint: 'Check that the role may log in (ALTER ROLE … LOGIN), and which authentication method pg_hba.conf requires.',
     signs: ['28000'],
   },
   {
@@ -107,7 +107,7 @@ export const LOGIN: readonly FailureRule[] = [
   {
     code: 'SESSION_SETTING_INVALID',
     category: 'login',
-    meaning: 'the server does not know a setting of the session, or refuses its value',
+    meaning: 'the server does not recognise a session setting, or refuses its value',
     hint: 'Correct the option session, or options in DB_URL.',
     signs: [
       {
@@ -122,7 +122,7 @@ export const LOGIN: readonly FailureRule[] = [
     code: 'PERMISSION_DENIED',
     category: 'login',
     meaning: 'the role lacks a privilege',
-    hint: 'GRANT it to the role, or name another role in DB_URL.',
+    hint: 'GRANT the privilege to the role, or name another role in DB_URL.',
     signs: ['42501'],
   },
 ];

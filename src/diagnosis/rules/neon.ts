@@ -1,12 +1,12 @@
 import type { FailureRule } from '../failure-rule.js';
 
-/** Neon's proxy answers most failures with XX000, so that the message decides. */
+/** Neon's proxy reports most failures with XX000, so that the message decides. */
 export const NEON: readonly FailureRule[] = [
   {
     code: 'NEON_ENDPOINT_UNNAMED',
     category: 'login',
-    meaning: 'the connection does not name its endpoint of Neon: TLS sent no server name',
-    hint: 'Connect with TLS by the host name that Neon gives, or add ?options=endpoint%3D<endpoint-id> to DB_URL.',
+    meaning: 'the connection does not name its Neon endpoint: TLS sent no server name',
+    hint: 'Connect with TLS and the host name that Neon shows, or add ?options=endpoint%3D<endpoint-id> to DB_URL.',
     precedes: ['NEON_UNAVAILABLE'],
     signs: [
       {
@@ -20,7 +20,7 @@ export const NEON: readonly FailureRule[] = [
     code: 'NEON_ENDPOINT_NOT_FOUND',
     category: 'login',
     meaning: 'Neon has no such endpoint or project',
-    hint: "Copy the host in DB_URL from Neon's console again. The branch or its compute may have been deleted.",
+    hint: "Copy the host for DB_URL from Neon's console. The branch or its compute may have been deleted.",
     precedes: ['NEON_UNAVAILABLE'],
     signs: [
       {
@@ -34,7 +34,7 @@ export const NEON: readonly FailureRule[] = [
   {
     code: 'NEON_ENDPOINT_DISABLED',
     category: 'login',
-    meaning: 'the endpoint of Neon is disabled',
+    meaning: 'the Neon endpoint is disabled',
     hint: "Enable it in Neon's console.",
     precedes: ['NEON_UNAVAILABLE'],
     signs: [
@@ -48,8 +48,8 @@ export const NEON: readonly FailureRule[] = [
   {
     code: 'NEON_QUOTA_EXCEEDED',
     category: 'server',
-    meaning: 'the project of Neon has used up a quota',
-    hint: "See the usage in Neon's console. A larger plan or the next billing period lifts the limit.",
+    meaning: 'the Neon project has exceeded a quota',
+    hint: "See the usage in Neon's console. A larger plan raises the limit; a new billing period resets the usage.",
     // "exceeded the rate limit", "Control plane request failed: … exceeded the … quota"
     precedes: ['NEON_TOO_MANY_ATTEMPTS', 'NEON_UNAVAILABLE'],
     signs: [
@@ -76,8 +76,8 @@ export const NEON: readonly FailureRule[] = [
   {
     code: 'NEON_TOO_MANY_ATTEMPTS',
     category: 'server',
-    meaning: 'Neon accepts no further connection attempts for the moment',
-    hint: 'Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the number of instances that start at once, or use the -pooler host.',
+    meaning: 'Neon currently accepts no further connection attempts',
+    hint: 'Lower DB_POOL_SIZE, DB_MAX_OVERFLOW or the number of instances that start at the same time, or use the -pooler host.',
     transient: true,
     isWaking: true,
     httpStatus: 503,
@@ -95,7 +95,7 @@ export const NEON: readonly FailureRule[] = [
     code: 'NEON_UNAVAILABLE',
     category: 'server',
     meaning: 'Neon could not wake the endpoint',
-    hint: 'This usually passes within seconds. Otherwise see the status page of Neon and the quotas of the project.',
+    hint: 'This failure usually lasts only seconds. Otherwise, see the status page of Neon and the quotas of the project.',
     transient: true,
     isWaking: true,
     httpStatus: 503,

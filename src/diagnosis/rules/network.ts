@@ -1,6 +1,6 @@
 import type { FailureRule } from '../failure-rule.js';
 
-/** Errors of the socket, by the error codes of Node. */
+/** Errors of the socket, by the error codes of Node.js. */
 export const NETWORK: readonly FailureRule[] = [
   {
     code: 'CONNECTION_REFUSED',
@@ -31,20 +31,20 @@ export const NETWORK: readonly FailureRule[] = [
     code: 'SOCKET_FORBIDDEN',
     category: 'network',
     meaning: 'the operating system does not allow this process to open the socket',
-    hint: "Give the user of this process access to the socket's folder, or allow the connection in the sandbox or firewall of this machine.",
+    hint: "Give the user of this process access to the socket's directory, or allow the connection in the sandbox or firewall of this machine.",
     signs: ['EACCES', 'EPERM'],
   },
   {
     code: 'CONNECT_TIMEOUT',
     category: 'network',
     meaning: 'the server did not answer in time',
-    hint: 'Check host, port, and the firewalls and networks on the way to the server. DB_CONNECT_TIMEOUT sets the limit.',
+    hint: 'Check host, port, and any firewall between this machine and the server. DB_CONNECT_TIMEOUT sets the limit.',
     transient: true,
     httpStatus: 503,
     signs: [
       'ETIMEDOUT',
       'CONNECT_TIMEOUT',
-      // Messages of `pg` and `pg-pool`. A timeout of something else says nothing about the connection.
+      // Messages of `pg` and `pg-pool`, matched in full: timeouts of other code are not about the connection.
       {
         message: /^timeout expired$|^timeout exceeded when trying to connect$|due to connection timeout$/,
         example: 'timeout expired',
@@ -54,8 +54,8 @@ export const NETWORK: readonly FailureRule[] = [
   {
     code: 'CONNECTION_RESET',
     category: 'network',
-    meaning: 'the other side closed the connection',
-    hint: 'See the log of the server, and of any proxy or firewall in between.',
+    meaning: 'the server, or a proxy in front of it, closed the connection',
+    hint: 'See the log of the server, and of any proxy or firewall in front of it.',
     transient: true,
     httpStatus: 503,
     signs: [
@@ -95,8 +95,8 @@ export const NETWORK: readonly FailureRule[] = [
   {
     code: 'HANDSHAKE_TIMEOUT',
     category: 'network',
-    meaning: 'the other side accepted the connection and then sent nothing',
-    hint: 'Check that PostgreSQL listens on this port and is not overloaded. A forwarded port without a target does the same. DB_CONNECT_TIMEOUT sets the limit.',
+    meaning: 'the server accepted the connection but then sent nothing',
+    hint: 'Check that PostgreSQL listens on this port and is not overloaded. A forwarded port without a target behaves in the same way. DB_CONNECT_TIMEOUT sets the limit.',
     transient: true,
     httpStatus: 503,
     signs: ['HANDSHAKE_TIMEOUT'],
@@ -112,7 +112,7 @@ export const NETWORK: readonly FailureRule[] = [
     code: 'TOO_MANY_OPEN_FILES',
     category: 'network',
     meaning: 'this process has no file descriptor left',
-    hint: 'Raise its limit of open files (ulimit -n), and look for what keeps files or sockets open.',
+    hint: 'Raise its limit of open files (ulimit -n), and check which code leaves files or sockets open.',
     transient: true,
     signs: ['EMFILE', 'ENFILE'],
   },

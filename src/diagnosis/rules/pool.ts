@@ -1,6 +1,6 @@
 import type { FailureRule } from '../failure-rule.js';
 
-/** Failures of the pool and of the data source, by the codes of this package. */
+/** Failures of the pool and the data source, by the codes of this package. */
 export const POOL: readonly FailureRule[] = [
   {
     code: 'POOL_ACQUIRE_TIMEOUT',

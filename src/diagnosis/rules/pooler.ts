@@ -1,12 +1,12 @@
 import type { FailureRule } from '../failure-rule.js';
 
-/** Failures that PgBouncer, or a pooler like it, reports. */
+/** Failures that PgBouncer or a similar pooler reports. */
 export const POOLER: readonly FailureRule[] = [
   {
     code: 'POOLER_PARAMETER_REFUSED',
     category: 'server',
-    meaning: 'a pooler in between refuses a setting in the start-up packet',
-    hint: 'Set DB_POOLER to the mode of the pooler (session, transaction or statement), and remove options from DB_URL.',
+    meaning: 'the pooler refuses a setting in the startup packet',
+    hint: 'Set DB_POOLER to the mode of the pooler (session, transaction or statement), and remove the parameter options from DB_URL.',
     signs: [
       {
         message: /unsupported startup parameter/i,
@@ -18,7 +18,7 @@ export const POOLER: readonly FailureRule[] = [
   {
     code: 'POOLER_QUEUE_TIMEOUT',
     category: 'server',
-    meaning: 'the pooler in between had no server connection free in time',
+    meaning: 'no server connection of the pooler became free in time',
     hint: "Raise the pooler's pool size or the server's max_connections, or lower DB_POOL_SIZE and DB_MAX_OVERFLOW.",
     transient: true,
     httpStatus: 503,
@@ -27,7 +27,7 @@ export const POOLER: readonly FailureRule[] = [
   {
     code: 'POOLER_SERVER_UNREACHABLE',
     category: 'server',
-    meaning: 'the pooler in between cannot connect to its server',
+    meaning: 'the pooler cannot connect to its server',
     hint: "See the log of the pooler. Its server may be down, or may refuse the pooler's login.",
     transient: true,
     httpStatus: 503,

@@ -1,6 +1,6 @@
 import type { FailureRule } from '../failure-rule.js';
 
-/** A server that is reached and does not serve, or ends a connection. */
+/** Failures of a server that was reached: it does not serve the connection, or ends it. */
 export const SERVER: readonly FailureRule[] = [
   {
     code: 'TOO_MANY_CONNECTIONS',
@@ -32,7 +32,7 @@ export const SERVER: readonly FailureRule[] = [
     code: 'SERVER_SHUTTING_DOWN',
     category: 'server',
     meaning: 'the server is shutting down',
-    hint: 'Try again when the server is back.',
+    hint: 'Try again when the server runs again.',
     transient: true,
     httpStatus: 503,
     signs: [
@@ -47,7 +47,7 @@ export const SERVER: readonly FailureRule[] = [
     code: 'SERVER_RECOVERING',
     category: 'server',
     meaning: 'the server is recovering, or is a standby that accepts no connections',
-    hint: 'Wait for the end of the recovery. For a standby, turn hot_standby on, or name the primary in DB_URL.',
+    hint: 'Wait until recovery ends. On a standby, turn hot_standby on, or name the primary in DB_URL.',
     transient: true,
     httpStatus: 503,
     signs: [
@@ -96,7 +96,7 @@ export const SERVER: readonly FailureRule[] = [
     code: 'SERVER_KIND_REFUSED',
     category: 'server',
     meaning: 'the server is not of the kind that target_session_attrs requires',
-    hint: 'Name another server in DB_URL. During a failover this passes.',
+    hint: 'Name another server in DB_URL. During a failover, this failure is temporary.',
     transient: true,
     signs: ['SERVER_KIND_REFUSED'],
   },
@@ -119,13 +119,13 @@ export const SERVER: readonly FailureRule[] = [
   {
     code: 'PROTOCOL_VIOLATION',
     category: 'server',
-    meaning: 'the server, or a pooler in between, did not understand a message of the protocol',
+    meaning: 'the server, or a pooler in front of it, did not understand a message of the protocol',
     hint: 'See the message of the error. A pooler may support only a part of the protocol.',
     signs: ['08P01'],
   },
 ];
 
-/** A connection that could not be opened, or that the server ended, for a reason that no rule names. */
+/** A connection could not be opened, or the server ended it, for a reason that no other rule recognises. */
 export const CONNECTION_FAILED: FailureRule = {
   code: 'CONNECTION_FAILED',
   category: 'server',

@@ -1,15 +1,15 @@
 import type { FailureRule } from '../failure-rule.js';
 
 /**
- * Encryption and certificates. A failed handshake often shows as EPROTO, because the start-up packet is waiting to be
- * sent when the handshake ends.
+ * Encryption and certificates. A failed handshake often surfaces as EPROTO, because the startup packet is waiting to be
+ * sent when the handshake fails.
  */
 export const TLS: readonly FailureRule[] = [
   {
     code: 'TLS_NOT_OFFERED',
     category: 'tls',
     meaning: 'the settings require TLS, and the server does not offer it',
-    hint: 'Turn TLS on at the server. If you trust the network in between, set DB_SSL_MODE=disable.',
+    hint: 'Turn TLS on at the server. If the network is trusted, set DB_SSL_MODE=disable instead.',
     signs: [{ message: /does not support SSL/i, example: 'The server does not support SSL connections' }],
   },
   {
@@ -86,8 +86,8 @@ export const TLS: readonly FailureRule[] = [
   {
     code: 'TLS_TAMPERED',
     category: 'tls',
-    meaning: 'the other side agreed to TLS and then sent something else',
-    hint: 'Look for a proxy in between that does not know TLS, or for an attacker.',
+    meaning: 'the server agreed to TLS and then sent something else',
+    hint: 'Look for a proxy that does not support TLS, or an attacker, between this machine and the server.',
     signs: [
       'TLS_TAMPERED',
       { message: /wrong version number/, example: 'wrong version number', codes: ['EPROTO'] },
@@ -97,8 +97,8 @@ export const TLS: readonly FailureRule[] = [
   {
     code: 'TLS_DIRECT_REFUSED',
     category: 'tls',
-    meaning: 'the other side does not accept a connection that starts with TLS',
-    hint: 'Remove sslnegotiation=direct from DB_URL. PostgreSQL supports it from version 17 on, and a proxy has to support it too.',
+    meaning: 'the server does not accept a connection that starts with TLS',
+    hint: 'Remove sslnegotiation=direct from DB_URL. PostgreSQL supports it from version 17 on; a proxy in front of it must support it, too.',
     signs: [
       'TLS_DIRECT_REFUSED',
       {

@@ -35,8 +35,8 @@ async function start(url: string, query: string): Promise<void> {
   });
 }
 
-/** A request for a login, https://www.postgresql.org/docs/current/protocol-message-formats.html */
-const request = (kind: number, body = '') => {
+/** An authentication message: https://www.postgresql.org/docs/current/protocol-message-formats.html */
+const authentication = (kind: number, body = '') => {
   const message = Buffer.alloc(9 + body.length);
   message.write('R');
   message.writeInt32BE(8 + body.length, 1);
@@ -44,18 +44,21 @@ const request = (kind: number, body = '') => {
   message.write(body, 9, 'latin1');
   return message;
 };
-const OK = request(0);
-const CLEARTEXT = request(3);
-const MD5 = request(5, 'salt');
-const BOUND_OFFER = request(10, 'SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0');
+const OK = authentication(0);
+const CLEARTEXT = authentication(3);
+const MD5 = authentication(5, 'salt');
+const SASL_WITH_BINDING = authentication(10, 'SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0');
 
-/** A server whose certificate is right, and that does not know the password: it answers each message with the next of `script`. */
+/**
+ * A server with a trusted certificate that does not know the password. It answers each message of the client with the next
+ * message of `script`.
+ */
 class Impostor {
-  heard = '';
+  received = '';
   private sockets: Socket[] = [];
   private constructor(private readonly server: Server) {}
 
-  static async saying(...script: Buffer[]): Promise<Impostor> {
+  static async start(...script: Buffer[]): Promise<Impostor> {
     const listener = createServer();
     const impostor = new Impostor(listener);
     listener.on('connection', (socket) => {
@@ -67,7 +70,7 @@ class Impostor {
         const answers = [...script];
         secure.on('error', () => socket.destroy());
         secure.on('data', (bytes: Buffer) => {
-          impostor.heard += bytes.toString('latin1');
+          impostor.received += bytes.toString('latin1');
           const answer = answers.shift();
           if (answer) secure.write(answer);
         });
@@ -92,21 +95,21 @@ class Impostor {
 describe.each([
   ['channel_binding=require', 'CHANNEL_BINDING_MISSING'],
   ['require_auth=scram-sha-256', 'LOGIN_METHOD_REFUSED'],
-])('with %s a server that does not know the password', (query, code) => {
+])('With %s, a server that does not know the password', (query, code) => {
   it.each<[string, Buffer[]]>([
-    ['asks for it in plain', [CLEARTEXT]],
-    ['asks for its MD5', [MD5]],
-    ['lets in without asking', [OK]],
-    ['offers SCRAM and then asks for it in plain', [BOUND_OFFER, CLEARTEXT]],
-    ['offers SCRAM and then asks for its MD5', [BOUND_OFFER, MD5]],
-    ['offers SCRAM and then lets in', [BOUND_OFFER, OK]],
-  ])('%s: it is refused and learns nothing', async (_how, script) => {
-    const impostor = await Impostor.saying(...script);
+    ['and asks for it in plain text', [CLEARTEXT]],
+    ['and asks for its MD5 hash', [MD5]],
+    ['and requires no login', [OK]],
+    ['and offers SCRAM, but then asks for it in plain text', [SASL_WITH_BINDING, CLEARTEXT]],
+    ['and offers SCRAM, but then asks for its MD5 hash', [SASL_WITH_BINDING, MD5]],
+    ['and offers SCRAM, but then accepts the login', [SASL_WITH_BINDING, OK]],
+  ])('%s is refused and does not receive the password', async (_how, script) => {
+    const impostor = await Impostor.start(...script);
     try {
       await expect(start(impostor.url(), query)).rejects.toMatchObject({ code });
-      expect(impostor.heard).toContain('user\0app');
-      expect(impostor.heard).not.toContain(new URL(server.url).password);
-      expect(impostor.heard).not.toContain('md5');
+      expect(impostor.received).toContain('user\0app');
+      expect(impostor.received).not.toContain(new URL(server.url).password);
+      expect(impostor.received).not.toContain('md5');
     } finally {
       await impostor.close();
     }
@@ -135,15 +138,15 @@ describe('require_auth', () => {
     '%s refuses a server that requests %s, before the password is sent',
     async (allowed, method, message) => {
       await server.hba([`host all app all ${method}`]);
-      const man = await ManInTheMiddle.before(server.port, 'impersonate', certificate);
+      const attacker = await ManInTheMiddle.start(server.port, 'impersonate', certificate);
       try {
-        await expect(start(man.through(server.url), `require_auth=${allowed}`)).rejects.toMatchObject({
+        await expect(start(attacker.through(server.url), `require_auth=${allowed}`)).rejects.toMatchObject({
           code: 'LOGIN_METHOD_REFUSED',
           message: expect.stringMatching(message),
         });
-        expect(man.heard).not.toContain(new URL(server.url).password);
+        expect(attacker.received).not.toContain(new URL(server.url).password);
       } finally {
-        await man.close();
+        await attacker.close();
       }
     },
   );

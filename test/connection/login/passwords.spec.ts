@@ -13,8 +13,9 @@ import { until } from '../../support/until.js';
 const HOUR = 3_600_000;
 let server: PostgresServer;
 const nest = new NestModule();
-/** Every password that was ever right or given, and all that was ever printed. */
+/** Every password that the server or the module has had. */
 const passwords: string[] = [];
+/** Every text that could show one of them: logs, errors, printed objects. */
 const printed: string[] = [];
 
 beforeAll(async () => {
@@ -27,16 +28,16 @@ afterEach(async () => {
   await nest.close();
 });
 
-/** The right password from now on; connections that are open stay. */
+/** Changes the password on the server. Open connections stay open. */
 async function rotate(): Promise<string> {
   const password = `s3cret-${passwords.length}-of-many`;
   passwords.push(password);
   await server.sql(`ALTER ROLE app PASSWORD '${password}'`);
   return password;
 }
-const current = () => passwords.at(-1)!;
+const currentPassword = () => passwords.at(-1)!;
 
-/** What the environment sets, for as long as the test. */
+/** Starts the module with these environment variables. */
 async function startByEnvironment(variables: Record<string, string>): Promise<ManagedDataSource> {
   const before = { ...process.env };
   Object.assign(process.env, variables);
@@ -47,33 +48,33 @@ async function startByEnvironment(variables: Record<string, string>): Promise<Ma
   }
 }
 
-const url = () => server.url.replace(/:[^:@/]*@/, '@');
+const urlWithoutPassword = () => server.url.replace(/:[^:@/]*@/, '@');
 
 async function start(
-  give: PasswordFunction,
+  password: PasswordFunction,
   options: DatabaseModuleOptions = {},
 ): Promise<ManagedDataSource> {
   const dataSource = await nest.start({
-    url: url(),
-    password: give,
+    url: urlWithoutPassword(),
+    password,
     pool: { size: 3, maxOverflow: 0 },
     connectRetry: { retries: 0, initialDelayMs: 1 },
     ...options,
   });
-  for (const thing of [
+  for (const object of [
     dataSource,
     dataSource.settings,
     dataSource.pool?.options,
     nest.get(DatabaseMonitor).options,
   ])
     printed.push(
-      inspect(thing, { depth: 12, showHidden: true }),
-      JSON.stringify(thing === dataSource ? {} : thing),
+      inspect(object, { depth: 12, showHidden: true }),
+      JSON.stringify(object === dataSource ? {} : object),
     );
   return dataSource;
 }
 
-/** What a start, or a query, fails with. */
+/** The error that `attempt` rejects with. */
 async function failure(attempt: Promise<unknown>): Promise<Error & { code?: string }> {
   const error = (await attempt.then(
     () => undefined,
@@ -84,55 +85,56 @@ async function failure(attempt: Promise<unknown>): Promise<Error & { code?: stri
   return error;
 }
 
-/** Takes so many connections at one time, all of them new. */
-async function dial({ pool }: ManagedDataSource, count: number): Promise<void> {
+/** Opens this many new connections concurrently, and destroys them. */
+async function connect({ pool }: ManagedDataSource, count: number): Promise<void> {
   const leases = await Promise.all(Array.from({ length: count }, () => pool!.acquire({ borrower: 'spec' })));
-  // Destroyed, so that the next ones are new again.
   for (const lease of leases) lease.release(true);
 }
 
-/** Connections that the server knows and that have not said who they are yet. */
-async function waitingForPassword(): Promise<number> {
+/** The number of connections whose login is not complete. */
+async function pendingLogins(): Promise<number> {
   const rows = await server.sql("SELECT FROM pg_stat_activity WHERE state = 'starting'");
   return rows.length;
 }
 
-describe('a password function', () => {
-  it('is called at each connect, so that a password may change while the app runs', async () => {
+describe('A password function', () => {
+  it('is called at each connect, so that the password can change while the app runs', async () => {
     let calls = 0;
     const dataSource = await start(async () => {
       calls += 1;
-      return current();
+      return currentPassword();
     });
-    await dial(dataSource, 1);
+    await connect(dataSource, 1);
     const before = calls;
     await rotate();
-    await dial(dataSource, 1);
+    await connect(dataSource, 1);
     expect(calls).toBe(before + 1);
   });
 
   it('is called once by concurrent connects', async () => {
-    const asked: ((password: string) => void)[] = [];
+    const calls: ((password: string) => void)[] = [];
     const dataSource = await start(() =>
-      asked.length === 0 ? (asked.push(() => {}), current()) : new Promise((give) => asked.push(give)),
+      calls.length === 0
+        ? (calls.push(() => {}), currentPassword())
+        : new Promise((answer) => calls.push(answer)),
     );
-    const dialled = dial(dataSource, 3);
-    // Two more: the first connection of the start is one of the three.
-    await until(async () => (await waitingForPassword()) >= 2);
-    expect(asked).toHaveLength(2);
-    asked[1]!(current());
-    await dialled;
-    expect(asked).toHaveLength(2);
+    const connected = connect(dataSource, 3);
+    // Two more: the connection of the start is one of the three.
+    await until(async () => (await pendingLogins()) >= 2);
+    expect(calls).toHaveLength(2);
+    calls[1]!(currentPassword());
+    await connected;
+    expect(calls).toHaveLength(2);
   });
 
   it('is not called again before the password expires', async () => {
     let calls = 0;
     const dataSource = await start(() => {
       calls += 1;
-      return { password: current(), expiresAt: new Date(Date.now() + HOUR) };
+      return { password: currentPassword(), expiresAt: new Date(Date.now() + HOUR) };
     });
-    await dial(dataSource, 3);
-    await dial(dataSource, 3);
+    await connect(dataSource, 3);
+    await connect(dataSource, 3);
     expect(calls).toBe(1);
   });
 
@@ -140,12 +142,12 @@ describe('a password function', () => {
     let calls = 0;
     const dataSource = await start(() => {
       calls += 1;
-      return { password: current(), expiresAt: Date.now() + HOUR };
+      return { password: currentPassword(), expiresAt: Date.now() + HOUR };
     });
-    await dial(dataSource, 1);
+    await connect(dataSource, 1);
     await rotate();
-    expect(await failure(dial(dataSource, 1))).toMatchObject({ cause: { code: '28P01' } });
-    await dial(dataSource, 3);
+    expect(await failure(connect(dataSource, 1))).toMatchObject({ cause: { code: '28P01' } });
+    await connect(dataSource, 3);
     expect(calls).toBe(2);
   });
 
@@ -153,19 +155,19 @@ describe('a password function', () => {
     await server.hba(['host all app all trust']);
     try {
       await start(() => {
-        throw new Error('asked');
+        throw new Error('called');
       });
     } finally {
       await server.hba();
     }
   });
 
-  it('that fails is retried at start, with its error in the log', async () => {
+  it('is called again by the retries of the start when it fails, and its error is logged', async () => {
     let calls = 0;
     await start(
       () => {
         calls += 1;
-        return calls < 3 ? Promise.reject(new Error('the vault is sealed')) : current();
+        return calls < 3 ? Promise.reject(new Error('the vault is sealed')) : currentPassword();
       },
       { connectRetry: { retries: 5, initialDelayMs: 1 } },
     );
@@ -173,58 +175,60 @@ describe('a password function', () => {
     expect(nest.logger.text).toMatch(/The password function failed: the vault is sealed.*Trying again/);
   });
 
-  it('that keeps failing is the cause of the failed start', async () => {
+  it('is named as the cause of a failed start when it keeps failing', async () => {
     const error = await failure(
       start(() => {
-        throw Object.assign(new Error(`not valid: ${url()}`), { request: { password: current() } });
+        throw Object.assign(new Error(`not valid: ${urlWithoutPassword()}`), {
+          request: { password: currentPassword() },
+        });
       }),
     );
     expect(error).toMatchObject({ code: 'PASSWORD_UNAVAILABLE', cause: { code: 'PASSWORD_UNAVAILABLE' } });
   });
 
-  it('that hangs ends with the connect timeout and leaves no connection behind', async () => {
+  it('fails the start at the connect timeout when it does not answer, and no connection stays open', async () => {
     const hanging = start(() => new Promise(() => {}), { timeouts: { connectMs: 1_000 } });
     expect(await failure(hanging)).toMatchObject({
       code: 'PASSWORD_UNAVAILABLE',
-      message: expect.stringContaining('did not answer within 1000 ms'),
+      message: expect.stringContaining('did not return within 1000 ms'),
     });
-    await until(async () => (await waitingForPassword()) === 0);
+    await until(async () => (await pendingLogins()) === 0);
   });
 
   it.each([
-    ['an empty text', ''],
-    ['no text', 42],
-    ['nothing', undefined],
-  ])('that returns %s fails the start at once', async (_what, given) => {
+    ['an empty string', ''],
+    ['a number', 42],
+    ['undefined', undefined],
+  ])('fails the start without a retry when it returns %s', async (_what, given) => {
     const error = await failure(start(() => given as never, { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_INVALID' });
     expect(nest.logger.text).not.toContain('Trying again');
   });
 
-  it('that returns a wrong password fails the start at once', async () => {
+  it('fails the start without a retry when it returns a wrong password', async () => {
     passwords.unshift('wr0ng-of-many');
     const error = await failure(start(() => 'wr0ng-of-many', { connectRetry: 5 }));
     expect(error).toMatchObject({ code: 'PASSWORD_WRONG' });
     expect(nest.logger.text).not.toContain('Trying again');
   });
 
-  it('beside a password in the URL is refused, since one of them would never be used', async () => {
-    const both = url().replace('app@', `app:${current()}@`);
-    expect(await failure(start(current, { url: both }))).toMatchObject({
+  it('is refused together with a password in the URL, which would not be used', async () => {
+    const both = urlWithoutPassword().replace('app@', `app:${currentPassword()}@`);
+    expect(await failure(start(currentPassword, { url: both }))).toMatchObject({
       code: 'DATABASE_CONFIG_INVALID',
       message: expect.stringContaining('password: contradicts url; give one of them'),
     });
   });
 });
 
-it('no password is in anything that was printed', () => {
+it('No password appears in a log, an error or a printed object', () => {
   expect(passwords.length).toBeGreaterThan(10);
   expect(printed.length).toBeGreaterThan(60);
   const text = printed.join('\n');
   for (const password of passwords) expect(text.includes(password)).toBe(false);
 });
 
-describe('a password in a file', () => {
+describe('A password in a file', () => {
   const folder = TemporaryFolder.create('secrets');
   const path = join(folder.path, 'secret');
   afterAll(() => folder.remove());
@@ -232,11 +236,11 @@ describe('a password in a file', () => {
   it.each([
     ['DB_PASSWORD_FILE', (password: string) => `${password}\n`],
     ['DB_URL_FILE', (password: string) => server.url.replace(/:[^:@/]*@/, `:${password}@`)],
-  ])('named by %s is read at each connect', async (variable, content) => {
-    writeFileSync(path, content(current()));
+  ])('that %s names is read at each connect', async (variable, content) => {
+    writeFileSync(path, content(currentPassword()));
     const dataSource = await startByEnvironment({
       [variable]: path,
-      ...(variable === 'DB_PASSWORD_FILE' && { DB_URL: url() }),
+      ...(variable === 'DB_PASSWORD_FILE' && { DB_URL: urlWithoutPassword() }),
     });
     writeFileSync(path, content(await rotate()));
     const runner = dataSource.createQueryRunner();

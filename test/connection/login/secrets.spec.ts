@@ -8,16 +8,16 @@ import { CapturingLogger } from '../../support/capturing-logger.js';
 import { startPostgres } from '../../support/postgres-server.js';
 import type { PostgresServer } from '../../support/postgres-server.js';
 
-/** What stands around a secret that shows. */
-function around(text: string, secret: string): string | undefined {
+/** The text before a secret, for the report of a failed test; undefined when the secret does not appear. */
+function contextOf(text: string, secret: string): string | undefined {
   const at = text.indexOf(secret);
   return at < 0 ? undefined : `${text.slice(Math.max(0, at - 300), at)}<HERE>`;
 }
 
-/** As loggers make it of objects with circles. */
-function jsonOf(thing: object): string {
+/** JSON of an object with cycles, as loggers print it. */
+function jsonOf(object: object): string {
   const seen = new Set<unknown>();
-  return JSON.stringify(thing, (_key, value: unknown) => {
+  return JSON.stringify(object, (_key, value: unknown) => {
     if (typeof value === 'bigint') return String(value);
     if (typeof value !== 'object' || value === null) return value;
     if (seen.has(value)) return undefined;
@@ -27,16 +27,16 @@ function jsonOf(thing: object): string {
 }
 
 /**
- * Passwords as people have them: each with what a URL, a shell, a regular expression or a JSON text takes for its own. By
- * a name of their own, since Jest's state, with the names of tests in it, is within reach of `inspect`.
+ * Passwords with characters that are special in a URL, a shell, a regular expression or JSON. Each has a label: `inspect`
+ * can reach Jest's state, which holds the names of the tests, so that a password must not be part of one.
  */
 const PASSWORDS: Record<string, string> = {
-  'of a URL': 'p@ss:word/1',
-  percent: '100%25 sure',
-  quotes: `it's "quoted"`,
-  'backtick and backslash': 'back`tick\\slash',
-  'of a query': 'a?b#c&d=e',
-  'beyond ASCII': 'ünïcödé-пароль',
+  'special in a URL': 'p@ss:word/1',
+  'a percent sign': '100%25 sure',
+  'quotation marks': `it's "quoted"`,
+  'a backtick and a backslash': 'back`tick\\slash',
+  'special in a query string': 'a?b#c&d=e',
+  'not in ASCII': 'ünïcödé-пароль',
 };
 
 let server: PostgresServer;
@@ -45,8 +45,8 @@ beforeAll(async () => {
 });
 afterAll(() => server?.dispose());
 
-describe.each(Object.keys(PASSWORDS))('a password with signs: %s', (signs) => {
-  const password = PASSWORDS[signs]!;
+describe.each(Object.keys(PASSWORDS))('A password with special characters: %s', (label) => {
+  const password = PASSWORDS[label]!;
   let logger: CapturingLogger;
 
   beforeAll(async () => {
@@ -65,16 +65,16 @@ describe.each(Object.keys(PASSWORDS))('a password with signs: %s', (signs) => {
       .setLogger(logger)
       .compile();
   };
-  /** All the shapes in which it could show. */
+  /** Expects that the text contains the secret in no form: neither plain nor URL-encoded, neither in JSON nor in `inspect`. */
   const expectHidden = (text: string, secret = password) => {
-    for (const shape of [
+    for (const form of [
       secret,
       encodeURIComponent(secret),
       JSON.stringify(secret).slice(1, -1),
       inspect(secret).slice(1, -1),
     ])
-      // Not the whole text in the report: it is long, and holds the secret.
-      expect(around(text, shape)).toBeUndefined();
+      // The report of a failed test must not contain the whole text: it is long, and holds the secret.
+      expect(contextOf(text, form)).toBeUndefined();
   };
 
   it('is accepted and appears in no printed object', async () => {
@@ -88,15 +88,15 @@ describe.each(Object.keys(PASSWORDS))('a password with signs: %s', (signs) => {
     const runner = dataSource.createQueryRunner();
     await runner.connect();
     const { options } = module.get(DatabaseMonitor);
-    for (const thing of [
+    for (const object of [
       config,
       options,
       dataSource.settings,
       dataSource.pool?.options,
       dataSource.pool?.leases(),
     ]) {
-      expectHidden(inspect(thing, { depth: 12 }));
-      expectHidden(JSON.stringify(thing));
+      expectHidden(inspect(object, { depth: 12 }));
+      expectHidden(JSON.stringify(object));
     }
     expectHidden(inspect(dataSource, { depth: 12 }));
     expectHidden(inspect(dataSource.options, { depth: 12 }));

@@ -9,13 +9,13 @@ import { ManInTheMiddle } from './man-in-the-middle.js';
 import type { Attack } from './man-in-the-middle.js';
 
 const HOST = '127.0.0.1';
-/** What a mode comes to: a connection in plain text or encrypted, or the code of the error. */
+/** The result of a mode: a connection in plain text, an encrypted one, or the code of the error. */
 type Outcome = 'plain' | 'encrypted' | `${Uppercase<string>}`;
 type Outcomes = Readonly<Record<SslMode, Outcome>>;
 
-/** Who answers, and what the client is given for it. */
+/** A server or an attacker, and the TLS settings of the client. */
 interface Peer {
-  /** Nothing but `ca` unless it says otherwise; `disable` takes none. */
+  /** The TLS settings of the client; not used with the mode `disable`. Without it, `ca` alone. */
   readonly ssl?: () => SslSettings;
   readonly url?: (url: string) => string;
   readonly certificate?: () => Promise<IssuedCertificate & { ca?: string }>;
@@ -25,18 +25,18 @@ interface Peer {
 }
 
 let authority: CertificateAuthority;
-let stranger: CertificateAuthority;
-let own: IssuedCertificate;
-let client: IssuedCertificate;
-let clientOfStranger: IssuedCertificate;
-let clientOfOld: IssuedCertificate;
+let otherAuthority: CertificateAuthority;
+let selfSignedCertificate: IssuedCertificate;
+let clientCertificate: IssuedCertificate;
+let untrustedClientCertificate: IssuedCertificate;
+let expiredClientCertificate: IssuedCertificate;
 let server: PostgresServer;
 const nest = new NestModule();
-let man: ManInTheMiddle | undefined;
+let attacker: ManInTheMiddle | undefined;
 
-const right = () => authority.issueServer({ hosts: [HOST] });
-const demanding = async () => ({ ...(await right()), ca: authority.cert });
-const DEMANDED = ['hostssl all app all scram-sha-256 clientcert=verify-ca'];
+const validCertificate = () => authority.issueServer({ hosts: [HOST] });
+const requiringClientCertificate = async () => ({ ...(await validCertificate()), ca: authority.cert });
+const CLIENT_CERTIFICATE_HBA = ['hostssl all app all scram-sha-256 clientcert=verify-ca'];
 const all = (disable: Outcome, others: Outcome): Outcomes => ({
   disable,
   require: others,
@@ -45,30 +45,33 @@ const all = (disable: Outcome, others: Outcome): Outcomes => ({
 });
 
 const PEERS: Record<string, Peer> = {
-  'a server without TLS': { outcomes: all('plain', 'TLS_NOT_OFFERED') },
-  'a server with a certificate of its own making': {
-    certificate: async () => own,
+  'A server without TLS': { outcomes: all('plain', 'TLS_NOT_OFFERED') },
+  'A server with a self-signed certificate': {
+    certificate: async () => selfSignedCertificate,
     outcomes: all('plain', 'TLS_CERTIFICATE_UNTRUSTED'),
   },
-  'a server with a certificate of its own making, which is given as the CA': {
-    certificate: async () => own,
-    ssl: () => ({ ca: own.cert }),
+  'A server with a self-signed certificate that is also the CA of the client': {
+    certificate: async () => selfSignedCertificate,
+    ssl: () => ({ ca: selfSignedCertificate.cert }),
     outcomes: all('plain', 'encrypted'),
   },
-  'a server of our authority': { certificate: right, outcomes: all('plain', 'encrypted') },
-  'a server of our authority, without its CA': {
-    certificate: right,
+  'A server with a certificate of the CA': {
+    certificate: validCertificate,
+    outcomes: all('plain', 'encrypted'),
+  },
+  'A server with a certificate of a CA that the client is not given': {
+    certificate: validCertificate,
     ssl: () => ({}),
     outcomes: {
       ...all('plain', 'TLS_CERTIFICATE_UNTRUSTED'),
       'verify-ca': 'DATABASE_CONFIG_INVALID',
     },
   },
-  'a server of another authority': {
-    certificate: () => stranger.issueServer({ hosts: [HOST] }),
+  'A server with a certificate of another CA': {
+    certificate: () => otherAuthority.issueServer({ hosts: [HOST] }),
     outcomes: all('plain', 'TLS_CERTIFICATE_UNTRUSTED'),
   },
-  'a server of our authority with another name': {
+  'A server whose certificate is for another name': {
     certificate: () => authority.issueServer({ hosts: ['db.example.com'] }),
     outcomes: {
       disable: 'plain',
@@ -77,71 +80,71 @@ const PEERS: Record<string, Peer> = {
       'verify-full': 'TLS_HOST_MISMATCH',
     },
   },
-  'a server of our authority with another name, which is said': {
+  'A server whose certificate is for the name in ssl.servername': {
     certificate: () => authority.issueServer({ hosts: ['db.example.com'] }),
     ssl: () => ({ ca: authority.cert, servername: 'db.example.com' }),
     outcomes: all('plain', 'encrypted'),
   },
-  'a server whose certificate has expired': {
+  'A server whose certificate has expired': {
     certificate: () => authority.issueServer({ hosts: [HOST], validForDays: -1 }),
     outcomes: all('plain', 'TLS_CERTIFICATE_EXPIRED'),
   },
-  'a server that takes encrypted connections only': {
-    certificate: right,
+  'A server that accepts only encrypted connections': {
+    certificate: validCertificate,
     hba: ['hostssl all app all scram-sha-256'],
     outcomes: all('TLS_REQUIRED', 'encrypted'),
   },
-  'a server that demands a client certificate, and gets none': {
-    certificate: demanding,
-    hba: DEMANDED,
+  'A server that requires a client certificate and gets none': {
+    certificate: requiringClientCertificate,
+    hba: CLIENT_CERTIFICATE_HBA,
     outcomes: all('TLS_REQUIRED', 'TLS_CLIENT_CERTIFICATE_MISSING'),
   },
-  'a server that demands a client certificate, and gets it': {
-    certificate: demanding,
-    hba: DEMANDED,
-    ssl: () => ({ ca: authority.cert, ...client }),
+  'A server that requires a client certificate and gets a valid one': {
+    certificate: requiringClientCertificate,
+    hba: CLIENT_CERTIFICATE_HBA,
+    ssl: () => ({ ca: authority.cert, ...clientCertificate }),
     outcomes: all('TLS_REQUIRED', 'encrypted'),
   },
-  'a server that demands a client certificate, and gets one of another authority': {
-    certificate: demanding,
-    hba: DEMANDED,
-    ssl: () => ({ ca: authority.cert, ...clientOfStranger }),
+  'A server that requires a client certificate and gets one of another CA': {
+    certificate: requiringClientCertificate,
+    hba: CLIENT_CERTIFICATE_HBA,
+    ssl: () => ({ ca: authority.cert, ...untrustedClientCertificate }),
     outcomes: all('TLS_REQUIRED', 'TLS_CLIENT_CERTIFICATE_REFUSED'),
   },
-  'a server that demands a client certificate, and gets one that has expired': {
-    certificate: demanding,
-    hba: DEMANDED,
-    ssl: () => ({ ca: authority.cert, ...clientOfOld }),
+  'A server that requires a client certificate and gets an expired one': {
+    certificate: requiringClientCertificate,
+    hba: CLIENT_CERTIFICATE_HBA,
+    ssl: () => ({ ca: authority.cert, ...expiredClientCertificate }),
     outcomes: all('TLS_REQUIRED', 'TLS_CLIENT_CERTIFICATE_REFUSED'),
   },
-  'a server that refuses a client certificate during the handshake': {
-    certificate: demanding,
-    hba: DEMANDED,
-    ssl: () => ({ ca: authority.cert, ...clientOfStranger, maxVersion: 'TLSv1.2' }),
+  'A server that refuses a client certificate during the handshake': {
+    certificate: requiringClientCertificate,
+    hba: CLIENT_CERTIFICATE_HBA,
+    ssl: () => ({ ca: authority.cert, ...untrustedClientCertificate, maxVersion: 'TLSv1.2' }),
     outcomes: all('TLS_REQUIRED', 'TLS_CLIENT_CERTIFICATE_REFUSED'),
   },
-  'somebody in between who denies TLS': {
-    certificate: right,
+  'A man in the middle that refuses TLS': {
+    certificate: validCertificate,
     attack: 'deny',
     outcomes: all('plain', 'TLS_NOT_OFFERED'),
   },
-  'somebody in between who promises TLS and goes on without': {
-    certificate: right,
+  'A man in the middle that accepts TLS and goes on in plain text': {
+    certificate: validCertificate,
     attack: 'strip',
     outcomes: all('plain', 'TLS_TAMPERED'),
   },
-  'somebody in between who answers as a server without a notion of TLS': {
-    certificate: right,
+  'A man in the middle that answers as a server without TLS support': {
+    certificate: validCertificate,
     attack: 'error',
     outcomes: all('plain', 'SERVER_OVERLOADED'),
   },
-  'somebody in between who puts plain text behind the promise of TLS': {
-    certificate: right,
+  'A man in the middle that injects plain text after accepting TLS': {
+    certificate: validCertificate,
     attack: 'inject',
     outcomes: all('plain', 'TLS_TAMPERED'),
   },
-  'somebody in between with a certificate of his own': {
-    certificate: right,
+  'A man in the middle with its selfSignedCertificate certificate': {
+    certificate: validCertificate,
     attack: 'impersonate',
     outcomes: all('plain', 'TLS_CERTIFICATE_UNTRUSTED'),
   },
@@ -149,21 +152,21 @@ const PEERS: Record<string, Peer> = {
 
 beforeAll(async () => {
   authority = await createAuthority();
-  stranger = await createAuthority('Stranger');
-  own = await selfSigned(HOST);
-  client = await authority.issueClient({ commonName: 'app' });
-  clientOfStranger = await stranger.issueClient({ commonName: 'app' });
-  clientOfOld = await authority.issueClient({ commonName: 'app', validForDays: -1 });
+  otherAuthority = await createAuthority('Other');
+  selfSignedCertificate = await selfSigned(HOST);
+  clientCertificate = await authority.issueClient({ commonName: 'app' });
+  untrustedClientCertificate = await otherAuthority.issueClient({ commonName: 'app' });
+  expiredClientCertificate = await authority.issueClient({ commonName: 'app', validForDays: -1 });
   server = await startPostgres();
 });
 afterAll(() => server?.dispose());
 afterEach(async () => {
   await nest.close();
-  await man?.close();
-  man = undefined;
+  await attacker?.close();
+  attacker = undefined;
 });
 
-/** Starts an app as a user would, and asks the server how it is spoken to. */
+/** Starts an app as a user would, and returns what the server reports about the encryption of the connection. */
 async function start(url: string, ssl: SslSettings) {
   const options = {
     url,
@@ -188,33 +191,33 @@ describe.each(Object.keys(PEERS))('%s', (name) => {
   });
 
   it.each(Object.entries(outcomes) as [SslMode, Outcome][])(
-    'ends with mode %s as: %s',
+    'with mode %s results in %s',
     async (mode, outcome) => {
-      if (attack) man = await ManInTheMiddle.before(server.port, attack, own);
-      const url = man ? man.through(server.url) : server.url;
-      const given: SslSettings = mode === 'disable' ? { mode } : { ...ssl(), mode };
+      if (attack) attacker = await ManInTheMiddle.start(server.port, attack, selfSignedCertificate);
+      const url = attacker ? attacker.through(server.url) : server.url;
+      const settings: SslSettings = mode === 'disable' ? { mode } : { ...ssl(), mode };
       if (outcome === 'plain' || outcome === 'encrypted') {
         const encrypted = outcome === 'encrypted';
-        expect(await start(url, given)).toEqual({
+        expect(await start(url, settings)).toEqual({
           ssl: encrypted,
           version: encrypted ? expect.stringMatching(/^TLSv1\.[23]$/) : null,
-          client_dn: encrypted && given.cert !== undefined ? '/CN=app' : null,
+          client_dn: encrypted && settings.cert !== undefined ? '/CN=app' : null,
         });
-        const told = encrypted ? new RegExp(`, TLSv1\\.[23] \\(${mode}\\), `) : /, no TLS, /;
-        expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(told);
+        const logged = encrypted ? new RegExp(`, TLSv1\\.[23] \\(${mode}\\), `) : /, no TLS, /;
+        expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(logged);
         return;
       }
-      const error = await start(url, given).then(
+      const error = await start(url, settings).then(
         () => undefined,
         (reason: unknown) => reason as Error & { code: string },
       );
       expect(error).toMatchObject({ code: outcome });
       if (outcome !== 'DATABASE_CONFIG_INVALID')
         expect(error!.message).toContain(`${HOST}:${new URL(url).port}`);
-      // A server may lack resources for a moment; the rest does not pass by itself.
+      // Only an overloaded server is worth a retry: the other errors need a change of settings.
       expect(nest.logger.text.includes('Trying again')).toBe(outcome === 'SERVER_OVERLOADED');
-      // What would come next is the user, the database, and an answer to whatever is asked for.
-      expect(man?.heard ?? '').not.toMatch(/user\0|SCRAM|app\0/);
+      // The client has sent neither the startup packet nor an answer to a login request.
+      expect(attacker?.received ?? '').not.toMatch(/user\0|SCRAM|app\0/);
     },
   );
 });

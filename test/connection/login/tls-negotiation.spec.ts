@@ -13,7 +13,7 @@ let authority: CertificateAuthority;
 let server: PostgresServer;
 let serverCertificate: string;
 const nest = new NestModule();
-let man: ManInTheMiddle | undefined;
+let attacker: ManInTheMiddle | undefined;
 
 beforeAll(async () => {
   authority = await createAuthority();
@@ -24,8 +24,8 @@ beforeAll(async () => {
 afterAll(() => server?.dispose());
 afterEach(async () => {
   await nest.close();
-  await man?.close();
-  man = undefined;
+  await attacker?.close();
+  attacker = undefined;
 });
 
 async function start(options: DatabaseModuleOptions): Promise<ManagedDataSource> {
@@ -39,13 +39,13 @@ const encryption = async (dataSource: DataSource) =>
     )
   )[0];
 
-/** Somebody in between whom the client has reason to trust, so that he sees what it says. */
-const witness = async (hosts: string[], tls: object = {}) =>
-  ManInTheMiddle.before(server.port, 'impersonate', { ...(await authority.issueServer({ hosts })), ...tls });
+/** A man in the middle with a certificate that the client trusts, so that it can read what the client sends. */
+const startTrustedAttacker = async (hosts: string[], tls: object = {}) =>
+  ManInTheMiddle.start(server.port, 'impersonate', { ...(await authority.issueServer({ hosts })), ...tls });
 
 const local = (url: string) => url.replace('127.0.0.1', 'localhost');
 
-describe('direct TLS negotiation', () => {
+describe('Direct TLS negotiation', () => {
   it.each<[string, (url: string) => DatabaseModuleOptions]>([
     [
       'sslnegotiation=direct in the URL',
@@ -53,10 +53,10 @@ describe('direct TLS negotiation', () => {
     ],
     ['ssl.negotiation', (url) => ({ url, ssl: { ca: authority.cert, negotiation: 'direct' } })],
   ])('is used with %s', async (_how, options) => {
-    man = await witness(['127.0.0.1']);
-    await start(options(man.through(server.url)));
-    expect(man.asked).toEqual([{ servername: false, alpn: 'postgresql' }]);
-    expect(man.questions).toBe(0);
+    attacker = await startTrustedAttacker(['127.0.0.1']);
+    await start(options(attacker.through(server.url)));
+    expect(attacker.handshakes).toEqual([{ servername: false, alpn: 'postgresql' }]);
+    expect(attacker.sslRequests).toBe(0);
     await nest.close();
     expect(await encryption(await start(options(server.url)))).toMatchObject({ ssl: true });
   });
@@ -84,30 +84,30 @@ describe('direct TLS negotiation', () => {
   });
 
   it('is refused by a server that does not support it, even with a valid certificate', async () => {
-    man = await witness(['127.0.0.1'], { ALPNProtocols: undefined });
+    attacker = await startTrustedAttacker(['127.0.0.1'], { ALPNProtocols: undefined });
     const options = {
-      url: man.through(server.url),
+      url: attacker.through(server.url),
       ssl: { ca: authority.cert, negotiation: 'direct' },
     } as const;
     await expect(start(options)).rejects.toMatchObject({ code: 'TLS_DIRECT_REFUSED' });
-    expect(man.heard).not.toContain('SCRAM');
+    expect(attacker.received).not.toContain('SCRAM');
   });
 
   it('is refused by a server that speaks another protocol', async () => {
-    man = await witness(['127.0.0.1'], { ALPNProtocols: ['h2'] });
+    attacker = await startTrustedAttacker(['127.0.0.1'], { ALPNProtocols: ['h2'] });
     const options = {
-      url: man.through(server.url),
+      url: attacker.through(server.url),
       ssl: { ca: authority.cert, negotiation: 'direct' },
     } as const;
     await expect(start(options)).rejects.toMatchObject({ code: 'TLS_DIRECT_REFUSED' });
   });
 
-  it('is not enabled by PGSSLNEGOTIATION, which is no setting of the module', async () => {
+  it('is not enabled by PGSSLNEGOTIATION, which the module does not read', async () => {
     process.env.PGSSLNEGOTIATION = 'direct';
     try {
-      man = await witness(['127.0.0.1']);
-      await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
-      expect(man.questions).toBe(1);
+      attacker = await startTrustedAttacker(['127.0.0.1']);
+      await start({ url: attacker.through(server.url), ssl: { ca: authority.cert } });
+      expect(attacker.sslRequests).toBe(1);
       await nest.close();
       await start({ url: server.url, ssl: false });
     } finally {
@@ -116,7 +116,7 @@ describe('direct TLS negotiation', () => {
   });
 });
 
-describe('the server name that the client sends (SNI)', () => {
+describe('The server name that the client sends (SNI)', () => {
   it.each<[string, string, (url: string) => DatabaseModuleOptions]>([
     ['the host', 'localhost', (url) => ({ url: local(url), ssl: { ca: authority.cert } })],
     [
@@ -130,19 +130,19 @@ describe('the server name that the client sends (SNI)', () => {
       (url) => ({ url: local(url), ssl: { ca: authority.cert, servername: 'db.example.com' } }),
     ],
   ])('is %s', async (_what, servername, options) => {
-    man = await witness(['localhost', 'db.example.com']);
-    await start(options(man.through(server.url)));
-    expect(man.asked).toEqual([expect.objectContaining({ servername })]);
+    attacker = await startTrustedAttacker(['localhost', 'db.example.com']);
+    await start(options(attacker.through(server.url)));
+    expect(attacker.handshakes).toEqual([expect.objectContaining({ servername })]);
   });
 
   it('is empty for an address', async () => {
-    man = await witness(['127.0.0.1']);
-    await start({ url: man.through(server.url), ssl: { ca: authority.cert } });
-    expect(man.asked).toEqual([expect.objectContaining({ servername: false })]);
+    attacker = await startTrustedAttacker(['127.0.0.1']);
+    await start({ url: attacker.through(server.url), ssl: { ca: authority.cert } });
+    expect(attacker.handshakes).toEqual([expect.objectContaining({ servername: false })]);
   });
 });
 
-describe('the version of TLS', () => {
+describe('The version of TLS', () => {
   it.each(['TLSv1.2', 'TLSv1.3'] as const)('is %s when the URL allows no other', async (version) => {
     const query = `ssl_min_protocol_version=${version}&ssl_max_protocol_version=${version}`;
     const dataSource = await start({ url: `${server.url}?${query}`, ssl: { ca: authority.cert } });
@@ -152,18 +152,18 @@ describe('the version of TLS', () => {
   it.each(['TLSv1', 'TLSv1.1'] as const)(
     'is never %s, even if the server supports nothing newer',
     async (old) => {
-      man = await witness(['127.0.0.1'], {
+      attacker = await startTrustedAttacker(['127.0.0.1'], {
         minVersion: 'TLSv1',
         maxVersion: old,
-        // OpenSSL 3 would not even offer them otherwise.
+        // Without it, OpenSSL 3 does not offer these versions.
         ciphers: 'DEFAULT@SECLEVEL=0',
       });
       await expect(
-        start({ url: man.through(server.url), ssl: { ca: authority.cert } }),
+        start({ url: attacker.through(server.url), ssl: { ca: authority.cert } }),
       ).rejects.toMatchObject({
         code: 'TLS_VERSION_UNSUPPORTED',
       });
-      expect(man.heard).toBe('');
+      expect(attacker.received).toBe('');
     },
   );
 
@@ -176,22 +176,24 @@ describe('the version of TLS', () => {
   });
 });
 
-describe('a revocation list', () => {
-  const start_ = (crl: string) =>
+describe('A revocation list', () => {
+  const startWithCrl = (crl: string) =>
     start({ url: `${server.url}?sslcrl=${encodeURIComponent(crl)}`, ssl: { ca: authority.cert } });
 
   it('accepts a server whose certificate is not on it', async () => {
-    expect(await encryption(await start_(await authority.revoke()))).toMatchObject({ ssl: true });
+    expect(await encryption(await startWithCrl(await authority.revoke()))).toMatchObject({ ssl: true });
   });
 
   it('refuses a server whose certificate is on it', async () => {
-    await expect(start_(await authority.revoke(serverCertificate))).rejects.toMatchObject({
+    await expect(startWithCrl(await authority.revoke(serverCertificate))).rejects.toMatchObject({
       code: 'TLS_CERTIFICATE_REVOKED',
     });
   });
 
-  it('of another authority does not suffice', async () => {
+  it('does not suffice when another authority has issued it', async () => {
     const other = await createAuthority('Other');
-    await expect(start_(await other.revoke())).rejects.toMatchObject({ code: 'TLS_REVOCATION_UNKNOWN' });
+    await expect(startWithCrl(await other.revoke())).rejects.toMatchObject({
+      code: 'TLS_REVOCATION_UNKNOWN',
+    });
   });
 });

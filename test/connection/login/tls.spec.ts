@@ -59,7 +59,7 @@ describe('TLS', () => {
       'sslmode and sslrootcert in the URL',
       () => ({ url: `${server.url}?sslmode=verify-full&sslrootcert=${caFile}` }),
     ],
-  ])('connects encrypted by %s', async (_how, options) => {
+  ])('encrypts the connection with %s', async (_how, options) => {
     expect(await start(options())).toBe(true);
     expect(nest.logger.of('DatabaseModule').at(-1)).toMatch(
       /TLSv1\.[23] \((require|verify-ca|verify-full)\)/,
@@ -73,7 +73,7 @@ describe('TLS', () => {
     expect(await start({})).toBe(true);
   });
 
-  it('names the setting that makes an unknown authority trusted', async () => {
+  it('names the setting for the CA when the certificate is untrusted', async () => {
     await expect(start({ url: server.url, ssl: true })).rejects.toMatchObject({
       code: 'TLS_CERTIFICATE_UNTRUSTED',
       message: expect.stringContaining('DB_SSL_CA'),
@@ -83,7 +83,7 @@ describe('TLS', () => {
   describe('channel_binding=require in the URL', () => {
     const url = () => `${server.url}?sslmode=verify-full&sslrootcert=${caFile}&channel_binding=require`;
 
-    it('binds the login to the TLS connection', async () => {
+    it('accepts a login that is bound to the TLS connection', async () => {
       expect(await start({ url: url() })).toBe(true);
     });
 
@@ -97,7 +97,7 @@ describe('TLS', () => {
     );
   });
 
-  it('encrypts without verification only with rejectUnauthorized: false in code, and warns', async () => {
+  it('does not verify the certificate with rejectUnauthorized: false, and warns', async () => {
     expect(await start({ url: server.url, ssl: { rejectUnauthorized: false } })).toBe(true);
     expect(nest.logger.text).toMatch(/warn .*not verified/);
   });

@@ -73,7 +73,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
       it('starts at the first attempt and logs which side enforces the timeouts', async () => {
         const dataSource = await start({ connectRetry: 0 });
         expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-        expect(started()).toContain('pooler (detected, transaction mode assumed)');
+        expect(started()).toContain('pooler (detected, assumed to be in transaction mode)');
         expect(started()).toContain('statement_timeout 30 s by the client');
         expect(started()).toContain('idle_in_transaction_session_timeout 60 s by the client');
         expect(warnings()).toEqual([]);

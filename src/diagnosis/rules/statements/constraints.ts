@@ -61,7 +61,7 @@ export const CONSTRAINTS: readonly FailureRule[] = [
     code: 'PERMISSION_DENIED',
     category: 'statement',
     meaning: 'the role lacks a privilege',
-    hint: 'GRANT it to the role.',
+    hint: 'GRANT the privilege to the role.',
     signs: ['42501'],
   },
 ];

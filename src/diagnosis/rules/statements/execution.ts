@@ -6,7 +6,7 @@ export const EXECUTION: readonly FailureRule[] = [
     code: 'STATEMENT_TIMEOUT',
     category: 'statement',
     meaning: 'the statement exceeded its time limit',
-    hint: 'Make it faster, or raise DB_STATEMENT_TIMEOUT.',
+    hint: 'Make the statement faster, or raise DB_STATEMENT_TIMEOUT.',
     httpStatus: 504,
     signs: [
       {
@@ -42,13 +42,14 @@ export const EXECUTION: readonly FailureRule[] = [
     code: 'RAISED_EXCEPTION',
     category: 'statement',
     meaning: 'a function or a trigger of the database raised this error',
-    hint: 'See the message of the error. Its property where names the function.',
+    hint: 'See the message of the error, and its property where, which names the function.',
     signs: ['P0xxx', '38xxx', '39xxx', '09xxx'],
   },
   {
     code: 'FOREIGN_SERVER_FAILED',
     category: 'statement',
-    meaning: 'a server that the statement reaches by dblink or a foreign table failed or was not reached',
+    meaning:
+      'a foreign server (dblink, foreign table) that the statement uses failed or could not be reached',
     hint: 'See the message of the error, and the user mapping of the foreign server.',
     signs: ['08xxx', 'HVxxx'],
   },
@@ -62,7 +63,7 @@ export const EXECUTION: readonly FailureRule[] = [
   {
     code: 'SERVER_INTERNAL',
     category: 'statement',
-    meaning: 'the server met an internal error, or damaged data',
+    meaning: 'the server encountered an internal error or damaged data',
     hint: 'See the log of the server.',
     signs: ['XXxxx'],
   },

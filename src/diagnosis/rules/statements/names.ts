@@ -61,7 +61,7 @@ export const NAMES: readonly FailureRule[] = [
   {
     code: 'TYPE_MISMATCH',
     category: 'statement',
-    meaning: 'the types do not match, or PostgreSQL cannot determine one',
+    meaning: 'the types do not match, or PostgreSQL cannot determine a type',
     hint: 'Cast the value.',
     signs: ['42804', '42846', '42P18'],
   },
@@ -83,7 +83,7 @@ export const NAMES: readonly FailureRule[] = [
     code: 'PROTOCOL_VIOLATION',
     category: 'statement',
     meaning: 'the server did not understand a message of the protocol',
-    hint: 'Count the values: each $n in the text needs one.',
+    hint: 'Check the number of values: each parameter $n in the text needs one.',
     signs: ['08P01'],
   },
   {

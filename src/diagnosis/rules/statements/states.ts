@@ -6,7 +6,7 @@ export const STATES: readonly FailureRule[] = [
     code: 'TRANSACTION_FAILED',
     category: 'statement',
     meaning:
-      'an earlier statement of the transaction failed, and the server rejects further statements until its end',
+      'an earlier statement of the transaction failed, and the server rejects further statements until the transaction ends',
     hint: 'Roll the transaction back. See the error of the earlier statement.',
     signs: ['25P02'],
   },
@@ -35,7 +35,7 @@ export const STATES: readonly FailureRule[] = [
     code: 'OBJECT_IN_USE',
     category: 'statement',
     meaning: 'the object is in use',
-    hint: 'See pg_stat_activity for its users.',
+    hint: 'See pg_stat_activity for the sessions that use it.',
     signs: ['55006'],
   },
   {

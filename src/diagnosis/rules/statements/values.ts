@@ -12,15 +12,15 @@ export const VALUES: readonly FailureRule[] = [
   {
     code: 'VALUE_OUT_OF_RANGE',
     category: 'statement',
-    meaning: 'a value is out of the range of its type',
+    meaning: 'a value is outside the range of its type',
     hint: 'Correct the value or the type.',
     signs: ['22003', '22008'],
   },
   {
     code: 'VALUE_TOO_LONG',
     category: 'statement',
-    meaning: 'a text is too long for its column',
-    hint: 'Shorten the text, or widen the column.',
+    meaning: 'a string is too long for its column',
+    hint: 'Shorten the string, or widen the column.',
     signs: ['22001'],
   },
   {
@@ -41,7 +41,7 @@ export const VALUES: readonly FailureRule[] = [
     code: 'TOO_MANY_ROWS',
     category: 'statement',
     meaning: 'a subquery returns more than one row, or ON CONFLICT DO UPDATE changes a row twice',
-    hint: 'Narrow the conditions.',
+    hint: 'Make the conditions stricter.',
     signs: ['21xxx'],
   },
 ];

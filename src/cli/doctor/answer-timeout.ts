@@ -3,10 +3,11 @@ import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { ConnectionError } from '../../errors/connection.errors.js';
 
 /**
- * Bounds the wait for an answer by the connect timeout: the statement timeout may be off, and a network may freeze after the
+ * Bounds the wait for an answer by the connect timeout. The statement timeout may be off, and the network may fail after the
  * login.
+ * @throws ConnectionError `CONNECTION_SILENT` at the timeout
  */
-export function answerOf<T>(answer: Promise<T>, { timeouts }: ResolvedDatabaseOptions): Promise<T> {
+export function withAnswerTimeout<T>(answer: Promise<T>, { timeouts }: ResolvedDatabaseOptions): Promise<T> {
   const { connectMs } = timeouts;
   return withTimeout(
     answer,
