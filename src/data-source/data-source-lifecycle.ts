@@ -11,7 +11,7 @@ import { describeStart } from './startup/describe-start.js';
 import { setInitialized, setServerInfo } from './typeorm-internals.js';
 
 /** The steps of the data source that its lifecycle calls. */
-export interface LifecycleSteps {
+interface LifecycleSteps {
   /** TypeORM's `initialize()`, under the schema lock where it changes the schema. */
   readonly initialize: () => Promise<unknown>;
   /** TypeORM's `destroy()`, which throws for a data source that was never initialized. */

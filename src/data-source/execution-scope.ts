@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 /** An acquire that is waiting for a connection. */
-export interface PendingAcquire {
+interface PendingAcquire {
   abort(reason: Error): void;
 }
 

@@ -157,7 +157,12 @@ export class ManagedDataSource extends DataSource {
 
   // ---- query runners -------------------------------------------------------------------------------------------------
 
-  /** Sends one statement on a query runner of its own, or on the given one. */
+  /**
+   * Sends one statement on a query runner of its own, or on the given one.
+   *
+   * @throws QueryFailedError if the statement fails
+   * @throws PoolError if the pool has no connection in time
+   */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   override query<T = any>(query: string, parameters?: any, queryRunner?: QueryRunner): Promise<T> {
     return queryRunner
@@ -192,27 +197,43 @@ export class ManagedDataSource extends DataSource {
 
   // ---- schema --------------------------------------------------------------------------------------------------------
 
-  /** As TypeORM's, under the schema lock: one instance of the app at a time. */
+  /**
+   * As TypeORM's, under the schema lock: one instance of the app at a time.
+   *
+   * @throws DatabaseConnectionError if the connection of the schema lock cannot be opened
+   */
   override synchronize(...options: Parameters<DataSource['synchronize']>): Promise<void> {
     return this.changeSchema(() => super.synchronize(...options));
   }
 
-  /** As TypeORM's, under the schema lock: one instance of the app at a time. */
+  /**
+   * As TypeORM's, under the schema lock: one instance of the app at a time.
+   *
+   * @throws DatabaseConnectionError if the connection of the schema lock cannot be opened
+   */
   override dropDatabase(): Promise<void> {
     return this.changeSchema(() => super.dropDatabase());
   }
 
-  /** As TypeORM's, under the schema lock and on the direct connection, if one is configured. */
+  /**
+   * As TypeORM's, under the schema lock, and on a direct connection if a direct server is configured.
+   *
+   * @throws DatabaseConnectionError if the connection of the schema lock cannot be opened
+   */
   override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
     return this.changeSchema(() => this.onDirectConnection(() => super.runMigrations(...options)));
   }
 
-  /** As TypeORM's, under the schema lock and on the direct connection, if one is configured. */
+  /**
+   * As TypeORM's, under the schema lock, and on a direct connection if a direct server is configured.
+   *
+   * @throws DatabaseConnectionError if the connection of the schema lock cannot be opened
+   */
   override undoLastMigration(...options: Parameters<DataSource['undoLastMigration']>): Promise<void> {
     return this.changeSchema(() => this.onDirectConnection(() => super.undoLastMigration(...options)));
   }
 
-  /** As TypeORM's, on the direct connection, if one is configured. */
+  /** As TypeORM's, on a direct connection if a direct server is configured. */
   override showMigrations(): Promise<boolean> {
     return this.onDirectConnection(() => super.showMigrations());
   }

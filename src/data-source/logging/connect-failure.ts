@@ -5,7 +5,7 @@ import type { Diagnosis } from '../../diagnosis/diagnose.js';
 import { oneLine, redact } from '../../text/masking.js';
 
 /** Why a connection could not be opened. Holds no secret. */
-export interface ConnectFailure extends Diagnosis {
+interface ConnectFailure extends Diagnosis {
   /** `database "orders" at db.internal:5432 as "app"` */
   readonly target: string;
   /** The meaning, with the message of the server or the socket in parentheses. */

@@ -29,7 +29,7 @@ const THROTTLED: ReadonlySet<PoolWarning['code']> = new Set([
 export type ConnectFailureReports = 'always' | 'after-the-first' | 'never';
 
 /** The pool whose warnings are logged. */
-export interface LoggedPool {
+interface LoggedPool {
   readonly waitingCount: number;
   snapshot(): PoolSnapshot;
   on(event: 'acquire' | 'release', listener: () => void): unknown;

@@ -7,7 +7,7 @@ import type { PoolGroup } from './pool-group.js';
 import type { PoolerDetector } from '../pooler/pooler-detector.js';
 
 /** The options that TypeORM passes to `new Pool()`: options of `pg` under their names, and the keys of `extra`. */
-export interface GivenPoolOptions extends Readonly<Record<string, unknown>> {
+interface GivenPoolOptions extends Readonly<Record<string, unknown>> {
   readonly database?: unknown;
 }
 
@@ -39,29 +39,16 @@ function derivedSettings(
     max,
     ...extra
   } = own;
-  const problems: ConfigProblem[] = [];
-  const refuse = (setting: string, message: string) => problems.push({ setting, message });
-  const ownPassword =
-    settings.password && 'reveal' in settings.password ? settings.password.reveal() : undefined;
-  for (const [setting, value, kept] of [
-    ['url', connectionString, undefined],
-    ['host', host, settings.server.host],
-    ['port', port === undefined ? undefined : Number(port), settings.server.port],
-    ['username', user, settings.server.username],
-    ['password', password, ownPassword],
-    ['ssl', ssl, undefined],
-  ] as const)
-    if (value !== undefined && value !== kept)
-      refuse(
-        setting,
-        'a data source created from the options of another one keeps its server, user and TLS; ' +
-          'for another server use DatabaseModule.forRoot with a name of its own',
-      );
-  if (typeof database !== 'string' || database === '') refuse('database', 'is not the name of a database');
+  const problems = changedServerProblems(settings, { connectionString, host, port, user, password, ssl });
+  if (typeof database !== 'string' || database === '')
+    problems.push({ setting: 'database', message: 'is not the name of a database' });
   for (const key of Object.keys(extra)) {
     const instead = EXTRA_REPLACED[key];
     if (instead !== undefined && extra[key] !== undefined)
-      refuse(`extra.${key}`, `would contradict the settings of this module; ${instead}`);
+      problems.push({
+        setting: `extra.${key}`,
+        message: `would contradict the settings of this module; ${instead}`,
+      });
   }
   if (problems.length > 0) throw new DatabaseConfigError(problems, { dataSource: settings.name });
   const { pool, timeouts } = settings;
@@ -81,4 +68,26 @@ function derivedSettings(
     applicationName: (application_name as string | undefined) ?? settings.applicationName,
     typeorm: { ...settings.typeorm, extra },
   };
+}
+
+/** One problem for each option that would change the server, the user or TLS. */
+function changedServerProblems(settings: ResolvedDatabaseOptions, given: GivenPoolOptions): ConfigProblem[] {
+  const { server, password } = settings;
+  const basePassword = password && 'reveal' in password ? password.reveal() : undefined;
+  const options: [setting: string, value: unknown, baseValue: unknown][] = [
+    ['url', given['connectionString'], undefined],
+    ['host', given['host'], server.host],
+    ['port', given['port'] === undefined ? undefined : Number(given['port']), server.port],
+    ['username', given['user'], server.username],
+    ['password', given['password'], basePassword],
+    ['ssl', given['ssl'], undefined],
+  ];
+  return options
+    .filter(([, value, baseValue]) => value !== undefined && value !== baseValue)
+    .map(([setting]) => ({
+      setting,
+      message:
+        'a data source created from the options of another one keeps its server, user and TLS; ' +
+        'for another server use DatabaseModule.forRoot with a name of its own',
+    }));
 }

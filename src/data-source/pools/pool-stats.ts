@@ -29,7 +29,9 @@ export type PoolStatus = 'ok' | 'connecting' | 'overflow' | 'exhausted' | 'unava
 
 /** A sign that connections may not be released. */
 export interface LeakWarning {
+  /** `POOL_USAGE_HIGH`: more than 80 % of `size` is leased. `POOL_OVERFLOW_LASTING`: the overflow lasts for a minute or more. */
   code: 'POOL_USAGE_HIGH' | 'POOL_OVERFLOW_LASTING';
+  /** One sentence with the figures, the likely causes and the setting to change. */
   message: string;
 }
 

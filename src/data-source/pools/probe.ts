@@ -11,7 +11,7 @@ import type { DataSourcePool } from './data-source.pool.js';
 import { ManagedDataSource } from '../managed-data-source.js';
 
 /** The result of a ping of a data source. */
-export type ProbeResult =
+type ProbeResult =
   | {
       readonly up: true;
       /** Milliseconds; undefined when the server is up but has no connection left for the probe. */

@@ -17,7 +17,7 @@ import type { OpenTransaction, RunnerTransactions } from './transactions.js';
 const ignore = () => undefined;
 
 /** The query runner whose connection this is. */
-export interface ConnectionUser {
+interface ConnectionUser {
   readonly isReleased: boolean;
   readonly isTransactionActive: boolean;
   readonly transactions: RunnerTransactions;

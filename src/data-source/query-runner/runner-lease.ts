@@ -117,7 +117,7 @@ export class RunnerLease implements AcquireOptions {
     this.#owner.onReclaimed(this, error);
   }
 
-  /** Whether statements are pending, including those that wait for the connection. */
+  /** Whether statements are pending, including statements that wait for the connection. */
   get hasPendingStatements(): boolean {
     return this.#pendingStatements > 0;
   }

@@ -27,14 +27,14 @@ export interface StatementSettings {
 }
 
 /** The query runner that sends a statement. */
-export interface StatementRunner extends QueryRunner {
+interface StatementRunner extends QueryRunner {
   readonly settings: StatementSettings;
   readonly runnerConnection: RunnerConnection;
   alreadyReleasedError(): Error;
 }
 
 /** The result of `pg`; an array for several statements in one text. */
-export type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
+type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
 
 /**
  * Sends a statement with TypeORM's events and log lines: `logQuery`, `BeforeQuery`, then `AfterQuery`, `logQuerySlow` or
@@ -49,7 +49,7 @@ export async function executeStatement(
   parameters: unknown[] | undefined,
   calledIn: Caller,
 ): Promise<RawResult> {
-  const { settings, runnerConnection } = runner;
+  const { settings, runnerConnection, broadcaster } = runner;
   const { dataSource, echo } = settings;
   const hasSubscribers = dataSource.subscribers.length > 0;
   const startedAt = performance.now();
@@ -62,7 +62,7 @@ export async function executeStatement(
     lease.run(async (connection) => {
       if (!isAnnounced) {
         dataSource.logger.logQuery(query, parameters, runner);
-        if (hasSubscribers) await runner.broadcaster.broadcast('BeforeQuery', query, parameters);
+        if (hasSubscribers) await broadcaster.broadcast('BeforeQuery', query, parameters);
         isAnnounced = true;
         sentAt = performance.now();
       }
@@ -75,12 +75,8 @@ export async function executeStatement(
         isTerminated = isRepeatable(runner, driverError, lease, connection, query);
         if (!connection.isUsable && !isTerminated) lease.isLossReported = true;
         if (!connection.isUsable && !(isTerminated && !isRepeated)) lease.countLostStatement();
-        const failed = createQueryFailedError(
-          query,
-          parameters,
-          driverError,
-          echo !== false && echo.parameters,
-        );
+        const showParameters = echo !== false && echo.parameters;
+        const failed = createQueryFailedError(query, parameters, driverError, showParameters);
         noteHttpErrors(failed, settings.httpErrors);
         throw failed;
       }
@@ -99,30 +95,14 @@ export async function executeStatement(
     const ms = performance.now() - sentAt;
     logCompleted(runner, query, parameters, ms);
     if (hasSubscribers)
-      await runner.broadcaster.broadcast(
-        'AfterQuery',
-        query,
-        parameters,
-        true,
-        Math.round(ms),
-        raw,
-        undefined,
-      );
+      await broadcaster.broadcast('AfterQuery', query, parameters, true, Math.round(ms), raw, undefined);
     return raw;
   } catch (error) {
     if (!(error instanceof QueryFailedError)) throw error;
     const driverError = error.driverError as Error;
     logFailed(runner, query, parameters, performance.now() - sentAt, driverError);
     if (hasSubscribers)
-      await runner.broadcaster.broadcast(
-        'AfterQuery',
-        query,
-        parameters,
-        false,
-        undefined,
-        undefined,
-        driverError,
-      );
+      await broadcaster.broadcast('AfterQuery', query, parameters, false, undefined, undefined, driverError);
     throw withHint(error as QueryFailedError);
   }
 }

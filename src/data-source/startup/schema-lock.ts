@@ -52,7 +52,7 @@ interface SchemaLock {
 
 const locks = new AsyncLocalStorage<SchemaLock>();
 
-export interface SchemaLockOptions {
+interface SchemaLockOptions {
   readonly settings: ResolvedDatabaseOptions;
   /** Detects a pooler between client and server. */
   readonly pooler: PoolerDetector;

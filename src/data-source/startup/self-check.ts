@@ -5,7 +5,7 @@ import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options
 /** Settings as the server reports them, by name. */
 export type ServerSettings = Readonly<Record<string, ServerSetting>>;
 
-export interface ServerSetting {
+interface ServerSetting {
   /** The value as SHOW returns it: `30s`. Null if the server has no such setting. */
   readonly value: string | null;
   /** The value in the setting's own unit: `30000`. Null for a setting of an extension that is not loaded. */

@@ -127,7 +127,12 @@ describe('the log during a failure of the database', () => {
           /^The pool is exhausted: 6 of 6 connections in use, .* held longest: 3 by dataSource\.query in GET \/slow for up to 1\.\d s, last SQL SELECT pg_sleep\(30\)\.$/,
         ),
       ],
-      ['log', expect.stringMatching(/^The pool has free connections again: for .*, 20 requests failed\.$/)],
+      [
+        'log',
+        expect.stringMatching(
+          /^The pool has free connections again: it was exhausted for .*, 20 requests failed\.$/,
+        ),
+      ],
     ]);
   });
 
