@@ -1,9 +1,8 @@
 // The parts of the documentation that derive from the table of settings: `.env.example`, the tables in README.md and
 // docs/configuration.md, and what the TSDoc comments of the options must say.
-import { durationText } from '../src/config/settings/durations.js';
 import type { Bounds, NumberType } from '../src/config/settings/setting-types.js';
 import { LONGEST_TIMER_MS } from '../src/config/settings/setting-types.js';
-import { GROUPS, SETTING_ROWS } from '../src/config/settings/settings.js';
+import { GROUPS, SETTING_ROWS, valueText } from '../src/config/settings/settings.js';
 import type { Setting } from '../src/config/settings/settings.js';
 import { VARIABLES } from '../src/config/settings/variables.js';
 import type { Variable } from '../src/config/settings/variables.js';
@@ -139,12 +138,6 @@ function defaultText(row: Setting, write: (value: unknown) => string): string {
     profilesByValue.set(write(value), [...(profilesByValue.get(write(value)) ?? []), profile]);
   const others = [...profilesByValue].map(([text, profiles]) => `; ${profiles.join(' and ')}: ${text}`);
   return write(row.default) + others.join('');
-}
-
-/** A value as a variable sets it: `30s`, `off`, `5`. */
-function valueText({ type }: Setting, value: unknown): string {
-  if (!('unit' in type) || (type as NumberType).unit !== 'milliseconds') return String(value);
-  return value === 0 && (type as NumberType).bounds.off ? 'off' : durationText(value as number);
 }
 
 /** A table in the form that Prettier gives it. */

@@ -33,12 +33,12 @@ import { DatabaseRequestModule, requestProviders } from './unit-of-work/database
 @Module({})
 export class DatabaseModule extends ConfigurableModuleClass {
   /**
-   * Creates a data source from these options. If they name no server (`url`, `host` or `replication.master`), the variables of the
-   * environment (`DB_URL`, `DB_POOL_SIZE`, …) supply every option that they leave out: `forRoot()` reads all settings from there.
+   * Creates a data source from these options. If they name no server (`url`, `host` or `replication.master`), environment variables
+   * (`DB_URL`, `DB_POOL_SIZE`, …) supply every option that is left out: `forRoot()` reads all settings from the environment.
    *
    * @param dataSourceName name of the data source, as in `@nestjs/typeorm` 12; takes precedence over `options.name`.
    *   @defaultValue `'default'`
-   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` for options that are no object. All other checks are made when the app starts,
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` if the options are not an object. All other checks are made when the app starts,
    *   which fails with the same error, or with `DATA_SOURCE_DUPLICATE` for a second root of that name.
    * @example
    * ```ts
@@ -54,7 +54,7 @@ export class DatabaseModule extends ConfigurableModuleClass {
           setting: 'forRoot',
           message:
             typeof options === 'string'
-              ? 'a string was given; a URL is written forRoot({ url: … })'
+              ? 'a string was given; pass a URL as forRoot({ url: … })'
               : 'takes its options as an object: { … }',
         },
       ]);
@@ -62,17 +62,17 @@ export class DatabaseModule extends ConfigurableModuleClass {
     const name = dataSourceName ?? ownName;
     return asRoot(name, {
       ...super.forRoot(options),
-      // A function: the environment is read when the data source is created, and not when this file is imported, nor in a test that
-      // overrides the data source.
+      // A function, so that the environment is read when the data source is created: not when this file is imported, and not in a test
+      // that overrides the data source.
       providers: [{ provide: MODULE_OPTIONS_TOKEN, useValue: () => withEnvironment(settings, name) }],
     });
   }
 
   /**
    * Creates a data source from the options that a factory or a class returns: `useFactory`, `useClass` or `useExisting`. A class
-   * implements `DatabaseOptionsFactory`. The environment supplies nothing here; `databaseConfig` passes its variables on.
+   * implements `DatabaseOptionsFactory`. The environment supplies nothing here, except through `databaseConfig`.
    *
-   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when none of the three is given
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` if none of the three is given
    * @example
    * ```ts
    * DatabaseModule.forRootAsync(databaseConfig.asProvider())
@@ -108,7 +108,7 @@ export class DatabaseModule extends ConfigurableModuleClass {
    * Provides a repository for each entity, for `@InjectRepository(Entity)` in the module that imports it.
    *
    * @param name name of the data source. @defaultValue `'default'`
-   * @throws DatabaseError `ENTITY_UNDEFINED` for an entity that is undefined, as in a circle of imports
+   * @throws DatabaseError `ENTITY_UNDEFINED` for an entity that is undefined, as after a circular import
    * @example
    * ```ts
    * @Module({ imports: [DatabaseModule.forFeature([User, Order])], providers: [UsersService] })
@@ -139,7 +139,7 @@ function asRoot(name: string, definition: DynamicModule): DynamicModule {
   };
 }
 
-/** Wraps the factory of the options: its failure becomes a DatabaseConfigError, and shows no URL. */
+/** Wraps the factory of the options: its error becomes a DatabaseConfigError, which shows no URL. */
 function withConfigError(provider: Provider): Provider {
   if (!('useFactory' in provider) || provider.provide !== MODULE_OPTIONS_TOKEN) return provider;
   const { useFactory } = provider as FactoryProvider<DatabaseModuleOptions>;

@@ -28,13 +28,13 @@ import { HttpErrorsFilter } from './unit-of-work/http/http-errors.filter.js';
 /** The value of the options token: the result of a factory, or the function by which `forRoot` reads the environment. */
 type ProvidedOptions = DatabaseModuleOptions | (() => DatabaseModuleOptions);
 
-/** The providers of a root module, beside its options and those of a request. */
+/** The providers of a root module, without its options and without those of a request. */
 export function rootProviders(name: string): Provider[] {
   const dataSource = getDataSourceToken(name);
   return [
     {
       provide: dataSource,
-      // Options are resolved here and not in a provider of their own: a test that overrides the data source needs no settings.
+      // Options are resolved here, not in a provider of their own, so that a test that overrides the data source needs no settings.
       useFactory: async (options: ProvidedOptions, modules: ModulesContainer) => {
         refuseSecondRoot(modules, name);
         return createDataSource(name, typeof options === 'function' ? options() : options, modules);
@@ -58,14 +58,14 @@ export function rootProviders(name: string): Provider[] {
   ];
 }
 
-/** With TypeORM 0.3, the class `Connection` as a second token of the data source, as `@nestjs/typeorm` has it. */
+/** With TypeORM 0.3, the class `Connection` as a second token of the data source, as in `@nestjs/typeorm`. */
 export function connectionAlias(name: string): Provider[] {
   return LegacyConnection && name === DEFAULT_DATA_SOURCE_NAME
     ? [{ provide: LegacyConnection, useExisting: getDataSourceToken(name) }]
     : [];
 }
 
-/** Under this symbol the factory of a repository has its entity. */
+/** The key under which the factory of a repository keeps its entity. */
 const ENTITY = Symbol.for('nestjs-database.entity');
 
 /** A provider of a repository for each entity, in the form that `@nestjs/typeorm` uses. */
@@ -94,19 +94,19 @@ async function createDataSource(
   for (const warning of settings.warnings) loggers.module.warn(warning);
   const entities = settings.autoLoadEntities ? featureEntities(modules, name) : [];
   const dataSource = new ManagedDataSource(settings, entities, loggers);
-  return settings.startup === 'off' ? dataSource : startWith(starting(modules), dataSource);
+  return settings.startup === 'off' ? dataSource : startWith(startingDataSources(modules), dataSource);
 }
 
 /** The data sources of an app that are starting or have started, until the app itself has started. */
 const STARTING = new WeakMap<ModulesContainer, Set<ManagedDataSource>>();
 
-function starting(modules: ModulesContainer): Set<ManagedDataSource> {
+function startingDataSources(modules: ModulesContainer): Set<ManagedDataSource> {
   const known = STARTING.get(modules) ?? new Set();
   STARTING.set(modules, known);
   return known;
 }
 
-/** Starts a data source. If it fails, the app fails: the other data sources are destroyed, so that their retries do not keep the process alive. */
+/** Starts a data source. If that fails, the app fails: the other ones are destroyed, so that their retries do not keep the process alive. */
 async function startWith(
   others: Set<ManagedDataSource>,
   dataSource: ManagedDataSource,
@@ -147,8 +147,8 @@ function featureEntities(modules: ModulesContainer, name: string): EntityTarget[
 type RepositoryFactory = (dataSource: unknown) => unknown;
 
 /**
- * Finds the entity of a factory of `TypeOrmModule.forFeature`, a class or a schema: a stand-in of a data source sees which repository
- * the factory requests. `@nestjs/typeorm` keeps its entities in a list that is not exported and that all apps of a process share.
+ * Finds the entity of a factory of `TypeOrmModule.forFeature`: calls the factory with a stub of a data source, which records the entity
+ * whose repository is requested. `@nestjs/typeorm` keeps its entities in a list that is not exported and that all apps of a process share.
  */
 function recordEntity(factory: RepositoryFactory, found: Set<EntityTarget>): void {
   const record = (entity: EntityTarget) => found.add(entity);
@@ -165,8 +165,8 @@ function isRepositoryClass(target: EntityTarget): boolean {
 }
 
 /**
- * Refuses a second root with the same name: each would open a pool, and which one is injected would depend on the order of imports. One
- * dynamic module that is imported in several places is one module for Nest.
+ * Refuses a second root with the same name: each would open a pool, and the order of imports would decide which one is injected. Nest
+ * treats one dynamic module that is imported in several places as one module.
  */
 function refuseSecondRoot(modules: ModulesContainer, name: string): void {
   const token = getDataSourceToken(name);
@@ -178,8 +178,8 @@ function refuseSecondRoot(modules: ModulesContainer, name: string): void {
       {
         setting: 'name',
         message: foreign
-          ? `the data source "${name}" is also made by TypeOrmModule.forRoot: remove that, or give one of them another name`
-          : `${roots.length} modules make a data source named "${name}": give each its own name, or import one and the same module`,
+          ? `the data source "${name}" is also created by TypeOrmModule.forRoot: remove that, or give one of them another name`
+          : `${roots.length} modules create a data source named "${name}": give each its own name, or import one and the same module`,
       },
     ],
     { code: 'DATA_SOURCE_DUPLICATE', dataSource: name },
@@ -191,8 +191,8 @@ function shutdownHooksToken(name: string): string {
 }
 
 /**
- * Ends a data source with its app. From `onModuleDestroy` health checks report it as not ready, and it has `shutdownMs` left. Requests in
- * flight keep their connections until Nest's HTTP server has closed: Nest calls `onApplicationShutdown` after that.
+ * Closes a data source with its app. From `onModuleDestroy` on, health checks report it as not ready, and it has `shutdownMs` left.
+ * Requests in flight keep their connections until Nest's HTTP server has closed: Nest calls `onApplicationShutdown` after that.
  */
 class ShutdownHooks implements OnApplicationBootstrap, OnModuleDestroy, OnApplicationShutdown {
   readonly #dataSource: DataSource;
@@ -205,7 +205,7 @@ class ShutdownHooks implements OnApplicationBootstrap, OnModuleDestroy, OnApplic
 
   onApplicationBootstrap(): void {
     if (!(this.#dataSource instanceof ManagedDataSource)) return;
-    starting(this.#modules).delete(this.#dataSource);
+    startingDataSources(this.#modules).delete(this.#dataSource);
     this.#dataSource.lifecycle.setAllowExitOnIdle(false);
   }
 

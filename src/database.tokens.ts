@@ -2,7 +2,7 @@ import { Inject } from '@nestjs/common';
 import { DataSource, EntityManager, EntitySchema, Repository } from 'typeorm';
 import { DatabaseError } from './errors/database.error.js';
 
-/** The name of the data source that is used when none is given. */
+/** The name of the data source if none is given. */
 export const DEFAULT_DATA_SOURCE_NAME = 'default';
 
 /** An injection token: a class or a string, the same as in `@nestjs/typeorm`. */
@@ -51,7 +51,7 @@ export function getUnitOfWorkToken(name: string = DEFAULT_DATA_SOURCE_NAME): str
  * Token of a repository: `` `${Entity.name}Repository` ``, for a named data source `` `${name}_${Entity.name}Repository` ``;
  * a subclass of `Repository` is its own token, for a named data source `` `${name}_${Class.name}` ``.
  *
- * @throws DatabaseError `ENTITY_UNDEFINED` when the entity is undefined, as in a circle of imports
+ * @throws DatabaseError `ENTITY_UNDEFINED` if the entity is undefined, as after a circular import
  * @example
  * ```ts
  * const users = app.get<Repository<User>>(getRepositoryToken(User));
@@ -102,7 +102,7 @@ export const InjectEntityManager = (name?: string) => Inject(getEntityManagerTok
  * Injects the repository that `forFeature` has registered for this entity.
  *
  * @param name name of the data source. @defaultValue `'default'`
- * @throws DatabaseError `ENTITY_UNDEFINED` when the entity is undefined, as in a circle of imports
+ * @throws DatabaseError `ENTITY_UNDEFINED` if the entity is undefined, as after a circular import
  * @example
  * ```ts
  * constructor(@InjectRepository(User) private readonly users: Repository<User>) {}
@@ -112,10 +112,12 @@ export const InjectRepository = (entity: EntityClassOrSchema, name?: string) =>
   Inject(getRepositoryToken(entity, name));
 
 /**
- * Injects the query runner of the HTTP request: one for all providers of the same request. It acquires a connection with its first
- * statement, and keeps it only while a statement is pending or something pins it (an open transaction, `connect()`, a changed session, a
- * stream). The end of the request rolls back an open transaction and releases the runner. Providers that inject it become
- * request-scoped. Not for gateways, whose "request" lasts as long as the client stays connected.
+ * Injects the query runner of the HTTP request: one for all providers of the same request.
+ *
+ * The runner acquires a connection with its first statement. It keeps the connection only while a statement is pending, or while an open
+ * transaction, `connect()`, a changed session or a stream pins it. The end of the request rolls back an open transaction and releases the
+ * runner. Providers that inject it become request-scoped. Gateways cannot inject it: their "request" lasts as long as the client is
+ * connected.
  *
  * @param name name of the data source. @defaultValue `'default'`
  * @throws DatabaseError `REQUEST_NOT_HTTP` outside an HTTP request
@@ -130,7 +132,7 @@ export const InjectRepository = (entity: EntityClassOrSchema, name?: string) =>
 export const InjectQueryRunner = (name?: string) => Inject(getQueryRunnerToken(name));
 
 /**
- * Injects the unit of work of the HTTP request, which creates further query runners for statements in parallel.
+ * Injects the unit of work of the HTTP request, which creates further query runners for parallel statements.
  *
  * @param name name of the data source. @defaultValue `'default'`
  * @throws DatabaseError `REQUEST_NOT_HTTP` outside an HTTP request

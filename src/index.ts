@@ -24,7 +24,7 @@ export type { ConfigProblem } from './errors/config.errors.js';
 export type { DatabaseErrorOptions } from './errors/database.error.js';
 export { DatabaseModule } from './database.module.js';
 export type { DatabaseModuleExtras } from './database.module-definition.js';
-// Fills in `DatabaseModuleOptions`.
+// Adds the options of TypeORM to `DatabaseModuleOptions`.
 export type {} from './database.typeorm-options.js';
 export type {
   ConnectRetrySettings,

@@ -177,7 +177,7 @@ describe('The server', () => {
 
   it('is refused in a form of other libraries, with a message that shows the form to use', () => {
     expect(problemsOf('postgres://me:hunter2@localhost/app')).toEqual([
-      'options: a string was given; a URL is written { url: … }',
+      'options: a string was given; pass a URL as { url: … }',
     ]);
     expect(problemsOf({ url: URL, ssl: 'require' })).toEqual([
       `ssl: "require" is not a group of settings: { … }; write ssl: { mode: 'require' }`,

@@ -26,8 +26,8 @@ import { resolveServer } from './servers/resolve-server.js';
 import type { Server } from './servers/resolve-server.js';
 import { applicationNameOf } from './servers/url-settings.js';
 import { DEFAULTS } from './settings/defaults.js';
-import { GROUPS, OPTION_NAMES, partsOf, SETTING_ROWS, SETTINGS } from './settings/settings.js';
-import type { GroupName, Setting } from './settings/settings.js';
+import { GROUPS, OPTION_NAMES, partsOf, SETTING_ROWS, SETTINGS, valueAt } from './settings/settings.js';
+import type { GroupName } from './settings/settings.js';
 import { resolveSsl } from './tls/ssl.js';
 
 /** What the options are resolved for. */
@@ -101,7 +101,7 @@ function requireOptions(options: unknown, dataSource: string): void {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return;
   const message =
     typeof options === 'string'
-      ? 'a string was given; a URL is written { url: … }'
+      ? 'a string was given; pass a URL as { url: … }'
       : `${kindOf(options)} was given; does the factory return its settings?`;
   throw new DatabaseConfigError([{ setting: 'options', message }], { dataSource });
 }
@@ -280,20 +280,15 @@ function resolveSimpleSettings(origins: Origins, profile: DatabaseProfile, sourc
     const [name, key] = partsOf(row.path);
     if (NOT_SIMPLE.includes(name)) continue;
     const value = origins.choose(row.path, [
-      ['options', valueAt(sources.options, name, key)],
-      ['url', valueAt(sources.url, name, key)],
-      ['profile', (row as Setting).profiles?.[profile]],
-      ['default', valueAt(sources.default, name, key) ?? row.default],
+      ['options', valueAt(sources.options, row.path)],
+      ['url', valueAt(sources.url, row.path)],
+      ['profile', row.profiles?.[profile]],
+      ['default', valueAt(sources.default, row.path) ?? row.default],
     ]);
     if (key === undefined) resolved[name] = value;
     else resolved[name] = { ...(resolved[name] as object | undefined), [key]: value };
   }
   return resolved as unknown as SimpleSettings;
-}
-
-function valueAt(settings: object, name: string, key: string | undefined): unknown {
-  const value = (settings as Record<string, unknown>)[name];
-  return key === undefined ? value : (value as Record<string, unknown> | undefined)?.[key];
 }
 
 /** Resolves `session`. The values are texts of SQL: `on` for true. */

@@ -10,11 +10,11 @@ import { connectWithRetry } from './startup/connect-with-retry.js';
 import { describeStart } from './startup/describe-start.js';
 import { setInitialized, setServerInfo } from './typeorm-internals.js';
 
-/** What the data source does at its start and end. */
+/** The steps of the data source that its lifecycle calls. */
 export interface LifecycleSteps {
   /** TypeORM's `initialize()`, under the schema lock where it changes the schema. */
   readonly initialize: () => Promise<unknown>;
-  /** TypeORM's `destroy()` of a data source that was never open: it throws. */
+  /** TypeORM's `destroy()`, which throws for a data source that was never initialized. */
   readonly destroy: () => Promise<void>;
   /** Builds the metadata of the entities. */
   readonly buildMetadatas: () => Promise<void>;
@@ -29,8 +29,8 @@ export interface LifecycleSteps {
  *                            │ fails, or close()                                                   ▲
  *                            └─────────────────────────────────────────────────────────────────────┘
  *
- * With `startup: 'lazy'` the start connects to nothing: the first statement verifies the server, and each following one until that has
- * succeeded.
+ * With `startup: 'lazy'` the start opens no connection. The first statement verifies the server; if that fails, the next statement
+ * tries again.
  */
 export class DataSourceLifecycle {
   readonly #dataSource: DataSource;
@@ -41,7 +41,7 @@ export class DataSourceLifecycle {
   #initializing: Promise<unknown> | undefined;
   #isStarting = false;
   #startAbort = new AbortController();
-  /** The verification of a lazy data source that is under way or has succeeded. */
+  /** The verification that is under way or has succeeded. */
   #verification: Promise<void> | undefined;
   #isVerified = false;
   #shutdown: { readonly deadline: number; readonly timer: NodeJS.Timeout } | undefined;
@@ -61,7 +61,7 @@ export class DataSourceLifecycle {
     return this.#isStarting;
   }
 
-  /** Whether options that count at the start have no effect any more. */
+  /** Whether options that are read at the start can no longer take effect. */
   get hasStarted(): boolean {
     return this.#dataSource.isInitialized || this.#initializing !== undefined;
   }
@@ -77,7 +77,7 @@ export class DataSourceLifecycle {
 
   // ---- start ---------------------------------------------------------------------------------------------------------
 
-  /** Starts the data source. Calls while a start is under way share it. */
+  /** Starts the data source. Concurrent calls share one start. */
   async start(): Promise<void> {
     await (this.#initializing ??= this.#start().finally(() => (this.#initializing = undefined)));
   }
@@ -102,25 +102,25 @@ export class DataSourceLifecycle {
 
   #openPools(): void {
     this.#pools.open();
-    // Until the app has started: if its start fails, nothing closes this data source, and its idle connections would keep the
-    // process alive.
+    // Until the app has started: if another part of it fails to start, nothing closes this data source, and its idle connections
+    // would keep the process alive.
     this.setAllowExitOnIdle(true);
     this.#driver.usePools(this.#pools.requirePrimary(), this.#pools.replicas);
   }
 
-  /** Whether idle connections let the process end. */
+  /** Sets whether the process may exit while connections are idle. */
   setAllowExitOnIdle(isAllowed: boolean): void {
     for (const pool of this.#pools.opened) pool.setAllowExitOnIdle(isAllowed);
   }
 
-  /** The start of a lazy data source: metadata and repositories are there, the first statement connects. */
+  /** The start of a lazy data source: builds the metadata, so that repositories exist, and leaves the connect to the first statement. */
   async #prepare(): Promise<void> {
     await this.#dataSource.queryResultCache?.connect();
     await this.#steps.buildMetadatas();
     setInitialized(this.#dataSource, true);
   }
 
-  /** Connects and logs what it finds. Runs before TypeORM does the same on a query runner of its own. */
+  /** Connects, queries the server and logs the result. Runs before TypeORM queries the server on a query runner of its own. */
   async #verify(): Promise<void> {
     const { settings } = this.#pools;
     // A statement of a lazy data source has its own deadline, and the next statement tries again.
@@ -136,7 +136,7 @@ export class DataSourceLifecycle {
     for (const detail of details) this.#logger.debug(detail);
   }
 
-  /** The pool of the primary, once the server is verified: at once, except for the first statements of a lazy data source. */
+  /** The pool of the primary, once the server is verified. A promise only for the first statements of a lazy data source. */
   readyPool(): DataSourcePool | Promise<DataSourcePool> {
     const pool = this.#pools.requirePrimary();
     if (this.#pools.settings.startup !== 'lazy' || this.#isVerified) return pool;
@@ -146,7 +146,7 @@ export class DataSourceLifecycle {
         this.#isVerified = true;
       })
       .catch((error: unknown) => {
-        // A rejection that is kept would fail every later statement.
+        // A cached rejection would fail every later statement.
         this.#verification = undefined;
         throw error;
       });
@@ -156,8 +156,8 @@ export class DataSourceLifecycle {
   // ---- end -----------------------------------------------------------------------------------------------------------
 
   /**
-   * Announces the end: health checks report it from now on, and in `timeouts.shutdownMs` the data source closes, whether or not
-   * `close()` is called. Nest calls it only when its HTTP server has closed, which waits for a request with a hanging statement.
+   * Begins the shutdown: health checks report it from now on. After `timeouts.shutdownMs` the data source closes even without a call of
+   * `close()`: Nest calls that only when its HTTP server has closed, and the server waits for requests whose statements hang.
    */
   beginShutdown(): void {
     if (this.#shutdown || !this.#dataSource.isInitialized) return;
@@ -173,7 +173,7 @@ export class DataSourceLifecycle {
   }
 
   /**
-   * Waits for leased connections, `timeouts.shutdownMs` at most, and closes. Calls while it closes share it. Ends a start that is
+   * Waits for leased connections, at most `timeouts.shutdownMs`, and closes. Concurrent calls share one close. Aborts a start that is
    * under way.
    */
   async close(): Promise<void> {
@@ -187,7 +187,7 @@ export class DataSourceLifecycle {
     const { shutdownMs } = this.#pools.settings.timeouts;
     clearTimeout(this.#shutdown?.timer);
     const remainingMs = this.#shutdown ? Math.max(0, this.#shutdown.deadline - Date.now()) : shutdownMs;
-    // TypeORM destroys the data source after a failed migration without releasing its runner: no wait would end.
+    // After a failed migration TypeORM destroys the data source without releasing its runner: a wait for it would take the whole timeout.
     const timeoutMs = this.#isStarting ? 0 : remainingMs;
     const pools = [...this.#pools.opened, ...this.#pools.direct];
     if (timeoutMs > 0) this.#logWait(pools, timeoutMs);
@@ -207,7 +207,7 @@ export class DataSourceLifecycle {
     const leases = pools.flatMap((pool) => pool.leases()).map((lease) => lease.info());
     const waiting = pools.reduce((sum, pool) => sum + pool.snapshot().waiting, 0);
     if (leases.length + waiting === 0) return;
-    const waiters = waiting > 0 ? ` and ${waiting} that wait for one` : '';
+    const waiters = waiting > 0 ? ` and ${waiting} pending acquire(s)` : '';
     const borrowers = leases.length > 0 ? `: ${describeHolders(leases)}` : '';
     this.#logger.log(
       `Waiting at most ${duration(timeoutMs)} for ${leases.length} connection(s) in use${waiters}${borrowers}`,

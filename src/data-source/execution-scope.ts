@@ -1,19 +1,18 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
-/** An acquire that waits for a connection. */
+/** An acquire that is waiting for a connection. */
 export interface PendingAcquire {
   abort(reason: Error): void;
 }
 
 /**
- * One run of a request's handler, or one transaction inside it, as the calls that it makes inherit it through
- * AsyncLocalStorage. Sockets, timers and workers keep the scope in which they were created for as long as they live, so a scope
- * refers to nothing but its pending acquires.
+ * The scope of one run of a request's handler, or of one transaction. Calls made in it inherit it through AsyncLocalStorage. Sockets,
+ * timers and workers keep the scope in which they were created alive, so a scope references nothing large.
  */
 export class ExecutionScope {
-  /** Pending acquires of this scope and of those inside it; only the outermost scope has them. */
+  /** Pending acquires of this scope and of all scopes inside it. Only the outermost scope has a set. */
   #pendingAcquires: Set<PendingAcquire> | undefined;
-  /** Whether the handler or the transaction has settled. Calls that it left running may still come. */
+  /** Whether the handler or the transaction has settled. Calls that it did not await may still run. */
   isEnded = false;
   /** Returns the name of the request, `GET /users/:id`. Called only when a message is built. Removed when the scope ends. */
   requestName: (() => string) | undefined;
@@ -35,7 +34,7 @@ export class ExecutionScope {
     return () => pending.delete(acquire);
   }
 
-  /** Rejects every acquire of the request that still waits. Leased connections stay leased. */
+  /** Rejects every pending acquire of the request. Leased connections stay leased. */
   cancelAcquires(reason: string): void {
     for (const acquire of [...(this.#outermost.#pendingAcquires ?? [])]) acquire.abort(new Error(reason));
   }
@@ -45,7 +44,7 @@ export class ExecutionScope {
   }
 }
 
-/** The innermost scope of the running code. The pool compares scopes to find transactions that wait for each other. */
+/** The innermost scope of the running code. The pool compares scopes to detect transactions that wait for each other. */
 const scopes = new AsyncLocalStorage<ExecutionScope>();
 let hasTransactionScopes = false;
 
@@ -80,8 +79,8 @@ export function isWithin(scope: ExecutionScope | undefined, ancestor: ExecutionS
 }
 
 /**
- * Gives each transaction that starts from now on a scope of its own. The first use of AsyncLocalStorage makes every promise of
- * the process slower (on Node 20 a query by an eighth). An app that serves requests pays for it anyway; other apps do not.
+ * Gives each transaction that starts from now on a scope of its own. Off by default: the first use of AsyncLocalStorage slows down every
+ * promise of the process (on Node 20 a query by an eighth). An app that serves requests has that cost anyway.
  */
 export function trackTransactionScopes(): void {
   hasTransactionScopes = true;

@@ -29,11 +29,11 @@ import {
 import type { EntityTarget } from './typeorm-options.js';
 
 /**
- * TypeORM's `DataSource` on the pool of this package. It verifies the server at its start, waits for leased connections at its end,
- * and all its query runners are `ManagedQueryRunner`s. `DatabaseModule` creates it; inject it as `DataSource`.
+ * TypeORM's `DataSource` on the pool of this package. It verifies the server when it starts and waits for leased connections when it
+ * closes. All its query runners are `ManagedQueryRunner`s. `DatabaseModule` creates it; inject it as `DataSource`.
  *
- * The class itself has no private state: TypeORM's constructor calls overridden methods before fields of a subclass exist, and a Proxy
- * around a data source has no access to `#private` fields, but to the parts of it.
+ * The class has no `#private` fields: TypeORM's constructor calls overridden methods before fields of a subclass exist, and a Proxy
+ * around a data source cannot read them. Its state is in `pools`, `lifecycle` and `runners`.
  *
  * @example
  * ```ts
@@ -68,7 +68,7 @@ export class ManagedDataSource extends DataSource {
       destroy: () => super.destroy(),
       initialize: () => {
         const { dropSchema, migrationsRun, synchronize } = this.options;
-        // One lock for all of them: another instance must not come in between.
+        // One lock for all three: another instance must not change the schema between them.
         if (dropSchema || migrationsRun || synchronize) return this.changeSchema(() => super.initialize());
         return super.initialize();
       },
@@ -77,12 +77,12 @@ export class ManagedDataSource extends DataSource {
     hideQueryResultCache(this);
   }
 
-  /** The settings that it was created from. No secret is printed with them. */
+  /** The settings that the data source was created from. `inspect` prints no secret of them. */
   get settings(): ResolvedDatabaseOptions {
     return this.pools.settings;
   }
 
-  /** The pool, with `replication` that of the primary; undefined before `initialize()` and after `destroy()`. */
+  /** The pool; with `replication`, the pool of the primary. Undefined before `initialize()` and after `destroy()`. */
   get pool(): DataSourcePool | undefined {
     return this.pools.primary;
   }
@@ -92,15 +92,16 @@ export class ManagedDataSource extends DataSource {
     return this.pools.replicas;
   }
 
-  /** Whether the app is about to stop: from `onModuleDestroy` on, before the data source closes. */
+  /** Whether the app is shutting down: true from `onModuleDestroy` on, before the data source closes. */
   get isStopping(): boolean {
     return this.lifecycle.isStopping;
   }
 
   /**
-   * Changes options of TypeORM: `logging` at any time, `database` and others that count at the start before `initialize()`.
+   * Changes options of TypeORM. `logging` may change at any time; `database`, and other options that are read at the start, only before
+   * `initialize()`.
    *
-   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` for an option that would have no effect; nothing has changed then
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` for an option that would have no effect; then no option is changed
    */
   override setOptions(options: Partial<DataSourceOptions>): this {
     const { pools } = this;
@@ -123,11 +124,11 @@ export class ManagedDataSource extends DataSource {
   // ---- start and end -------------------------------------------------------------------------------------------------
 
   /**
-   * Connects and verifies the server; with `startup: 'lazy'` only prepares, and the first statement connects. Failures that may pass
-   * are retried as `connectRetry` says.
+   * Connects and verifies the server. With `startup: 'lazy'` it opens no connection; the first statement connects. `connectRetry` decides
+   * how transient failures are retried.
    *
-   * @throws DatabaseConnectionError with the diagnosis as `code` and `hint`, when the server cannot be reached or refuses
-   * @throws DatabaseConfigError when no server is configured
+   * @throws DatabaseConnectionError with the diagnosis as `code` and `hint`, if the server cannot be reached or refuses the connection
+   * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` if no server is configured
    */
   override async initialize(): Promise<this> {
     // TypeORM throws its own error then.
@@ -137,8 +138,8 @@ export class ManagedDataSource extends DataSource {
   }
 
   /**
-   * Waits for leased connections, `timeouts.shutdownMs` at most, and closes all pools. Ends a start that is under way. Further calls do
-   * nothing.
+   * Waits for leased connections, at most `timeouts.shutdownMs` milliseconds, and closes all pools. Aborts a start that is under way.
+   * Further calls do nothing.
    *
    * @throws CannotExecuteNotConnectedError before the first `initialize()`
    */
@@ -146,7 +147,7 @@ export class ManagedDataSource extends DataSource {
     return this.lifecycle.close();
   }
 
-  /** TypeORM 1 checks the option before it connects, TypeORM 0.3 has no such option. */
+  /** TypeORM 1 checks the option before it connects; TypeORM 0.3 has no such option. */
   protected checkIsolationLevel(): void {
     const { isolationLevel } = this.options as { isolationLevel?: string };
     const supported = supportedIsolationLevels(this.driver as ManagedDriver);
@@ -179,10 +180,10 @@ export class ManagedDataSource extends DataSource {
   }
 
   /**
-   * Creates a query runner, which the caller has to release. It acquires a connection with its first statement and keeps it until
+   * Creates a query runner, which the caller must release. The runner acquires a connection with its first statement and keeps it until
    * `release()`.
    *
-   * @param mode `slave` acquires from a read replica, if `replication` is configured
+   * @param mode `slave` acquires from a read replica if `replication` is configured
    * @param callerName the name of the borrower in warnings and errors
    */
   override createQueryRunner(mode: ReplicationMode = 'master', callerName?: string): ManagedQueryRunner {
@@ -230,8 +231,8 @@ export class ManagedDataSource extends DataSource {
 
   protected async onDirectConnection<T>(work: () => Promise<T>): Promise<T> {
     const { settings, loggers, direct } = this.pools;
-    // The first statement of a lazy data source also asks for version and schema and installs extensions. A statement on the direct
-    // connection would skip that.
+    // The first statement of a lazy data source queries version and schema and installs extensions. A statement on the direct connection
+    // skips that.
     if (settings.direct && this.isInitialized && !directPool(settings)) await this.lifecycle.readyPool();
     return withDirectConnection(settings, loggers.pool, direct, work);
   }
@@ -243,8 +244,8 @@ export class ManagedDataSource extends DataSource {
  */
 export function requireManagedDataSource(dataSource: DataSource): ManagedDataSource {
   if (dataSource instanceof ManagedDataSource) return dataSource;
-  throw new DatabaseError('This data source was not made by DatabaseModule.', {
+  throw new DatabaseError('This data source was not created by DatabaseModule.', {
     code: 'DATA_SOURCE_FOREIGN',
-    hint: 'Pool figures are known of data sources of DatabaseModule.forRoot and forRootAsync only.',
+    hint: 'Only data sources of DatabaseModule.forRoot() and forRootAsync() have pool figures.',
   });
 }

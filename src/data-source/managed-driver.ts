@@ -10,9 +10,9 @@ interface NoticeSource {
   on(event: 'notification', listener: (notification: { channel: string; payload?: string }) => void): unknown;
 }
 
-/** TypeORM's driver, given its pools by the data source: it creates none. */
+/** TypeORM's driver on the pools of the data source. It creates no pool of its own. */
 export class ManagedDriver extends PostgresDriver {
-  /** TypeORM keeps it too, under a name that differs between its versions. */
+  /** TypeORM keeps the data source too, in a field whose name differs between its versions. */
   readonly #dataSource: DataSource;
 
   constructor(dataSource: DataSource) {
@@ -25,7 +25,7 @@ export class ManagedDriver extends PostgresDriver {
     return Promise.resolve();
   }
 
-  /** Does what TypeORM does when it creates its pools. To be called before the first connection, whose notices count too. */
+  /** Does what TypeORM does when it creates its pools. Call it before the first connect, so that the notices of that are logged too. */
   usePools(primary: DataSourcePool, replicas: readonly DataSourcePool[]): void {
     const { parseInt8, logNotifications } = this.options;
     if (parseInt8 !== undefined) pg.defaults.parseInt8 = parseInt8;
@@ -35,7 +35,7 @@ export class ManagedDriver extends PostgresDriver {
     setPools(this, primary, replicas);
   }
 
-  /** Forgets the pools, which are closed. */
+  /** Removes the closed pools from the driver. */
   clearPools(): void {
     setPools(this, undefined, []);
   }

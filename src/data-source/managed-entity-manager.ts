@@ -9,8 +9,8 @@ type Work<T> = (manager: EntityManager) => Promise<T>;
 const ignore = () => undefined;
 
 /**
- * TypeORM's `EntityManager`, whose transactions have a scope of their own. The pool compares scopes and refuses an acquire that
- * would wait for a connection that the caller's own transaction has.
+ * TypeORM's `EntityManager`, whose transactions have a scope of their own. The pool compares scopes and refuses an acquire that could
+ * only be served by a connection of the caller's own transaction.
  */
 export class ManagedEntityManager extends EntityManager {
   readonly #dataSource: DataSource;
@@ -35,14 +35,14 @@ export class ManagedEntityManager extends EntityManager {
   async #transact<T>(isolationLevel: IsolationLevel | undefined, work: Work<T>): Promise<T> {
     const runner = (this.queryRunner ?? this.#dataSource.createQueryRunner()) as ManagedQueryRunner;
     try {
-      // Outside the inner `try`: TypeORM answers a start that failed by a rollback, which ends the outer transaction.
+      // Outside the inner `try`: TypeORM rolls back after a failed start, and would end the outer transaction.
       const depth = await runner.begin(isolationLevel);
       try {
         const result = await work(runner.manager);
         await runner.commit();
         return result;
       } catch (error) {
-        // The error of the rollback would hide the first one, which is the reason.
+        // An error of the rollback would hide its cause.
         await runner.rollBackAt(depth).catch(ignore);
         throw error;
       }

@@ -1,5 +1,4 @@
-import type { ReplicationMode } from 'typeorm';
-import type { DataSource } from 'typeorm';
+import type { DataSource, ReplicationMode } from 'typeorm';
 import type { DataSourceLifecycle } from './data-source-lifecycle.js';
 import type { ManagedDriver } from './managed-driver.js';
 import { directPool } from './pooler/direct-connection.js';
@@ -9,7 +8,7 @@ import type { RunnerBorrower, RunnerSettings } from './query-runner/managed-quer
 import type { PoolSource } from './query-runner/runner-lease.js';
 import { setManager } from './typeorm-internals.js';
 
-/** Creates the query runners of one data source. What they share is allocated once. */
+/** Creates the query runners of one data source. They share one settings object and the same pool sources. */
 export class RunnerFactory {
   readonly #dataSource: DataSource;
   readonly #driver: ManagedDriver;
@@ -49,7 +48,7 @@ export class RunnerFactory {
 
   /**
    * @param borrower the request that the runner belongs to
-   * @param callerName the borrower's name in warnings and errors, without a request
+   * @param callerName the name in warnings and errors of a borrower without a request
    */
   create(mode: ReplicationMode, borrower?: RunnerBorrower, callerName?: string): ManagedQueryRunner {
     const { settings } = this.#pools;

@@ -5,8 +5,8 @@ import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
 
 /**
- * Everything of TypeORM that this package uses and TypeORM does not document: deep imports, fields that TypeORM itself writes,
- * and the texts of its statements. `typeorm-internals.spec.ts` checks each of them against the installed version.
+ * All parts of TypeORM that this package uses and TypeORM does not document: deep imports, fields that TypeORM itself writes, and the
+ * texts of its statements. `typeorm-internals.spec.ts` checks each of them against the installed version.
  */
 export { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 export { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
@@ -29,7 +29,7 @@ export function setInitialized(dataSource: DataSource, isInitialized: boolean): 
   (dataSource as DataSourceFields).isInitialized = isInitialized;
 }
 
-/** Replaces the logger where TypeORM reads it, and where a data source that is derived from these options reads it. */
+/** Replaces the logger of the data source, and that of its options, which a derived data source copies. */
 export function setLogger(dataSource: DataSource, logger: Logger): void {
   dataSource.logger = logger;
   Object.assign(dataSource.options, { logger });
@@ -40,7 +40,7 @@ export function setManager(runner: PostgresQueryRunner, manager: EntityManager):
   (runner as unknown as QueryRunnerFields).manager = manager;
 }
 
-/** Sets what `PostgresQueryRunner.connect()` sets: TypeORM, and code that extends it, look for the connection there. */
+/** Sets what `PostgresQueryRunner.connect()` sets: TypeORM, and code that extends it, read the connection there. */
 export function setConnection(
   runner: PostgresQueryRunner,
   connection: unknown,
@@ -57,7 +57,7 @@ export function setPools(driver: PostgresDriver, primary: unknown, replicas: rea
   driver.slaves = [...replicas];
 }
 
-/** Sets what `PostgresDriver.connect()` asks the server for. */
+/** Sets what `PostgresDriver.connect()` queries from the server. */
 export function setServerInfo(
   driver: PostgresDriver,
   { version, database, schema }: { version: string; database: string; schema: string },
@@ -83,7 +83,7 @@ export function hideQueryResultCache(dataSource: DataSource): void {
   });
 }
 
-/** Whether TypeORM sends this text to begin or to end a transaction or a savepoint. */
+/** Whether this is a statement by which TypeORM begins or ends a transaction or a savepoint. */
 export function isTransactionControl(query: string): boolean {
   return /^(?:START|SET) TRANSACTION|^COMMIT$|^ROLLBACK|^(?:RELEASE )?SAVEPOINT/.test(query);
 }

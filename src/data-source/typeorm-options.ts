@@ -13,8 +13,8 @@ import type { PoolGroup } from './pools/pool-group.js';
 export type EntityTarget = Function | string | EntitySchema;
 
 /**
- * The options that TypeORM gets. They hold neither URL nor password: `DataSource.options` is public and gets printed. Their `driver` is
- * for data sources that are derived from these options; a managed data source uses the pools that it has opened.
+ * The options for TypeORM's constructor. They contain neither URL nor password: `DataSource.options` is public and may be printed. Their
+ * `driver` serves data sources that are derived from these options; a managed data source uses the pools that it has opened.
  */
 export function typeOrmOptions(
   options: ResolvedDatabaseOptions,
@@ -28,7 +28,7 @@ export function typeOrmOptions(
     poolErrorHandler: () => undefined,
     logger: createTypeOrmLogger(options, loggers, typeorm.logging),
     ...typeorm,
-    // TypeORM 0.3 has it as `dataSource.name`, from which `@nestjs/typeorm` builds tokens.
+    // TypeORM 0.3 copies it to `dataSource.name`, from which `@nestjs/typeorm` builds tokens.
     ...{ name: options.name },
     type: 'postgres',
     applicationName: options.applicationName,
@@ -38,8 +38,8 @@ export function typeOrmOptions(
     nativeDriver: {},
   };
   const { replication } = options;
-  // TypeORM reads it here. Not enumerable: a data source that is derived from these options has the primary alone, and TypeORM would
-  // ignore its `database` beside `replication`.
+  // Not enumerable, so that a derived data source does not copy it: it uses the primary alone, and TypeORM would ignore its `database`
+  // beside `replication`.
   if (replication)
     Object.defineProperty(forTypeOrm, 'replication', {
       value: {
@@ -97,7 +97,7 @@ export function ineffectiveOptions(
     given[key] !== undefined && given[key] !== (current as unknown as Record<string, unknown>)[key];
   const problems: ConfigProblem[] = FIXED.filter(changed).map((setting) => ({
     setting,
-    message: 'is decided by the options of DatabaseModule; give it there',
+    message: 'is set by the options of DatabaseModule; change it there',
   }));
   const { database: wanted } = given;
   if (wanted !== undefined && (typeof wanted !== 'string' || wanted === ''))
@@ -106,7 +106,7 @@ export function ineffectiveOptions(
     problems.push({
       setting: 'database',
       message:
-        `the data source is connected to "${database}"; set it before initialize(), or make another data source: ` +
+        `the data source is connected to "${database}"; set it before initialize(), or create another data source: ` +
         'new DataSource({ ...dataSource.options, database })',
     });
   const { logger } = current;
@@ -118,7 +118,7 @@ export function ineffectiveOptions(
   )
     problems.push({
       setting: 'logging',
-      message: 'a logger of your own decides what it logs; give logger too',
+      message: 'the logger of the app decides what it logs; set logger as well',
     });
   return problems;
 }

@@ -14,7 +14,7 @@ export class RuleList implements Iterable<FailureRule> {
     return this.#rules[Symbol.iterator]();
   }
 
-  /** The first rule with a pattern that matches the message, among those that come with this code. */
+  /** The first rule with a sign that matches both the message and the code. */
   findByMessage(message: string, code: string | undefined): FailureRule | undefined {
     return this.#rules.find(({ signs }) =>
       signs.some((sign) => !isCode(sign) && matchesCode(sign, code) && sign.message.test(message)),

@@ -7,7 +7,7 @@ import { HandlerScopeInterceptor } from './handler-scope.interceptor.js';
 import { HttpErrorsFilter } from './http/http-errors.filter.js';
 import { RequestTracker } from './request-tracker.js';
 
-/** What all data sources share about requests: a static module, so that Nest creates it once for several roots. */
+/** The providers for requests that all data sources share. A static module, so that Nest creates it once for several roots. */
 @Module({
   providers: [
     HttpErrorsFilter,
@@ -30,7 +30,7 @@ export function requestProviders(name: string): Provider[] {
         tracker.unitOfWork(request, dataSource),
     },
     {
-      // Not by way of the unit of work: Nest takes longer for each request-scoped provider than for the rest of this.
+      // Not from the unit of work's provider: resolving one more request-scoped provider takes Nest longer than this factory.
       provide: getQueryRunnerToken(name),
       scope: Scope.REQUEST,
       inject,

@@ -21,15 +21,15 @@ export class HandlerScopeInterceptor implements NestInterceptor {
     const http = context.switchToHttp();
     const request: unknown = http.getRequest();
     const response = responseOf(http.getResponse());
-    // Modules with a transport of their own use the type 'http' too, with arguments of any kind.
+    // Modules with a transport of their own use the context type 'http', too.
     if (!isHttp(request) || !response) return next.handle();
     return runHandler(this.#tracker.lifecycle(request, response), request, next);
   }
 }
 
 /**
- * One run of the handler for each subscription. Nest binds the handler to the asynchronous context in which `handle()` is called. The
- * run settles before its outcome is passed on: an interceptor around this one may answer an error by a retry, which begins at once.
+ * Starts one run of the handler for each subscription. Nest binds the handler to the asynchronous context in which `handle()` is called.
+ * The run settles before its outcome is passed on: after an error, an interceptor around this one may retry the handler immediately.
  */
 function runHandler(
   lifecycle: RequestLifecycle,

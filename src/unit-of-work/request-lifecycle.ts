@@ -1,17 +1,20 @@
 import type { DataSource, QueryRunner } from 'typeorm';
 import { ExecutionScope, innermostScope, isWithin } from '../data-source/execution-scope.js';
 
-/** A unit of work as the lifecycle of its request sees it. */
+/** Why acquires of a request are cancelled. */
+export const CLIENT_DISCONNECTED = 'the client has closed the connection';
+
+/** The part of a unit of work that the lifecycle of its request uses. */
 export interface RequestUnitOfWork {
   readonly runner: QueryRunner;
   createQueryRunner(): QueryRunner;
-  /** The guards have passed: the handler may pin connections, whether or not the client is still there. */
+  /** The guards have passed: the handler may pin connections, even if the client has disconnected. */
   onHandlerStarted(): void;
-  /** The handler has settled and the response is open: an exception filter may use the runners, unpinned. */
+  /** The handler has settled and the response is open: pinned connections are released, and an exception filter may use the runners. */
   onHandlerSettled(): void;
-  /** The client has gone while the handler runs. Statements that run keep their connection. */
-  onClientGone(): void;
-  /** The response has ended before the handler began. The handler may begin yet, when a slow guard lets it pass. */
+  /** The client has disconnected while the handler runs. Running statements keep their connection. */
+  onClientDisconnected(): void;
+  /** The response has ended before the handler began. The handler may still begin, once a slow guard lets the request pass. */
   onEndedBeforeHandler(isAnswered: boolean): void;
   /** The handler has settled and the response has ended. */
   end(): void;
@@ -21,16 +24,16 @@ export interface RequestUnitOfWork {
  * The lifecycle of one request, and its units of work by data source. Handler and response end in either order, and an interceptor
  * may run the handler again.
  *
- * | handler      | response open                      | response ended                              |
- * | ------------ | ---------------------------------- | ------------------------------------------- |
- * | not begun    | runners may pin a connection       | runners may not pin: onEndedBeforeHandler() |
- * | running      | onHandlerStarted()                 | if the client has gone: onClientGone()      |
- * | settled      | onHandlerSettled()                 | end()                                       |
+ * | handler      | response open                      | response ended                                   |
+ * | ------------ | ---------------------------------- | ------------------------------------------------ |
+ * | not begun    | runners may pin a connection       | runners may not pin: onEndedBeforeHandler()      |
+ * | running      | onHandlerStarted()                 | if the client disconnected: onClientDisconnected() |
+ * | settled      | onHandlerSettled()                 | end()                                            |
  */
 export class RequestLifecycle {
   readonly units = new Map<DataSource, RequestUnitOfWork>();
-  /** Whether `endResponse()` is registered with the response. */
-  isWatched = false;
+  /** Whether `endResponse()` is registered as a listener of the response. */
+  isResponseObserved = false;
   #isResponseEnded = false;
   #hasHandlerStarted = false;
   /** Runs of the handler that have not settled. */
@@ -54,7 +57,7 @@ export class RequestLifecycle {
   }
 
   /**
-   * A run of the handler begins.
+   * Reports that a run of the handler begins.
    * @param requestName returns `GET /users/:id`; called only when a message is built
    * @returns the scope to run the handler in
    */
@@ -67,7 +70,7 @@ export class RequestLifecycle {
     return run;
   }
 
-  /** A run of the handler has settled. Further calls for the same run do nothing. */
+  /** Reports that a run of the handler has settled. Further calls for the same run do nothing. */
   settleHandler(run: ExecutionScope): void {
     if (!this.#runs.delete(run)) return;
     run.isEnded = true;
@@ -80,17 +83,17 @@ export class RequestLifecycle {
   }
 
   /**
-   * The response has ended. Further calls do nothing.
-   * @param isAnswered whether it was sent completely; else the client has gone before
+   * Reports that the response has ended. Further calls do nothing.
+   * @param isAnswered whether the response was sent completely; otherwise the client has disconnected before
    */
   endResponse(isAnswered: boolean): void {
     if (this.#isResponseEnded) return;
     this.#isResponseEnded = true;
-    // Acquires of repositories and of the data source too, which use no runner of the request.
-    if (!isAnswered) for (const run of this.#runs) run.cancelAcquires('the client has closed the connection');
+    // Includes the acquires of repositories and of the data source, which use no runner of the request.
+    if (!isAnswered) for (const run of this.#runs) run.cancelAcquires(CLIENT_DISCONNECTED);
     for (const unit of this.units.values()) {
       if (this.#runs.size > 0) {
-        if (!isAnswered) unit.onClientGone();
+        if (!isAnswered) unit.onClientDisconnected();
       } else if (this.#hasHandlerStarted) unit.end();
       else unit.onEndedBeforeHandler(isAnswered);
     }

@@ -17,14 +17,14 @@ import type { RequestUnitOfWork } from './request-lifecycle.js';
 import { UnitOfWork } from './unit-of-work.js';
 import { UnmanagedUnitOfWork } from './unmanaged-unit-of-work.js';
 
-/** Keeps the lifecycle of each request, and ends it with the response. */
+/** Keeps the lifecycle of each request, and reports the end of the response to it. */
 @Injectable()
 export class RequestTracker implements OnModuleInit, OnModuleDestroy, OnApplicationShutdown {
   readonly #adapterHost: HttpAdapterHost;
   readonly #responses = new ResponseLookup();
-  // Weak: an entry goes with its request.
+  // Weak: an entry must not keep its request in memory.
   readonly #lifecycles = new WeakMap<IncomingMessage, RequestLifecycle>();
-  /** The ends of the requests that are open on a socket: one listener for all that a client pipelines. */
+  /** What to call when a socket closes: one function for each open request, but one listener for all requests that a client pipelines. */
   readonly #endsBySocket = new WeakMap<Socket, Set<() => void>>();
 
   constructor(adapterHost: HttpAdapterHost) {
@@ -39,7 +39,7 @@ export class RequestTracker implements OnModuleInit, OnModuleDestroy, OnApplicat
     this.#responses.observeInjected(httpAdapter, (request, response) => {
       // A middleware may have created the lifecycle before the response was known.
       const lifecycle = this.#lifecycles.get(request);
-      if (lifecycle) this.#watch(lifecycle, request, response);
+      if (lifecycle) this.#observeResponse(lifecycle, request, response);
     });
   }
 
@@ -55,7 +55,7 @@ export class RequestTracker implements OnModuleInit, OnModuleDestroy, OnApplicat
    * The unit of work of this request on this data source, always the same one.
    *
    * @throws DatabaseError `REQUEST_NOT_HTTP` for a message or a subscription: their end cannot be observed
-   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a stand-in of a data source that creates no query runners
+   * @throws DatabaseError `DATA_SOURCE_FOREIGN` for a stub of a data source that creates no query runners
    */
   unitOfWork(request: unknown, dataSource: DataSource): RequestUnitOfWork {
     const http = requireHttp(request);
@@ -74,7 +74,7 @@ export class RequestTracker implements OnModuleInit, OnModuleDestroy, OnApplicat
   lifecycle(request: HttpRequest, response: ServerResponse): RequestLifecycle {
     const message = messageOf(request);
     const lifecycle = this.#lifecycleOf(message);
-    this.#watch(lifecycle, message, response);
+    this.#observeResponse(lifecycle, message, response);
     return lifecycle;
   }
 
@@ -83,14 +83,19 @@ export class RequestTracker implements OnModuleInit, OnModuleDestroy, OnApplicat
     if (!lifecycle) {
       lifecycle = new RequestLifecycle();
       this.#lifecycles.set(message, lifecycle);
-      this.#watch(lifecycle, message, this.#responses.find(message));
+      this.#observeResponse(lifecycle, message, this.#responses.find(message));
     }
     return lifecycle;
   }
 
-  #watch(lifecycle: RequestLifecycle, message: IncomingMessage, response: ResponseStream | undefined): void {
-    if (!response || lifecycle.isWatched) return;
-    lifecycle.isWatched = true;
+  /** Reports the end of the response to the lifecycle, once. The response may close, finish, or lose its socket. */
+  #observeResponse(
+    lifecycle: RequestLifecycle,
+    message: IncomingMessage,
+    response: ResponseStream | undefined,
+  ): void {
+    if (!response || lifecycle.isResponseObserved) return;
+    lifecycle.isResponseObserved = true;
     if (response.closed || response.destroyed)
       return queueMicrotask(() => lifecycle.endResponse(isComplete(response)));
     const ends = this.#endsOn(message.socket);
@@ -120,7 +125,7 @@ export class RequestTracker implements OnModuleInit, OnModuleDestroy, OnApplicat
   }
 }
 
-/** Whether the app has answered; else the client has gone before. An aborted stream of HTTP/2 is ended too. */
+/** Whether the app has answered; otherwise the client has disconnected before. An aborted stream of HTTP/2 counts as ended, too. */
 function isComplete(response: ResponseStream): boolean {
   return response.writableEnded && !('aborted' in response && response.aborted);
 }
@@ -131,7 +136,7 @@ function createUnit(dataSource: DataSource, name: string, lifecycle: RequestLife
   if (typeof (dataSource as Partial<DataSource> | undefined)?.createQueryRunner === 'function')
     return new UnmanagedUnitOfWork(dataSource);
   throw new DatabaseError(
-    '@InjectQueryRunner() needs a data source that makes query runners, and the one in its place has no createQueryRunner().',
+    '@InjectQueryRunner() needs a data source with createQueryRunner(), which the overriding data source does not have.',
     {
       code: 'DATA_SOURCE_FOREIGN',
       hint: 'Where a test overrides the data source, give it createQueryRunner(), or override the runner too: overrideProvider(getQueryRunnerToken()).',
@@ -141,8 +146,8 @@ function createUnit(dataSource: DataSource, name: string, lifecycle: RequestLife
 
 function requireHttp(request: unknown): HttpRequest {
   if (isHttp(request)) return request;
-  throw new DatabaseError('@InjectQueryRunner() needs an HTTP request, and this is none.', {
+  throw new DatabaseError('@InjectQueryRunner() needs an HTTP request, and this is not one.', {
     code: 'REQUEST_NOT_HTTP',
-    hint: 'Elsewhere create a query runner of your own: dataSource.createQueryRunner(), released in a finally block, or use dataSource.transaction().',
+    hint: 'Use dataSource.transaction(), or create a query runner by dataSource.createQueryRunner() and release it in a finally block.',
   });
 }

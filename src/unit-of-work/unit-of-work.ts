@@ -1,13 +1,13 @@
 import type { QueryRunner } from 'typeorm';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
 import type { ManagedQueryRunner, RunnerBorrower } from '../data-source/query-runner/managed-query-runner.js';
-
-const CLIENT_GONE = 'the client has closed the connection';
+import { CLIENT_DISCONNECTED } from './request-lifecycle.js';
+import type { RequestUnitOfWork } from './request-lifecycle.js';
 
 /**
  * The query runners of one request on one data source; inject it by `@InjectUnitOfWork()`. A runner keeps a connection only while a
- * statement is pending or something pins it: an open transaction, `connect()`, a changed session, a stream. The end of the request
- * rolls back open transactions and releases the runners.
+ * statement is pending, or while an open transaction, `connect()`, a changed session or a stream pins it. The end of the request rolls
+ * back open transactions and releases the runners.
  *
  * @example
  * ```ts
@@ -19,7 +19,7 @@ const CLIENT_GONE = 'the client has closed the connection';
  * }
  * ```
  */
-export class UnitOfWork {
+export class UnitOfWork implements RequestUnitOfWork {
   readonly #dataSource: ManagedDataSource;
   readonly #borrower: RunnerBorrower;
   readonly #runners = new Set<ManagedQueryRunner>();
@@ -45,7 +45,7 @@ export class UnitOfWork {
   }
 
   /**
-   * Creates a further query runner of the request, for statements in parallel. It is released with the request, or by its own
+   * Creates a further query runner of the request, for parallel statements. It is released at the end of the request, or by its own
    * `release()`.
    */
   createQueryRunner(): QueryRunner {
@@ -72,9 +72,9 @@ export class UnitOfWork {
   }
 
   /** @internal */
-  onClientGone(): void {
+  onClientDisconnected(): void {
     for (const { runnerConnection } of this.#runners) {
-      runnerConnection.cancelAcquire(CLIENT_GONE);
+      runnerConnection.cancelAcquire(CLIENT_DISCONNECTED);
       if (this.#dataSource.settings.cancelOnDisconnect) void runnerConnection.cancelRunning();
     }
   }
@@ -83,7 +83,7 @@ export class UnitOfWork {
   onEndedBeforeHandler(isAnswered: boolean): void {
     this.#isPinningAllowed = false;
     for (const { runnerConnection } of this.#runners) {
-      if (!isAnswered) runnerConnection.cancelAcquire(CLIENT_GONE);
+      if (!isAnswered) runnerConnection.cancelAcquire(CLIENT_DISCONNECTED);
       runnerConnection.allowPinning(false);
     }
   }

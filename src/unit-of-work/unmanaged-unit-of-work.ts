@@ -2,8 +2,8 @@ import type { DataSource, QueryRunner } from 'typeorm';
 import type { RequestUnitOfWork } from './request-lifecycle.js';
 
 /**
- * The query runners of one request on a data source that is no `ManagedDataSource`: a test has put it in place of one. It creates its
- * runners itself, and they are released with the request. Such a data source and its runners may be incomplete stand-ins.
+ * The query runners of one request on a data source that is not a `ManagedDataSource`: a test has overridden the provider. The data source
+ * creates its own runners, which are released at the end of the request. Both may be incomplete stubs.
  */
 export class UnmanagedUnitOfWork implements RequestUnitOfWork {
   readonly #dataSource: DataSource;
@@ -28,7 +28,7 @@ export class UnmanagedUnitOfWork implements RequestUnitOfWork {
 
   onHandlerSettled(): void {}
 
-  onClientGone(): void {}
+  onClientDisconnected(): void {}
 
   onEndedBeforeHandler(): void {}
 

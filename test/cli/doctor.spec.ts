@@ -154,7 +154,9 @@ describe('The doctor', () => {
       const empty = await mkdtemp(join(folder, 'empty-'));
       expect(start(empty, 'doctor')).toMatchObject({
         status: 2,
-        stdout: expect.stringContaining('There is no .env file in this folder; name one with --env-file.'),
+        stdout: expect.stringContaining(
+          'There is no .env file in this folder; --env-file names another one.',
+        ),
       });
     });
 
@@ -341,7 +343,7 @@ describe('The doctor', () => {
       process.env.DB_LOCK_TIMEOUT = '5s';
       const { code, out } = await examine(['doctor', bouncer.url]);
       expect(code).toBe(0);
-      expect(out).toContain('pooler (detected, taken to be in transaction mode)');
+      expect(out).toContain('pooler (detected, transaction mode assumed)');
       expect(out).toMatch(
         /^! settings in force .*statement_timeout enforced by the client.*lock_timeout not in force/m,
       );

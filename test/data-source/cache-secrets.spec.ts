@@ -10,7 +10,7 @@ import type { TestDatabase } from '../support/database.js';
 
 const SECRET = 'the password of the cache';
 
-/** As the client of a cache keeps its options. */
+/** Keeps its options, as the client of a cache does. */
 class Cache implements QueryResultCache {
   readonly client = { options: { url: `redis://:${SECRET}@cache:6379` } };
   connect = () => Promise.resolve();
@@ -29,7 +29,7 @@ beforeAll(async () => {
 });
 afterAll(() => database.drop());
 
-it('A data source that is printed does not show the password of its cache.', async () => {
+it('a data source does not show the password of its cache when it is printed', async () => {
   const module = await Test.createTestingModule({
     imports: [DatabaseModule.forRoot({ url: database.url, cache: { provider: () => new Cache() } })],
   })

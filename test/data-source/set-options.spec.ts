@@ -68,11 +68,11 @@ describe('setOptions()', () => {
       log() {},
     };
     const dataSource = await start({ logger: own });
-    expect(() => dataSource.setOptions({ logging: true })).toThrow(/logging: .*give logger too/);
+    expect(() => dataSource.setOptions({ logging: true })).toThrow(/logging: .*set logger as well/);
   });
 
   it.each<[string, object]>([
-    ['url', { url: 'postgres://somebody:hunter2@elsewhere/app' }],
+    ['url', { url: 'postgres://other:hunter2@elsewhere/app' }],
     ['host', { host: 'elsewhere' }],
     ['poolSize', { poolSize: 5 }],
     ['extra', { extra: { max: 1 } }],
@@ -81,7 +81,7 @@ describe('setOptions()', () => {
     const dataSource = await start({ startup: 'off' });
     const attempt = () => dataSource.setOptions(options);
     expect(attempt).toThrow(DatabaseConfigError);
-    expect(attempt).toThrow(new RegExp(`${setting}: is decided by the options of DatabaseModule`));
+    expect(attempt).toThrow(new RegExp(`${setting}: is set by the options of DatabaseModule`));
     expect(attempt).not.toThrow(/hunter2/);
   });
 

@@ -14,12 +14,12 @@ import type { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 
 /**
- * What goes wrong with TypeORM and `pg` alone. With PLAIN_TYPEORM=1 the same tests run on a plain DataSource, where they
- * fail: that is how one sees that they test something.
+ * Known defects of TypeORM and `pg` that this package prevents. With PLAIN_TYPEORM=1 the same tests run on a plain
+ * DataSource, where they fail: this shows that they test the defects.
  */
 const plain = process.env.PLAIN_TYPEORM === '1';
 
-describe('traps below the data source', () => {
+describe('a known defect of TypeORM or pg is prevented:', () => {
   let database: TestDatabase;
   let proxy: TcpProxy;
   let module: TestingModule | undefined;
@@ -99,11 +99,11 @@ describe('traps below the data source', () => {
     await database.drop();
   });
 
-  it('1: a transaction left open at release is not committed by the next borrower', async () => {
+  it('a transaction left open at release is not committed by the next borrower', async () => {
     await open();
     const first = dataSource.createQueryRunner();
     await first.startTransaction();
-    await first.query(`INSERT INTO users (name) VALUES ('stranger')`);
+    await first.query(`INSERT INTO users (name) VALUES ('of the first borrower')`);
     await first.release();
     const second = dataSource.createQueryRunner();
     await second.query('COMMIT');
@@ -111,7 +111,7 @@ describe('traps below the data source', () => {
     expect(await count()).toBe('0');
   });
 
-  it('2: a runner that is released while it waits for a connection leaks none, and the data source can be destroyed', async () => {
+  it('a runner that is released while it waits for a connection leaks none, and the data source can be destroyed', async () => {
     await open();
     const holder = dataSource.createQueryRunner();
     await holder.connect();
@@ -124,7 +124,7 @@ describe('traps below the data source', () => {
     await dataSource.destroy();
   });
 
-  it('3: await using rolls an uncommitted transaction back when an exception leaves the block, and logs the call site', async () => {
+  it('await using rolls back an uncommitted transaction when an exception leaves the block, and logs the call site', async () => {
     await open();
     await failure(
       (async () => {
@@ -138,7 +138,7 @@ describe('traps below the data source', () => {
     expect(logger.text).toMatch(/error \[DatabaseModule\] A transaction was still open.*traps\.spec/s);
   });
 
-  it('4: a killed backend surfaces with its SQLSTATE, while busy and while idle in a transaction', async () => {
+  it('a killed backend surfaces with its SQLSTATE, while busy and while idle in a transaction', async () => {
     await open();
     const busy = dataSource.createQueryRunner();
     const answer = failure(busy.query('SELECT pg_sleep(20)'));
@@ -161,7 +161,7 @@ describe('traps below the data source', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('5a: a runner whose connect() failed works when the database is available again', async () => {
+  it('a runner whose connect() failed works when the database is available again', async () => {
     await open({ url: proxy.through(database.url) });
     await proxy.refuse();
     const noticed = new Promise((resolve) => poolOf(dataSource).once('remove', resolve));
@@ -174,7 +174,7 @@ describe('traps below the data source', () => {
     await runner.release();
   });
 
-  it('5b: a failed startTransaction() leaves no transaction, neither on the runner nor on the server', async () => {
+  it('a failed startTransaction() leaves no transaction, neither on the runner nor on the server', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await runner.connect();
@@ -189,7 +189,7 @@ describe('traps below the data source', () => {
     await runner.release();
   });
 
-  it('6: a statement that exceeds its timeout is cancelled on the server, and its connection is not reused while busy', async () => {
+  it('a statement that exceeds its timeout is cancelled on the server, and its connection is not reused while busy', async () => {
     await open({ timeouts: { statementMs: 300 } });
     await failure(dataSource.query('SELECT pg_sleep(20)'));
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
@@ -199,10 +199,10 @@ describe('traps below the data source', () => {
     expect(running).toEqual([]);
   });
 
-  it('7: destroy() lets running queries finish', async () => {
+  it('destroy() lets running queries finish', async () => {
     await open();
     const answer = dataSource.query(`SELECT pg_sleep(0.3), 'done' AS state`);
-    // The statement has gone out.
+    // Until the statement runs.
     await until(
       async () =>
         (await database.sql(`SELECT 1 FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(0.3)%'`))
@@ -212,7 +212,7 @@ describe('traps below the data source', () => {
     expect(await answer).toMatchObject([{ state: 'done' }]);
   });
 
-  it('9: a failing ROLLBACK does not return a connection with an open transaction', async () => {
+  it('a failing ROLLBACK does not return a connection with an open transaction', async () => {
     await open();
     await failure(
       dataSource.transaction(async (manager) => {
@@ -230,7 +230,7 @@ describe('traps below the data source', () => {
     expect(await count()).toBe('0');
   });
 
-  it('11: sslmode=require and a CA in code still require TLS', async () => {
+  it('sslmode=require and a CA in code still require TLS', async () => {
     await open();
     const refused = failure(
       plain
@@ -250,12 +250,12 @@ describe('traps below the data source', () => {
     expect(await refused).toMatchObject({ code: 'TLS_NOT_OFFERED' });
   });
 
-  it('12: concurrent queries on one runner are sent one after the other, in order', async () => {
+  it('concurrent queries on one runner are sent one after the other, in order', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const connection = await runner.connect();
     const answers = Promise.all([1, 2, 3, 4, 5].map((n) => runner.query(`SELECT ${n} AS n`)));
-    // Where pg would warn, and pg 9 refuse.
+    // The queue in which pg 8 warns of a second statement, and pg 9 refuses it.
     let queuedByPg = 0;
     connection.on('drain', () => (queuedByPg += connection._queryQueue.length));
     await new Promise(setImmediate);
@@ -265,11 +265,11 @@ describe('traps below the data source', () => {
     await runner.release();
   });
 
-  it('21: a failed transaction is recognised although its error arrives before its status', async () => {
+  it('a failed transaction is recognised although its error arrives before its status', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const connection = await runner.connect();
-    // Both in one message: the error's callback comes before ReadyForQuery says that the transaction has failed.
+    // Both in one message: the error's callback is called before ReadyForQuery reports that the transaction has failed.
     const failed = failure(connection.query('BEGIN; SELECT 1 / 0'));
     await failed;
     await runner.release();
@@ -281,7 +281,7 @@ describe('traps below the data source', () => {
   it('a commit after a failed statement is an error and not a silent rollback', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
-    // Often, since the error and the transaction's status come in one packet at times, and in two at others.
+    // Repeated: the error and the transaction status arrive in one packet or in two.
     for (let i = 0; i < 100; i++) {
       await runner.startTransaction();
       await runner.query(`INSERT INTO users (name) VALUES ('lost')`);

@@ -98,7 +98,7 @@ describe('An answer that the documentation shows', () => {
       text
         .trimEnd()
         .replace(/database "\w+" at/, 'database')
-        .replace(/profile \w+/, 'profile')
+        .replace(/DB_PROFILE=\w+/, 'profile')
         .replace(/ +[\d.]+ ms/g, ' # ms')
         .replace(/[\d.]+/g, '#');
     let printed = '';

@@ -4,7 +4,7 @@ import { NestFactory } from '@nestjs/core';
 import { DatabaseHealthModule, DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
 
-/** An app as its users start it, in a process of its own: DB_URL says where, DB_SHUTDOWN_TIMEOUT how long it may end. */
+/** An app in a process of its own. DB_URL is its database, DB_SHUTDOWN_TIMEOUT the time that its shutdown may take. */
 @Controller()
 class SlowController {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}

@@ -84,7 +84,7 @@ describe('SIGTERM', () => {
     const since = performance.now();
     await unlock();
     const [code, signal] = await end;
-    // Kept-alive connections would add the five seconds after which Node ends them.
+    // Keep-alive connections would add the five seconds after which Node closes them.
     expect(performance.now() - since).toBeLessThan(4500);
     expect(await Promise.all(answers)).toEqual(Array<number>(20).fill(200));
     expect([code, signal]).toEqual([null, 'SIGTERM']);

@@ -130,7 +130,7 @@ describe('an app written for @nestjs/typeorm, on the root module of this package
       expect(getRepositoryToken(entity, name)).toBe(theirRepositoryToken(entity, name));
   });
 
-  it('says what to remove when TypeOrmModule.forRoot is still there', async () => {
+  it('fails with a hint on what to remove when TypeOrmModule.forRoot is still imported', async () => {
     const start = startHttpApp({
       imports: [
         DatabaseModule.forRoot({ url: database.url }),

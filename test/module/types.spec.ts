@@ -4,8 +4,8 @@ import { DatabaseModule } from 'nestjs-database';
 import type { DatabaseModuleOptions } from 'nestjs-database';
 import type { DataSourceOptions } from 'typeorm';
 
-/** The compiler judges this file; `npm run lint` runs it. */
-describe('options for PostgreSQL that are typed by others', () => {
+/** The compiler checks this file, as part of `npm run lint`. */
+describe('options that are typed as options of TypeORM', () => {
   const ofModule: TypeOrmModuleOptions = {
     type: 'postgres',
     url: 'postgres://me@localhost/app',
@@ -34,13 +34,13 @@ describe('options for PostgreSQL that are typed by others', () => {
     expect(modules.map(({ module }) => module)).toEqual(modules.map(() => DatabaseModule));
   });
 
-  it('and leave wrong ones to the compiler', () => {
+  it('do not compile if they are wrong', () => {
     const wrong: DatabaseModuleOptions[] = [
-      // @ts-expect-error a pool has a number of connections
+      // @ts-expect-error the size of a pool is a number
       { pool: { size: 'many' } },
       // @ts-expect-error the only database is PostgreSQL
       { type: 'mysql' },
-      // @ts-expect-error it is pool.size here
+      // @ts-expect-error the option is pool.size
       { poolSize: 5 },
       // The parameter has its type.
       { toRetry: (error) => error instanceof Error },

@@ -6,7 +6,7 @@ export interface LogLine {
   message: string;
 }
 
-/** Nest's logger, kept in memory. */
+/** A logger for Nest that keeps its lines in memory. */
 export class CapturingLogger implements LoggerService {
   readonly lines: LogLine[] = [];
 
@@ -23,7 +23,7 @@ export class CapturingLogger implements LoggerService {
     this.keep('debug', message, rest);
   }
 
-  /** For a test of memory: from now on nothing is kept. */
+  /** From now on keeps nothing, for a test that measures memory. */
   keepNothing(): void {
     this.lines.push = () => 0;
   }
@@ -33,7 +33,7 @@ export class CapturingLogger implements LoggerService {
     return this.lines.filter((line) => line.context === context).map(({ message }) => message);
   }
 
-  /** Everything, as text to be searched. */
+  /** All lines as one text, for searches. */
   get text(): string {
     return this.lines.map(({ level, context, message }) => `${level} [${context}] ${message}`).join('\n');
   }

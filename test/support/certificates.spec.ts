@@ -62,8 +62,8 @@ describe('a server with TLS', () => {
   });
 
   it('is not trusted by a client with another authority', async () => {
-    const stranger = await createAuthority();
-    const connection = new pg.Client({ connectionString: server.url, ssl: { ca: stranger.cert, ...client } });
+    const other = await createAuthority();
+    const connection = new pg.Client({ connectionString: server.url, ssl: { ca: other.cert, ...client } });
     await expect(connection.connect()).rejects.toMatchObject({
       message: expect.stringMatching(/certificate/),
     });

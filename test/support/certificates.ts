@@ -2,8 +2,8 @@ import 'reflect-metadata';
 import { X509Certificate, webcrypto } from 'node:crypto';
 import * as x509 from '@peculiar/x509';
 
-// Made by a library and not by the openssl program, which small container images don't have. This one is typed and
-// makes elliptic-curve keys, so that a certificate takes a few milliseconds.
+// Uses a library: small container images do not have the openssl program. This one has types and generates
+// elliptic-curve keys, so that a certificate takes a few milliseconds.
 x509.cryptoProvider.set(webcrypto);
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -20,7 +20,7 @@ export interface CertificateRequest {
   commonName: string;
   /** DNS names and IP addresses; by default `localhost`, 127.0.0.1 and ::1. */
   hosts?: string[];
-  /** From now, in days; negative makes one that has expired. */
+  /** The validity from now on, in days; negative for an expired certificate. */
   validForDays?: number;
 }
 
@@ -29,13 +29,13 @@ export interface CertificateAuthority {
   readonly cert: string;
   issueServer(request?: Partial<CertificateRequest>): Promise<IssuedCertificate>;
   issueClient(request: CertificateRequest): Promise<IssuedCertificate>;
-  /** A list (PEM) of certificates that count no more, what `sslcrl` wants. */
+  /** Creates a revocation list (PEM), for `sslcrl`. */
   revoke(...certificates: string[]): Promise<string>;
   /** An authority below this one: its certificate is signed by this one. */
   createIntermediate(name: string): Promise<CertificateAuthority>;
 }
 
-/** A certificate authority that nobody else knows. */
+/** Creates a certificate authority. */
 export async function createAuthority(name = 'Test authority'): Promise<CertificateAuthority> {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
@@ -125,7 +125,7 @@ class Authority implements CertificateAuthority {
   }
 }
 
-/** A server's certificate that nobody but the server itself has signed. */
+/** Creates a self-signed server certificate. */
 export async function selfSigned(host: string): Promise<IssuedCertificate> {
   const keys = await generateKeys();
   const certificate = await x509.X509CertificateGenerator.createSelfSigned({
@@ -148,7 +148,7 @@ function authorityExtensions(): x509.Extension[] {
 }
 
 function validity(days: number): { notBefore: Date; notAfter: Date } {
-  // A day of grace at the start, for clocks that differ; an expired one was valid the day before its end.
+  // Valid since yesterday, for clocks that differ. An expired certificate was valid for the day before its end.
   const notAfter = new Date(Date.now() + days * day);
   return { notBefore: new Date(Math.min(Date.now(), notAfter.getTime()) - day), notAfter };
 }
@@ -165,7 +165,7 @@ function isAddress(host: string): boolean {
   return /^[\d.]+$/.test(host) || host.includes(':');
 }
 
-/** What a certificate says, for a look at it in a test. */
+/** Parses a certificate. */
 export function read(certificate: string): X509Certificate {
   return new X509Certificate(certificate);
 }

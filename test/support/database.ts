@@ -3,7 +3,7 @@ import pg from 'pg';
 
 export interface TestDatabase {
   readonly name: string;
-  /** For `app`, an ordinary user who owns the database. */
+  /** The URL for `app`, an ordinary user that owns the database. */
   readonly url: string;
   readonly superuserUrl: string;
   /** Runs one statement as superuser, in autocommit, and resolves with its rows. */
@@ -20,7 +20,7 @@ export async function createTestDatabase(): Promise<TestDatabase> {
   const name = `test_${randomBytes(8).toString('hex')}`;
   const admin = fromEnvironment('TEST_DATABASE_SUPERUSER_URL');
   const superuserUrl = withDatabase(admin, name);
-  // A copy of files takes a third of the time of the default strategy.
+  // The strategy FILE_COPY takes a third of the time of the default one.
   await runOnce(admin, `CREATE DATABASE ${name} OWNER app STRATEGY file_copy`);
   const superuser = new SuperuserConnection(superuserUrl);
   return {
@@ -48,11 +48,11 @@ class SuperuserConnection {
     try {
       ({ rows } = await client.query<Row>(text, parameters));
     } catch (error) {
-      // The error may have been the end of the connection.
+      // The error may be the loss of the connection.
       await client.end();
       throw error;
     }
-    // Statements that run at the same time have a connection each, of which one is kept.
+    // Concurrent statements have a connection each, one of which is kept.
     if (this.idle) await client.end();
     else this.idle = client;
     return rows;
@@ -87,7 +87,7 @@ function withDatabase(url: string, database: string): string {
 
 async function connect(url: string): Promise<pg.Client> {
   const client = new pg.Client(url);
-  // The query reports a server that goes away.
+  // The query reports the loss of the connection.
   client.on('error', () => undefined);
   await client.connect();
   return client;

@@ -1,7 +1,7 @@
 import { describe, it } from '@jest/globals';
 import { pgBouncerBinary } from './pgbouncer.js';
 
-/** Specs that need PgBouncer. Where it is missing they say so, loudly; where everything has to be tested they fail. */
+/** Describes specs that need PgBouncer. If it is missing, they are skipped with a warning; in CI they fail. */
 export function describeWithPgBouncer(name: string, specs: () => void): void {
   if (pgBouncerBinary() !== undefined) return describe(name, specs);
   describe(name, () => {

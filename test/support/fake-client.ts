@@ -4,7 +4,7 @@ import type { PooledConnection } from '../../src/pool/index.js';
 /** The server of the fake clients of one pool; a test sets how it answers. */
 export class FakeServer {
   readonly clients: FakeClient[] = [];
-  /** Whether a connect ends only when the test calls `client.completeConnect()`; otherwise it ends at once. */
+  /** Whether a connect ends only when the test calls `client.completeConnect()`; otherwise it ends immediately. */
   isConnectManual = false;
   /** The error of the next connects. */
   connectError: Error | undefined;

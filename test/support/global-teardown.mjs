@@ -1,6 +1,6 @@
 export default async function teardown() {
   await globalThis.testPostgres?.dispose();
-  // When all handles are closed, Node 20 takes its environment apart, and that has been seen to spin for ever after a run of all
-  // specs. What keeps the event loop alive still keeps the run from ending.
+  // Node 20 has been seen to spin forever in the teardown of its environment after a run of all specs. `exit()` skips that teardown.
+  // A handle that is left open still keeps the run from ending, since the event is not emitted then.
   process.once('beforeExit', () => process.exit());
 }

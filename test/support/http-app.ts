@@ -10,7 +10,7 @@ export interface HttpApp {
   readonly app: INestApplication;
   readonly logger: CapturingLogger;
   readonly url: string;
-  /** GET, or what is given; with the body already read. */
+  /** Sends a GET request, or another one by `init`, and reads the body. */
   fetch(path: string, init?: RequestInit): Promise<{ status: number; body: any }>;
   close(): Promise<void>;
 }

@@ -9,9 +9,9 @@ type Answer = { kind: 'pass'; afterMs: number } | { kind: 'error'; message: stri
 const SSL_REQUEST = 80877103;
 
 /**
- * What can be had of Neon without Neon: a proxy that speaks the start of the protocol as theirs does. It demands TLS and
- * the name of an endpoint (by SNI, or by `endpoint=…` in the options), wakes a sleeping compute while the client waits,
- * refuses in Neon's words, and cuts all connections when the compute is suspended. Behind it is a real PostgreSQL.
+ * An imitation of Neon's proxy in front of a real PostgreSQL. It requires TLS and the name of an endpoint (by SNI, or by
+ * `endpoint=…` in the options), lets the client wait while a compute wakes up, sends Neon's error messages, and closes all
+ * connections when the compute is suspended.
  */
 export async function startNeonProxy(target: {
   port: number;
@@ -27,7 +27,7 @@ export class NeonProxy {
   private readonly server: Server;
   private readonly sockets = new Set<Socket>();
   private answers: Answer[] = [];
-  /** The endpoints that were asked for, one per login. */
+  /** The requested endpoints, one per login. */
   readonly endpoints: string[] = [];
 
   constructor(private readonly target: { port: number; cert: string; key: string }) {
@@ -45,17 +45,17 @@ export class NeonProxy {
     await once(this.server, 'listening');
   }
 
-  /** The next login waits so long for its compute. */
+  /** The next login waits `afterMs` for its compute. */
   wakes(afterMs: number): void {
     this.answers.push({ kind: 'pass', afterMs });
   }
 
-  /** The next `times` logins are refused in these words. */
+  /** The next `times` logins are refused with this message. */
   refuses(message: string, times = 1, code = 'XX000'): void {
     for (let i = 0; i < times; i++) this.answers.push({ kind: 'error', message, code });
   }
 
-  /** The compute goes to sleep: every connection is cut. */
+  /** Suspends the compute: closes every connection. */
   suspend(): void {
     for (const socket of this.sockets) socket.destroy();
   }
@@ -81,7 +81,7 @@ export class NeonProxy {
     const tls = new TLSSocket(raw, {
       isServer: true,
       secureContext: createSecureContext({ cert: this.target.cert, key: this.target.key }),
-      // So that the name is read, whatever it is.
+      // Accepts every name, so that it can be read.
       SNICallback: (_name, done) => done(null),
     });
     this.track(tls);
@@ -104,7 +104,7 @@ export class NeonProxy {
   }
 }
 
-/** The first packet, which has no type: its length and what follows. */
+/** Reads a packet without a type, as the first ones of the protocol: its length and its content. */
 async function packet(socket: Socket): Promise<Buffer> {
   let bytes = Buffer.alloc(0);
   while (bytes.length < 4 || bytes.length < bytes.readInt32BE(0)) {
@@ -126,7 +126,7 @@ function endpointOf(servername: string | false | undefined, startup: Buffer): st
   return parameters.includes('options') ? /endpoint=(\S+)/.exec(options)?.[1] : undefined;
 }
 
-/** PostgreSQL knows no option of this name; Neon's proxy takes it out, too. */
+/** Removes the option, as Neon's proxy does: PostgreSQL does not know it. */
 function withoutEndpoint(startup: Buffer): Buffer {
   const parameters = parametersOf(startup).map((text) => text.replace(/endpoint=\S+\s*/, ''));
   const body = Buffer.concat([startup.subarray(4, 8), Buffer.from(parameters.join('\0'))]);

@@ -6,9 +6,9 @@ import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
 import { DataSource } from 'typeorm';
 import { CapturingLogger } from './capturing-logger.js';
 
-/** One Nest module after the other with our `DatabaseModule`, without HTTP. Call `close()` after each test. */
+/** Starts Nest modules with `DatabaseModule`, one after the other, without HTTP. Call `close()` after each test. */
 export class NestModule {
-  /** The log of the module that was started last, also of one whose start failed. */
+  /** The log of the module that was started last, even if its start failed. */
   logger = new CapturingLogger();
   private module: TestingModule | undefined;
 

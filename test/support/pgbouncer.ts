@@ -13,20 +13,20 @@ import { Watchdog } from './watchdog.js';
 export type PoolMode = 'session' | 'transaction' | 'statement';
 
 export interface PgBouncerOptions {
-  /** The database behind it, as a URL with user and password: those are what its clients log in with, too. */
+  /** The database behind the pooler, as a URL. Clients of the pooler log in with the same user and password. */
   url: string;
   mode: PoolMode;
   /** Lines of pgbouncer.ini, such as `{ default_pool_size: 2 }`. */
   settings?: Record<string, string | number>;
 }
 
-/** Where the program is; undefined when it is not installed. Debian puts it where ordinary users don't look. */
+/** The path of the program; undefined if it is not installed. Debian installs it in /usr/sbin, which may not be in PATH. */
 export function pgBouncerBinary(): string | undefined {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/usr/local/sbin'];
   return folders.map((folder) => join(folder, 'pgbouncer')).find((path) => existsSync(path));
 }
 
-/** A real PgBouncer in a temporary folder, on 127.0.0.1, before one server. It ends with this process at the latest. */
+/** A real PgBouncer in a temporary folder, on 127.0.0.1, for one server. It ends with this process at the latest. */
 export async function startPgBouncer(options: PgBouncerOptions): Promise<PgBouncer> {
   return PgBouncer.create(options);
 }
@@ -46,8 +46,8 @@ export class PgBouncer {
   static async create(options: PgBouncerOptions): Promise<PgBouncer> {
     const binary = pgBouncerBinary();
     if (binary === undefined)
-      throw new Error('PgBouncer is not installed: scripts/install-test-tools.sh does it');
-    // It refuses to run as root, as PostgreSQL does.
+      throw new Error('PgBouncer is not installed: run scripts/install-test-tools.sh');
+    // PgBouncer refuses to run as root, as PostgreSQL does.
     const account = accountForServer();
     const name = 'nestjs-database-';
     const folder = mkdtempSync(join(reachableTemporaryFolder(account, `/${name}XXXXXX`.length), name));
@@ -67,14 +67,14 @@ export class PgBouncer {
     return this.currentPort;
   }
 
-  /** The database behind it, for the same user, by way of this pooler. */
+  /** The URL of the database through this pooler, for the same user. */
   get url(): string {
     const url = new URL(this.options.url);
     url.host = `127.0.0.1:${this.port}`;
     return url.href;
   }
 
-  /** What it has logged since it was last started. */
+  /** The log since the last start. */
   get log(): string {
     return readFileSync(join(this.folder, 'log'), 'utf8');
   }
@@ -92,7 +92,7 @@ export class PgBouncer {
     }
   }
 
-  /** Starts it, also again on the same port, and resolves when it takes clients. */
+  /** Starts the pooler, always on the same port. Resolves when it accepts clients. */
   async start(): Promise<void> {
     if (this.process) throw new Error('PgBouncer runs already');
     await this.writeConfiguration();
@@ -114,16 +114,16 @@ export class PgBouncer {
       if (pid !== undefined) this.watchdog.ended(pid);
     };
     child.once('exit', gone).once('error', gone);
-    // QUIT is its immediate stop; INT would wait for the clients.
+    // QUIT stops it immediately; INT would wait for the clients.
     if (pid !== undefined) this.watchdog.started(pid, 'QUIT');
-    // It listens before it says this; no event tells.
+    // It polls the log: PgBouncer writes this line once it listens.
     while (!this.log.includes('process up')) {
       if (this.process !== child) throw new Error(`PgBouncer did not start:\n${this.log}`);
       await sleep(10);
     }
   }
 
-  /** Ends it at once: its clients see their sockets close. */
+  /** Stops the pooler immediately: its clients see their sockets close. */
   async stop(): Promise<void> {
     const running = this.process;
     if (!running) return;
@@ -133,7 +133,7 @@ export class PgBouncer {
     await gone;
   }
 
-  /** Ends it and removes its folder. */
+  /** Stops the pooler and removes its folder. */
   async dispose(): Promise<void> {
     await this.stop();
     await this.watchdog.release();
@@ -142,12 +142,12 @@ export class PgBouncer {
   private async writeConfiguration(): Promise<void> {
     const { url, mode, settings } = this.options;
     const { hostname, port, username, password } = new URL(url);
-    // In plain text: it logs in at the server with it, by scram too.
+    // In plain text: the pooler also logs in to the server with it, for which SCRAM needs the password itself.
     await this.writeOwn('users.txt', `"${decodeURIComponent(username)}" "${decodeURIComponent(password)}"\n`);
     const lines = {
       listen_addr: '127.0.0.1',
       listen_port: this.port,
-      // None: its socket in /tmp would outlive it.
+      // No Unix socket: in /tmp it would outlive the pooler.
       unix_socket_dir: '',
       auth_type: 'scram-sha-256',
       auth_file: join(this.folder, 'users.txt'),

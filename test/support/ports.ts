@@ -6,7 +6,7 @@ import { createServer } from 'node:net';
 const first = 12_000;
 const last = 32_000;
 
-/** A TCP port of 127.0.0.1 that was free a moment ago. It can be taken before it is bound: be ready to ask again. */
+/** A TCP port of 127.0.0.1 that was free when it was checked. Another process may bind it first: callers must retry. */
 export async function freePort(): Promise<number> {
   for (let attempt = 0; attempt < 100; attempt += 1) {
     const port = first + Math.floor(Math.random() * (last - first));

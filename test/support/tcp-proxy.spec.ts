@@ -29,7 +29,7 @@ describe('the TCP fault proxy', () => {
     echo.close();
   });
 
-  async function dial(port = proxy.port): Promise<Socket> {
+  async function connectClient(port = proxy.port): Promise<Socket> {
     const socket = connect(port, '127.0.0.1');
     clients.push(socket);
     await once(socket, 'connect');
@@ -43,9 +43,9 @@ describe('the TCP fault proxy', () => {
     return String(answer);
   }
 
-  /** When this is answered, whatever was on its way to the server before has arrived as well. */
+  /** When this resolves, bytes that were sent to the server before have arrived. */
   async function roundTripPastTheProxy(): Promise<void> {
-    await ask(await dial((echo.address() as AddressInfo).port), 'past the proxy');
+    await ask(await connectClient((echo.address() as AddressInfo).port), 'past the proxy');
   }
 
   async function failure(socket: Socket): Promise<unknown> {
@@ -55,7 +55,7 @@ describe('the TCP fault proxy', () => {
 
   it('passes bytes on in both directions and counts them', async () => {
     const opened = once(proxy, 'connection');
-    const client = await dial();
+    const client = await connectClient();
     const [connection] = await opened;
     expect(await ask(client, 'hello')).toBe('hello');
     expect(connection.bytes).toEqual({ 'to-server': 5, 'to-client': 5 });
@@ -64,7 +64,7 @@ describe('the TCP fault proxy', () => {
   });
 
   it('passes the end of one side on to the other side', async () => {
-    const client = await dial();
+    const client = await connectClient();
     await ask(client, 'hello');
     const over = once(proxy, 'close');
     client.end();
@@ -73,7 +73,7 @@ describe('the TCP fault proxy', () => {
   });
 
   it('delays each direction', async () => {
-    const client = await dial();
+    const client = await connectClient();
     await ask(client, 'hello');
     proxy.delay(60);
     const start = performance.now();
@@ -81,11 +81,11 @@ describe('the TCP fault proxy', () => {
     expect(performance.now() - start).toBeGreaterThanOrEqual(115);
   });
 
-  it('holds all bytes while frozen, of new connections too, and hands them on afterwards', async () => {
-    const old = await dial();
+  it('holds the bytes of all connections while frozen, and passes them on afterwards', async () => {
+    const old = await connectClient();
     await ask(old, 'hello');
     proxy.freeze();
-    const fresh = await dial();
+    const fresh = await connectClient();
     const answers = [once(old, 'data'), once(fresh, 'data')];
     old.write('from the old one');
     fresh.write('from the new one');
@@ -97,7 +97,7 @@ describe('the TCP fault proxy', () => {
   });
 
   it('passes the reset of a client on to the server only after the freeze', async () => {
-    const client = await dial();
+    const client = await connectClient();
     await ask(client, 'hello');
     proxy.freeze();
     client.resetAndDestroy();
@@ -109,7 +109,7 @@ describe('the TCP fault proxy', () => {
   });
 
   it('freezes at a chosen chunk', async () => {
-    const client = await dial();
+    const client = await connectClient();
     await ask(client, 'hello');
     proxy.on('data', (connection, direction) => {
       if (direction === 'to-client') connection.freeze();
@@ -126,35 +126,35 @@ describe('the TCP fault proxy', () => {
   });
 
   it('freezes one connection and leaves the others alone', async () => {
-    const [frozen, free] = [await dial(), await dial()];
+    const [frozen, free] = [await connectClient(), await connectClient()];
     await Promise.all([ask(frozen, 'hello'), ask(free, 'hello')]);
     proxy.connections.find((connection) => connection.id === 1)?.freeze();
-    frozen.write('nobody hears this');
+    frozen.write('held by the proxy');
     expect(await ask(free, 'still there')).toBe('still there');
     expect(frozen.bytesRead).toBe(5);
   });
 
-  it('resets open connections at once and new ones when they speak', async () => {
-    const client = await dial();
+  it('resets open connections immediately and new ones with their first byte', async () => {
+    const client = await connectClient();
     await ask(client, 'hello');
     const lost = failure(client);
     proxy.reset();
     expect(await lost).toBe('ECONNRESET');
-    const fresh = await dial();
+    const fresh = await connectClient();
     const refused = failure(fresh);
     fresh.write('hello?');
     expect(await refused).toBe('ECONNRESET');
     await proxy.pass();
-    expect(await ask(await dial(), 'back')).toBe('back');
+    expect(await ask(await connectClient(), 'back')).toBe('back');
   });
 
   it('forgets open connections, whose next byte is answered by a reset, while new ones work', async () => {
-    const client = await dial();
+    const client = await connectClient();
     await ask(client, 'hello');
     const gone = new Promise((resolve) => atServer[0]?.once('close', resolve));
     proxy.forget();
     await gone;
-    expect(await ask(await dial(), 'new')).toBe('new');
+    expect(await ask(await connectClient(), 'new')).toBe('new');
     expect(client.readyState).toBe('open');
     const lost = failure(client);
     client.write('still there?');
@@ -162,25 +162,25 @@ describe('the TCP fault proxy', () => {
   });
 
   it('refuses new connections and keeps the open ones, and listens on the same port again', async () => {
-    const client = await dial();
+    const client = await connectClient();
     await ask(client, 'hello');
     const { port } = proxy;
     await proxy.refuse();
-    await expect(dial()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
+    await expect(connectClient()).rejects.toMatchObject({ code: 'ECONNREFUSED' });
     expect(await ask(client, 'still here')).toBe('still here');
     await proxy.pass();
     expect(proxy.port).toBe(port);
-    expect(await ask(await dial(), 'back')).toBe('back');
+    expect(await ask(await connectClient(), 'back')).toBe('back');
   });
 
-  it('resets the client when the server is not there', async () => {
-    const nobody = await startTcpProxy({ port: 1 });
+  it('resets the client when the server does not listen', async () => {
+    const unreachable = await startTcpProxy({ port: 1 });
     try {
-      const client = connect(nobody.port, '127.0.0.1');
+      const client = connect(unreachable.port, '127.0.0.1');
       clients.push(client);
       expect(await failure(client)).toBe('ECONNRESET');
     } finally {
-      await nobody.close();
+      await unreachable.close();
     }
   });
 

@@ -9,21 +9,21 @@ export type Direction = 'to-server' | 'to-client';
 type Flow =
   | { kind: 'pass' }
   | { kind: 'delay'; ms: number }
-  /** Neither side hears anything of the other, not even that it has gone. */
+  /** Neither side receives anything from the other, not even the end of its connection. */
   | { kind: 'frozen' }
   /** The client's next byte is answered by a reset. */
   | { kind: 'forgotten' };
 
 interface ProxyEvents {
-  /** A client has been accepted. */
+  /** A client was accepted. */
   connection: [ProxiedConnection];
-  /** Bytes have arrived and are about to be passed on: freezing the connection now still holds them. */
+  /** Bytes have arrived and are about to be passed on. A listener that freezes the connection still holds them. */
   data: [ProxiedConnection, Direction, Buffer];
-  /** A connection is over on the client's side. */
+  /** The client's side of a connection has closed. */
   close: [ProxiedConnection];
 }
 
-/** A TCP proxy in front of a server that can fail in the ways networks do. */
+/** Starts a TCP proxy in front of a server, which fails as networks do. */
 export async function startTcpProxy(target: { port: number; host?: string }): Promise<TcpProxy> {
   const proxy = new TcpProxy(target.host ?? '127.0.0.1', target.port);
   await proxy.listen();
@@ -49,7 +49,7 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
     return this.listeningPort;
   }
 
-  /** The connections that are open now, the oldest first. */
+  /** The open connections, the oldest first. */
   get connections(): ProxiedConnection[] {
     for (const connection of this.open) if (connection.over) this.open.delete(connection);
     return [...this.open];
@@ -60,7 +60,7 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
     return this.accepted;
   }
 
-  /** The same URL, by way of this proxy. */
+  /** The URL with the address of this proxy. */
   through(url: string): string {
     const changed = new URL(url);
     changed.hostname = '127.0.0.1';
@@ -68,44 +68,44 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
     return changed.href;
   }
 
-  /** All is well again, and what was held goes on; also listens again after `refuse()`. */
+  /** Ends all faults: passes held bytes on, and listens again after `refuse()`. */
   async pass(): Promise<void> {
     this.resetting = false;
     this.setFlow({ kind: 'pass' });
     if (!this.server) await this.listen();
   }
 
-  /** Every byte arrives this much later, in both directions. */
+  /** Delays every byte by `ms`, in both directions. */
   delay(ms: number): void {
     this.setFlow({ kind: 'delay', ms });
   }
 
-  /** The network stands still: connections are accepted, bytes taken and held until `pass()`. */
+  /** Freezes the network: connections are accepted, and bytes are held until `pass()`. */
   freeze(): void {
     this.setFlow({ kind: 'frozen' });
   }
 
-  /** Every connection is reset now, and new ones as soon as they say something, until `pass()`. */
+  /** Resets every connection now, and new ones with their first byte, until `pass()`. */
   reset(): void {
     this.resetting = true;
     for (const connection of this.connections) connection.reset();
   }
 
-  /** Whoever is connected has been forgotten, as by a firewall that lost its table; new connections work. */
+  /** Forgets the open connections, as a firewall that has lost its table; new connections work. */
   forget(): void {
     for (const connection of this.connections) connection.forget();
   }
 
-  /** Nobody listens any more: new connections are refused, the open ones go on. */
+  /** Stops listening: new connections are refused, open ones continue. */
   async refuse(): Promise<void> {
     const { server } = this;
     if (!server) return;
     this.server = undefined;
-    // Its 'close' would wait for the open connections; it stops listening at once.
+    // Not awaited: the server stops listening immediately, but 'close' waits for the open connections.
     server.close();
   }
 
-  /** Ends everything. */
+  /** Stops listening and resets all connections. */
   async close(): Promise<void> {
     await this.refuse();
     this.resetting = true;
@@ -125,7 +125,7 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
         server.listen({ port, host: '127.0.0.1', exclusive: true });
         await once(server, 'listening');
       } catch (error) {
-        // Taken since it was chosen: another one will do, but not once clients know the port.
+        // The port is in use by now. Another one is chosen, unless clients already know this one.
         if (this.listeningPort !== 0 || attempt === 10) throw error;
         continue;
       }
@@ -160,32 +160,32 @@ export class TcpProxy extends EventEmitter<ProxyEvents> {
 export class ProxiedConnection {
   /** Bytes that have been passed on. */
   readonly bytes: Record<Direction, number> = { 'to-server': 0, 'to-client': 0 };
-  /** Resolves when the client's side is over. */
+  /** Resolves when the client's side has closed. */
   readonly closed: Promise<void>;
   private upstream: Socket | undefined;
   private pipes: Pipe[] = [];
   private forgotten = false;
-  /** What one side should hear of the other as soon as the network moves again. */
-  private news: (() => void)[] = [];
+  /** Resets that are passed on once the network is no longer frozen. */
+  private heldResets: (() => void)[] = [];
 
   constructor(
     /** 1 for the first connection that the proxy accepted. */
     readonly id: number,
     private readonly client: Socket,
-    private readonly dial: () => Socket,
+    private readonly openUpstream: () => Socket,
     private flow: Flow,
     private readonly onData: (direction: Direction, chunk: Buffer) => void,
   ) {
     client.setNoDelay();
     client.on('error', () => undefined);
-    // A reset of a socket whose other side has just gone ends in 'error' alone: Node emits no 'close' then.
+    // If the other side has just closed, a reset emits 'error' but no 'close'.
     this.closed = new Promise((resolve) =>
       client.once('close', () => resolve()).once('error', () => resolve()),
     );
     this.setFlow(flow);
   }
 
-  /** Whether neither side is open any more. */
+  /** Whether both sides have closed. */
   get over(): boolean {
     return this.client.destroyed && (this.upstream?.destroyed ?? true);
   }
@@ -208,7 +208,7 @@ export class ProxiedConnection {
     this.upstream?.resetAndDestroy();
   }
 
-  /** The server's side ends; the client hears of it only when it says something, and then by a reset. */
+  /** Closes the server's side. The client's next byte is answered by a reset. */
   forget(): void {
     this.setFlow({ kind: 'forgotten' });
   }
@@ -225,27 +225,27 @@ export class ProxiedConnection {
       return;
     }
     if (flow.kind !== 'frozen') {
-      // On a network that stands still the server does not hear of new clients, so it is called only now.
+      // While the network is frozen, new clients do not reach the server: the connection is opened only now.
       if (!this.upstream && !this.client.destroyed) this.connectUpstream();
-      for (const tell of this.news.splice(0)) tell();
+      for (const passOn of this.heldResets.splice(0)) passOn();
     }
     for (const pipe of this.pipes) pipe.setFlow(flow);
   }
 
   private connectUpstream(): void {
     const { client } = this;
-    const upstream = this.dial();
+    const upstream = this.openUpstream();
     this.upstream = upstream;
     upstream.setNoDelay();
-    // A side that fails, or a server that is not there, is a reset for the other side.
-    upstream.on('error', () => this.hear(() => client.resetAndDestroy()));
-    client.on('error', () => this.hear(() => upstream.resetAndDestroy()));
+    // An error of one side, or a server that does not listen, is a reset for the other side.
+    upstream.on('error', () => this.passReset(() => client.resetAndDestroy()));
+    client.on('error', () => this.passReset(() => upstream.resetAndDestroy()));
     this.pipes = [this.pipe(client, upstream, 'to-server'), this.pipe(upstream, client, 'to-client')];
   }
 
-  private hear(tell: () => void): void {
-    if (this.flow.kind === 'frozen') this.news.push(tell);
-    else if (!this.forgotten) tell();
+  private passReset(passOn: () => void): void {
+    if (this.flow.kind === 'frozen') this.heldResets.push(passOn);
+    else if (!this.forgotten) passOn();
   }
 
   private pipe(from: Socket, to: Socket, direction: Direction): Pipe {
@@ -256,7 +256,7 @@ export class ProxiedConnection {
   }
 }
 
-/** The bytes of one direction, in order, each held until its time has come. `null` is their end. */
+/** The bytes of one direction, in order. Each chunk is held until it is due. `null` is their end. */
 class Pipe {
   private readonly held: { chunk: Buffer | null; due: number }[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -279,7 +279,7 @@ class Pipe {
 
   setFlow(flow: Flow): void {
     this.flow = flow;
-    // Paused, so that not even the end of a side is noticed; what was read before is held.
+    // Paused, so that not even the end of a side is noticed. Chunks that were read before are held.
     if (flow.kind === 'frozen') this.from.pause();
     else this.from.resume();
     this.send();

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { accountForServer, reachableTemporaryFolder } from './postgres-binaries.js';
 import { Watchdog } from './watchdog.js';
 
-/** A folder that goes with this process at the latest, however that ends, and the processes that work in it. */
+/** A folder and the processes that work in it. Both end with this process at the latest, however it ends. */
 export class TemporaryFolder {
   private readonly watchdog: Watchdog;
 
@@ -15,17 +15,17 @@ export class TemporaryFolder {
     const account = accountForServer();
     const base = reachableTemporaryFolder(account, `/${name}-XXXXXX/nestjs-database-XXXXXX`.length);
     const folder = new TemporaryFolder(mkdtempSync(join(base, `${name}-`)));
-    // A server started from here runs as another account when we are root; that one has to pass through.
+    // If this process runs as root, the server runs as another account, which must be able to enter the folder.
     if (account) chmodSync(folder.path, 0o711);
     return folder;
   }
 
-  /** The process, started `detached`, and its group end when this process does: Ctrl-C does not reach them. */
+  /** Ends the group of a process, which was started `detached`, when this process ends. Ctrl-C does not reach that group. */
   guard(pid: number | undefined): void {
     if (pid !== undefined) this.watchdog.started(pid, 'INT');
   }
 
-  /** The guarded process has ended by itself. */
+  /** Reports that the guarded process has ended. */
   forget(pid: number | undefined): void {
     if (pid !== undefined) this.watchdog.ended(pid);
   }

@@ -64,7 +64,7 @@ function internalParts(load: Load): InternalPart[] {
     await runner.commitTransaction();
     return texts;
   };
-  /** A driver whose `connect()` has created its pools and asked for what it needs to know. */
+  /** A driver whose `connect()` has created its pools and queried the server. */
   const connectedDriver = async () => {
     const driver = newDriver();
     driver.options = { ...driver.options, replication: { master: {}, slaves: [{}] } };
@@ -79,7 +79,7 @@ function internalParts(load: Load): InternalPart[] {
       release: () => Promise.resolve(),
     });
     await driver.connect();
-    // TypeORM 0.3.20 asks for the version here.
+    // TypeORM 0.3.20 queries the version here.
     driver.obtainMasterConnection = () => Promise.resolve([connection, () => undefined]);
     driver.checkMetadataForExtensions = () => Promise.resolve({ hasExtensions: false });
     driver.executeQuery = () => Promise.resolve({ rows: [{ version: 'PostgreSQL 18.4' }] });

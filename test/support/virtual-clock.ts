@@ -56,7 +56,7 @@ export class VirtualClock implements Clock {
   }
 }
 
-/** Resolves when every promise that is already settled was handled. */
+/** Resolves when the handlers of all settled promises have run. */
 export async function flushPromises(): Promise<void> {
   for (let turn = 0; turn < 25; turn += 1) await Promise.resolve();
 }

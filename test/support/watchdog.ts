@@ -3,11 +3,10 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * Waits until its input ends, which it does when this process closes it and also when this process is gone, even by
- * SIGKILL. Then it ends the process groups that were announced and not taken back, and removes the folder.
+ * Waits until its input ends: this process has closed the input or has ended, even by SIGKILL. Then it ends the process
+ * groups that were reported as started and not as ended, and removes the folder.
  *
- * A process that has ended but that nobody has waited for (`Z`, in a container whose first process does not care)
- * counts as gone.
+ * Zombies (`Z`) count as ended: in some containers the first process does not reap them.
  */
 const script = `
 alive() {
@@ -42,12 +41,12 @@ export class Watchdog {
 
   static over(folder: string): Watchdog {
     const child = spawn('/bin/sh', ['-c', script, 'sh', folder], {
-      // In a session of its own: a Ctrl-C at the terminal or its closing must not end the watchdog as well.
+      // In a session of its own: Ctrl-C at the terminal, or its closing, must not end the watchdog.
       detached: true,
       cwd: '/',
       stdio: ['pipe', 'ignore', 'ignore'],
     });
-    // If the watchdog was killed there is nothing left to tell it.
+    // If the watchdog was killed, writes to its input fail.
     child.stdin.on('error', () => undefined);
     child.unref();
     (child.stdin as unknown as { unref(): void }).unref();
@@ -55,8 +54,8 @@ export class Watchdog {
   }
 
   /**
-   * From now on the process and its group end when this one does, by this signal and if need be by KILL. It has to be
-   * the leader of its group (`detached`).
+   * From now on the group of the process ends with this process: by this signal, and if necessary by KILL. The process must
+   * be the leader of its group (`detached`).
    */
   started(pid: number, signal: 'INT' | 'QUIT'): void {
     this.input.write(`started ${pid} ${signal}\n`);
@@ -66,7 +65,7 @@ export class Watchdog {
     this.input.write(`ended ${pid}\n`);
   }
 
-  /** Ends what runs, removes the folder and resolves when both is done. */
+  /** Ends the process groups that run and removes the folder. */
   async release(): Promise<void> {
     if (this.process.exitCode !== null || this.process.signalCode !== null) return;
     const gone = once(this.process, 'exit');

@@ -22,7 +22,7 @@ import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
 import { until } from '../support/until.js';
 
-/** What happened inside, for the tests to wait for. */
+/** Events inside the app that the tests wait for. */
 export const seen: string[] = [];
 export const happened = async (what: string) => {
   await until(() => seen.includes(what));
@@ -56,7 +56,7 @@ class QueryingFilter implements ExceptionFilter {
   }
 }
 
-/** Takes a connection, and answers itself where its path says so. */
+/** Acquires a connection, and answers the request itself if its path says so. */
 @Injectable()
 class QueryingMiddleware implements NestMiddleware {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
@@ -95,7 +95,7 @@ class ScenarioController {
   @Get('middleware/answering')
   answering() {}
 
-  /** Another guard, which takes nothing, refuses after the middleware has taken something. */
+  /** The middleware acquires a connection, then a guard without one refuses the request. */
   @Get('middleware/refused')
   @UseGuards({ canActivate: () => false })
   refused() {}
@@ -120,7 +120,7 @@ class ScenarioController {
   }
 }
 
-/** All the places in which a request may end; DB_URL says where its database is. */
+/** An app in which requests end at every possible place. DB_URL is the URL of its database. */
 @Module({
   imports: [
     DatabaseModule.forRoot({

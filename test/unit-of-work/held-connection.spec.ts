@@ -32,12 +32,12 @@ import { until } from '../support/until.js';
 
 const CLIENTS = 15;
 
-/** What happened inside, for the tests to wait for. */
+/** Events inside the app that the tests wait for. */
 const seen: string[] = [];
 const happened = async (what: string, times = 1) => {
   await until(() => seen.filter((entry) => entry === what).length >= times);
 };
-/** Lets the guards and handlers go on that wait for the test. */
+/** Lets guards and handlers that wait for the test continue. */
 let goOn: Promise<void>;
 let letGoOn: () => void;
 let attempts = 0;
@@ -73,7 +73,7 @@ class SlowGuard implements CanActivate {
   }
 }
 
-/** Begins a transaction once its client has gone, and lets the request pass in no case. */
+/** Begins a transaction once the client has disconnected, and then refuses the request. */
 @Injectable()
 class LateGuard implements CanActivate {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
@@ -101,7 +101,7 @@ class BigFilter implements ExceptionFilter {
   }
 }
 
-/** Registered before the module, so outside of its interceptor. */
+/** Registered before the module, and therefore outside of its interceptor. */
 @Injectable()
 class RetryInterceptor implements NestInterceptor {
   intercept(_context: unknown, next: CallHandler): Observable<unknown> {
@@ -182,13 +182,13 @@ class HoldingController {
     attempts += 1;
     await this.runner.startTransaction();
     await this.runner.query('INSERT INTO notes (text) VALUES ($1)', [`attempt ${attempts}`]);
-    // Nothing rolls back here.
+    // No rollback here.
     if (attempts < 3) throw new Error('once more');
     await this.runner.commitTransaction();
     return { attempts };
   }
 
-  /** Each statement on whatever connection is there, and what keeps one. */
+  /** Whether the runner has a connection after each kind of statement. */
   @Get('holding')
   async holding() {
     const { pool } = this.dataSource as ManagedDataSource;
@@ -199,7 +199,7 @@ class HoldingController {
     await this.runner.query('SELECT 1');
     note('after a statement');
     await this.runner.query('SELECT 1 / 0').catch(() => undefined);
-    // The error comes before the server's word that it is ready.
+    // The error arrives before ReadyForQuery.
     await until(() => held() === 0);
     note('after a statement that failed');
     await this.runner.startTransaction();
@@ -255,7 +255,7 @@ class HoldingController {
   @Get('surviving')
   async surviving() {
     const killed = await pidOf(this.runner);
-    // No statement that is sent once more.
+    // A statement that is not repeated after a loss.
     const lost = this.runner.query('DO $$ BEGIN PERFORM pg_terminate_backend(pg_backend_pid()); END $$');
     const reason = await lost.then(
       () => undefined,
@@ -277,7 +277,7 @@ class HoldingController {
     return { reason, another: killed !== next, failed, tries };
   }
 
-  /** A session that another connection lacks: the loss is told once. */
+  /** The lost session had state that another connection lacks: one statement fails. */
   @Get('surviving-changed')
   async survivingChanged() {
     await this.runner.query(`SET application_name = 'changed'`);
@@ -318,7 +318,7 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
     request.on('error', () => undefined);
     return request;
   };
-  /** Another request is served at once, whatever the clients of this test hold open. */
+  /** Expects that another request is served while the clients of the test keep their requests open. */
   const anotherIsServed = async () => {
     const since = performance.now();
     expect(await answer('/quick')).toEqual({ status: 200, body: [{ one: 1 }] });
@@ -424,7 +424,7 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
       request.write('x');
       return request;
     });
-    // Fastify reads the body before its guards run; then they hold nothing yet.
+    // Fastify reads the body before its guards run, so that they have not queried yet.
     if (_name === 'Express') await happened('guard has queried', CLIENTS);
     await anotherIsServed();
     for (const request of requests) request.destroy();
@@ -455,7 +455,7 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
         const socket = connect(Number(port), '127.0.0.1');
         socket.on('error', () => undefined);
         await once(socket, 'connect');
-        // The answer to the second one stands behind that to the first, which does not come.
+        // The second response waits for the first one, which is never sent.
         const requestTo = (to: string) => `GET /${to} HTTP/1.1\r\nHost: test\r\n\r\n`;
         socket.write(requestTo('waiting') + requestTo(path));
         await happened(began, path === 'waiting' ? 2 * (i + 1) : i + 1);
@@ -522,7 +522,7 @@ describe.each(ADAPTERS)('the connection of a request on %s', (_name, adapter) =>
   });
 });
 
-/** As serverless adapters hand a request to Express: a response that finishes, and has no server to close it. */
+/** Serverless adapters pass a request to Express with a response that finishes and has no server to close it. */
 describe('the connection of a request without a server', () => {
   @Injectable()
   class RefusingGuard implements CanActivate {

@@ -21,7 +21,7 @@ import type { HttpApp } from '../support/http-app.js';
 import { freePort } from '../support/ports.js';
 import { until } from '../support/until.js';
 
-/** Answers with a status of its own. */
+/** A filter of the app, which answers with another status. */
 function filterOf(status: number, ...types: (abstract new (...args: never[]) => unknown)[]): ExceptionFilter {
   @Catch(...(types as never[]))
   class Filter implements ExceptionFilter {
@@ -126,7 +126,7 @@ describe.each(ADAPTERS)('a request that fails by the database, on %s', (_platfor
     );
   };
   const pool = () => http.app.get<{ pool: ConnectionPool }>(DataSource).pool;
-  /** The answers of these routes while every connection is in use. */
+  /** Requests these routes while every connection is in use. */
   const whileFull = async (...paths: string[]) => {
     const held = await pool().acquire({ borrower: 'the test' });
     try {
@@ -175,7 +175,7 @@ describe.each(ADAPTERS)('a request that fails by the database, on %s', (_platfor
     });
     expect(loud()).toEqual([]);
     await http.fetch('/slow');
-    // No line of the pool tells of it: once a minute the route is warned of.
+    // The pool logs no line for it. The filter warns of the route once a minute.
     const warnings = http.logger.of('DatabaseRequest').filter((line) => !line.includes('\n'));
     expect(warnings).toEqual([
       expect.stringMatching(/^GET \/slow was answered with 504: .*, SQL SELECT pg_sleep\(30\)/),
@@ -264,7 +264,8 @@ describe.each(ADAPTERS)('a request that fails by the database, on %s', (_platfor
       await until(() => pool().snapshot().waiting === 0);
     }
     held.release();
-    const gone = () => http.logger.lines.filter(({ message }) => message.includes('has no client any more'));
+    const gone = () =>
+      http.logger.lines.filter(({ message }) => message.includes('failed after its client had disconnected'));
     await until(() => gone().length >= 2);
     expect(gone().map(({ level }) => level)).toEqual(['debug', 'debug']);
     expect(http.logger.lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);

@@ -7,8 +7,8 @@ import { AppModule } from './fastify-app.js';
 import { until } from '../support/until.js';
 
 /**
- * Asks by `inject()` for each path that it is given, and prints the answers with the connections that are still out once
- * they had the time to come back. In a process of its own, since `light-my-request` cannot be loaded by Jest on Node 20.
+ * Requests each given path by `inject()`, and prints the answers and the number of connections that are still leased after
+ * a while. It runs in a process of its own, since Jest on Node 20 cannot load `light-my-request`.
  */
 const app = await NestFactory.create<NestFastifyApplication>(AppModule, new FastifyAdapter(), {
   logger: false,

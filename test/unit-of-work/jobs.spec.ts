@@ -12,7 +12,7 @@ import type { HttpApp } from '../support/http-app.js';
 
 const JOBS = [1, 2, 3, 4, 5];
 
-/** What the handler starts and does not await. */
+/** The job that the handler starts and does not await. */
 let work: () => Promise<unknown>;
 let working: Promise<unknown> | undefined;
 let responseClosed: Promise<unknown> | undefined;
@@ -31,7 +31,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
   let database: TestDatabase;
   let http: HttpApp;
 
-  /** Resolves for all when so many have come. */
+  /** Resolves for all callers once there are this many of them. */
   const gathering = (count: number) => {
     let come = 0;
     let open = () => {};
@@ -96,7 +96,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
 
   it('do not share their transactions when they run side by side', async () => {
     const everybodyHoldsOne = gathering(JOBS.length);
-    // Ten of them for five connections: the second five wait for the first, who need no second one.
+    // Ten jobs for five connections: the second five wait for the first five, which need no second connection.
     await Promise.all(
       [...JOBS, ...JOBS].map((job) =>
         http.app.get(DataSource).transaction(async (manager) => {
@@ -108,7 +108,7 @@ describe('jobs of an app that serves requests, as many as there are connections'
     expect(await database.sql('SELECT count(*)::int AS count FROM users')).toEqual([{ count: 10 }]);
   });
 
-  /** As many transactions as there are connections, at rest, and one more, which has but to wait for them. */
+  /** One idle transaction for each connection, and one more transaction, which must wait for a release. */
   const oneTooMany = async (begin: Promise<unknown>) => {
     await begin;
     const dataSource = http.app.get(DataSource);

@@ -25,7 +25,7 @@ class MixedController {
 
   @Get(':kind')
   async serve(@Param('kind') kind: string, @Body() _body: unknown) {
-    // What a stranger has left would show here.
+    // State that another request has left would show here.
     const [{ tenant }] = (await this.runner.query(
       `SELECT current_setting('app.tenant', true) AS tenant`,
     )) as [{ tenant: string | null }];
@@ -64,34 +64,35 @@ describe.each(ADAPTERS)(
     let http: HttpApp;
     const agent = new Agent({ keepAlive: true, maxSockets: 40 });
 
-    /** One request; `leave` says after how many milliseconds its client goes, if it does. */
-    const request = (kind: string, leave: number | undefined) =>
+    /** Sends one request. After `disconnectMs` milliseconds, if given, the client disconnects. */
+    const request = (kind: string, disconnectMs: number | undefined) =>
       new Promise<string>((resolve) => {
         const sent = get(`${http.url}/${kind}`, { agent }, (response) => {
           let text = '';
           response.on('data', (chunk: Buffer) => (text += chunk.toString()));
           response.on('end', () => resolve(text));
         });
-        sent.on('error', () => resolve('left'));
-        if (leave !== undefined) setTimeout(() => sent.destroy(), leave);
+        sent.on('error', () => resolve('disconnected'));
+        if (disconnectMs !== undefined) setTimeout(() => sent.destroy(), disconnectMs);
       });
+    /** Sends requests and returns the answers that contain state of another request. */
     const serve = async (count: number) => {
-      const strangers: string[] = [];
+      const leaks: string[] = [];
       let next = 0;
       const worker = async () => {
         while (next < count) {
           const i = next++;
           const answer = await request(KINDS[i % KINDS.length]!, i % 5 === 0 ? (i / 5) % 12 : undefined);
-          if (answer.includes('mine')) strangers.push(answer);
+          if (answer.includes('mine')) leaks.push(answer);
         }
       };
       await Promise.all(Array.from({ length: 40 }, worker));
-      return strangers;
+      return leaks;
     };
     const memory = () => {
       setFlagsFromString('--expose-gc');
       (runInNewContext('gc') as () => void)();
-      // A hash table of Node's that doubles is one large object of megabytes; what is kept of a request is many small ones.
+      // Without large objects: a growing hash table is one object of megabytes, and a leaked request is many small ones.
       return getHeapSpaceStatistics()
         .filter(({ space_name }) => !space_name.includes('large_object'))
         .reduce((sum, { space_used_size }) => sum + space_used_size, 0);
@@ -115,7 +116,7 @@ describe.each(ADAPTERS)(
         undefined,
         adapter(),
       );
-      // Each forgotten transaction is a warning, kept in memory by this logger.
+      // The logger would keep a warning for each forgotten transaction in memory.
       http.logger.keepNothing();
     });
     afterAll(async () => {
@@ -125,10 +126,10 @@ describe.each(ADAPTERS)(
     });
 
     it('leave no lease, no open transaction, no state of another request, and no memory behind', async () => {
-      const strangers = await serve(1000);
+      const leaks = await serve(1000);
       const before = memory();
-      strangers.push(...(await serve(3000)));
-      expect(strangers).toEqual([]);
+      leaks.push(...(await serve(3000)));
+      expect(leaks).toEqual([]);
       const monitor = http.app.get(DatabaseMonitor);
       await poolAtRest(http.app.get(DataSource));
       expect(monitor.poolStats().waiting).toBe(0);
@@ -139,7 +140,7 @@ describe.each(ADAPTERS)(
       ).toEqual([]);
       const kinds = await database.sql<{ kind: string }>('SELECT DISTINCT kind FROM counted');
       expect(kinds).toEqual([{ kind: 'write' }]);
-      // A runner or a request that is kept would be a kilobyte or more for each of the 3 000.
+      // A leaked runner or request would take a kilobyte or more for each of the 3 000 requests.
       const growth = memory() - before;
       expect(growth).toBeLessThan(2_100_000);
     }, 240_000);

@@ -41,7 +41,7 @@ import type { HttpApp } from '../support/http-app.js';
 import { poolAtRest } from '../support/pool-at-rest.js';
 import { until } from '../support/until.js';
 
-/** What happened inside, for the tests to wait for. */
+/** Events inside the app that the tests wait for. */
 const seen: string[] = [];
 const happened = async (what: string) => {
   await until(() => seen.includes(what));
@@ -78,7 +78,7 @@ class QueryingFilter implements ExceptionFilter {
   }
 }
 
-/** Holds the response open for longer than what the handler has left behind takes. */
+/** Keeps the response open until the work that the handler has left behind has ended. */
 @Catch()
 class SlowFilter implements ExceptionFilter {
   async catch(_error: unknown, host: ArgumentsHost): Promise<void> {
@@ -140,7 +140,7 @@ class ScenarioController {
     throw new Error('for the filter');
   }
 
-  /** More than the socket's buffers hold, so that a slow reader holds the response open. */
+  /** More than the buffers of the socket can take, so that a slow reader keeps the response open. */
   @Get('big')
   async big() {
     await this.runner.query('SELECT 1');
@@ -166,7 +166,7 @@ class ScenarioController {
     });
   }
 
-  /** Answers by itself and goes on. */
+  /** Sends the response and continues. */
   @Get('outliving')
   async outliving(@Res() response: any) {
     await this.runner.query('SELECT 1');
@@ -189,7 +189,7 @@ class ScenarioController {
     return { connections: new Set(pids).size };
   }
 
-  /** Leaves a transaction at work behind when its sibling fails. */
+  /** Leaves a running transaction behind when a parallel part of the handler fails. */
   @Get('half')
   @UseFilters(SlowFilter)
   async half() {
@@ -254,13 +254,13 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     const response = await fetch(url + path);
     return { status: response.status, text: await response.text() };
   };
-  /** A request whose response is not read yet. */
+  /** Sends a request without reading its response. */
   const open = (path: string) => {
     const request = httpGet(url + path, { agent: false });
     request.on('error', () => undefined);
     return request;
   };
-  /** All connections out, until the function that it returns is called. */
+  /** Leases all connections until the returned function is called. */
   const exhaust = async () => {
     const runners = [1, 2, 3].map(() => app.get(DataSource).createQueryRunner());
     await Promise.all(runners.map((runner) => runner.connect()));
@@ -317,7 +317,7 @@ describe.each(ADAPTERS)('the end of a request on %s', (_name, adapter) => {
     await everythingReleased();
   });
 
-  it('survives clients that disconnect at once', async () => {
+  it('survives clients that disconnect immediately', async () => {
     for (let i = 0; i < 20; i++) {
       const request = open('/quick');
       await once(request, 'socket');

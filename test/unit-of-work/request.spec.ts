@@ -35,7 +35,7 @@ import { poolAtRest } from '../support/pool-at-rest.js';
 
 const INSERT = 'INSERT INTO notes (text) VALUES ($1)';
 
-/** Begins a transaction on the request's runner, writes, and fails where it stands. */
+/** Begins a transaction on the request's runner, writes, and fails. */
 async function writeAndFail(runner: QueryRunner, text: string): Promise<never> {
   await runner.startTransaction();
   await runner.query(INSERT, [text]);
@@ -129,7 +129,7 @@ class NotesController {
   @Get('untouched')
   untouched() {
     return {
-      taken: Boolean((this.runner as unknown as { databaseConnection?: unknown }).databaseConnection),
+      isLeased: Boolean((this.runner as unknown as { databaseConnection?: unknown }).databaseConnection),
     };
   }
 
@@ -200,7 +200,7 @@ describe('the query runner of a request', () => {
     });
   const notes = async () =>
     (await database.sql<{ text: string }>('SELECT text FROM notes')).map(({ text }) => text);
-  /** The response may arrive a moment before its 'close' has been seen on the server's side. */
+  /** The response may arrive before the server has seen its 'close' event. */
   const everythingReleased = async () => {
     await poolAtRest(http.app.get(DataSource));
     const busy = await database.sql(
@@ -241,7 +241,7 @@ describe('the query runner of a request', () => {
   });
 
   it('acquires no connection until it is used', async () => {
-    expect((await http.fetch('/notes/untouched')).body).toEqual({ taken: false });
+    expect((await http.fetch('/notes/untouched')).body).toEqual({ isLeased: false });
     expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
   });
 

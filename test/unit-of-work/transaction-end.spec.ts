@@ -62,15 +62,15 @@ function deferred(): Deferred {
   return { promise, resolve };
 }
 
-/** What the handler does, by its number of runs in the request. */
+/** The work of the handler, which gets the number of its run in the request. */
 let handle: (runner: QueryRunner, run: number) => Promise<unknown>;
 let handleError: (runner: QueryRunner, error: unknown) => Promise<unknown>;
 let runs: number;
-/** The interceptor gives the first run of the handler up. */
+/** Makes the interceptor abandon the first run of the handler. */
 let giveUp: Deferred;
 let retries: number;
 
-/** Gives a handler up that takes too long, and may call it once more; outside of the module's interceptor. */
+/** Abandons a handler that takes too long, and may call it again. It is outside of the module's interceptor. */
 @Injectable()
 class GivingUp implements NestInterceptor {
   intercept(_context: unknown, next: CallHandler): Observable<unknown> {
@@ -114,7 +114,7 @@ describe('the end of a transaction', () => {
 
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
-  const nothingIsOut = async () => {
+  const expectNothingLeased = async () => {
     await poolAtRest(app.get(DataSource));
   };
   const request = async () => ((await (await fetch(`${url}/handled`)).json()) as { value?: unknown }).value;
@@ -159,26 +159,26 @@ describe('the end of a transaction', () => {
     handleError = (_runner, error) => Promise.resolve(String(error));
     await database.sql('TRUNCATE users');
   });
-  afterEach(nothingIsOut);
+  afterEach(expectNothingLeased);
   afterAll(async () => {
     await http?.close();
     await database.drop();
   });
 
   describe('when a subscriber throws at it', () => {
-    /** A nested transaction ends, and its error is swallowed; what comes after it is told. */
+    /** Swallows the error of a nested transaction, and returns its outcome and those of the later steps. */
     const afterNested =
       (nested: (manager: EntityManager) => Promise<unknown>) => async (runner: QueryRunner) => {
-        const told: unknown[] = [];
+        const outcomes: unknown[] = [];
         const outer = await outcome(
           runner.manager.transaction(async (manager) => {
             await insert('outer')(manager);
-            told.push(await outcome(manager.transaction(nested)));
-            told.push(await outcome(insert('after nested')(manager)));
-            told.push(await outcome(manager.transaction(insert('second nested'))));
+            outcomes.push(await outcome(manager.transaction(nested)));
+            outcomes.push(await outcome(insert('after nested')(manager)));
+            outcomes.push(await outcome(manager.transaction(insert('second nested'))));
           }),
         );
-        return [...told, outer, await outcome(runner.manager.transaction(insert('next')))];
+        return [...outcomes, outer, await outcome(runner.manager.transaction(insert('next')))];
       };
     const failing = async (manager: EntityManager) => {
       await insert('nested')(manager);
@@ -276,7 +276,7 @@ describe('the end of a transaction', () => {
         await runner.query(INSERT, ['first']);
         await runner.rollbackTransaction();
       })();
-      // Not answered by a rollback.
+      // The caller does not roll back.
       const second = await outcome(runner.startTransaction());
       await first;
       await outcome(
@@ -343,7 +343,7 @@ describe('the end of a transaction', () => {
             if (run === 1) done.resolve();
           });
         expect(await request()).toBeUndefined();
-        await nothingIsOut();
+        await expectNothingLeased();
         expect(await names()).toEqual(['run 2', 'end of run 2']);
       });
 

@@ -16,7 +16,7 @@ import { until } from '../support/until.js';
 const INSERT = 'INSERT INTO users (name) VALUES ($1)';
 const AFTER_QUERY = '/* released by its subscriber */ SELECT 1 AS one';
 
-/** What the subscriber does; reset before each test. */
+/** The action of the subscriber; reset before each test. */
 const behaviour: { failNestedStart: boolean } = { failNestedStart: false };
 
 @EventSubscriber()
@@ -36,7 +36,7 @@ const failure = (work: Promise<unknown>): Promise<any> =>
     (error: unknown) => error,
   );
 
-/** A worker whose loop began with the app: its work runs in no flow of a request. */
+/** A worker whose loop began with the app: its work runs outside the scope of every request. */
 class Queue {
   private wake: (() => void) | undefined;
   private jobs: (() => Promise<unknown>)[] = [];
@@ -70,7 +70,7 @@ let queue: Queue;
 let leaveRoom: Promise<void>;
 let left: () => void;
 
-/** Keeps the response open until the queue has done its part. */
+/** Keeps the response open until the queue has done its work. */
 @Catch()
 class WaitingFilter implements ExceptionFilter {
   async catch(_error: unknown, host: ArgumentsHost): Promise<void> {
@@ -83,7 +83,7 @@ class WaitingFilter implements ExceptionFilter {
 class LeavingController {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
 
-  /** Begins a transaction, hands a part of its work to the queue, and fails. */
+  /** Begins a transaction, passes a part of its work to the queue, and fails. */
   @Get('leaving')
   @UseFilters(WaitingFilter)
   async leaving() {
@@ -97,7 +97,7 @@ class LeavingController {
     throw new Error('the rest of the handler');
   }
 
-  /** A sibling fails while the other one is at work in the same transaction. */
+  /** One of two parallel parts of the transaction fails while the other one still runs. */
   @Get('siblings')
   async siblings() {
     let outcome: Promise<unknown> | undefined;
@@ -121,7 +121,7 @@ class LeavingController {
       manager.transaction(insert('one')),
       manager.transaction(insert('two')),
     ]);
-    // The second one begins while the work of the first one is under way.
+    // The second transaction begins while the first one is open.
     let begun!: () => void;
     const working = new Promise<void>((resolve) => (begun = resolve));
     let finish!: () => void;
@@ -152,7 +152,7 @@ describe('transactions', () => {
 
   const names = async () =>
     (await database.sql<{ name: string }>('SELECT name FROM users ORDER BY id')).map(({ name }) => name);
-  const nothingIsOut = async () => {
+  const expectNothingLeased = async () => {
     await poolAtRest(app.get(DataSource));
   };
 
@@ -229,7 +229,7 @@ describe('transactions', () => {
       }
       expect(await failure(runner.query(INSERT, ['after']))).toMatchObject({ code: 'TRANSACTION_ABORTED' });
       expect(await failure(runner.commitTransaction())).toMatchObject({ code: 'TRANSACTION_ABORTED' });
-      // What answers a commit that failed has nothing left to do.
+      // The rollback after a refused commit does nothing.
       await runner.rollbackTransaction();
       expect(runner.isTransactionActive).toBe(false);
       behaviour.failNestedStart = false;
@@ -325,11 +325,11 @@ describe('transactions', () => {
     expect(await names()).toEqual(['one', 'three', 'nested in three']);
   });
 
-  it('refuse the work that a handler has left to a queue whose loop started with the app', async () => {
+  it('refuse the work that a handler has passed to a queue whose loop started with the app', async () => {
     expect((await fetch(`${url}/leaving`)).status).toBe(500);
     await until(() => queue.outcomes.length > 0);
     expect(queue.outcomes.splice(0)).toEqual(['TRANSACTION_ROLLED_BACK']);
-    await nothingIsOut();
+    await expectNothingLeased();
     expect(await names()).toEqual([]);
   });
 
@@ -345,7 +345,7 @@ describe('transactions', () => {
     expect(await runner.query(AFTER_QUERY)).toEqual([{ one: 1 }]);
     expect(runner.isReleased).toBe(true);
     expect(performance.now() - since).toBeLessThan(1000);
-    await nothingIsOut();
+    await expectNothingLeased();
   });
 
   it('do not keep release() waiting for a statement that continues to run', async () => {
@@ -360,19 +360,19 @@ describe('transactions', () => {
     await runner.release();
     expect(performance.now() - since).toBeLessThan(7_000);
     expect(await running).toBeInstanceOf(Error);
-    await nothingIsOut();
+    await expectNothingLeased();
   });
 
   it.each([
     ['early', 1],
-    ['at once', 0],
+    ['before its first row', 0],
   ])("release the connection of a query builder's stream that is destroyed %s", async (_when, rows) => {
     await database.sql(`INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, 1000) n`);
     for (let i = 0; i < 5; i++) {
       const stream = await dataSource.getRepository(User).createQueryBuilder('user').stream();
       if (rows > 0) await new Promise((resolve) => stream.once('data', resolve));
       stream.destroy();
-      await nothingIsOut();
+      await expectNothingLeased();
     }
   });
 });

@@ -10,7 +10,7 @@ import type { CheckReporter, Finding } from './check-reporter.js';
 
 const ROUND_TRIPS = 10;
 
-/** Queries version and role of the server, and compares its free connections with those that the app may open. */
+/** Queries version and role of the server, and compares its free connections with the maximum of the app. */
 export async function checkServer(
   connection: Connection,
   settings: ResolvedDatabaseOptions,

@@ -1,3 +1,4 @@
+import { SETTING_ROWS, valueAt, valueText } from '../../config/settings/settings.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { DatabaseConfigError } from '../../errors/config.errors.js';
 import type { CheckReporter, Finding } from './check-reporter.js';
@@ -41,13 +42,19 @@ export function checkSettings(
   return settings;
 }
 
+/** The essential settings in the summary, without the URL, which contains the password, and without certificates. */
+const SUMMARY_ROWS = SETTING_ROWS.filter(({ essential, type }) => essential && type.content === undefined);
+
 function describeSettings(settings: ResolvedDatabaseOptions, file: string | undefined): Finding {
   const { server, profile, pool, ssl, timeouts, instances, warnings } = settings;
   const origin = file === undefined ? '' : `, with ${file}`;
+  const essential = SUMMARY_ROWS.map(
+    (row) => `${row.variable}=${valueText(row, valueAt(settings, row.path))}`,
+  );
   return {
     summary:
-      `database "${server.database}" at ${server.host}:${server.port} as "${server.username}", profile ${profile}, ` +
-      `TLS ${ssl.mode}, pool ${pool.size} + ${pool.maxOverflow}${origin}`,
+      `database "${server.database}" at ${server.host}:${server.port} as "${server.username}", ` +
+      `${essential.join(', ')}${origin}`,
     warnings,
     facts: { ...server, profile, sslMode: ssl.mode, pool, timeouts, instances },
   };

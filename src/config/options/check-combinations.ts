@@ -59,7 +59,7 @@ function checkChannelBinding({ channelBinding, ssl }: ResolvedDatabaseOptions, p
     problems.add('ssl.mode', 'is disable, but channel_binding=require in the URL needs TLS; use require');
 }
 
-/** A limit in code below this number of milliseconds was probably meant in seconds. A short `lockMs` is common. */
+/** A limit below this number of milliseconds was probably meant in seconds. A short `lockMs` is common. */
 const SUSPICIOUS_BELOW_MS = [
   ['statementMs', 1_000],
   ['idleInTransactionMs', 1_000],

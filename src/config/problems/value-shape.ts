@@ -8,7 +8,7 @@ export function shapeOf(value: unknown): string {
   return typeof value === 'number' || typeof value === 'boolean' ? String(value) : kindOf(value);
 }
 
-/** The kind of a value, for one that may be a secret: messages do not show it. */
+/** The kind of a value that may be a secret, for messages that must not show it. */
 export function kindOf(value: unknown): string {
   if (value === null || value === undefined) return String(value);
   if (Array.isArray(value)) return 'a list';

@@ -170,13 +170,13 @@ export const host: SettingType = {
       : { value: hostName(text) },
 };
 
-const isText = (value: unknown) => typeof value === 'string' || Secret.is(value);
+const isStringOrSecret = (value: unknown) => typeof value === 'string' || Secret.is(value);
 
 export const url: SettingType = {
   ...secretType({
     allowed: 'a URL: postgres://user:password@host:5432/database',
     allowedText: 'postgres:// or postgresql://',
-    isAllowed: isText,
+    isAllowed: isStringOrSecret,
     parse: (text) => new Secret(text),
   }),
   content: 'url',
@@ -185,7 +185,7 @@ export const url: SettingType = {
 export const password: SettingType = secretType({
   allowed: 'a password, or a function that returns one',
   allowedText: 'any text; white space at its ends is part of it',
-  isAllowed: (value) => isText(value) || typeof value === 'function',
+  isAllowed: (value) => isStringOrSecret(value) || typeof value === 'function',
   parse: (text) => new Secret(text),
 });
 

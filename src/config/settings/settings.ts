@@ -8,6 +8,7 @@ import type {
   SslMode,
   TimeoutSettings,
 } from '../../database.options.js';
+import { durationText } from './durations.js';
 import {
   applicationName,
   callback,
@@ -25,7 +26,7 @@ import {
   url,
   wholeNumber,
 } from './setting-types.js';
-import type { SettingType } from './setting-types.js';
+import type { NumberType, SettingType } from './setting-types.js';
 
 /** One setting: everything that the code and the documentation need to know about it. */
 export interface Setting {
@@ -468,6 +469,21 @@ export function partsOf(path: string): readonly [name: string, key: string | und
   const [name, key] = path.split('.') as [string, string?];
   return [name, key];
 }
+
+/** The value at the path of a setting, in an object with the shape of the options. */
+export function valueAt(settings: object, path: string): unknown {
+  const [name, key] = partsOf(path);
+  const value = (settings as Record<string, unknown>)[name];
+  return key === undefined ? value : (value as Record<string, unknown> | undefined)?.[key];
+}
+
+/** A value of a setting as the text of its variable: `30s`, `off`, `5`. */
+export function valueText({ type }: Setting, value: unknown): string {
+  if (!isDuration(type)) return String(value);
+  return value === 0 && type.bounds.off ? 'off' : durationText(value as number);
+}
+
+const isDuration = (type: SettingType): type is NumberType => 'unit' in type && type.unit === 'milliseconds';
 
 function rowsOf(name: GroupName): Readonly<Record<string, Setting>> {
   const rows = SETTING_ROWS.filter(({ path }) => path.startsWith(`${name}.`));

@@ -53,21 +53,11 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
   };
 
   const rest = valueOf(withoutScheme(url));
-  if (rest === undefined) return found;
-  const end = rest.search(/[/?#]/);
-  const authority = end < 0 ? rest : rest.slice(0, end);
-  const tail = end < 0 ? '' : rest.slice(end);
-  // A password with / ? or # moves the @ behind the apparent host. Parsing such a URL further could put a piece of the
-  // password into a message, so this is its only problem.
-  if (tail.includes('@') || tail.includes('#')) {
-    problems.push(`there is an @ or # after the host; ${ENCODE}`);
-    return found;
-  }
+  const pieces = rest === undefined ? undefined : valueOf(split(rest));
+  if (!pieces) return found;
 
-  // The last @, as in pg and WHATWG: an unencoded password may contain one, a host may not.
-  const at = authority.lastIndexOf('@');
-  if (at >= 0) {
-    const user = authority.slice(0, at);
+  const { user, path, query } = pieces;
+  if (user !== undefined) {
     const colon = user.indexOf(':');
     found.username = valueOf(decoded(colon < 0 ? user : user.slice(0, colon), 'the user'));
     const password = colon < 0 ? undefined : valueOf(decoded(user.slice(colon + 1), 'the password'));
@@ -78,11 +68,9 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
       );
   }
 
-  const question = tail.indexOf('?');
-  const path = question < 0 ? tail : tail.slice(0, question);
-  found.parameters = readParameters(question < 0 ? '' : tail.slice(question + 1), problems, warnings);
-  const { parameters } = found;
-  const server = valueOf(hostAndPort(authority.slice(at + 1)));
+  const parameters = readParameters(query, problems, warnings);
+  found.parameters = parameters;
+  const server = valueOf(hostAndPort(pieces.server));
   // The parameter takes precedence, as in libpq and pg: postgres://user@localhost/app?host=/cloudsql/… means the socket.
   const named = parameters.host === undefined ? undefined : hostName(parameters.host);
   if (parameters.host !== undefined && named === undefined)
@@ -93,7 +81,7 @@ export function parseDatabaseUrl(text: string): ParsedUrl {
   found.password = parameters.password ?? found.password;
   found.database = parameters.dbname ?? valueOf(databaseOf(path));
   if (found.host === undefined && parameters.host === undefined && server !== undefined)
-    problems.push('the host is empty; a socket is written postgres:///database?host=/var/run/postgresql');
+    problems.push('the host is empty; write a socket as postgres:///database?host=/var/run/postgresql');
   return found;
 }
 
@@ -108,6 +96,37 @@ function withoutScheme(url: string): Part<string> {
   if (name !== 'postgres' && name !== 'postgresql')
     return { problem: `it starts with ${name}://, not with postgres:// or postgresql://` };
   return { value: url.slice(scheme[0].length) };
+}
+
+/** The pieces of a URL after its scheme, still encoded: `user@server/path?query`. */
+interface UrlPieces {
+  /** User and password; undefined without an @. */
+  readonly user: string | undefined;
+  readonly server: string;
+  /** Begins with a slash, or is empty. */
+  readonly path: string;
+  readonly query: string;
+}
+
+function split(rest: string): Part<UrlPieces> {
+  const end = rest.search(/[/?#]/);
+  const authority = end < 0 ? rest : rest.slice(0, end);
+  const tail = end < 0 ? '' : rest.slice(end);
+  // A password with / ? or # moves the @ behind the apparent host. Parsing such a URL further could put a piece of the
+  // password into a message, so this is its only problem.
+  if (tail.includes('@') || tail.includes('#'))
+    return { problem: `there is an @ or # after the host; ${ENCODE}` };
+  // The last @, as in pg and WHATWG: an unencoded password may contain one, a host may not.
+  const at = authority.lastIndexOf('@');
+  const question = tail.indexOf('?');
+  return {
+    value: {
+      user: at < 0 ? undefined : authority.slice(0, at),
+      server: authority.slice(at + 1),
+      path: question < 0 ? tail : tail.slice(0, question),
+      query: question < 0 ? '' : tail.slice(question + 1),
+    },
+  };
 }
 
 /** Decodes percent-encoding. An empty text is an absent part. */
@@ -135,7 +154,7 @@ function hostAndPort(text: string): Part<{ host: string | undefined; port: numbe
     };
   const parts = /^(?:\[(?<v6>[^\]]*)\]|(?<name>[^:[\]]*))(?::(?<port>[^:]*))?$/.exec(text)?.groups;
   if (!parts)
-    return { problem: 'host and port cannot be distinguished; an IPv6 address is written [::1]:5432' };
+    return { problem: 'host and port cannot be distinguished; write an IPv6 address as [::1]:5432' };
   const port = portOf(parts.port);
   if ('problem' in port) return port;
   const v6 = parts.v6 === undefined ? undefined : safeDecode(parts.v6);

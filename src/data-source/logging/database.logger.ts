@@ -12,21 +12,24 @@ export interface DatabaseLogger {
   debug(message: string): void;
 }
 
-/** A logger for each context: start and end, the pool, statements. */
+/** A logger for each context: start and shutdown, the pool, statements. */
 export interface DatabaseLoggers {
   readonly module: DatabaseLogger;
   readonly pool: DatabaseLogger;
   readonly query: DatabaseLogger;
 }
 
-/** Truncates a text for a log line and names the number of characters that are missing. */
+/** Truncates a text for a log line and appends the number of omitted characters. */
 export function truncate(text: string, maxLength: number): string {
   return text.length <= maxLength
     ? text
     : `${text.slice(0, maxLength)}… (${text.length - maxLength} more characters)`;
 }
 
-/** Writes what TypeORM logs (`logging`) to the module's loggers. Parameters may be personal data: they are logged only with `echo.parameters`. */
+/**
+ * Writes what TypeORM logs (`logging`) to the module's loggers. Parameters are logged only with `echo.parameters`: they may be personal
+ * data.
+ */
 export class TypeOrmLogger extends AbstractLogger {
   readonly #loggers: DatabaseLoggers;
   readonly #limits: Required<EchoSettings>;
@@ -78,7 +81,7 @@ export function statementText(sql: string, parameters: unknown, limits: Required
   return `${text} -- ${truncate(oneLine(parametersText(parameters)), limits.maxLength)}`;
 }
 
-/** The parameters as JSON. A bigint, a circle or a failing `toJSON()` must not fail the log line. */
+/** The parameters as JSON. A bigint, a circular reference or a `toJSON()` that throws must not fail the log line. */
 function parametersText(parameters: readonly unknown[]): string {
   return `[${parameters.map(parameterText).join(',')}]`;
 }
@@ -87,11 +90,11 @@ function parameterText(parameter: unknown): string {
   try {
     return JSON.stringify(parameter, bigintAsText) ?? 'null';
   } catch {
-    return described(parameter);
+    return inspectedText(parameter);
   }
 }
 
-function described(parameter: unknown): string {
+function inspectedText(parameter: unknown): string {
   try {
     return inspect(parameter, { depth: 2, breakLength: Infinity, maxArrayLength: 10 });
   } catch {

@@ -1,10 +1,10 @@
-/** A line is logged once in this time; milliseconds. */
+/** Shortest interval between two lines of one key; milliseconds. */
 const INTERVAL_MS = 60_000;
 
-/** Lines that are remembered: each borrower may have a name of its own. */
+/** Bounds the memory: the keys contain the names of borrowers, which may be unlimited in number. */
 const MAX_LINES = 1_000;
 
-/** Logs lines that repeat once a minute, with the number of those that were suppressed in between. */
+/** Limits a repeated line to one a minute, and counts the suppressed ones. */
 export class LogThrottle {
   readonly #now: () => number;
   readonly #lines = new Map<string, { loggedAt: number; suppressed: number }>();
@@ -13,7 +13,7 @@ export class LogThrottle {
     this.#now = now;
   }
 
-  /** @returns how many lines of this key were suppressed since the last one; undefined if this one is to be suppressed too */
+  /** @returns how many lines of this key were suppressed since the last one; undefined if this line must be suppressed, too */
   admit(key: string): number | undefined {
     const now = this.#now();
     const known = this.#lines.get(key);
@@ -22,7 +22,7 @@ export class LogThrottle {
       return undefined;
     }
     this.#lines.delete(key);
-    // The oldest one: a Map keeps the order in which its keys were set.
+    // A Map iterates in insertion order: the first key is the oldest.
     const [oldest] = this.#lines.keys();
     if (oldest !== undefined && this.#lines.size >= MAX_LINES) this.#lines.delete(oldest);
     this.#lines.set(key, { loggedAt: now, suppressed: 0 });
@@ -30,7 +30,7 @@ export class LogThrottle {
   }
 }
 
-/** The end of a line before which others were suppressed. */
+/** Text to append to a line before which others were suppressed. */
 export function suppressedNote(count: number): string {
   return count > 0 ? ` ${count} more like it since the last such line.` : '';
 }

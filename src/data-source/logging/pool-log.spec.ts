@@ -27,7 +27,7 @@ describe('the log of a pool', () => {
   let lines: string[];
   let pool: FakePool;
   let log: PoolLog;
-  const logOf = (dials: ConnectFailureReports) => {
+  const createLog = (connectFailureReports: ConnectFailureReports) => {
     const logger = Object.fromEntries(
       (['log', 'warn', 'error', 'debug'] as const).map((level) => [
         level,
@@ -36,7 +36,7 @@ describe('the log of a pool', () => {
         },
       ]),
     ) as never;
-    log = new PoolLog(logger, dials, () => now);
+    log = new PoolLog(logger, connectFailureReports, () => now);
     log.watch(pool);
   };
   const warn = (code: PoolWarning['code'], borrower?: string, stack?: string) =>
@@ -58,11 +58,11 @@ describe('the log of a pool', () => {
     now = 100_000;
     lines = [];
     pool = new FakePool();
-    logOf('after-the-first');
+    createLog('after-the-first');
     log.connected();
   });
 
-  it('logs a warning once a minute for each borrower, with the number of those that it suppressed', () => {
+  it('logs a warning once a minute for each borrower, with the number of suppressed ones', () => {
     for (let i = 0; i < 3; i++) warn('CONNECTION_LEAK', 'GET /a', '    at a');
     warn('CONNECTION_LEAK', 'GET /b');
     warn('SELF_DEADLOCK', 'GET /a');
@@ -130,14 +130,14 @@ describe('the log of a pool', () => {
     expect(lines).toHaveLength(4);
   });
 
-  it('leaves failures before the first connection to the start, unless the start is lazy', () => {
-    logOf('after-the-first');
+  it('leaves connect failures before the first connection to the start, unless the start is lazy', () => {
+    createLog('after-the-first');
     connectFailed();
     expect(lines).toEqual([]);
-    logOf('always');
+    createLog('always');
     connectFailed();
     expect(lines).toEqual(['warn refused']);
-    logOf('never');
+    createLog('never');
     log.connected();
     connectFailed();
     expect(lines).toHaveLength(1);
@@ -159,7 +159,7 @@ describe('the log of a pool', () => {
     exhausted();
     expect(lines).toEqual([
       'warn The pool is exhausted: 6 of 6 connections in use, 0 waiting.',
-      'log The pool has free connections again: for 5.0 s it was exhausted, 3 requests failed.',
+      'log The pool has free connections again: it was exhausted for 5.0 s, 3 requests failed.',
     ]);
   });
 

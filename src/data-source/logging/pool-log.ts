@@ -6,15 +6,16 @@ import type { PoolWarning } from '../../pool/reporting/pool-warning.js';
 import type { DatabaseLogger } from './database.logger.js';
 import { suppressedNote, LogThrottle } from './log-throttle.js';
 
-/** An incident that begins so soon after the last one is logged only if it lasts; milliseconds. */
+/** An incident that begins within this time after the last one is logged only if it lasts; milliseconds. */
 const FLAP_MS = 10_000;
-/** An incident lasts from this time on; milliseconds. */
+/** Duration from which on an incident counts as one that lasts; milliseconds. */
 const LASTS_MS = 1_000;
 
-/** When no acquire has failed for this long, the pool is not exhausted any more; milliseconds. */
+/** When no acquire has failed for this time, the pool is no longer exhausted; milliseconds. */
 const CALM_MS = 1_000;
 
-const REPEATING: ReadonlySet<PoolWarning['code']> = new Set([
+/** Warnings that are logged at most once a minute for each borrower. */
+const THROTTLED: ReadonlySet<PoolWarning['code']> = new Set([
   'CONNECTION_LEAK',
   'CONNECTION_LEAK_ENDED',
   'CONNECTION_RECLAIMED',
@@ -24,7 +25,7 @@ const REPEATING: ReadonlySet<PoolWarning['code']> = new Set([
   'USED_AFTER_RELEASE',
 ]);
 
-/** Which failed connects are logged: the start and the replica pool log theirs themselves. */
+/** Which failed connects are logged. The start and the replica pool log their own. */
 export type ConnectFailureReports = 'always' | 'after-the-first' | 'never';
 
 /** The pool whose warnings are logged. */
@@ -35,25 +36,25 @@ export interface LoggedPool {
   off(event: 'acquire' | 'release', listener: () => void): unknown;
 }
 
-/** A time in which requests fail. It is logged once at its begin and once at its end. */
+/** A period in which requests fail. Its begin and its end are logged once each. */
 interface Incident {
   readonly since: number;
-  /** Requests that had failed before it. */
+  /** The count of failed requests at its begin. */
   readonly failedBefore: number;
-  /** When the last one failed. */
+  /** When the last request failed. */
   lastAt: number;
   isLogged: boolean;
 }
 
 /**
- * The log of one pool. Each line is news to an operator: an outage and an exhausted pool are two lines each, and a warning that repeats
- * is counted. What happens to single connections has level debug.
+ * The log of one pool, for operators. An outage is two lines, its begin and its end; so is an exhausted pool. Repeated warnings are
+ * counted. Events of single connections have level debug.
  */
 export class PoolLog {
   readonly #logger: DatabaseLogger;
   readonly #connectFailureReports: ConnectFailureReports;
   readonly #now: () => number;
-  /** Descriptions of the leases that the end of a drain has forcibly ended. */
+  /** Descriptions of the leases that a drain has forcibly ended. */
   readonly closedLeases: string[] = [];
   /** Statements that failed because their connection was lost. */
   lostStatements = 0;
@@ -61,7 +62,7 @@ export class PoolLog {
   #exhaustion: Incident | undefined;
   #outageEndedAt = -Infinity;
   #exhaustionEndedAt = -Infinity;
-  /** Whether session state that was left behind a pooler is logged already. */
+  /** Whether SESSION_STATE_LEFT was logged. */
   #isSessionStateLogged = false;
   readonly #throttle: LogThrottle;
 
@@ -81,7 +82,7 @@ export class PoolLog {
     this.#throttle = new LogThrottle(now);
   }
 
-  /** Sets the pool; its warnings may come before. */
+  /** Sets the pool. Its warnings may be reported before. */
   watch(pool: LoggedPool): void {
     this.#pool = pool;
   }
@@ -109,7 +110,7 @@ export class PoolLog {
     }
   }
 
-  /** A connection was opened. */
+  /** Reports that a connection was opened. */
   connected(): void {
     if (this.#connectFailureReports !== 'never') this.#reportsConnects = true;
     this.#endOutage();
@@ -125,7 +126,7 @@ export class PoolLog {
   ): void {
     const text = lease?.stack ? `${message}\n${lease.stack}` : message;
     if (level === 'info' && code !== 'CONNECTION_LEAK_ENDED') return this.#logger.debug(text);
-    const suppressed = REPEATING.has(code) ? this.#throttle.admit(`${code} ${lease?.borrower}`) : 0;
+    const suppressed = THROTTLED.has(code) ? this.#throttle.admit(`${code} ${lease?.borrower}`) : 0;
     if (suppressed === undefined) return this.#logger.debug(text);
     const line = message + suppressedNote(suppressed);
     this.#logger[level === 'warn' ? 'warn' : 'log'](lease?.stack ? `${line}\n${lease.stack}` : line);
@@ -156,7 +157,7 @@ export class PoolLog {
     this.#logger[isLogged ? 'warn' : 'debug'](message);
   }
 
-  /** A connection that is leased was opened or validated since. While connects fail, that is not the end of the outage. */
+  /** A leased connection was opened or validated after the loss: that ends the outage, unless connects fail. */
   readonly #acquired = (): void => {
     if (this.#outage && !this.#outage.connectFailed) this.#endOutage();
   };
@@ -179,7 +180,7 @@ export class PoolLog {
 
   #exhausted(error: Error | undefined): void {
     const now = this.#now();
-    // The outage is logged, and is the reason.
+    // The outage is the cause, and is logged.
     if (this.#outage) return;
     if (this.#exhaustion) {
       const exhaustion = this.#exhaustion;
@@ -187,7 +188,7 @@ export class PoolLog {
       if (exhaustion.isLogged || now - exhaustion.since < LASTS_MS) return;
       exhaustion.isLogged = true;
     } else {
-      // Acquires that have waited through an outage are part of that one.
+      // Acquires that waited through an outage and fail after its end count as part of it.
       const isLogged = now - Math.max(this.#exhaustionEndedAt, this.#outageEndedAt) >= FLAP_MS;
       this.#exhaustion = { since: now, failedBefore: this.#failedCount() - 1, lastAt: now, isLogged };
       this.#pool?.on('release', this.#released);
@@ -208,7 +209,7 @@ export class PoolLog {
     const failed = this.#failedCount() - exhaustion.failedBefore;
     const lasted = duration(exhaustion.lastAt - exhaustion.since);
     this.#logger.log(
-      `The pool has free connections again: for ${lasted} it was exhausted, ${requests(failed)} failed.`,
+      `The pool has free connections again: it was exhausted for ${lasted}, ${requests(failed)} failed.`,
     );
   };
 

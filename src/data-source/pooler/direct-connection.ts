@@ -4,28 +4,28 @@ import type { DatabaseLogger } from '../logging/database.logger.js';
 import { DataSourcePool } from '../pools/data-source.pool.js';
 import { settingsForServer } from '../pools/server-settings.js';
 
-/** Code of one data source that runs on direct connections. */
+/** A scope in which the query runners of one data source use direct connections. */
 interface DirectScope {
-  /** The settings of the data source: a migration may use another data source too, which has its own server. */
+  /** Identifies the data source: a migration may also use another one, which has its own server. */
   readonly settings: ResolvedDatabaseOptions;
   readonly pool: DataSourcePool;
-  /** Whether the pool is closed. A timer or listener of a migration stays in this scope. */
+  /** Whether the pool is closed. Timers and listeners of a migration stay in this scope. */
   isEnded: boolean;
 }
 
 const scopes = new AsyncLocalStorage<DirectScope>();
 
-/** The pool of direct connections that query runners acquire from in the running code; undefined if they use the data source's. */
+/** The pool of direct connections for query runners of the running code; undefined outside `withDirectConnection()`. */
 export function directPool(settings: ResolvedDatabaseOptions): DataSourcePool | undefined {
   const scope = scopes.getStore();
   return scope && scope.settings === settings && !scope.isEnded ? scope.pool : undefined;
 }
 
 /**
- * Runs `work` with query runners that acquire direct connections, if the settings have a direct server. Migrations need them: they lock
- * and set the session and run for long, which a pooler in transaction mode does not support.
+ * Runs `work` on direct connections if the settings have a direct server. Migrations need them: they take session locks, change session
+ * settings and run long, which a pooler in transaction mode does not support.
  *
- * @param openPools the open pools of direct connections; the end of the data source closes them too
+ * @param openPools the open pools of direct connections, which the data source closes when it is destroyed
  */
 export async function withDirectConnection<T>(
   settings: ResolvedDatabaseOptions,
@@ -53,6 +53,6 @@ export function directSettings(
   direct: DirectServer,
 ): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
-  // The configured pooler is not in between there.
+  // A direct connection bypasses the configured pooler.
   return { ...settingsForServer(settings, direct), pooler: undefined, pool };
 }

@@ -10,20 +10,21 @@ import type { ServerInfo } from '../startup/server-info.js';
 /** The refusals of PgBouncer, which names the parameter, and of Amazon RDS Proxy, which does not. */
 const REFUSAL = /unsupported startup parameter(?: in options)?: ([\w.$]+)|(command-line options)/i;
 
-/** What the startup packet carries beside user and database, the most first. Each refusal leads to the next one. */
+/** What the startup packet carries beside user and database. After each refusal the next entry applies, which carries less. */
 const STARTUP_PARAMETERS = ['settings and URL options', 'URL options', 'none'] as const;
 
 /**
- * Finds out whether a pooler is in between, and what follows from it: what the startup packet of the next connection carries, and
- * which limits the client keeps in the server's place. One for each pool; open connections read it at each use.
+ * Detects a pooler between client and server. The result decides what the startup packet of the next connection carries, and which limits
+ * the client enforces instead of the server. Each pool has one detector; its open connections read it at each use.
  *
- * | found by   | when                                                            | mode                              |
- * | ---------- | --------------------------------------------------------------- | --------------------------------- |
- * | configured | `pooler` (`DB_POOLER`) is set                                   | as configured; nothing is detected |
- * | observed   | the host is Neon's `-pooler`, or another process than the one that was announced answers, and no setting of the startup packet is in force | transaction |
- * | refused    | a connect fails because of a startup parameter                  | transaction                       |
+ * | detected by | when                                                                   | mode                               |
+ * | ----------- | ---------------------------------------------------------------------- | ---------------------------------- |
+ * | configured  | `pooler` (`DB_POOLER`) is set                                          | as configured; nothing is detected |
+ * | host name   | the host is Neon's `-pooler`                                           | transaction                        |
+ * | observed    | the process id of the backend differs from the one announced at login, and no setting of the startup packet is in force | transaction |
+ * | refused     | a connect fails because of a startup parameter                         | transaction                        |
  *
- * What is right behind a pooler in transaction mode is right in the other modes too: a limit that is kept twice does no harm.
+ * Transaction mode is the safe assumption: its restrictions are valid in every mode, and a limit that both sides enforce does no harm.
  */
 export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   readonly settings = {
@@ -31,7 +32,7 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     idleInTransaction: 'timeouts.idleInTransactionMs (DB_IDLE_IN_TRANSACTION_TIMEOUT)',
   };
   readonly #settings: ResolvedDatabaseOptions;
-  /** Neon's pooler is in transaction mode and keeps prepared statements: https://neon.com/docs/connect/connection-pooling */
+  /** Neon's pooler is in transaction mode and supports prepared statements: https://neon.com/docs/connect/connection-pooling */
   readonly #isNeon: boolean;
   #isDetected: boolean;
   #parameters: (typeof STARTUP_PARAMETERS)[number];
@@ -71,7 +72,7 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     return this.isSessionShared ? this.#settings.timeouts.idleInTransactionMs : 0;
   }
 
-  /** Whether the `options` of the URL are not sent, since the pooler has refused them. */
+  /** Whether the `options` of the URL are not sent because the pooler has refused them. */
   get isUrlOptionsOmitted(): boolean {
     return this.#parameters === 'none' && this.#settings.startupOptions !== undefined;
   }
@@ -94,13 +95,13 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     return {
       poolerTerms: this,
       ...(this.#parameters === 'settings and URL options' && {
-        // A limit of 0 is not sent: what the role has stays in force.
+        // `pg` does not send a limit of 0, so that the limit of the role stays in force.
         statement_timeout: timeouts.statementMs,
         lock_timeout: timeouts.lockMs,
         idle_in_transaction_session_timeout: timeouts.idleInTransactionMs,
         session,
       }),
-      // `applySessionSettings` sets that of the server.
+      // The client's own limit, longer than the server's, which `applySessionSettings` sets.
       ...(this.mode === 'session' &&
         timeouts.statementMs > 0 && {
           statementLimitMs: timeouts.statementMs + statementGraceMs(timeouts.statementMs),
@@ -110,8 +111,8 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   }
 
   /**
-   * Examines the failure of a connect.
-   * @returns whether a pooler has refused a startup parameter, so that a connect with fewer of them may succeed
+   * Examines the error of a failed connect.
+   * @returns whether a pooler has refused a startup parameter: a connect with fewer of them may succeed
    */
   observeRefusal(error: unknown): boolean {
     const refusal = REFUSAL.exec((error as { message?: string } | undefined)?.message ?? '');
@@ -128,13 +129,13 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
       this.#pendingRefusals = pool.size + pool.maxOverflow;
       return true;
     }
-    // This connect began before another one was refused. Refusals of what is not sent any more would repeat without end.
+    // This connect began before another one was refused. Bounded: a refusal of what is no longer sent would be retried without end.
     return this.#pendingRefusals-- > 0;
   }
 
   /**
-   * Compares the process that answers with the one that was announced at login. They differ behind a pooler or a proxy. If the server
-   * has settings from the startup packet, its session began with this connection: that is a proxy. A pooler ignores them.
+   * Compares the process id of the backend with the one announced at login. They differ behind a pooler or a proxy. A proxy passes the
+   * settings of the startup packet on, and the server reports them; a pooler ignores them.
    */
   observeServer({
     announcedPid,
@@ -149,7 +150,7 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     this.#isDetected = !isPassedOn;
   }
 
-  /** In session mode, sets by one statement what the startup packet may not carry: the session is this connection's own. */
+  /** In session mode, sends the settings that the startup packet may not carry in one statement: the session belongs to this client. */
   async applySessionSettings(connection: Pick<Connection, 'query'>): Promise<void> {
     const wanted = Object.entries(wantedSettings(this.#settings));
     if (this.mode !== 'session' || wanted.length === 0) return;

@@ -9,11 +9,11 @@ import { PoolLog } from '../logging/pool-log.js';
 import type { ConnectFailureReports } from '../logging/pool-log.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 
-/** A pool of a data source, created from its settings. It logs what an operator has to know. */
+/** A pool of a data source, created from the settings. It logs what an operator needs to know. */
 export class DataSourcePool extends ConnectionPool<Connection> {
-  /** Since when there have always been more than `size` connections; milliseconds of `Date.now()`. */
+  /** Since when the pool has had more than `size` connections without a break; milliseconds of `Date.now()`. */
   overflowSince: number | undefined;
-  /** Whether a pooler is in between, and what follows. */
+  /** Detects a pooler between client and server. */
   readonly pooler: PoolerDetector;
   readonly #log: PoolLog;
 
@@ -55,13 +55,13 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     this.#log = log;
     this.pooler = pooler;
     log.watch(this);
-    // The options contain `extra`, and that may contain passwords of proxies.
+    // `extra` may contain secrets, such as the password of a proxy.
     printedAs(this.options, () => maskedCopy({ ...this.options }));
-    const watch = () => {
+    const trackOverflow = () => {
       if (this.totalCount <= settings.pool.size) this.overflowSince = undefined;
       else this.overflowSince ??= Date.now();
     };
-    this.on('connect', watch).on('remove', watch);
+    this.on('connect', trackOverflow).on('remove', trackOverflow);
     this.on('connect', () => log.connected());
   }
 
@@ -70,11 +70,11 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     return this.#log;
   }
 
-  /** Called when a connection could not be opened; its waiters get the error. */
+  /** Called when a connect has failed and will not be retried with fewer startup parameters. */
   protected onConnectFailed(_error: Error): void {}
 }
 
-/** The options of every connection to the server of `settings`; `PoolerDetector.connectOptions()` adds those that a pooler allows. */
+/** The options of every connection to the server of `settings`. `PoolerDetector.connectOptions()` adds the options that a pooler allows. */
 export function connectionOptions(
   settings: ResolvedDatabaseOptions,
 ): ConnectionOptions & Pick<PoolOptions, 'onConnect'> {
@@ -82,7 +82,7 @@ export function connectionOptions(
   return {
     // Without a value `pg` takes PGOPTIONS from the environment, and a pooler refuses it.
     options: '',
-    // Options of `pg` and the pool that this module does not know. The settings refuse those that would contradict others.
+    // Options of `pg` and of the pool that have no setting. The settings refuse contradictory ones.
     ...(settings.typeorm.extra as (ConnectionOptions & Pick<PoolOptions, 'onConnect'>) | undefined),
     host: server.host,
     port: server.port,

@@ -6,14 +6,14 @@ import { DataSourcePool } from './data-source.pool.js';
 import type { PoolGroup } from './pool-group.js';
 import type { PoolerDetector } from '../pooler/pooler-detector.js';
 
-/** The options that TypeORM passes to a `Pool`: those that `pg` knows, under the names of `pg`, and `extra`. */
+/** The options that TypeORM passes to `new Pool()`: options of `pg` under their names, and the keys of `extra`. */
 export interface GivenPoolOptions extends Readonly<Record<string, unknown>> {
   readonly database?: unknown;
 }
 
 /**
  * The class `Pool` in `dataSource.options.driver`, for `new DataSource({ ...dataSource.options, database: 'tenant_b' })`. A data
- * source that TypeORM creates from these options gets a pool of its own with the same settings, and closes it.
+ * source that TypeORM creates from these options has a pool of its own with the same settings, and closes it.
  *
  * @param base the pools of the data source whose options are copied
  */
@@ -54,7 +54,7 @@ function derivedSettings(
     if (value !== undefined && value !== kept)
       refuse(
         setting,
-        'a data source made of the options of another one keeps the server, the user and TLS of that one; ' +
+        'a data source created from the options of another one keeps its server, user and TLS; ' +
           'for another server use DatabaseModule.forRoot with a name of its own',
       );
   if (typeof database !== 'string' || database === '') refuse('database', 'is not the name of a database');
@@ -68,7 +68,7 @@ function derivedSettings(
   return {
     ...settings,
     server: { ...settings.server, database: database as string },
-    // Only the start of a managed data source detects a pooler.
+    // A derived data source does not observe its server, so it inherits what the base has detected.
     pooler: settings.pooler ?? (pooler && pooler.mode !== 'none' ? pooler.mode : undefined),
     pool:
       max === undefined

@@ -5,7 +5,7 @@ import { notConnectedError } from '../typeorm-internals.js';
 import { DataSourcePool } from './data-source.pool.js';
 import { settingsForDatabase, settingsForServer } from './server-settings.js';
 
-/** The pools of one data source: that of the primary, of each read replica, and those of direct connections. */
+/** The pools of one data source: one for the primary, one for each read replica, and pools of direct connections. */
 export class PoolGroup {
   readonly #loggers: DatabaseLoggers;
   readonly #direct = new Set<DataSourcePool>();
@@ -18,7 +18,7 @@ export class PoolGroup {
     this.#loggers = loggers;
   }
 
-  /** The settings that the pools are opened with. */
+  /** The settings with which pools are opened. */
   get settings(): ResolvedDatabaseOptions {
     return this.#settings;
   }
@@ -32,7 +32,7 @@ export class PoolGroup {
     return this.#replicas;
   }
 
-  /** Pools of migrations that run on direct connections. */
+  /** The open pools of direct connections, on which migrations run. */
   get direct(): Set<DataSourcePool> {
     return this.#direct;
   }
@@ -46,7 +46,7 @@ export class PoolGroup {
     return this.#primary ? [this.#primary, ...this.#replicas] : [];
   }
 
-  /** Connects to another database of the same servers from the next `open()` on. */
+  /** From the next `open()` on, the pools connect to another database of the same servers. */
   useDatabase(database: string): void {
     this.#settings = settingsForDatabase(this.#settings, database);
   }
@@ -60,7 +60,7 @@ export class PoolGroup {
     );
   }
 
-  /** Forgets the pools, which are closed. */
+  /** Removes the closed pools. */
   clear(): void {
     this.#primary = undefined;
     this.#replicas = [];
@@ -72,7 +72,7 @@ export class PoolGroup {
     return this.#primary;
   }
 
-  /** The pool of a replica at random, as TypeORM chooses; that of the primary while no replica can be reached. */
+  /** Chooses the pool of a replica at random, as TypeORM does, or the pool of the primary while no replica can be reached. */
   chooseForReads(primary: DataSourcePool): DataSourcePool {
     const replicas = this.#replicas;
     const first = Math.floor(Math.random() * replicas.length);

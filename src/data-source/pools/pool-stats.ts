@@ -3,37 +3,39 @@ import { ManagedDataSource } from '../managed-data-source.js';
 
 /** The pool at one moment: counts of connections, under the names of SQLAlchemy's `QueuePool`. */
 export interface PoolStats {
-  /** Kept open (`pool.size`). */
+  /** Connections that the pool keeps open (`pool.size`). */
   size: number;
-  /** Idle in the pool. */
+  /** Idle connections. */
   checkedIn: number;
-  /** Leased. */
+  /** Leased connections. */
   checkedOut: number;
-  /** Beyond `size`. */
+  /** Open connections beyond `size`. */
   overflow: number;
   /** Acquires that wait for a connection. */
   waiting: number;
-  /** `size + maxOverflow`. */
+  /** Upper bound of open connections: `size + maxOverflow`. */
   max: number;
   status: PoolStatus;
 }
 
 /**
- * `connecting`: acquires wait for connections that are being opened. `overflow`: more than `size` connections exist. `exhausted`: all
- * are leased, or acquires wait and no further connection can be opened. `unavailable`: the health check found the database down.
- * `closed`: the data source is not initialized, or destroyed.
+ * - `connecting`: acquires wait for connections that are being opened
+ * - `overflow`: more than `size` connections are open
+ * - `exhausted`: all connections are leased, or acquires wait and no further connection can be opened
+ * - `unavailable`: the health check found the database down
+ * - `closed`: the data source is not initialized, or destroyed
  */
 export type PoolStatus = 'ok' | 'connecting' | 'overflow' | 'exhausted' | 'unavailable' | 'closed';
 
-/** A sign that connections are not released. */
+/** A sign that connections may not be released. */
 export interface LeakWarning {
   code: 'POOL_USAGE_HIGH' | 'POOL_OVERFLOW_LASTING';
   message: string;
 }
 
-/** Above this share of `size`, connections are probably not released, or the pool is too small. */
+/** Share of `size`; a higher usage indicates a leak or a pool that is too small. */
 const HIGH_USAGE = 0.8;
-/** Overflow is for bursts; one that lasts longer than this is the normal load. */
+/** Overflow serves bursts. One that lasts longer than this is no burst; milliseconds. */
 const LASTING_OVERFLOW_MS = 60_000;
 
 /** @returns undefined for a data source that DatabaseModule did not create */

@@ -10,7 +10,7 @@ import { connectionOptions } from './data-source.pool.js';
 import type { DataSourcePool } from './data-source.pool.js';
 import { ManagedDataSource } from '../managed-data-source.js';
 
-/** Whether a data source answers. */
+/** The result of a ping of a data source. */
 export type ProbeResult =
   | {
       readonly up: true;
@@ -30,10 +30,10 @@ const PING = 'SELECT current_database() AS database';
 const pending = new WeakMap<object, Map<number, Promise<ProbeResult>>>();
 
 /**
- * Asks the database for its name. The latency is that of the statement, without the connect before it. Calls at the same time share one
- * ping: probes never lease more than one connection.
+ * Pings a data source by a statement. The latency is that of the statement, without the acquire. Concurrent calls with the same timeout
+ * share one ping, so that they lease at most one connection.
  *
- * @param timeoutMs longest wait for the answer, connect included; milliseconds
+ * @param timeoutMs longest wait for the result, acquire and connect included; milliseconds
  */
 export function probe(dataSource: DataSource, timeoutMs: number): Promise<ProbeResult> {
   let pings = pending.get(dataSource);
@@ -54,7 +54,7 @@ async function ping(dataSource: DataSource, timeoutMs: number): Promise<ProbeRes
   } catch (error) {
     const diagnosis = diagnose(error, { connecting: true });
     if (diagnosis.code === 'TOO_MANY_CONNECTIONS' && hasConnections(dataSource))
-      // The server has answered by a refusal, and the open connections work: taking the app out of service would not help.
+      // The server is up, and the open connections work: taking the app out of service would not help.
       return { up: true, latencyMs: undefined, database: dataSource.driver.database ?? '' };
     return { up: false, diagnosis, error };
   }
@@ -65,9 +65,11 @@ async function pingManaged(dataSource: ManagedDataSource, deadline: number): Pro
   if (!pool || dataSource.isStopping)
     throw new DatabaseError('The data source is not started yet, or closed.', { code: 'DATA_SOURCE_CLOSED' });
   const { leased, validating, resetting, waiting, max } = pool.snapshot();
-  // Behind other waiters, the latency would be that of the queue.
+  // Behind other waiters, the ping would measure the queue.
   const hasFreeConnection = waiting === 0 && leased + validating + resetting < max;
-  return hasFreeConnection ? pingOnPool(pool, deadline) : pingBesidePool(dataSource.settings, pool, deadline);
+  return hasFreeConnection
+    ? pingOnPool(pool, deadline)
+    : pingOutsidePool(dataSource.settings, pool, deadline);
 }
 
 async function pingOnPool(pool: DataSourcePool, deadline: number): Promise<ProbeResult> {
@@ -87,13 +89,13 @@ async function pingOnPool(pool: DataSourcePool, deadline: number): Promise<Probe
   }
 }
 
-/** The pool had capacity: what took too long is a connect, or the answer to a validation. */
+/** The pool had a free connection, so a connect or a validation took too long. */
 function causeOfTimeout(error: unknown): unknown {
   if (!(error instanceof PoolAcquireTimeoutError)) return error;
   return error.cause ?? noAnswerError(error);
 }
 
-async function pingBesidePool(
+async function pingOutsidePool(
   settings: ResolvedDatabaseOptions,
   { pooler }: DataSourcePool,
   deadline: number,
@@ -122,7 +124,7 @@ async function pingConnection(connection: Connection, deadline: number): Promise
 
 async function timed(rowsPromise: Promise<PingRow[]>, deadline: number): Promise<ProbeResult> {
   const started = performance.now();
-  const rows = await within(deadline, rowsPromise);
+  const rows = await withTimeout(rowsPromise, remainingMs(deadline), noAnswerError);
   const latencyMs = Math.round((performance.now() - started) * 100) / 100;
   return { up: true, latencyMs, database: rows[0]?.database ?? '' };
 }
@@ -134,11 +136,6 @@ function hasConnections(dataSource: DataSource): boolean {
 
 function remainingMs(deadline: number): number {
   return Math.max(1, deadline - performance.now());
-}
-
-/** After the deadline, a failure of the promise itself is ignored. */
-function within<T>(deadline: number, promise: Promise<T>): Promise<T> {
-  return withTimeout(promise, remainingMs(deadline), noAnswerError);
 }
 
 function noAnswerError(cause?: unknown): Error {

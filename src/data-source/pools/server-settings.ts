@@ -1,6 +1,6 @@
 import type { DirectServer, ResolvedDatabaseOptions, ServerAddress } from '../../database.options.js';
 
-/** The settings with those of another server in their place: a replica, or the direct server. */
+/** The settings for another server of the data source: a replica, or the direct server. */
 export function settingsForServer(
   settings: ResolvedDatabaseOptions,
   server: DirectServer,

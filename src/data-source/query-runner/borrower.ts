@@ -9,7 +9,7 @@ export interface RequestBorrower {
   readonly isHandlerRunning: () => boolean;
 }
 
-/** What is known of a borrower that no request names: `dataSource.query`, `a repository of User`. */
+/** Names a borrower by the method, the transaction or the repository that uses it: `dataSource.query`, `a repository of User`. */
 export function describeBorrower(
   dataSource: DataSource,
   callerName: string | undefined,
@@ -24,7 +24,7 @@ export function describeBorrower(
   );
 }
 
-/** The repository that has built this statement: that of the first table in it, if the table is an entity's. */
+/** Names the repository that has built this statement, by its first table; undefined if no entity has that table. */
 function repositoryOf(sql: string, { entityMetadatas }: DataSource): string | undefined {
   const quoted = /^(?:SELECT .*?FROM|INSERT INTO|UPDATE|DELETE FROM) ("[^"]+"(?:\."[^"]+")?)/s.exec(sql)?.[1];
   if (quoted === undefined) return undefined;
@@ -33,10 +33,10 @@ function repositoryOf(sql: string, { entityMetadatas }: DataSource): string | un
   return entity && `a repository of ${entity.name}`;
 }
 
-/** The response has ended before the handler began: nothing would read what a transaction or a pinned connection does. */
+/** The error of a transaction or a `connect()` that begins after the response has ended and before the handler has begun. */
 export function requestClosedError(borrowerName: string | undefined): DatabaseError {
   return new DatabaseError(
-    `The client of ${borrowerName ?? 'the request'} has gone before its handler began; no transaction is begun for it.`,
-    { code: 'REQUEST_CLOSED', hint: 'No action is needed: the request has no reader any more.' },
+    `The response of ${borrowerName ?? 'the request'} ended before its handler began; the request may not pin a connection.`,
+    { code: 'REQUEST_CLOSED', hint: 'No action is needed: nothing reads the result.' },
   );
 }

@@ -21,11 +21,11 @@ import type { OpenTransaction } from './transactions.js';
 /** What query runners need of their data source. One object for all runners of a data source. */
 export interface RunnerSettings extends RunnerConnectionSettings, StatementSettings {
   readonly moduleLogger: DatabaseLogger;
-  /** Whether to capture where a runner is released; leak detection is on. */
+  /** Whether to capture the call site of `release()`: leak detection is on. */
   readonly isTracing: boolean;
 }
 
-/** The request that a runner belongs to, and what ends with the runner. */
+/** The request that a runner belongs to. */
 export interface RunnerBorrower extends RequestBorrower {
   /** Called once, when the runner has been released. */
   readonly onReleased: (runner: ManagedQueryRunner) => void;
@@ -34,14 +34,14 @@ export interface RunnerBorrower extends RequestBorrower {
 const ignore = () => undefined;
 
 /**
- * The query runner of `ManagedDataSource`, TypeORM's own uses (`query`, repositories, `transaction`) included. It sends TypeORM's
- * statements in TypeORM's order, and differs in three points:
+ * The query runner of `ManagedDataSource`, which also serves `dataSource.query()`, repositories and `dataSource.transaction()`. It sends
+ * the statements of TypeORM in the order of TypeORM, and differs in three points:
  *
- * - the connection: `RunnerConnection` says when it is acquired, pinned and released;
- * - transactions: `RunnerTransactions` says which statements are refused;
- * - statements: `executeStatement` repeats one that the server has terminated, and completes errors.
+ * - `RunnerConnection` decides when the connection is acquired, pinned and released;
+ * - `RunnerTransactions` decides which statements are refused;
+ * - `executeStatement` repeats a statement whose session the server has terminated, and adds hints to errors.
  *
- * The class itself has no private state: a Proxy around a query runner has no access to `#private` fields, but to these parts.
+ * The class has no `#private` fields, which a Proxy around a query runner could not read. Its state is in these parts.
  */
 export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @internal */
@@ -57,7 +57,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /**
    * @param pool the pool that it acquires from
    * @param borrower the request that it belongs to
-   * @param callerName the method of the data source that makes it for one call: `dataSource.query`
+   * @param callerName the method of the data source that creates it for one call: `dataSource.query`
    */
   constructor(
     driver: PostgresDriver,
@@ -78,8 +78,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /**
    * Acquires a connection and pins it until the runner is released, or until its request ends.
-   * @throws PoolError when the pool has none
-   * @throws DatabaseError `REQUEST_CLOSED` if the client had gone before the handler began
+   * @throws PoolError if the pool has no connection in time
+   * @throws DatabaseError `REQUEST_CLOSED` if the response ended before the handler began
    */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   override connect(): Promise<any> {
@@ -87,10 +87,10 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     return this.runnerConnection.pin(callers.connect);
   }
 
-  /** Ends the runner and rolls back an open transaction, which TypeORM would leave to the next borrower. */
+  /** Releases the runner and rolls back an open transaction, which with TypeORM alone the next borrower would inherit. */
   override async release(): Promise<void> {
     if (this.isReleased) return;
-    // Before the rollback has completed: from here on the runner refuses further statements.
+    // Set before the rollback, so that the runner refuses further statements from here on.
     this.isReleased = true;
     // A stack costs more than the release itself.
     if (this.settings.isTracing) this.releasedAt = callSite(callers.release, 0);
@@ -100,8 +100,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   /**
-   * The end of `await using`. TypeORM commits an open transaction here, also when an exception leaves the block, which it cannot see.
-   * This one rolls back and logs it as an error, since the caller may rely on that commit.
+   * Called at the end of an `await using` block. TypeORM commits an open transaction here, even if an exception leaves the block. This
+   * runner rolls it back. It logs an error, since the caller may rely on TypeORM's commit.
    */
   override async [Symbol.asyncDispose](): Promise<void> {
     if (this.isTransactionActive) {
@@ -142,7 +142,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const by = this.borrower ? ` (of ${this.borrower.name})` : '';
     const where = this.releasedAt
       ? `It was released\n${callSiteFrames(this.releasedAt) ?? ''}`
-      : 'With leak detection on (DB_LEAK_THRESHOLD) this error says where.';
+      : 'With leak detection (DB_LEAK_THRESHOLD) this error contains the call site of the release.';
     error.message = `Query runner already released${by}. Cannot run queries anymore. ${where}`;
     return error;
   }
@@ -155,7 +155,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     useStructuredResult = false,
     // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   ): Promise<any> {
-    // Named values: TypeORM refuses them, with a message that differs by version.
+    // Named parameters: TypeORM refuses them, with a message that differs by version.
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
     if (this.isReleased) throw this.alreadyReleasedError();
     this.transactions.refuseStatement(query, this.isTransactionActive);
@@ -175,7 +175,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     try {
       const raw = await executeStatement(this, query, parameters, callers.query);
       if (transaction && !transactions.includes(transaction) && isTransactionControl(query)) {
-        // TypeORM would go on and count this statement for a transaction that has begun since.
+        // TypeORM would otherwise count this statement towards the transaction that has begun since.
         transaction.isSuperseded = true;
         throw transactions.endedError();
       }
@@ -207,17 +207,18 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   // ---- transactions --------------------------------------------------------------------------------------------------
 
   /**
-   * Begins a transaction, or inside of one a nested one (a savepoint).
-   * @throws the failure of the start. No transaction is open then, while TypeORM would count one. After the failure of a nested
-   * start, the outer transaction sends nothing but its rollback.
-   * @throws DatabaseError `TRANSACTION_IN_PROGRESS` beside another transaction of this runner that it is no part of
+   * Begins a transaction, or a nested one (a savepoint) if one is open.
+   * @throws QueryFailedError if the start fails. TypeORM would count a transaction then, this runner does not. After a failed nested
+   * start, the outer transaction refuses every statement but its rollback.
+   * @throws DatabaseError `TRANSACTION_IN_PROGRESS` if the caller is not part of the transaction that is open on this runner
    */
   override async startTransaction(isolationLevel?: IsolationLevel): Promise<void> {
     await this.beginTransaction(isolationLevel, false);
   }
 
   /**
-   * @internal As `startTransaction()`, for a caller whose scope is the transaction and that does not answer a failure by a rollback.
+   * @internal As `startTransaction()`, for a caller that runs the transaction in a scope of its own and does not roll back after a failed
+   * start.
    * @returns the depth of the transaction, for `rollBackAt()`
    */
   async begin(isolationLevel?: IsolationLevel): Promise<number> {
@@ -238,7 +239,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       this.runnerConnection.refuseWithoutPinning();
       await this.sendStart(transaction, isolationLevel);
     } catch (error) {
-      // An outer transaction is open, which a rollback in answer to this error must not end.
+      // The caller rolls back after this error, and that rollback must not end the outer transaction.
       if (!ownsScope && this.isTransactionActive) transactions.expectRollback(transaction.scope);
       throw error;
     }
@@ -246,7 +247,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   protected async sendStart(transaction: OpenTransaction, isolationLevel?: IsolationLevel): Promise<void> {
     const { transactions } = this;
-    // The release of the connection in a transaction leaves TypeORM's counter behind.
+    // After a release inside a transaction, TypeORM's counter may still be above 0.
     if (transactions.isEmpty) this.transactionDepth = 0;
     const { transactionDepth: depth } = this;
     if (depth === 0) this.runnerConnection.releaseIfReplaceable();
@@ -254,7 +255,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     try {
       await super.startTransaction(isolationLevel);
     } catch (error) {
-      // If it was not open any more, the connection was released meanwhile, with all transactions.
+      // Otherwise the connection was released meanwhile, which has ended all transactions.
       if (transactions.remove(transaction)) {
         if (depth === 0) await this.rollBackFailedStart();
         else this.abortTransaction(depth, error);
@@ -265,7 +266,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     }
   }
 
-  /** What a failed start has left open. Outside a transaction ROLLBACK is only a notice. */
+  /** Ends what a failed start may have left open. Without a transaction, the server answers ROLLBACK by a warning and no error. */
   protected async rollBackFailedStart(): Promise<void> {
     if (this.runnerConnection.lease?.connection) await this.query('ROLLBACK').catch(ignore);
     this.onConnectionReleased();
@@ -274,28 +275,28 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /**
    * Commits the innermost transaction.
-   * @throws DatabaseError `TRANSACTION_ABORTED` if a statement, or a nested start, has failed before: the server answers the COMMIT of
-   * such a transaction with a ROLLBACK and no error, and the work would be lost unnoticed
+   * @throws DatabaseError `TRANSACTION_ABORTED` if a statement or a nested start has failed before. The server answers such a COMMIT by a
+   * ROLLBACK without an error, and the loss of the work would go unnoticed
    */
   override async commitTransaction(): Promise<void> {
     const { transactionDepth: depth } = this;
     try {
       await this.commit();
     } catch (error) {
-      // The savepoint is released and a subscriber has failed: a rollback in answer to this error must not end the outer transaction.
+      // The savepoint was released, then a subscriber failed. The caller's rollback must not end the outer transaction.
       if (depth > 1 && this.transactionDepth === depth - 1) this.transactions.expectRollback(currentScope());
       throw error;
     }
   }
 
-  /** @internal As `commitTransaction()`, for a caller that answers a failure by `rollBackAt()`. */
+  /** @internal As `commitTransaction()`, for a caller that calls `rollBackAt()` after a failure. */
   async commit(): Promise<void> {
     const { transactions, transactionDepth: depth } = this;
     transactions.refuseEndedScope();
     const transaction = transactions.innermost;
     const connection = this.runnerConnection.lease?.connection;
     const isOutermost = this.isTransactionActive && depth <= 1;
-    // `pg` reports an error before ReadyForQuery, which carries the state of the transaction.
+    // `pg` reports an error before ReadyForQuery, which carries the transaction status.
     if (isOutermost && connection?.isUsable) await connection.whenReadyForQuery().catch(ignore);
     if (transactions.isAbortedAt(depth) || (isOutermost && connection?.transactionStatus === 'E')) {
       const error = transactions.commitRefusedError();
@@ -311,7 +312,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       if (transaction?.isSuperseded) return;
       if (this.hasEndedOnServer(transaction, depth)) {
         this.endTransaction(transaction);
-        // Its work is part of the outer transaction now, which must not be committed with what was reported as failed.
+        // Its work is now part of the outer transaction. A commit of that would keep work that was reported as failed.
         if (depth > 1) this.abortTransaction(depth - 1, error);
       }
       throw error;
@@ -319,21 +320,21 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     this.endTransaction(transaction);
   }
 
-  /** Rolls back the innermost transaction. If its connection is lost, the server has rolled it back. */
+  /** Rolls back the innermost transaction. Sends nothing on a lost connection, whose transaction the server has rolled back. */
   override async rollbackTransaction(): Promise<void> {
     const { transactions } = this;
     if (transactions.takeExpectedRollback(currentScope())) {
-      // The answer to the failure of a nested transaction. The outer one is yet to end, but its locks need not last until then.
+      // The caller's reaction to a failed nested transaction. The outer one is still to end, but the server can release its locks now.
       if (transactions.isAborted) await this.query('ROLLBACK').catch(ignore);
       return;
     }
-    if (!this.isTransactionActive && transactions.takeSupersededRollback()) return;
+    if (!this.isTransactionActive && transactions.takeRedundantRollback()) return;
     await this.rollBackAt(this.transactionDepth);
   }
 
   /**
    * @internal Rolls back the innermost transaction.
-   * @param depth that of the caller's transaction; if that one has ended, nothing is done
+   * @param depth the depth of the caller's transaction; nothing is done if it has already ended
    */
   async rollBackAt(depth: number): Promise<void> {
     const { transactions } = this;
@@ -353,12 +354,12 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       if (transaction?.isSuperseded) return;
       if (this.hasEndedOnServer(transaction, depth)) this.endTransaction(transaction);
       else if (transaction && transactions.innermost === transaction) {
-        // Whether it is still open is not known: the pool rolls back or destroys the connection.
+        // It is unknown whether it is still open: the pool rolls it back or destroys the connection.
         if (isOutermost) await this.runnerConnection.release();
         else {
           this.transactionDepth = depth - 1;
           this.endTransaction(transaction);
-          // On a lost connection each statement fails by itself.
+          // On a lost connection every statement fails anyway.
           if (this.runnerConnection.lease?.connection?.isUsable) this.abortTransaction(depth - 1, error);
         }
       }
@@ -366,17 +367,17 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     }
   }
 
-  /** Whether the server has ended the innermost transaction and TypeORM has counted it, and a subscriber failed after that. */
+  /** Whether the innermost transaction has ended on the server and in TypeORM's counter, and only a subscriber failed after that. */
   protected hasEndedOnServer(transaction: OpenTransaction | undefined, depth: number): boolean {
     return this.transactions.innermost === transaction && this.transactionDepth < depth;
   }
 
   protected endTransaction(transaction: OpenTransaction | undefined): void {
-    // The connection was not released when COMMIT or ROLLBACK settled, since TypeORM counts them after that.
+    // TypeORM updates its counter after COMMIT or ROLLBACK has settled. Until then the transaction still pinned the connection.
     if (this.transactions.end(transaction, this.transactionDepth)) this.runnerConnection.settle();
   }
 
-  /** TypeORM 0.3 counts a start that fails, and every version forgets the transaction when a subscriber fails at its start. */
+  /** Corrects TypeORM's counters: 0.3 counts a failed start, and every version drops the transaction when a subscriber fails at its start. */
   protected abortTransaction(depth: number, cause: unknown): void {
     this.isTransactionActive = true;
     this.transactionDepth = depth;
@@ -384,7 +385,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 }
 
-/** Left out of stacks: what is above them is the borrower. */
+/** Captured stacks begin at the callers of these methods, the borrowers. */
 const callers = ManagedQueryRunner.prototype as unknown as Record<
   'connect' | 'query' | 'release' | 'stream',
   Caller

@@ -7,9 +7,9 @@ import { callSite, setStackFrom, withoutStack } from '../../text/call-site.js';
 const SERVER_FIELDS = ['detail', 'where', 'table', 'column', 'constraint'] as const;
 
 /**
- * TypeORM's error of a statement, printed in one paragraph: the caller's stack, the statement, the fields of the server's error. The
- * driver's error repeats all of that, and the parameters may be personal data: programs can read both, and `inspect` does not print
- * them.
+ * Creates TypeORM's error of a statement. `inspect` prints it as one paragraph: the caller's stack, the statement, the fields of the
+ * server's error. It omits the driver's error, which repeats these, and the parameters, which may be personal data. Programs can read
+ * both.
  *
  * @param showParameters whether the parameters are printed
  */
@@ -37,6 +37,6 @@ function inspectFailedQuery(
   for (const key of ['code', ...SERVER_FIELDS, 'hint', 'query'])
     if (this[key] !== undefined) shown[key] = key === 'query' ? shortSql(this.query) : this[key];
   if (Object.keys(this).includes('parameters') && this.parameters) shown.parameters = this.parameters;
-  const bare = Object.create(null, { stack: { get: () => this.stack } }) as Error;
-  return errorParagraph(bare, shown, options, inspect);
+  const stackOnly = Object.create(null, { stack: { get: () => this.stack } }) as Error;
+  return errorParagraph(stackOnly, shown, options, inspect);
 }

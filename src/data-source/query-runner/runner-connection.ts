@@ -21,14 +21,14 @@ export interface ConnectionUser {
   readonly isReleased: boolean;
   readonly isTransactionActive: boolean;
   readonly transactions: RunnerTransactions;
-  /** The connection, and the promise of it, change; both are undefined from the release on. */
+  /** The connection and its promise have changed. Both are undefined after the release. */
   onConnectionChange(
     connection: LeasedClient<Connection> | undefined,
     promise: Promise<LeasedClient<Connection>> | undefined,
   ): void;
-  /** The connection is released: no transaction is open any more. */
+  /** The connection was released, and with it no transaction is open. */
   onConnectionReleased(): void;
-  /** The pool was closed: the runner is released, as TypeORM's driver releases its runners. */
+  /** The pool was closed. The runner is released, as TypeORM's driver releases its runners. */
   onPoolClosed(): void;
 }
 
@@ -58,9 +58,13 @@ export interface RunnerConnectionSettings {
  * | a changed session           | the end of the request; the next connection would lack the setting, lock or temporary table   |
  * | a stream                    | the stream closes                                                                             |
  *
- * If the connection is lost, the next statement acquires another one. It does not do so in a transaction. If the session was pinned,
- * a first statement has to fail with the loss before, so that the caller knows that its session is gone; and without a request it
- * fails until `release()`.
+ * | the lost connection                   | the next statement                                                                    |
+ * | ------------------------------------- | ------------------------------------------------------------------------------------- |
+ * | had an open transaction               | fails until the transaction is rolled back                                            |
+ * | had a pinned session, in a request    | fails once, so that the caller knows of the loss; then another connection is acquired |
+ * | had a pinned session, without request | fails until `release()`                                                               |
+ * | was reclaimed by the pool             | fails once with the reason; then another connection is acquired                       |
+ * | had none of these                     | acquires another connection                                                           |
  */
 export class RunnerConnection implements LeaseOwner {
   readonly #user: ConnectionUser;
@@ -68,11 +72,11 @@ export class RunnerConnection implements LeaseOwner {
   readonly #pool: PoolSource;
   /** The request that the runner belongs to. */
   readonly borrowerName: string | undefined;
-  /** The method of the data source that has made the runner for one call: `dataSource.query`. */
+  /** The method of the data source that has created the runner for one call: `dataSource.query`. */
   readonly #callerName: string | undefined;
   #lease: RunnerLease | undefined;
   #streams: RunnerStreams | undefined;
-  /** What is to be released when the last stream closes. */
+  /** What `unpin()` releases once the last stream has closed. */
   #releaseAfterStreams: { lease: RunnerLease; transaction: OpenTransaction | undefined } | undefined;
   /** Whether the caller has pinned the connection by `connect()`. */
   #isPinnedByCaller = false;
@@ -94,14 +98,14 @@ export class RunnerConnection implements LeaseOwner {
     this.#callerName = callerName;
   }
 
-  /** The lease, if there is one; its connection may still be on its way. */
+  /** The current lease; its acquire may still be pending. */
   get lease(): RunnerLease | undefined {
     return this.#lease;
   }
 
   // ---- acquire -------------------------------------------------------------------------------------------------------
 
-  /** The lease that the next statement runs on: the present one, or a new one. */
+  /** The lease for the next statement: the current one, or a new one. */
   acquire(calledIn: Caller): RunnerLease {
     const lease = this.#lease;
     if (lease && !this.#isReplaceable(lease)) return lease;
@@ -109,8 +113,11 @@ export class RunnerConnection implements LeaseOwner {
     return this.#newLease(undefined, calledIn);
   }
 
-  /** A lease in place of one whose session the server has terminated, within the rest of the caller's deadline. */
-  acquireInPlaceOf(lost: RunnerLease, waitedMs: number): RunnerLease {
+  /**
+   * Replaces a lease whose session the server has terminated.
+   * @param waitedMs how long the caller has waited for the lost connection, which shortens the deadline of the new acquire
+   */
+  replaceLease(lost: RunnerLease, waitedMs: number): RunnerLease {
     if (this.#lease && this.#lease !== lost) return this.#lease;
     if (this.#lease) this.#release(lost);
     const { acquireTimeoutMs } = this.#settings;
@@ -118,7 +125,7 @@ export class RunnerConnection implements LeaseOwner {
     return this.#newLease(acquireTimeoutMs > 0 ? remainingMs : undefined);
   }
 
-  /** Releases a lost connection before a transaction starts: from then on a loss counts as that of the transaction. */
+  /** Releases a lost connection before a transaction starts: later, the loss would count as one inside the transaction. */
   releaseIfReplaceable(): void {
     if (this.#lease && this.#isReplaceable(this.#lease)) this.#release(this.#lease);
   }
@@ -131,7 +138,7 @@ export class RunnerConnection implements LeaseOwner {
       (connection) => {
         if (this.#lease === lease) this.#user.onConnectionChange(connection, lease.connected);
       },
-      // A rejected promise that is kept would fail every later statement of the runner.
+      // A cached rejection would fail every later statement of the runner.
       (error: unknown) => {
         noteHttpErrors(error, this.#settings.httpErrors);
         this.#forgetLease(lease);
@@ -140,10 +147,7 @@ export class RunnerConnection implements LeaseOwner {
     return lease;
   }
 
-  /**
-   * Whether the connection is lost and the next statement may acquire another one; the class says when.
-   * A borrower whose lease the pool has reclaimed has to see why, too.
-   */
+  /** Whether the connection is lost and the next statement may acquire another one, according to the table of the class. */
   #isReplaceable({ connection, isLossReported }: RunnerLease): boolean {
     if (!connection || connection.isUsable || this.#user.isTransactionActive) return false;
     if (connection.closeReason instanceof PoolLeaseReclaimedError) return isLossReported;
@@ -172,7 +176,7 @@ export class RunnerConnection implements LeaseOwner {
     if (!isAllowed) void this.unpin();
   }
 
-  /** Rolls back and releases a pinned connection, when no stream reads from it any more. Pending statements run on. */
+  /** Rolls back and releases a pinned connection once no stream reads from it. Pending statements may complete. */
   async unpin(): Promise<void> {
     const lease = this.#lease;
     if (!lease) return;
@@ -206,7 +210,7 @@ export class RunnerConnection implements LeaseOwner {
     this.#streams?.destroy();
   }
 
-  /** Whether the session has something that another connection lacks. */
+  /** Whether the session has state that another connection lacks, or the caller relies on this one. */
   isSessionPinned(connection: LeasedClient<Connection>): boolean {
     return this.#isPinnedByCaller || connection.isSessionChanged || this.#streams?.isEmpty === false;
   }
@@ -237,12 +241,12 @@ export class RunnerConnection implements LeaseOwner {
     this.#lease?.cancelAcquire(reason);
   }
 
-  /** Asks the server to cancel the statement that runs. */
+  /** Asks the server to cancel the running statement. */
   async cancelRunning(): Promise<void> {
     await this.#lease?.connection?.cancelRunning();
   }
 
-  /** Releases the connection of a request if nothing pins it any more. */
+  /** Releases the connection of a request unless something pins it. */
   settle(): void {
     if (this.#lease) this.onSettled(this.#lease);
   }
@@ -256,7 +260,7 @@ export class RunnerConnection implements LeaseOwner {
     }
     if (this.borrowerName === undefined) return;
     if (!connection.isReadyForQuery) {
-      // `pg` reports an error before ReadyForQuery, which carries the state of the transaction.
+      // `pg` reports an error before ReadyForQuery, which carries the transaction status.
       connection.whenReadyForQuery().then(() => this.onSettled(lease), ignore);
       return;
     }
@@ -285,7 +289,7 @@ export class RunnerConnection implements LeaseOwner {
 
   // ---- the borrower, for the pool ------------------------------------------------------------------------------------
 
-  /** TypeORM makes the runners of repositories as it makes those of callers: what they do tells them apart. */
+  /** TypeORM creates the runners of repositories and of callers in the same way: only their statements differ. */
   describe(lastSql: string | undefined): string {
     const { isTransactionActive, transactions } = this.#user;
     const isInTransactionScope = isTransactionActive && transactions.outermost?.ownsScope === true;
@@ -297,8 +301,8 @@ export class RunnerConnection implements LeaseOwner {
   get heldFor(): ExecutionScope | undefined {
     if (this.#user.isTransactionActive) {
       const scope = this.#user.transactions.outermost?.scope;
-      // Outside a request only a transaction with a scope of its own: TypeORM begins others by itself, as in `save()`, beside
-      // which the rest of the scope goes on.
+      // Outside a request, only a transaction with a scope of its own counts. TypeORM begins others internally, as in `save()`, while
+      // other code of the same scope continues.
       if (this.borrowerName !== undefined || scope?.isTransaction) return scope;
     }
     return this.#isPinnedByCaller ? this.#pinnedIn : undefined;

@@ -11,7 +11,7 @@ export type PoolSource = () => DataSourcePool | Promise<DataSourcePool>;
 
 const ignore = () => undefined;
 
-/** Cancels one acquire. If a connection is idle, which is the rule, nothing listens to it. */
+/** Cancels one acquire. Usually a connection is idle, and nothing listens to this signal. */
 class AcquireSignal implements CancelSignal {
   readonly #scope: ExecutionScope | undefined;
   aborted = false;
@@ -41,7 +41,7 @@ class AcquireSignal implements CancelSignal {
     this.#leaveScope = undefined;
   }
 
-  /** Rejects on abort, for an acquire that has not reached the pool yet. */
+  /** Rejects on abort, for an acquire that waits for the pool to be ready. */
   rejection(): Promise<never> {
     return new Promise((_, reject) => {
       this.#listener = () =>
@@ -52,23 +52,23 @@ class AcquireSignal implements CancelSignal {
   }
 }
 
-/** What a lease asks and reports. */
+/** The owner of a lease: it names the borrower and observes the lease. */
 export interface LeaseOwner {
   /** The borrower's name in warnings and errors, if a request gives it one. */
   readonly borrowerName: string | undefined;
   /** The name of a borrower without a request. */
   describe(lastSql: string | undefined): string | undefined;
-  /** The scope that keeps the connection on purpose: by an open transaction, or by `connect()`. */
+  /** The scope that intentionally keeps the connection, by an open transaction or by `connect()`. */
   readonly heldFor: ExecutionScope | undefined;
-  /** No statement of the lease is pending any more. */
+  /** The last pending statement of the lease has settled. */
   onSettled(lease: RunnerLease): void;
   /** The pool has forcibly ended the lease. */
   onReclaimed(lease: RunnerLease, error: Error): void;
 }
 
 /**
- * A query runner's lease of one connection, from the acquire to the release. It is itself the options of the acquire, so that a
- * statement allocates no second object for them.
+ * A query runner's lease of one connection, from the acquire to the release. It is itself the options of its acquire, which saves an
+ * allocation.
  */
 export class RunnerLease implements AcquireOptions {
   readonly #owner: LeaseOwner;
@@ -78,7 +78,7 @@ export class RunnerLease implements AcquireOptions {
   connection: LeasedClient<Connection> | undefined;
   readonly signal: AcquireSignal;
   readonly borrower: string | undefined;
-  /** Whether a statement has failed with the loss of the connection, so that the caller knows of it. */
+  /** Whether a statement has failed with the loss of the connection: the caller knows of it. */
   isLossReported = false;
   #pool: DataSourcePool | undefined;
   #pendingStatements = 0;
@@ -88,7 +88,7 @@ export class RunnerLease implements AcquireOptions {
   /**
    * @param unit the scope that acquires
    * @param deadlineMs longest wait for the connection, in milliseconds; the pool's own limit by default
-   * @param calledIn the runner's method whose caller acquires: stacks begin there
+   * @param calledIn the runner's method that was called: captured stacks begin at its caller
    */
   constructor(
     pool: PoolSource,
@@ -101,7 +101,7 @@ export class RunnerLease implements AcquireOptions {
     this.borrower = owner.borrowerName;
     this.signal = new AcquireSignal(unit);
     this.connected = this.#acquire(pool);
-    // A caller that uses the promise gets its failure; without one it would be an unhandled rejection.
+    // Without a pending statement, a failed acquire would be an unhandled rejection.
     this.connected.catch(ignore);
   }
 
@@ -147,9 +147,9 @@ export class RunnerLease implements AcquireOptions {
   }
 
   /**
-   * Releases the connection to the pool, which rolls back an open transaction. Further calls do nothing. Waits for pending
-   * statements, at most `graceMs` milliseconds: one that is not sent yet would be sent on a connection that another borrower has by
-   * then. The pool cancels what still runs after that.
+   * Releases the connection to the pool, which rolls back an open transaction. Further calls do nothing. First waits for pending
+   * statements, at most `graceMs` milliseconds: a statement that is not sent yet would be sent on the connection of the next borrower.
+   * The pool cancels a statement that still runs after that.
    */
   async release(graceMs: number): Promise<void> {
     if (this.#isReleased) return;
@@ -173,11 +173,11 @@ export class RunnerLease implements AcquireOptions {
     });
   }
 
-  /** No await before the pool is called: the pool captures the borrower's stack, which an await would cut off. */
+  /** Must not await before it calls the pool: the pool captures the borrower's stack, which ends at an await. */
   async #acquire(source: PoolSource): Promise<LeasedClient<Connection>> {
     const pool = source();
     if (!(pool instanceof Promise)) this.#pool = pool;
-    // The method is no longer on the stack when the pool is called later.
+    // When the pool is called later, the runner's method is no longer on the stack.
     if (pool instanceof Promise) this.calledIn = undefined;
     const connection = await (pool instanceof Promise
       ? Promise.race([pool, this.signal.rejection()]).then((ready) => {
@@ -186,12 +186,12 @@ export class RunnerLease implements AcquireOptions {
         })
       : pool.acquire(this));
     if (this.#isReleased) {
-      // The lease was released in the same turn in which the pool served it.
+      // The lease was released in the turn of the event loop in which the pool served it.
       connection.release();
       throw this.signal.reason;
     }
-    // A leased connection that is lost emits 'error', which ends the process when nothing listens. The borrower gets the loss
-    // from its statement.
+    // A leased connection that is lost emits 'error', which without a listener would end the process. The borrower learns of the loss
+    // by its statement.
     connection.on('error', ignore);
     this.connection = connection;
     return connection;

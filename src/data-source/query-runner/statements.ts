@@ -38,10 +38,10 @@ export type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: 
 
 /**
  * Sends a statement with TypeORM's events and log lines: `logQuery`, `BeforeQuery`, then `AfterQuery`, `logQuerySlow` or
- * `logQueryError`. Sends it once more if the server has terminated its session and `isRepeatable` says so.
+ * `logQueryError`. Sends it once more if the server has terminated its session and `isRepeatable()` allows it.
  *
- * @param calledIn the runner's method: stacks begin at its caller
- * @throws QueryFailedError for a failure of the statement; the error of the acquire as it is
+ * @param calledIn the runner's method that was called: captured stacks begin at its caller
+ * @throws QueryFailedError if the statement fails; an error of the acquire is thrown unchanged
  */
 export async function executeStatement(
   runner: StatementRunner,
@@ -50,11 +50,10 @@ export async function executeStatement(
   calledIn: Caller,
 ): Promise<RawResult> {
   const { settings, runnerConnection } = runner;
-  const { dataSource, echo, queryLogger } = settings;
-  const { logger } = dataSource;
+  const { dataSource, echo } = settings;
   const hasSubscribers = dataSource.subscribers.length > 0;
   const startedAt = performance.now();
-  // The wait for a connection is no time of the statement.
+  // Set again when the statement is sent: its duration does not include the wait for a connection.
   let sentAt = startedAt;
   let isAnnounced = false;
   let isTerminated = false;
@@ -62,17 +61,17 @@ export async function executeStatement(
   const send = (lease: RunnerLease) =>
     lease.run(async (connection) => {
       if (!isAnnounced) {
-        logger.logQuery(query, parameters, runner);
+        dataSource.logger.logQuery(query, parameters, runner);
         if (hasSubscribers) await runner.broadcaster.broadcast('BeforeQuery', query, parameters);
         isAnnounced = true;
         sentAt = performance.now();
       }
-      // A release waits for pending statements, but not without limit: another borrower may have the connection by now.
+      // A release waits for pending statements, but not forever: another borrower may have leased the connection.
       if (lease.connection !== connection) throw runner.alreadyReleasedError();
       try {
         return await connection.query(query, parameters);
       } catch (error) {
-        const driverError = lossBehind(error, connection);
+        const driverError = driverErrorOf(error, connection);
         isTerminated = isRepeatable(runner, driverError, lease, connection, query);
         if (!connection.isUsable && !isTerminated) lease.isLossReported = true;
         if (!connection.isUsable && !(isTerminated && !isRepeated)) lease.countLostStatement();
@@ -86,7 +85,6 @@ export async function executeStatement(
         throw failed;
       }
     });
-  const elapsedMs = () => performance.now() - sentAt;
   try {
     const lease = runnerConnection.acquire(calledIn);
     let raw: RawResult;
@@ -96,13 +94,10 @@ export async function executeStatement(
       if (!isTerminated) throw error;
       isTerminated = false;
       isRepeated = true;
-      raw = await send(runnerConnection.acquireInPlaceOf(lease, sentAt - startedAt));
+      raw = await send(runnerConnection.replaceLease(lease, sentAt - startedAt));
     }
-    const ms = elapsedMs();
-    if (echo) queryLogger.log(`${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
-    const { maxQueryExecutionTime } = dataSource.options;
-    if (maxQueryExecutionTime && ms > maxQueryExecutionTime)
-      logger.logQuerySlow(Math.round(ms), query, parameters, runner);
+    const ms = performance.now() - sentAt;
+    logCompleted(runner, query, parameters, ms);
     if (hasSubscribers)
       await runner.broadcaster.broadcast(
         'AfterQuery',
@@ -117,11 +112,7 @@ export async function executeStatement(
   } catch (error) {
     if (!(error instanceof QueryFailedError)) throw error;
     const driverError = error.driverError as Error;
-    logger.logQueryError(driverError, query, parameters, runner);
-    if (echo)
-      queryLogger.error(
-        `failed after ${elapsedMs().toFixed(1)} ms: ${statementText(query, parameters, echo)}`,
-      );
+    logFailed(runner, query, parameters, performance.now() - sentAt, driverError);
     if (hasSubscribers)
       await runner.broadcaster.broadcast(
         'AfterQuery',
@@ -136,10 +127,37 @@ export async function executeStatement(
   }
 }
 
+function logCompleted(
+  runner: StatementRunner,
+  query: string,
+  parameters: unknown[] | undefined,
+  ms: number,
+): void {
+  const { dataSource, echo, queryLogger } = runner.settings;
+  if (echo) queryLogger.log(`${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
+  const { maxQueryExecutionTime } = dataSource.options;
+  if (maxQueryExecutionTime && ms > maxQueryExecutionTime)
+    dataSource.logger.logQuerySlow(Math.round(ms), query, parameters, runner);
+}
+
+function logFailed(
+  runner: StatementRunner,
+  query: string,
+  parameters: unknown[] | undefined,
+  ms: number,
+  driverError: Error,
+): void {
+  const { dataSource, echo, queryLogger } = runner.settings;
+  dataSource.logger.logQueryError(driverError, query, parameters, runner);
+  if (echo) queryLogger.error(`failed after ${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
+}
+
 /**
- * Whether a statement may be sent once more. The server has terminated its session before it completed, outside a transaction: it had
- * no effect. The session had nothing that another one lacks. And no statement before it has failed with the session: one queued behind
- * a BEGIN or a SET would miss what that was to do.
+ * Whether a failed statement may be sent once more. All of these must hold:
+ *
+ * - The server has terminated the session before the statement completed, outside a transaction: the statement had no effect.
+ * - The session had no state that another session lacks.
+ * - No earlier statement has failed with the same session. A statement queued behind a BEGIN or a SET would run without its effect.
  */
 function isRepeatable(
   { settings, isReleased, isTransactionActive, runnerConnection }: StatementRunner,
@@ -155,7 +173,7 @@ function isRepeatable(
     !isReleased &&
     !isTransactionActive &&
     !runnerConnection.isSessionPinned(connection) &&
-    // That of the last ReadyForQuery, which came before this statement.
+    // The status of the last ReadyForQuery, before this statement.
     connection.transactionStatus === 'I' &&
     !connection.commandCompleted &&
     isSingleRepeatableStatement(query)
@@ -163,14 +181,14 @@ function isRepeatable(
 }
 
 /**
- * A statement on a connection that was lost before fails in `pg` with a message about its client, without SQLSTATE. The reason of
- * the loss is what the caller can act on.
+ * The error to report for a failed statement. If the connection was lost before, `pg` rejects with a message about its client, without
+ * SQLSTATE: the reason of the loss says more.
  */
-function lossBehind(error: unknown, { closeReason }: LeasedClient<Connection>): unknown {
+function driverErrorOf(error: unknown, { closeReason }: LeasedClient<Connection>): unknown {
   return closeReason && (error as { code?: unknown } | undefined)?.code === undefined ? closeReason : error;
 }
 
-/** TypeORM's result of a statement. */
+/** Converts the result of `pg` to that of TypeORM. */
 export function resultOf(raw: RawResult, isStructured: boolean): unknown {
   const result = new QueryResult();
   if (!raw) return result;
@@ -181,7 +199,7 @@ export function resultOf(raw: RawResult, isStructured: boolean): unknown {
   return isStructured ? result : (result.raw as unknown);
 }
 
-/** Failures of a single statement that a setting or an operator can change. */
+/** Errors of a single statement for which a hint helps: a setting or an operator can prevent them. */
 const WITH_HINT: ReadonlySet<string> = new Set([
   'STATEMENT_TIMEOUT',
   'STATEMENT_CANCELLED',
@@ -193,7 +211,7 @@ const WITH_HINT: ReadonlySet<string> = new Set([
   'SERVER_OVERLOADED',
 ]);
 
-/** Adds the hint of the diagnosis, unless the server has sent one of its own. */
+/** Adds the hint of the diagnosis, unless the server has sent a hint. */
 function withHint(error: QueryFailedError): QueryFailedError {
   const { driverError } = error as {
     driverError: { code?: unknown; hint?: unknown; severity?: unknown };
@@ -201,7 +219,7 @@ function withHint(error: QueryFailedError): QueryFailedError {
   if (driverError.hint !== undefined) return error;
   const { code, hint } = diagnose(driverError);
   if (code === 'UNKNOWN') return error;
-  // With severity ERROR the connection goes on: the hints about DB_URL and the like do not apply then.
+  // After severity ERROR the connection stays usable: hints about connection settings do not apply.
   if (driverError.severity === 'ERROR' && !WITH_HINT.has(code)) return error;
   Object.assign(driverError, { hint });
   return Object.assign(error, { hint });

@@ -6,7 +6,7 @@ import type { ReadStream } from '../typeorm-internals.js';
 
 type QueryStreamClass = new (query: string, parameters?: unknown[]) => Submittable;
 
-/** The open streams of one query runner. Each keeps the runner's connection. */
+/** The open streams of one query runner. Each of them pins the connection. */
 export class RunnerStreams {
   readonly #open = new Set<Readable>();
 
@@ -23,7 +23,7 @@ export class RunnerStreams {
     return this.#open.size === 0;
   }
 
-  /** The cursor of a stream that nothing reads any more would keep the connection busy. */
+  /** Destroys all streams: the cursor of an abandoned stream would keep the connection busy. */
   destroy(): void {
     for (const stream of this.#open) stream.destroy();
   }
@@ -40,7 +40,7 @@ export function openStream(
   return connection.query(new QueryStream(query, parameters)) as unknown as ReadStream;
 }
 
-/** Calls `onEnd` and `onError` as TypeORM does, and `onEnd` for a stream that is destroyed early, too. */
+/** Calls `onEnd` and `onError` as TypeORM does, and `onEnd` also for a stream that is destroyed early. */
 export function notifyCaller(
   stream: ReadStream,
   onEnd: (() => void) | undefined,
@@ -48,7 +48,7 @@ export function notifyCaller(
 ): ReadStream {
   if (onError) stream.once('error', onError);
   if (onEnd)
-    // TypeORM releases its runner in `onEnd`; a stream that is destroyed early emits neither 'end' nor 'error'.
+    // TypeORM releases its runner in `onEnd`, but a stream that is destroyed early emits neither 'end' nor 'error'.
     stream.once('end', onEnd).once('close', () => {
       if (!stream.readableEnded && !stream.errored) onEnd();
     });

@@ -26,7 +26,7 @@ function thrownBy(work: () => void): unknown {
 }
 
 describe('the transactions of a query runner', () => {
-  it('list the open ones, the outermost first', () => {
+  it('are listed with the outermost one first', () => {
     const transactions = new RunnerTransactions(undefined);
     const outer = started(transactions);
     const inner = started(transactions);
@@ -87,7 +87,7 @@ describe('the transactions of a query runner', () => {
       transactions.refuseStatement('SELECT 1', true);
     });
 
-    it('expect one rollback of its scope in answer', () => {
+    it('expect one rollback by its scope', () => {
       const transactions = new RunnerTransactions(undefined);
       const scope = new ExecutionScope();
       transactions.abort(1, new Error('savepoint'));
@@ -97,7 +97,7 @@ describe('the transactions of a query runner', () => {
       expect(transactions.takeExpectedRollback(scope)).toBe(false);
     });
 
-    it('expect that answer until the end of an aborted transaction, else in the same turn only', async () => {
+    it('expect that rollback until the end of an aborted transaction, and otherwise only in the same turn', async () => {
       const refused = new RunnerTransactions(undefined);
       refused.expectRollback(undefined);
       const aborted = new RunnerTransactions(undefined);
@@ -120,7 +120,7 @@ describe('the transactions of a query runner', () => {
     transactions.refuseStatement('SELECT 1', true);
   });
 
-  it('refuse what a transaction that has ended still sends, and nothing from elsewhere', () => {
+  it('refuse late statements of a transaction that has ended, and no others', () => {
     const transactions = new RunnerTransactions(undefined);
     const scope = new ExecutionScope(undefined, true);
     const transaction = runInScope(scope, () => started(transactions, true));
@@ -134,7 +134,7 @@ describe('the transactions of a query runner', () => {
     runInScope(new ExecutionScope(), () => transactions.refuseStatement('DELETE FROM t', false));
   });
 
-  it('let a handler go on in autocommit after its COMMIT', () => {
+  it('let a handler continue in autocommit after its COMMIT', () => {
     const transactions = new RunnerTransactions({ name: 'GET /', isHandlerRunning: () => true });
     const scope = new ExecutionScope();
     const transaction = runInScope(scope, () => started(transactions));
@@ -175,16 +175,16 @@ describe('the transactions of a query runner', () => {
       transactions.refuseStatement('DELETE FROM t', false);
     });
 
-    it('leave nothing to a rollback that follows', () => {
-      expect(ended().takeSupersededRollback()).toBe(true);
+    it('make the rollback that follows redundant', () => {
+      expect(ended().takeRedundantRollback()).toBe(true);
     });
   });
 
-  it('leave nothing to the one rollback that follows a refused COMMIT', () => {
+  it('make the first rollback after a refused COMMIT redundant', () => {
     const transactions = new RunnerTransactions(undefined);
-    expect(transactions.takeSupersededRollback()).toBe(false);
+    expect(transactions.takeRedundantRollback()).toBe(false);
     transactions.refuseCommit();
-    expect(transactions.takeSupersededRollback()).toBe(true);
-    expect(transactions.takeSupersededRollback()).toBe(false);
+    expect(transactions.takeRedundantRollback()).toBe(true);
+    expect(transactions.takeRedundantRollback()).toBe(false);
   });
 });

@@ -6,17 +6,20 @@ import type { RequestBorrower } from './borrower.js';
 
 /** An open transaction of a query runner, or a nested one (a savepoint). */
 export interface OpenTransaction {
-  /** The scope in which it was started. */
+  /** The scope in which the transaction was started. */
   readonly scope: ExecutionScope | undefined;
-  /** Whether that scope is this transaction and ends with it; else it is the scope of a handler, which goes on. */
+  /** Whether the scope belongs to this transaction alone and ends with it. Otherwise it is the scope of a handler, which continues. */
   readonly ownsScope: boolean;
-  /** Whether the connection was released while the statement that starts or ends the transaction ran, and the statement succeeded. */
+  /**
+   * Whether the runner released the connection while the START TRANSACTION, COMMIT or ROLLBACK of this transaction was running. Its
+   * success must not change TypeORM's counters, which by then belong to the next transaction.
+   */
   isSuperseded?: boolean;
 }
 
 /**
- * The transactions of one query runner, and which statements they refuse. It sends nothing, and TypeORM's own counters stay with
- * the runner.
+ * The transactions of one query runner, and which statements they refuse. This class sends no statements. TypeORM's counters
+ * (`isTransactionActive`, `transactionDepth`) stay with the runner.
  *
  *     none ──start──► open ◄──nested start──► open, one deeper
  *                      │ ▲                        │
@@ -33,8 +36,9 @@ export interface OpenTransaction {
  * | ended           | COMMIT, ROLLBACK, loss of the connection          | those of the transaction's own scope             |
  * | forcibly ended  | the end of the handler, with a transaction open   | those of its scopes, and writes from elsewhere   |
  *
- * A caller of `startTransaction()` or `commitTransaction()` answers a failure by a rollback. If the failure was that of a nested
- * transaction, this rollback must not end the outer one: it is expected, and does nothing.
+ * Expected rollbacks: a caller of `startTransaction()` or `commitTransaction()` reacts to an error by `rollbackTransaction()`. If the
+ * error was that of a nested transaction, the rollback would end the outer transaction instead. The runner therefore records that a
+ * rollback of the caller's scope is expected; the next one does not end the outer transaction.
  */
 export class RunnerTransactions {
   readonly #borrower: RequestBorrower | undefined;
@@ -43,12 +47,12 @@ export class RunnerTransactions {
   #starting: OpenTransaction | undefined;
   #isRollingBack = false;
   #aborted: { readonly depth: number; readonly cause: unknown } | undefined;
-  /** Scopes whose rollback in answer to a failed nested start or commit is expected. */
+  /** Scopes that are expected to roll back after the failed start or commit of a nested transaction. */
   #expectedRollbacks: (ExecutionScope | undefined)[] | undefined;
   /** Scopes whose transaction has ended. */
   #endedScopes: WeakSet<ExecutionScope> | undefined;
   #isForciblyEnded = false;
-  /** Whether a commit has rolled back instead, so that the rollback of its caller has nothing left to do. */
+  /** Whether a commit was refused and the transaction rolled back: the caller's own rollback is redundant. */
   #isCommitRefused = false;
 
   constructor(borrower: RequestBorrower | undefined) {
@@ -73,7 +77,7 @@ export class RunnerTransactions {
 
   // ---- transitions ---------------------------------------------------------------------------------------------------
 
-  /** @param isOutermost whether the transaction is no nested one */
+  /** @param isOutermost whether no transaction is open around it */
   start(transaction: OpenTransaction, isOutermost: boolean): void {
     if (isOutermost) {
       this.#isForciblyEnded = false;
@@ -83,12 +87,12 @@ export class RunnerTransactions {
     this.#open.push(transaction);
   }
 
-  /** The start has succeeded or failed. */
+  /** Reports that the start has succeeded or failed. */
   settleStart(transaction: OpenTransaction): void {
     if (this.#starting === transaction) this.#starting = undefined;
   }
 
-  /** @returns whether the transaction was open: the release of the connection removes all of them at once */
+  /** @returns whether the transaction was open. The release of the connection removes all transactions */
   remove(transaction: OpenTransaction): boolean {
     const index = this.#open.indexOf(transaction);
     if (index < 0) return false;
@@ -97,8 +101,8 @@ export class RunnerTransactions {
   }
 
   /**
-   * The innermost transaction has ended by COMMIT or ROLLBACK.
-   * @param depth that of the transaction around it, 0 for none
+   * Reports that the innermost transaction has ended by COMMIT or ROLLBACK.
+   * @param depth the depth of the transaction around it, 0 for none
    * @returns whether it was open
    */
   end(transaction: OpenTransaction | undefined, depth: number): boolean {
@@ -111,18 +115,18 @@ export class RunnerTransactions {
     return true;
   }
 
-  /** The server has rolled back all transactions: their scopes must not go on in autocommit. */
+  /** Reports that the server has rolled back all transactions. Their scopes must not continue in autocommit. */
   endAllScopes(): void {
     for (const transaction of this.#open) this.#endScopeOf(transaction);
   }
 
-  /** The handler has ended with a transaction open, and its code may still be running. */
+  /** Reports that the handler has ended with an open transaction. Its code may still be running. */
   endForcibly(): void {
     this.#isForciblyEnded = true;
     this.endAllScopes();
   }
 
-  /** No transaction is open any more. */
+  /** Removes all transactions: the connection was released. */
   clear(): void {
     this.#open.length = 0;
     this.#starting = undefined;
@@ -131,8 +135,8 @@ export class RunnerTransactions {
   }
 
   /**
-   * Nothing but a ROLLBACK is sent until the transaction at `depth` is rolled back.
-   * @param cause the failure of the nested transaction; the first one counts
+   * Refuses every statement but ROLLBACK until the transaction at `depth` is rolled back.
+   * @param cause the error of the nested transaction; later calls do not replace it
    */
   abort(depth: number, cause: unknown): void {
     this.#aborted ??= { depth, cause };
@@ -146,13 +150,13 @@ export class RunnerTransactions {
     return this.#aborted?.depth === depth;
   }
 
-  /** A COMMIT was refused and the transaction rolled back instead. */
+  /** Reports that a COMMIT was refused and the transaction rolled back. */
   refuseCommit(): void {
     this.#isCommitRefused = true;
   }
 
-  /** @returns whether the rollback that is called while no transaction is open has nothing to do */
-  takeSupersededRollback(): boolean {
+  /** @returns whether a rollback that is called while no transaction is open follows a refused commit or a forced end: it does nothing */
+  takeRedundantRollback(): boolean {
     if (this.#isForciblyEnded) return true;
     const isRefused = this.#isCommitRefused;
     this.#isCommitRefused = false;
@@ -160,9 +164,11 @@ export class RunnerTransactions {
   }
 
   /**
-   * Expects that the code of `scope` answers the failure of a nested transaction by a rollback. A caller that goes on beside a
-   * start that was refused rolls back its own transaction, and does so later: unless the transaction is aborted, only a rollback in
-   * the same turn of the event loop counts as the answer.
+   * Records that the code of `scope` is expected to roll back because a nested transaction has failed.
+   *
+   * In an aborted transaction, the next rollback of the scope is the expected one, whenever it comes. If a start was merely refused, the
+   * caller may continue, and a later rollback is that of its own transaction. Then only a rollback in the same turn of the event loop is
+   * the expected one.
    */
   expectRollback(scope: ExecutionScope | undefined): void {
     (this.#expectedRollbacks ??= []).push(scope);
@@ -172,7 +178,7 @@ export class RunnerTransactions {
     });
   }
 
-  /** @returns whether a rollback of this scope was expected; from now on it is not */
+  /** @returns whether a rollback of this scope was expected. A second one is not */
   takeExpectedRollback(scope: ExecutionScope | undefined): boolean {
     const index = this.#expectedRollbacks?.indexOf(scope) ?? -1;
     if (index >= 0) this.#expectedRollbacks?.splice(index, 1);
@@ -182,8 +188,9 @@ export class RunnerTransactions {
   // ---- refusals ------------------------------------------------------------------------------------------------------
 
   /**
-   * Two transactions at once on one connection would nest by chance and commit each other's statements. Code inside the innermost
-   * one is known by its scope; where scopes are not known, only a start during another start is seen.
+   * Refuses a transaction that is started concurrently to another one. On one connection the two would nest by chance and commit each
+   * other's statements. Code inside the innermost transaction is recognised by its scope. Without scopes, only a start during another
+   * start is recognised.
    * @throws DatabaseError `TRANSACTION_IN_PROGRESS`
    */
   refuseParallelStart(scope: ExecutionScope | undefined): void {
@@ -196,18 +203,21 @@ export class RunnerTransactions {
   }
 
   /**
-   * Refuses what must not be sent: the late statements of a transaction that has ended would run in autocommit. Its own calls are
-   * known by their scope. After a forced end, code that comes from elsewhere (a queue whose loop began at the start of the app) cannot
-   * be distinguished from an exception filter: it may read and begin a transaction, and may not write outside of one.
+   * Refuses statements of an aborted transaction, and late statements of a transaction that has ended, which would run in autocommit. Late
+   * statements are recognised by their scope.
+   *
+   * After a forced end, a statement may also come from a queue that runs the handler's work outside its scope. Such a statement cannot be
+   * distinguished from one of an exception filter. Both may read and begin a transaction, but not write outside of one.
+   *
    * @throws DatabaseError `TRANSACTION_ABORTED`, `TRANSACTION_ROLLED_BACK`
    */
   refuseStatement(query: string, isTransactionActive: boolean): void {
     if (this.#aborted && !query.startsWith('ROLLBACK'))
       throw new DatabaseError(
-        'The transaction is aborted: a nested transaction in it did not start, or did not end. It sends nothing more.',
+        'The transaction is aborted: a nested transaction failed to start or to end. Statements are refused until the rollback.',
         {
           code: 'TRANSACTION_ABORTED',
-          hint: 'Let the error of the nested transaction through, so that the outer transaction is rolled back.',
+          hint: 'Rethrow the error of the nested transaction, so that the outer transaction is rolled back.',
           cause: this.#aborted.cause,
         },
       );
@@ -222,7 +232,7 @@ export class RunnerTransactions {
     if (this.isScopeEnded()) throw this.endedError();
   }
 
-  /** Whether the running code belongs to a transaction that has ended, and that transaction's code, or the handler around it, has settled. */
+  /** Whether the running code belongs to a transaction that has ended, and the function of the transaction, or the handler, has settled. */
   isScopeEnded(): boolean {
     if (!this.#endedScopes) return false;
     let isEnded = false;
@@ -233,13 +243,13 @@ export class RunnerTransactions {
     return false;
   }
 
-  /** A COMMIT of an aborted transaction. The server would answer it with a ROLLBACK and no error, and the work would be lost. */
+  /** The error of a COMMIT in a failed transaction. The server would answer that COMMIT by a ROLLBACK without an error. */
   commitRefusedError(): DatabaseError {
     return new DatabaseError(
       'The transaction was rolled back: a statement in it had failed before the commit.',
       {
         code: 'TRANSACTION_ABORTED',
-        hint: 'Let the error of the failed statement through, or put the statement into a nested transaction (a savepoint).',
+        hint: 'Rethrow the error of the failed statement, or run the statement in a nested transaction (a savepoint).',
         cause: this.#aborted?.cause,
       },
     );
@@ -247,15 +257,15 @@ export class RunnerTransactions {
 
   endedError(): DatabaseError {
     const of = this.#borrower ? ` of ${this.#borrower.name}` : '';
-    return new DatabaseError(`The transaction${of} has ended, and a statement of it comes too late.`, {
+    return new DatabaseError(`The transaction${of} has ended; this statement of it came too late.`, {
       code: 'TRANSACTION_ROLLED_BACK',
-      hint: 'Await everything that works in a transaction before its function or the handler returns or throws (Promise.allSettled). Code that begins something new after that begins a transaction of its own.',
+      hint: 'Await all statements of a transaction before its function or the handler returns or throws (Promise.allSettled). Code that continues after that needs a transaction of its own.',
     });
   }
 
   // ---- statements ----------------------------------------------------------------------------------------------------
 
-  /** A ROLLBACK of the whole transaction is sent. */
+  /** Reports that a ROLLBACK of the whole transaction is being sent. */
   startRollback(): void {
     this.#isRollingBack = true;
   }
@@ -264,18 +274,18 @@ export class RunnerTransactions {
     this.#isRollingBack = false;
   }
 
-  /** The scope of one transaction ends with it; that of a handler goes on after a commit, and not after a forced end. */
+  /** Ends the scope of a transaction. The scope of a handler continues after a commit or rollback; only a forced end ends it. */
   #endScopeOf({ scope, ownsScope }: OpenTransaction): void {
     if (scope && (ownsScope || this.#isForciblyEnded)) (this.#endedScopes ??= new WeakSet()).add(scope);
   }
 }
 
-/** A transaction that the running code starts. */
+/** A transaction in the scope of the running code. */
 export function newTransaction(ownsScope: boolean): OpenTransaction {
   return { scope: currentScope(), ownsScope };
 }
 
-/** Whether a text is one query that cannot write by itself. In doubt it can. */
+/** Whether a text is a single query that cannot write. In doubt, false. */
 function isRead(query: string): boolean {
   return /^\s*(?:select|values|table)\b/i.test(query) && isSingleRepeatableStatement(query);
 }

@@ -8,26 +8,28 @@ import { DataSourcePool } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import { connectFailure } from '../logging/connect-failure.js';
 
-/** A replica that could not be reached is not tried again for this long; milliseconds. */
+/** Shortest interval between two attempts to reach a replica; milliseconds. */
 const RETRY_AFTER_MS = 3_000;
 
 /**
- * The pool of one read replica. While the replica cannot be reached, the primary serves its reads, including those that wait already.
- * Every 3 s at most, a read starts an attempt in the background to reach the replica again; without reads there is none.
+ * The pool of one read replica. While the replica cannot be reached, the primary serves its reads, including reads that already wait.
+ * A read then starts an attempt to reach the replica in the background, at most every 3 s.
  */
 export class ReplicaPool extends DataSourcePool {
   readonly #primary: () => DataSourcePool;
   readonly #settings: ResolvedDatabaseOptions;
   readonly #logger: DatabaseLogger;
-  #outage = new Outage();
+  /** Aborted while the replica cannot be reached. */
+  #outage = new PoolSignal();
   #retryAt = 0;
-  #retrying: Outage | undefined;
+  /** Cancels the attempt to reach the replica that is under way. */
+  #retrySignal: PoolSignal | undefined;
 
   constructor(settings: ResolvedDatabaseOptions, logger: DatabaseLogger, primary: () => DataSourcePool) {
     const { pool, timeouts } = settings;
-    // A read that gets no answer from the replica must have time left for the primary.
+    // A read whose connect to the replica times out must have time left for the primary.
     const connectMs = Math.min(timeouts.connectMs, Math.floor(pool.acquireTimeoutMs / 2));
-    // With `minIdle` the pool would go on to connect to a replica that is away, without any read.
+    // With `minIdle` the pool would keep connecting to an unreachable replica even without reads.
     super(
       { ...settings, pool: { ...pool, minIdle: 0 }, timeouts: { ...timeouts, connectMs } },
       logger,
@@ -38,14 +40,14 @@ export class ReplicaPool extends DataSourcePool {
     this.#logger = logger;
   }
 
-  /** Whether reads go to this replica. If it is away and the next attempt is due, starts that in the background. */
+  /** Whether this replica serves reads. If it is unreachable and the next attempt is due, starts that in the background. */
   isAvailable(): boolean {
     if (!this.#outage.aborted) return true;
-    if (!this.#retrying && performance.now() >= this.#retryAt) void this.#retry();
+    if (!this.#retrySignal && performance.now() >= this.#retryAt) void this.#retry();
     return false;
   }
 
-  /** Acquires a connection to the replica or, if that cannot be reached, to the primary. */
+  /** Acquires a connection to the replica, or to the primary if the replica cannot be reached. */
   override acquire(request: AcquireOptions = {}): Promise<LeasedClient<Connection>> {
     if (this.#outage.aborted) return this.#primary().acquire(request);
     const { signal, deadlineMs = this.#settings.pool.acquireTimeoutMs } = request;
@@ -63,12 +65,12 @@ export class ReplicaPool extends DataSourcePool {
   }
 
   override drain(options?: { timeoutMs?: number }): Promise<DrainReport> {
-    this.#retrying?.abort(new Error('the pool is closed'));
+    this.#retrySignal?.abort(new Error('the pool is closed'));
     return super.drain(options);
   }
 
   protected override onConnectFailed(error: Error): void {
-    // The replica serves with the connections that it has.
+    // The open connections still serve reads.
     const { code, target, summary } = connectFailure(error, this.#settings);
     if (code === 'TOO_MANY_CONNECTIONS' && this.totalCount > 0) return;
     this.#retryAt = performance.now() + RETRY_AFTER_MS;
@@ -80,7 +82,7 @@ export class ReplicaPool extends DataSourcePool {
   }
 
   async #retry(): Promise<void> {
-    const signal = (this.#retrying = new Outage());
+    const signal = (this.#retrySignal = new PoolSignal());
     try {
       const deadlineMs = this.#settings.timeouts.connectMs;
       const connection = await super.acquire({
@@ -90,13 +92,13 @@ export class ReplicaPool extends DataSourcePool {
         signal,
       });
       connection.release();
-      this.#outage = new Outage();
+      this.#outage = new PoolSignal();
       const { host, port, database } = this.#settings.server;
       this.#logger.log(`Replica database "${database}" at ${host}:${port} is back; it serves reads again.`);
     } catch {
       this.#retryAt = performance.now() + RETRY_AFTER_MS;
     } finally {
-      this.#retrying = undefined;
+      this.#retrySignal = undefined;
     }
   }
 }
@@ -108,8 +110,8 @@ function isOutage(error: unknown, signal: CancelSignal | undefined): boolean {
   );
 }
 
-/** Cancels the acquires that wait for a replica that cannot be reached. */
-class Outage implements CancelSignal {
+/** A signal by which the pool cancels acquires itself. */
+class PoolSignal implements CancelSignal {
   reason: unknown;
   aborted = false;
   readonly #listeners = new Set<() => void>();
@@ -129,7 +131,7 @@ class Outage implements CancelSignal {
   }
 }
 
-/** Cancels an acquire when its caller does, or when the replica cannot be reached. */
+/** Aborted when the signal of the caller is, or when the replica cannot be reached. */
 class EitherSignal implements CancelSignal {
   readonly #caller: CancelSignal;
   readonly #outage: CancelSignal;
@@ -158,7 +160,7 @@ class EitherSignal implements CancelSignal {
   }
 }
 
-/** The options with some of them changed. Functions are called on the original: those of a `RunnerLease` are methods. */
+/** A copy of the options with changes. A spread does not copy methods, which a `RunnerLease` has: they are called on the original. */
 function withChanges(request: AcquireOptions, changes: Partial<AcquireOptions>): AcquireOptions {
   return {
     ...request,

@@ -1,24 +1,24 @@
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 
 /**
- * The limits of connections, and how many other clients use. The app's own connections are those of its role with its
- * `application_name`, or with a `traceparent` there, which a tracing tool sets for a moment.
+ * The connection limits of the server, and the connections of other clients. A connection of the app's role counts as the app's own if
+ * its `application_name` is that of the app, or a `traceparent`, which tracing tools set temporarily.
  */
 export interface ConnectionBudget {
   readonly maxConnections: number;
   /** `superuser_reserved_connections` and, since PostgreSQL 16, `reserved_connections`. */
   readonly reserved: number;
-  /** `ALTER ROLE … CONNECTION LIMIT`; -1 is none. */
+  /** `ALTER ROLE … CONNECTION LIMIT`; -1 is no limit. */
   readonly roleLimit: number;
-  /** `ALTER DATABASE … CONNECTION LIMIT`; -1 is none. */
+  /** `ALTER DATABASE … CONNECTION LIMIT`; -1 is no limit. */
   readonly databaseLimit: number;
-  /** Only `max_connections` holds for a superuser. */
+  /** Whether the role is a superuser: only `max_connections` applies to it. */
   readonly superuser: boolean;
   /** Connections of other clients. */
   readonly others: number;
-  /** Those of them by the same role. */
+  /** Connections of other clients with the same role. */
   readonly othersOfRole: number;
-  /** Those of them on the same database. */
+  /** Connections of other clients to the same database. */
   readonly othersOnDatabase: number;
 }
 
@@ -49,7 +49,7 @@ export function maxConnectionsOf({
 
 const remaining = (limit: number, others: number) => Math.max(0, limit - others);
 
-/** How many connections the server has left beside those of other clients. */
+/** How many connections the server has left after those of other clients. */
 export function availableConnections({ maxConnections, reserved, others }: ConnectionBudget): number {
   return remaining(maxConnections - reserved, others);
 }

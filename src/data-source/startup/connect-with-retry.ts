@@ -6,13 +6,14 @@ import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 import { connectFailure } from '../logging/connect-failure.js';
+import { retryDelayMs } from './retry-delay.js';
 import { queryServerInfo } from './server-info.js';
 import type { ServerInfo } from './server-info.js';
 
 /**
- * Connects and queries the server, and retries failures that may pass, with a delay that doubles.
+ * Connects and queries the server. Retries transient failures, each time after a longer delay.
  *
- * @param retries how many times at most
+ * @param retries the maximum number of retries
  * @param signal ends the retries
  * @throws DatabaseConnectionError with the diagnosis, and the last failure as its cause; the reason of `signal` when it is aborted
  * @throws DatabaseConfigError when no server is configured
@@ -26,7 +27,6 @@ export async function connectWithRetry(
 ): Promise<ServerInfo> {
   if (options.missingServer)
     throw new DatabaseConfigError([options.missingServer], { dataSource: options.name });
-  const { initialDelayMs, maxDelayMs } = options.connectRetry;
   for (let attempt = 0; ; attempt++) {
     try {
       return await connectAndQuery(pool, options, logger);
@@ -35,7 +35,7 @@ export async function connectWithRetry(
       signal.throwIfAborted();
       const isRetried = options.toRetry ? options.toRetry(failure.cause) : failure.transient;
       if (!isRetried || attempt >= retries) throw failure.error;
-      const delay = jitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs));
+      const delay = retryDelayMs(options.connectRetry, attempt);
       logger.warn(
         `${failure.error.message} Trying again in ${Math.round(delay)} ms (${attempt + 1} of ${retries}).`,
       );
@@ -51,9 +51,9 @@ async function connectAndQuery(
 ): Promise<ServerInfo> {
   const connection = await pool.acquire({ borrower: 'start', failFast: true });
   try {
-    const facts = await queryServerInfo(connection, options, (reason) => logger.debug(reason));
+    const info = await queryServerInfo(connection, options, (reason) => logger.debug(reason));
     connection.release();
-    return facts;
+    return info;
   } catch (error) {
     connection.release(error as Error);
     throw error;
@@ -61,7 +61,7 @@ async function connectAndQuery(
 }
 
 function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
-  // The error of the pool describes the pool, which is empty at a start. Its cause is the error of the server or the socket, which
+  // The error of the pool describes the pool, which is empty at the start. Its cause is the error of the server or the socket, which
   // `@nestjs/typeorm` passes to `toRetry`, too.
   let cause = error;
   while (cause instanceof PoolError && cause.cause !== undefined) cause = cause.cause;
@@ -71,14 +71,9 @@ function failureOf(error: unknown, options: ResolvedDatabaseOptions) {
     transient,
     error: new DatabaseConnectionError(`Cannot connect to ${target}: ${summary}. ${hint}`, {
       code,
-      hint: hint,
+      hint,
       cause,
       dataSource: options.name,
     }),
   };
-}
-
-/** Up to 20 % longer, so that the instances of one app do not connect all at once. */
-function jitter(delayMs: number): number {
-  return delayMs * (1 + Math.random() * 0.2);
 }

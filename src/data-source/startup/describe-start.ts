@@ -5,7 +5,7 @@ import { checkSettings, describeClientEnforced, describeUnenforced } from './sel
 import type { SettingCheck } from './self-check.js';
 import type { ServerInfo } from './server-info.js';
 
-/** The log lines of a start: one line, warnings, and details for debug. They hold no secret and no user. */
+/** The log lines of a start: one line, warnings, and details for level debug. They contain no secret and no user name. */
 export function describeStart(
   settings: ResolvedDatabaseOptions,
   info: ServerInfo,
@@ -16,11 +16,11 @@ export function describeStart(
   const inForce = settingsInForce(settings, info, pooler);
   const budget = budgetOf(settings, info, pooler);
   const byClient = describeClientEnforced(inForce.checks);
-  const inBetween = pooler.mode === 'none' ? '' : `${describePooler(pooler)}, `;
+  const poolerText = pooler.mode === 'none' ? '' : `${describePooler(pooler)}, `;
   const replicas = settings.replication?.replicas.length ?? 0;
   const line =
     `Connected to database "${info.database}" at ${server.host}:${server.port}, ${describeServer(info)}, ${tls}, ` +
-    `${inBetween}pool ${pool.size} + ${pool.maxOverflow}, ${replicas > 0 ? `${replicas} read replica(s), ` : ''}profile ${profile}${byClient && `; in force: ${byClient}`}`;
+    `${poolerText}pool ${pool.size} + ${pool.maxOverflow}, ${replicas > 0 ? `${replicas} read replica(s), ` : ''}profile ${profile}${byClient && `; in force: ${byClient}`}`;
   return { line, warnings: [...inForce.warnings, ...budget.warnings], details: budget.details };
 }
 
@@ -29,10 +29,10 @@ function describeServer({ version, standby }: ServerInfo): string {
   return `PostgreSQL ${version}${standby ? ' (standby)' : ''}`;
 }
 
-/** Whether a pooler is in between. */
+/** Describes the pooler between client and server. */
 export function describePooler({ mode, isConfigured }: PoolerDetector): string {
   if (mode === 'none') return 'no pooler';
-  return isConfigured ? `pooler in ${mode} mode` : 'pooler (detected, taken to be in transaction mode)';
+  return isConfigured ? `pooler in ${mode} mode` : 'pooler (detected, transaction mode assumed)';
 }
 
 /** Compares the configured settings with those in force. */
@@ -49,7 +49,7 @@ export function settingsInForce(
     warnings.push("pool.reset discard has no effect: DISCARD ALL would clear another client's session.");
   if (pooler.isConfigured && pooler.mode !== 'none' && info.announcedPid === info.pid)
     warnings.push(
-      `DB_POOLER says ${pooler.mode}, but there is no pooler in between; without it the server would keep the limits itself.`,
+      `DB_POOLER is ${pooler.mode}, but there is no pooler in between; without this setting the server would enforce the limits.`,
     );
   return { checks, warnings };
 }
@@ -63,7 +63,7 @@ export function budgetOf(
   if (mode !== 'none')
     return {
       warnings: [],
-      details: ['The connection budget is not compared: the pooler has its own limits.'],
+      details: ['The connection budget is not checked: the pooler has limits of its own.'],
     };
   return { warnings: budget ? checkBudget(settings, budget) : [], details: [] };
 }

@@ -10,14 +10,16 @@ import type { DatabaseLogger } from '../logging/database.logger.js';
 import { connectFailure } from '../logging/connect-failure.js';
 import { directSettings } from '../pooler/direct-connection.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
+import { retryDelayMs, withJitter } from './retry-delay.js';
 
+/** The first and the longest interval between two attempts to lock; milliseconds. */
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 1_000;
 
 /** SQLSTATE of a server without advisory locks: another product with PostgreSQL's protocol. */
 const UNDEFINED_FUNCTION = '42883';
 
-/** The session of the lock is idle while the work runs. */
+/** Disables the idle limits: the session of the lock is idle while the work runs. */
 const NO_IDLE_LIMIT = `SELECT set_config(name, '0', $1) FROM pg_catalog.pg_settings
   WHERE name IN ('idle_session_timeout', 'idle_in_transaction_session_timeout', 'transaction_timeout')`;
 
@@ -34,7 +36,7 @@ const SESSION_LOCK: LockStatements = {
   release: 'SELECT pg_advisory_unlock($1::bigint)',
 };
 
-/** Behind a pooler the session belongs to the client only until the end of its transaction. */
+/** Behind a pooler in transaction mode, the session belongs to the client only until its transaction ends. */
 const TRANSACTION_LOCK: LockStatements = {
   begin: 'BEGIN',
   tryLock: 'SELECT pg_try_advisory_xact_lock($1::bigint) AS locked',
@@ -42,31 +44,33 @@ const TRANSACTION_LOCK: LockStatements = {
   release: 'COMMIT',
 };
 
-/** A lock, for the work that runs under it. */
-interface HeldLock {
+/** The lock as the work under it inherits it. */
+interface SchemaLock {
   readonly owner: object;
   isReleased: boolean;
 }
 
-const locks = new AsyncLocalStorage<HeldLock>();
+const locks = new AsyncLocalStorage<SchemaLock>();
 
 export interface SchemaLockOptions {
   readonly settings: ResolvedDatabaseOptions;
-  /** Whether a pooler is in between. */
+  /** Detects a pooler between client and server. */
   readonly pooler: PoolerDetector;
   readonly logger: DatabaseLogger;
   /** `current_database()`: behind a pooler the same database may have other names. */
   readonly database: string;
-  /** Throws when the data source closes: the wait ends then. */
+  /** Throws when the data source closes, which ends the wait. */
   readonly check: () => void;
 }
 
 /**
- * Runs `work`, which changes the schema, while no other instance of the app does: under an advisory lock of the database, on a connection
- * of its own, a direct one if the settings have a direct server. It polls and is idle in between: a session that waits in
- * `pg_advisory_lock()` has a snapshot, and CREATE INDEX CONCURRENTLY of the other instance would wait for that in turn.
+ * Runs `work`, which changes the schema, in one instance of the app at a time. It holds an advisory lock of the database on a connection
+ * outside the pool: a direct connection if the settings have a direct server.
  *
- * @param owner may call again inside `work`: a migration may call `synchronize()`
+ * An instance that waits polls for the lock and is idle between polls. A session that waits in `pg_advisory_lock()` would have a snapshot,
+ * and CREATE INDEX CONCURRENTLY of the other instance would wait for the end of that snapshot: a deadlock.
+ *
+ * @param owner the data source. It may call this function again inside `work`: a migration may call `synchronize()`
  */
 export async function underSchemaLock<T>(
   owner: object,
@@ -76,7 +80,7 @@ export async function underSchemaLock<T>(
   const outer = locks.getStore();
   if (outer && outer.owner === owner && !outer.isReleased) return work();
   const unlock = await lock(options);
-  const held: HeldLock = { owner, isReleased: false };
+  const held: SchemaLock = { owner, isReleased: false };
   try {
     return await locks.run(held, work);
   } finally {
@@ -86,8 +90,7 @@ export async function underSchemaLock<T>(
 }
 
 async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
-  const nothing = () => Promise.resolve();
-  const { logger, database, check } = options;
+  const { logger, database } = options;
   const { direct } = options.settings;
   const settings = direct ? directSettings(options.settings, direct) : options.settings;
   const pooler = direct ? new PoolerDetector(settings) : options.pooler;
@@ -96,31 +99,20 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   const statements = pooler.isSessionShared ? TRANSACTION_LOCK : SESSION_LOCK;
   const key = keyOf(database);
   try {
-    for (
-      let pauseMs = FIRST_PAUSE_MS, isLogged = false;
-      ;
-      pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS)
-    ) {
-      // In statement mode no lock lasts longer than one statement.
-      if (pooler.mode === 'statement' || (await tryLock(connection, statements, key))) break;
-      if (!isLogged)
-        logger.log(`Another instance is changing the schema of database "${database}"; waiting for its end.`);
-      isLogged = true;
-      await pause(withJitter(pauseMs));
-      check();
-    }
+    // In statement mode no lock lasts longer than one statement.
+    if (pooler.mode !== 'statement') await waitForLock(connection, statements, key, options);
   } catch (error) {
     await close();
     if ((error as { code?: unknown }).code !== UNDEFINED_FUNCTION) throw error;
     logger.debug(`The schema is changed without a lock: ${String(error)}`);
-    return nothing;
+    return () => Promise.resolve();
   }
   const onLost = (error: Error) =>
     logger.warn(`The connection of the schema lock was lost; another instance may begin: ${error.message}`);
   connection.on('error', onLost);
   return async () => {
     connection.removeListener('error', onLost);
-    // If it fails: the end of the session releases the lock too, a moment later.
+    // If this statement fails, the end of the session releases the lock.
     await connection
       .query(statements.release, statements === SESSION_LOCK ? [key] : [])
       .catch(() => undefined);
@@ -128,13 +120,31 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   };
 }
 
-/** Connects outside the pool, which may be small. Retries failures that may pass, as the start does. */
+async function waitForLock(
+  connection: Connection,
+  statements: LockStatements,
+  key: string,
+  { logger, database, check }: SchemaLockOptions,
+): Promise<void> {
+  let pauseMs = FIRST_PAUSE_MS;
+  let isLogged = false;
+  while (!(await tryLock(connection, statements, key))) {
+    if (!isLogged)
+      logger.log(`Another instance is changing the schema of database "${database}"; waiting for its end.`);
+    isLogged = true;
+    await pause(withJitter(pauseMs));
+    check();
+    pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS);
+  }
+}
+
+/** Connects outside the pool, which may be exhausted. Retries transient failures, as the start does. */
 async function connect(
   settings: ResolvedDatabaseOptions,
   pooler: PoolerDetector,
   { logger, check }: SchemaLockOptions,
 ): Promise<Connection> {
-  const { retries, initialDelayMs, maxDelayMs } = settings.connectRetry;
+  const { connectRetry } = settings;
   for (let attempt = 0; ;) {
     const { allowsNamedStatements, isSessionShared } = pooler;
     const connection = new Connection({
@@ -150,25 +160,20 @@ async function connect(
       connection.destroy();
       if (pooler.observeRefusal(error)) continue;
       const { code, hint, transient, target, summary } = connectFailure(error, settings);
-      const message = `Cannot connect to ${target} for the lock under which the schema is changed: ${summary}. ${hint}`;
-      if (!transient || attempt >= retries)
+      const message = `Cannot connect to ${target} for the schema lock: ${summary}. ${hint}`;
+      if (!transient || attempt >= connectRetry.retries)
         throw new DatabaseConnectionError(message, {
           code,
-          hint: hint,
+          hint,
           cause: error,
           dataSource: settings.name,
         });
       logger.warn(message);
-      await pause(withJitter(Math.min(initialDelayMs * 2 ** attempt, maxDelayMs)));
+      await pause(retryDelayMs(connectRetry, attempt));
       attempt += 1;
       check();
     }
   }
-}
-
-/** Up to 20 % longer: instances that start together do not poll together. */
-function withJitter(ms: number): number {
-  return ms * (1 + Math.random() * 0.2);
 }
 
 async function tryLock(connection: Connection, statements: LockStatements, key: string): Promise<boolean> {
@@ -180,7 +185,7 @@ async function tryLock(connection: Connection, statements: LockStatements, key: 
   return isLocked;
 }
 
-/** The key is the same for all instances of an app, and differs from the keys of the app's own locks. */
+/** The key of the lock: the same for all instances, and different from the keys of the app's own locks. */
 function keyOf(database: string): string {
   return createHash('sha256')
     .update(`nestjs-database schema ${database}`)

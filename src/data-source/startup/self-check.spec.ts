@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { checkSettings, describeClientEnforced, describeUnenforced, wantedSettings } from './self-check.js';
 import type { PoolerConstraints, ServerSettings } from './self-check.js';
 
-const NOTHING: PoolerConstraints = {
+const NO_POOLER: PoolerConstraints = {
   mode: 'none',
   isSessionShared: false,
   statementLimitMs: 0,
@@ -44,13 +44,13 @@ describe('the self-check', () => {
   });
 
   it('recognises what the server enforces, in any unit that it reports', () => {
-    const checks = checkSettings(configured(), SET, NOTHING);
+    const checks = checkSettings(configured(), SET, NO_POOLER);
     expect(checks.map(({ name, enforcedBy }) => [name, enforcedBy])).toEqual([
       ['statement_timeout', 'server'],
       ['idle_in_transaction_session_timeout', 'server'],
     ]);
     expect(describeClientEnforced(checks)).toBe('');
-    expect(describeUnenforced(checks, NOTHING)).toEqual([]);
+    expect(describeUnenforced(checks, NO_POOLER)).toEqual([]);
   });
 
   it('lists what the client enforces behind a pooler', () => {
@@ -76,37 +76,42 @@ describe('the self-check', () => {
     expect(describeUnenforced(checkSettings(configured({}, 5_000), found, POOLER), POOLER)).toEqual([]);
   });
 
-  it('warns of a limit that a hook has changed since, without a pooler', () => {
+  it('warns of a limit that a hook has changed without a pooler', () => {
     const found = { ...SET, statement_timeout: has('1s', '1000', 'session') };
-    const missing = describeUnenforced(checkSettings(configured(), found, NOTHING), NOTHING);
+    const missing = describeUnenforced(checkSettings(configured(), found, NO_POOLER), NO_POOLER);
     expect(missing).toEqual([expect.stringContaining('the server has 1s')]);
   });
 
   it('counts a setting of the startup packet as in force, in whatever notation the server reports it', () => {
     const settings = configured({ jit: 'true', work_mem: '8192' });
     const found = { ...SET, jit: has('on', 'on', 'client'), work_mem: has('8MB', '8192', 'client') };
-    expect(describeUnenforced(checkSettings(settings, found, NOTHING), NOTHING)).toEqual([]);
-    // Behind a pooler it may be a stranger's.
-    const strange = checkSettings(
+    expect(describeUnenforced(checkSettings(settings, found, NO_POOLER), NO_POOLER)).toEqual([]);
+    // Behind a pooler, another client may have set it.
+    const ofAnotherClient = checkSettings(
       configured({ jit: 'true' }),
       { ...UNSET, jit: has('on', 'on', 'session') },
       POOLER,
     );
-    expect(describeUnenforced(strange, POOLER)).toHaveLength(1);
+    expect(describeUnenforced(ofAnotherClient, POOLER)).toHaveLength(1);
   });
 
   it('counts a setting that was set after the login as in force in session mode', () => {
-    const between: PoolerConstraints = { ...NOTHING, mode: 'session' };
+    const sessionMode: PoolerConstraints = { ...NO_POOLER, mode: 'session' };
     const found = { ...SET, jit: has('on', 'on', 'session') };
-    expect(checkSettings(configured({ jit: 'true' }), found, between).at(-1)?.enforcedBy).toBe('server');
+    expect(checkSettings(configured({ jit: 'true' }), found, sessionMode).at(-1)?.enforcedBy).toBe('server');
   });
 
   it('reports a setting that the server does not have', () => {
-    const checks = checkSettings(configured({ 'app.tenant': 'x' }), SET, NOTHING);
-    expect(checks.at(-1)).toEqual({ name: 'app.tenant', wanted: 'x', found: undefined, keptBy: undefined });
+    const checks = checkSettings(configured({ 'app.tenant': 'x' }), SET, NO_POOLER);
+    expect(checks.at(-1)).toStrictEqual({
+      name: 'app.tenant',
+      wanted: 'x',
+      actual: undefined,
+      enforcedBy: undefined,
+    });
   });
 
-  it('formats a limit that is no whole number of seconds in milliseconds', () => {
+  it('formats a limit in milliseconds if it is not a whole number of seconds', () => {
     const settings = { ...configured(), timeouts: { ...configured().timeouts, statementMs: 1_500 } };
     expect(describeClientEnforced(checkSettings(settings, UNSET, POOLER))).toContain(
       'statement_timeout 1500 ms',

@@ -2,15 +2,15 @@ import { POSTGRES_LIMITS, SETTINGS } from '../../config/settings/settings.js';
 import type { Setting } from '../../config/settings/settings.js';
 import type { PoolerMode, ResolvedDatabaseOptions } from '../../database.options.js';
 
-/** Settings as the server has them, by name. */
+/** Settings as the server reports them, by name. */
 export type ServerSettings = Readonly<Record<string, ServerSetting>>;
 
 export interface ServerSetting {
-  /** As SHOW returns it: `30s`; null when there is no such setting. */
+  /** The value as SHOW returns it: `30s`. Null if the server has no such setting. */
   readonly value: string | null;
-  /** In the setting's own unit: `30000`; null for those of extensions that are not loaded. */
+  /** The value in the setting's own unit: `30000`. Null for a setting of an extension that is not loaded. */
   readonly raw: string | null;
-  /** `client` when it came with the startup packet; null for those of extensions that are not loaded. */
+  /** `client` if the value came with the startup packet. Null for a setting of an extension that is not loaded. */
   readonly source: string | null;
 }
 
@@ -25,7 +25,7 @@ export interface SettingCheck {
   readonly enforcedBy: 'server' | 'client' | undefined;
 }
 
-/** How a pooler in between constrains the session, and which limits the client enforces because of it. Milliseconds, 0 is no limit. */
+/** How a pooler restricts the session, and which limits the client enforces instead of the server. Milliseconds, 0 is no limit. */
 export interface PoolerConstraints {
   readonly mode: PoolerMode;
   /** Whether the session belongs to the client for one transaction only. */
@@ -40,7 +40,7 @@ function optionOf(name: string): keyof typeof SETTINGS | undefined {
   return key && `timeouts.${key}`;
 }
 
-/** The settings of PostgreSQL that are configured for every connection; limits in milliseconds. */
+/** The PostgreSQL settings that are configured for every connection; limits in milliseconds. */
 export function wantedSettings({
   timeouts,
   session,
@@ -62,8 +62,8 @@ export function checkSettings(
   if (pooler.idleInTransactionMs > 0) byClient.add('idle_in_transaction_session_timeout');
   return Object.entries(wantedSettings(settings)).map(([name, wanted]) => {
     const { value, raw, source } = found[name] ?? { value: null, raw: null, source: null };
-    // The server may return a value in another notation than it was set in (`true`, `8192`). In a session of this client, what the client
-    // has set is in force. A limit is a number and is compared: a hook may have set another one since.
+    // The server may report a value in another notation: `on` for `true`, `8MB` for `8192`. In a session of this client, whatever the
+    // client has set is in force. Limits are numbers and are compared, since a hook may have changed them.
     const isOwn = source === 'client' || (source === 'session' && pooler.mode === 'session');
     const inForce =
       value === wanted || raw === wanted || (isOwn && !pooler.isSessionShared && !optionOf(name));
@@ -95,17 +95,17 @@ export function describeUnenforced(
       const limit = optionOf(name);
       const setting = limit ? `${limit} (${(SETTINGS[limit] as Setting).variable})` : `session.${name}`;
       // The value of a setting of the app may be private.
-      const is = limit ? `; the server has ${actual ?? 'none'}` : '';
+      const serverValue = limit ? `; the server has ${actual ?? 'none'}` : '';
       const hint = isSessionShared
-        ? `the pooler does not let it pass, and a SET would land in another client's session. ` +
-          `ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'} has the server set it; ` +
-          'with a pooler in session mode say DB_POOLER=session'
-        : 'a proxy in between, or a hook of yours, has set another value';
-      return `${setting} is not in force${is}: ${hint}.`;
+        ? `the pooler does not pass it on, and a SET would change another client's session. ` +
+          `Set it on the server by ALTER ROLE … SET ${name} = ${limit ? `'${wanted}ms'` : '…'}; ` +
+          'if the pooler is in session mode, set DB_POOLER=session'
+        : 'a proxy, or a hook of the app, has set another value';
+      return `${setting} is not in force${serverValue}: ${hint}.`;
     });
 }
 
-/** The exact value of a limit, not rounded as a measured duration: `30 s`, `1500 ms`. */
+/** A limit as configured, not rounded like a measured duration: `30 s`, `1500 ms`. */
 function limitText(ms: string): string {
   const value = Number(ms);
   return value % 1_000 === 0 ? `${value / 1_000} s` : `${value} ms`;

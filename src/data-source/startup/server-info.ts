@@ -15,13 +15,13 @@ export interface ServerInfo {
   schema: string;
   /** Whether it is a standby, which accepts no writes. */
   standby: boolean;
-  /** `TLSv1.3`, or undefined for plain text. */
+  /** `TLSv1.3`; undefined without TLS. */
   tls: string | undefined;
   /** `pg_backend_pid()` */
   pid: number;
   /** The process id that came with the cancel key. It differs from `pid` behind a pooler or proxy. */
   announcedPid: number | null | undefined;
-  /** The configured settings as the server has them; undefined when the query failed, null when none is configured. */
+  /** The configured settings as the server reports them; undefined if the query failed, null if none is configured. */
   settings: ServerSettings | null | undefined;
   budget: ConnectionBudget | undefined;
 }
@@ -31,23 +31,23 @@ type Row = Omit<ServerInfo, 'tls' | 'announcedPid'>;
 const FACTS = `current_setting('server_version') AS version, current_database() AS database, current_schema() AS schema,
   pg_is_in_recovery() AS standby, pg_backend_pid() AS pid`;
 
-/** One entry for each name in `$1`, whether or not the server knows it. */
+/** A scalar subquery: one JSON entry for each name in `$1`, whether or not the server has that setting. */
 const SETTINGS = `(
-  SELECT json_object_agg(asked.name, json_build_object('value', current_setting(asked.name, true), 'raw', s.setting, 'source', s.source))
-  FROM unnest($1::text[]) AS asked(name) LEFT JOIN pg_catalog.pg_settings s ON lower(s.name) = lower(asked.name))`;
+  SELECT json_object_agg(wanted.name, json_build_object('value', current_setting(wanted.name, true), 'raw', s.setting, 'source', s.source))
+  FROM unnest($1::text[]) AS wanted(name) LEFT JOIN pg_catalog.pg_settings s ON lower(s.name) = lower(wanted.name))`;
 
 /**
- * Queries all of it in one round trip. A role may not be allowed to read what the self-check and the budget need, and other servers with
- * PostgreSQL's protocol may lack it: it is left out then.
+ * Queries the server in one round trip. Settings and budget are left out if the role may not read them, or if the server is another
+ * product with PostgreSQL's protocol and does not have them.
  *
- * @param onMissing called with the reason when something is left out
+ * @param onMissing called with the reason if settings and budget are left out
  */
 export async function queryServerInfo(
   connection: Connection,
   options: ResolvedDatabaseOptions,
   onMissing: (reason: string) => void,
 ): Promise<ServerInfo> {
-  const row = await rowOf(connection, options, onMissing);
+  const row = await queryRow(connection, options, onMissing);
   const pg = new PgInternals(connection);
   return {
     ...row,
@@ -57,22 +57,22 @@ export async function queryServerInfo(
   };
 }
 
-async function rowOf(
+async function queryRow(
   connection: Connection,
   options: ResolvedDatabaseOptions,
   onMissing: (reason: string) => void,
 ): Promise<Row> {
-  const asked = [Object.keys(wantedSettings(options))];
+  const names = Object.keys(wantedSettings(options));
   try {
-    // Past tracing tools: they may set `application_name`, which the budget compares.
+    // `ownQuery` bypasses tracing tools: they may set `application_name`, which the budget compares.
     const { rows } = await connection.ownQuery<Row>({
       text: `SELECT ${FACTS}, ${SETTINGS} AS settings, ${BUDGET_QUERY} AS budget`,
-      values: asked,
+      values: [names],
     });
     return rows[0]!;
   } catch (error) {
     if (!connection.isUsable) throw error;
-    onMissing(`The settings in force and the connection budget can't be asked for: ${String(error)}`);
+    onMissing(`The settings in force and the connection budget cannot be read: ${String(error)}`);
     const { rows } = await connection.ownQuery<Row>({ text: `SELECT ${FACTS}` });
     return { ...rows[0]!, settings: undefined, budget: undefined };
   }

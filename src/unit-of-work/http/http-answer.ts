@@ -7,7 +7,7 @@ import { httpErrorsOf } from '../../errors/http-errors.js';
 import { PoolAcquireCancelledError, PoolError } from '../../errors/pool.errors.js';
 import { findRule } from '../../diagnosis/diagnose.js';
 
-/** The answer to a request that failed. It holds no SQL, no value, and no name of a host or a user. */
+/** The answer to a request that failed. It contains no SQL, no value, and no name of a host or a user. */
 export interface HttpAnswer {
   readonly exception: HttpException;
   /** Value of the header `Retry-After`, in whole seconds. */
@@ -27,7 +27,7 @@ const timedOut = (): HttpAnswer => ({
   retryAfter: undefined,
 });
 
-/** The answer to an HTTP request that failed with this error; undefined where the app answers as to any other error. */
+/** The answer to an HTTP request that failed with this error; undefined if the error is left to the app. */
 export function httpAnswerOf(error: unknown): HttpAnswer | undefined {
   if (error instanceof PoolError) return answerOfPool(error);
   if (error instanceof DatabaseConnectionError) return unavailable();
@@ -37,14 +37,14 @@ export function httpAnswerOf(error: unknown): HttpAnswer | undefined {
   const driverError = error.driverError as { severity?: unknown };
   const { httpStatus } = findRule(driverError);
   if (httpStatus === 504) return timedOut();
-  // After an ERROR the connection stays open: what is unavailable is the server of a foreign table, for instance.
+  // After an ERROR the connection stays usable. Unavailable is another server, such as that of a foreign table.
   return httpStatus === 503 && driverError.severity !== 'ERROR' ? unavailable() : undefined;
 }
 
 function answerOfPool({ code, cause }: PoolError): HttpAnswer | undefined {
   switch (code) {
     case 'POOL_ACQUIRE_TIMEOUT':
-      // With a cause, it waited for connections that could not be opened.
+      // With a cause, the acquire waited for connections that could not be opened.
       return cause === undefined ? busy() : unavailable();
     case 'POOL_QUEUE_FULL':
       return busy();
@@ -70,9 +70,10 @@ export function mayFollowDisconnect(error: unknown): boolean {
 
 /**
  * The exception that answers a failed request by default: 503 when the pool is exhausted or the database is unavailable,
- * 504 after the time limit of a statement. Undefined for every other error. Its body holds no SQL and no value.
+ * 504 after the timeout of a statement. Its body contains no SQL and no value.
  *
  * @param error anything that was thrown
+ * @returns undefined for every other error
  * @example
  * ```ts
  * // In an exception filter of the app.

@@ -14,7 +14,7 @@ import type { HttpAnswer } from './http-answer.js';
 import { messageOf, nameOf, responseOf } from './http-request.js';
 import type { HttpRequest } from './http-request.js';
 
-/** Matches by `instanceof` the errors that the filter has an answer to. Nest passes all others on as if the filter did not exist. */
+/** Matches, by `instanceof`, the errors that the filter answers. Nest handles all others as if the filter did not exist. */
 abstract class AnsweredError {
   static [Symbol.hasInstance](error: unknown): boolean {
     return httpAnswerOf(error) !== undefined || mayFollowDisconnect(error);
@@ -23,7 +23,7 @@ abstract class AnsweredError {
 
 /**
  * Answers requests that fail because the pool or the database is not available. Nest calls global filters in the reverse order of their
- * registration. This one registers itself before any other can: filters of the app come first.
+ * registration. This filter registers itself first, so that filters of the app take precedence.
  */
 @Injectable()
 @Catch(AnsweredError)
@@ -45,14 +45,15 @@ export class HttpErrorsFilter implements ExceptionFilter {
   }
 
   catch(exception: Error, host: ArgumentsHost): void | null {
-    // Null leaves the error of a message or a resolver to Nest.
+    // With null, Nest itself handles the error of a message or a resolver.
     if (host.getType() !== 'http') return null;
     const { httpAdapter } = this.#adapterHost;
     const request = host.switchToHttp().getRequest<HttpRequest>();
     const response: unknown = host.switchToHttp().getResponse();
     const answer = httpAnswerOf(exception);
     const isEnabled = httpErrorsOf(exception) ?? this.#isEnabled;
-    if (hasGone(request, response)) this.#debug(request, 'has no client any more', exception);
+    if (hasClientDisconnected(request, response))
+      this.#debug(request, 'failed after its client had disconnected', exception);
     else if (answer && isEnabled) this.#logAnswer(request, answer, exception);
     else return new BaseExceptionFilter(httpAdapter).catch(exception, host);
     reply(httpAdapter, response, answer);
@@ -61,7 +62,7 @@ export class HttpErrorsFilter implements ExceptionFilter {
   #logAnswer(request: HttpRequest, { exception }: HttpAnswer, error: Error): void {
     const what = `was answered with ${exception.getStatus()}`;
     this.#debug(request, what, error);
-    // The pool logs an outage and an exhausted pool, but no slow statement.
+    // The pool logs outages and exhaustion, but no slow statement.
     if (exception.getStatus() !== 504) return;
     const suppressed = this.#throttle.admit(nameOf(request));
     if (suppressed === undefined) return;
@@ -70,7 +71,7 @@ export class HttpErrorsFilter implements ExceptionFilter {
   }
 
   #debug(request: HttpRequest, what: string, error: Error): void {
-    // To format a stack costs more than the answer.
+    // Formatting a stack costs more than the answer.
     if (Logger.isLevelEnabled('debug')) this.#logger.debug(`${nameOf(request)} ${what}: ${inspect(error)}`);
   }
 }
@@ -81,13 +82,13 @@ function reply(adapter: AbstractHttpAdapter, response: unknown, answer: HttpAnsw
     return;
   }
   if (answer?.retryAfter !== undefined) adapter.setHeader(response, 'Retry-After', String(answer.retryAfter));
-  // Without an answer the client has gone, and nothing reads the status.
+  // Without an answer the client has disconnected, and nothing reads the status.
   const status = answer?.exception.getStatus() ?? 503;
   adapter.reply(response, answer?.exception.getResponse() ?? '', status);
 }
 
-/** Whether the client has gone before it was answered. */
-function hasGone(request: HttpRequest, given: unknown): boolean {
+/** Whether the client has disconnected before the answer was sent. */
+function hasClientDisconnected(request: HttpRequest, given: unknown): boolean {
   const response = responseOf(given);
   if (!response || response.writableEnded) return false;
   // A response that is queued behind another one, for pipelined requests, does not close with its socket.

@@ -1,35 +1,35 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-/** A request of Nest: that of Express is Node's own, that of Fastify has it as `raw`. */
+/** The request of Nest's HTTP platform: Express uses Node's request itself, Fastify keeps it in `raw`. */
 export interface HttpRequest {
   readonly raw?: IncomingMessage;
   readonly method?: string;
   readonly baseUrl?: string;
-  /** Express' route. */
+  /** The route of Express. */
   readonly route?: { path?: unknown };
-  /** Fastify's. */
+  /** The route of Fastify. */
   readonly routeOptions?: { url?: string };
 }
 
-/** Modules with a transport of their own use the type 'http' too, with arguments of any kind. */
+/** Whether this is an HTTP request. Modules with a transport of their own use the context type 'http' too, with any arguments. */
 export function isHttp(request: unknown): request is HttpRequest {
   const http = request as (HttpRequest & { headers?: unknown }) | undefined;
   return typeof http?.method === 'string' && typeof http.headers === 'object';
 }
 
-/** Node's own request. */
+/** The request of Node. */
 export function messageOf(request: HttpRequest): IncomingMessage {
   return request.raw ?? (request as IncomingMessage);
 }
 
-/** Node's own response: that of Express itself, `raw` of Fastify's; undefined for anything else. */
+/** The response of Node: Express uses it itself, Fastify keeps it in `raw`. Undefined for anything else. */
 export function responseOf(given: unknown): ServerResponse | undefined {
   const response =
     (given as { raw?: ServerResponse } | undefined)?.raw ?? (given as ServerResponse | undefined);
   return typeof response?.on === 'function' ? response : undefined;
 }
 
-/** `GET /users/:id`: the route. The URL may hold secrets, and would be a label of its own for each request. */
+/** The name of a request: method and route, `GET /users/:id`. The URL may contain secrets and has too many different values. */
 export function nameOf({ method, baseUrl = '', route, routeOptions }: HttpRequest): string {
   const path = typeof route?.path === 'string' ? baseUrl + route.path : routeOptions?.url;
   return `${method} ${path ?? 'request'}`;

@@ -3,7 +3,7 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2';
 import type { AbstractHttpAdapter } from '@nestjs/core';
 
-/** Node publishes each request that a server receives, and each response that is sent, on Express and Fastify alike. */
+/** Channels on which Node publishes each request that a server receives and each response that it has sent, on every platform. */
 const STARTED = 'http.server.request.start';
 const FINISHED = 'http.server.response.finish';
 
@@ -26,7 +26,7 @@ interface FastifyInstance {
 
 /** Finds the response of a request: Fastify's request has no reference to it. */
 export class ResponseLookup {
-  // Weak: an entry goes with its request.
+  // Weak: an entry must not keep its request in memory.
   readonly #responses = new WeakMap<object, ServerResponse>();
   #closing: Server | undefined;
 
@@ -36,7 +36,7 @@ export class ResponseLookup {
   };
   readonly #finished = (message: unknown): void => {
     const { server } = message as HttpEvent;
-    // In the next turn the response has released its connection.
+    // The server counts the connection as idle only in the next turn of the event loop.
     if (server === this.#closing) setImmediate(() => server.closeIdleConnections());
   };
 
@@ -44,7 +44,7 @@ export class ResponseLookup {
     diagnostics.subscribe(STARTED, this.#started);
   }
 
-  /** Fastify's `inject()` uses no server, and Node publishes nothing. Fastify itself calls a hook, after middleware. */
+  /** Observes requests by Fastify's `inject()`, which uses no server, so that Node publishes nothing. The hook runs after middleware. */
   observeInjected(
     adapter: AbstractHttpAdapter | undefined,
     onRequest: (request: IncomingMessage, response: ServerResponse) => void,
@@ -62,8 +62,8 @@ export class ResponseLookup {
   }
 
   /**
-   * Closes the connections of a closing server as they become idle. The server itself closes those that are idle at that moment; one
-   * that its client keeps alive after that would delay the end for seconds.
+   * Closes the connections of a closing server as they become idle. The server itself closes only connections that are idle when it begins
+   * to close; a connection that its client keeps alive after that would delay the shutdown by seconds.
    */
   closeWhenIdle(server: Server | undefined): void {
     if (!server || this.#closing || typeof server.closeIdleConnections !== 'function') return;
@@ -77,9 +77,9 @@ export class ResponseLookup {
   }
 
   find(request: IncomingMessage | Http2ServerRequest): ResponseStream | undefined {
-    // Node publishes no responses of HTTP/2; the stream is known from the start.
+    // Node publishes no responses of HTTP/2, but the request has the stream.
     if (request.httpVersionMajor === 2) return (request as Http2ServerRequest).stream;
-    // Express sets it, also on a request that does not come from a server.
+    // Express sets `res`, even on a request that does not come from a server.
     return this.#responses.get(request) ?? (request as { res?: ServerResponse }).res;
   }
 }

@@ -92,14 +92,14 @@ describe('logging', () => {
   it('logs a statement on one line, with its passwords masked and its control characters escaped', async () => {
     await start({ echo: true });
     await dataSource.query(`SELECT 1,\n  '\u001b[2J'`);
-    await expect(dataSource.query('ALTER ROLE nobody PASSWORD $$hunter2$$')).rejects.toThrow();
+    await expect(dataSource.query('ALTER ROLE missing PASSWORD $$hunter2$$')).rejects.toThrow();
     expect(logger.of('DatabaseQuery')).toEqual([
       expect.stringMatching(/ms: SELECT 1, '\\u001b\[2J'$/),
-      expect.stringMatching(/ms: ALTER ROLE nobody PASSWORD '\*\*\*'$/),
+      expect.stringMatching(/ms: ALTER ROLE missing PASSWORD '\*\*\*'$/),
     ]);
   });
 
-  it('truncates long statements and says how many characters are missing', async () => {
+  it('truncates long statements and appends the number of omitted characters', async () => {
     await start({ echo: { maxLength: 20 } });
     await dataSource.query(`SELECT '${'x'.repeat(100)}'`);
     expect(logger.of('DatabaseQuery')[0]).toMatch(/ms: SELECT 'x{12}… \(89 more characters\)$/);

@@ -179,7 +179,7 @@ describe("an error in the log of Nest's own logger", () => {
     expect(text).not.toContain('undefined');
     expect(printed(error, true).trim().split('\n')).toHaveLength(1);
     expect(Object.keys(error)).not.toContain('driverError');
-    // Programs find all of it.
+    // Programs can read all of it.
     expect(error).toMatchObject({
       parameters: ['personal'],
       driverError: { code: '22P02', routine: expect.anything() },

@@ -38,14 +38,14 @@ describe('an app under faults of server and network', () => {
       `SELECT pid FROM pg_stat_activity WHERE application_name = 'faults' AND state = $1`,
       [state],
     );
-  /** Several connections, lying idle. */
-  const warm = async () => {
+  /** Opens several connections, which are idle then. */
+  const openConnections = async () => {
     expect(await Promise.all(Array.from({ length: 20 }, quick))).toEqual(Array<number>(20).fill(200));
   };
   const untilServed = async () => {
     await until(async () => (await quick()) === 200);
   };
-  const nothingLost = async () => {
+  const expectNothingLost = async () => {
     await until(() => stats().checkedOut === 0);
     expect(stats().waiting).toBe(0);
     expect(await Promise.all(Array.from({ length: 12 }, quick))).toEqual(Array<number>(12).fill(200));
@@ -66,7 +66,7 @@ describe('an app under faults of server and network', () => {
 
   it('reports no error for backends that are killed while idle', async () => {
     await start();
-    await warm();
+    await openConnections();
     const noticed = async () => {
       await until(() => stats().checkedIn === 0);
     };
@@ -74,7 +74,7 @@ describe('an app under faults of server and network', () => {
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults'`,
     );
     await noticed();
-    await nothingLost();
+    await expectNothingLost();
   });
 
   it('fails only the request whose backend is killed, with a clear error', async () => {
@@ -85,23 +85,23 @@ describe('an app under faults of server and network', () => {
       `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'faults' AND state = 'active'`,
     );
     expect((await busy).status).toBe(503);
-    // At debug: the answer tells the client.
+    // At level debug: the client knows by the answer.
     expect(http.logger.text).toContain('terminating connection due to administrator command');
-    await nothingLost();
+    await expectNothingLost();
   });
 
   it('reports no error for connections that the peer has forgotten', async () => {
     await start();
-    await warm();
+    await openConnections();
     proxy.forget();
-    // Longer idle than the moment in which a connection is lent without asking.
+    // Idle for longer than the time within which a connection is leased without a validation.
     await pause(600);
-    await nothingLost();
+    await expectNothingLost();
   });
 
   it('recovers from a restart of the server without a restart of the app', async () => {
     await start();
-    await warm();
+    await openConnections();
     await server.stop('immediate');
     const { status, body } = await http.fetch('/health/db');
     expect(status).toBe(503);
@@ -109,22 +109,22 @@ describe('an app under faults of server and network', () => {
     expect(await quick()).toBe(503);
     await server.start();
     await untilServed();
-    await nothingLost();
+    await expectNothingLost();
     expect((await http.fetch('/health/db')).status).toBe(200);
   });
 
   it('fails statements and waiters at their deadlines while the network is frozen, and recovers afterwards', async () => {
     await start({ timeouts: { connectMs: 1000, statementMs: 1000, shutdownMs: 500 } });
-    await warm();
+    await openConnections();
     proxy.freeze();
     const during = [...Array.from({ length: 10 }, quick), http.fetch('/busy').then(({ status }) => status)];
     const health = await http.fetch('/health/db');
     expect(health.status).toBe(503);
-    // 503 where no connection came, 504 where a statement got no answer.
+    // 503 if no connection was free in time, 504 if a statement got no answer.
     for (const status of await Promise.all(during)) expect([503, 504]).toContain(status);
     await proxy.pass();
     await untilServed();
-    await nothingLost();
+    await expectNothingLost();
     expect(await backends('idle in transaction')).toEqual([]);
   });
 });

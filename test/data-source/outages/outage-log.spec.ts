@@ -61,8 +61,8 @@ describe('the log during a failure of the database', () => {
     });
   };
   const pool = () => http.app.get<{ pool: ConnectionPool }>(DataSource).pool;
-  /** What an operator reads. */
-  const told = (from = 0) => http.logger.lines.slice(from).filter(({ level }) => level !== 'debug');
+  /** The lines that an operator reads. */
+  const visibleLines = (from = 0) => http.logger.lines.slice(from).filter(({ level }) => level !== 'debug');
 
   beforeAll(async () => {
     server = await startPostgres();
@@ -91,7 +91,7 @@ describe('the log during a failure of the database', () => {
     stopped = true;
     await Promise.all(clients);
     expect(Object.keys(statuses)).toEqual(['200', '503']);
-    const lines = told(from);
+    const lines = visibleLines(from);
     expect(lines.map(({ level, context, message }) => [level, context, message])).toEqual([
       ['warn', 'DatabasePool', expect.stringMatching(/^(A connection was lost|Could not open a connection)/)],
       [
@@ -119,7 +119,7 @@ describe('the log during a failure of the database', () => {
     await Promise.all(slow);
     await pause(1100);
     await http.fetch('/runner');
-    const lines = told(from).filter(({ context }) => context === 'DatabasePool');
+    const lines = visibleLines(from).filter(({ context }) => context === 'DatabasePool');
     expect(lines.map(({ level, message }) => [level, message])).toEqual([
       [
         'warn',
@@ -139,7 +139,7 @@ describe('the log during a failure of the database', () => {
     expect(lines().map(({ level }) => level)).toEqual(['warn', 'debug', 'debug', 'debug', 'debug']);
   });
 
-  it('names at the shutdown the leases that the pool waits for', async () => {
+  it('names the leases that the pool waits for at the shutdown', async () => {
     await start();
     const slow = http.fetch('/slow').catch(() => undefined);
     await until(() => pool().snapshot().leased >= 1);
@@ -147,7 +147,7 @@ describe('the log during a failure of the database', () => {
     await http.app.get(DataSource).destroy();
     await slow;
     expect(
-      told(from)
+      visibleLines(from)
         .filter(({ context }) => context === 'DatabaseModule')
         .map(({ message }) => message),
     ).toEqual([

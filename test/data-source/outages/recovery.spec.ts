@@ -13,16 +13,16 @@ import type { TcpProxy } from '../../support/tcp-proxy.js';
 import { WorkController } from './work.controller.js';
 import { until } from '../../support/until.js';
 
-/** Service is to be back this long after the database, at most. */
+/** Requests must be served again within this time after the database is back. */
 const BACK_MS = 2000;
 const ACQUIRE_MS = 1500;
-/** A statement has its limit on the server, and the client's own a quarter later, at least 500 ms. */
+/** The limit of a statement on the server, and the grace of the client: a quarter of it, at least 500 ms. */
 const STATEMENT_MS = 1000 + 500;
 const HEALTH_MS = 500;
-/** For a busy machine: timers, HTTP and the framework. */
+/** Tolerance for a busy machine: timers, HTTP and the framework. */
 const SLACK_MS = 700;
 
-/** Tells the client what the handler has failed by. */
+/** Answers with the code of the handler's error. */
 @Catch()
 class CodeFilter implements ExceptionFilter {
   catch(error: { code?: unknown; status?: number; response?: object }, host: ArgumentsHost): void {
@@ -50,31 +50,31 @@ describe('an app after an outage', () => {
       `SELECT state FROM pg_stat_activity WHERE application_name = 'recovery' ${more}`,
     );
   const quick = async () => (await http.fetch('/quick')).status;
-  /** Milliseconds until somebody who asks, and asks again when refused, gets his answer. */
-  const served = async (path: string) => {
+  /** Milliseconds until a client that retries gets status 200. */
+  const msUntilServed = async (path: string) => {
     const since = performance.now();
     await until(async () => (await http.fetch(path)).status === 200);
     return performance.now() - since;
   };
-  /** Somebody always asks, so that the pool has all the reason to dial, until the function it returns is called. */
-  const traffic = (path: string) => {
-    let on = true;
+  /** Sends requests without a pause, so that the pool keeps connecting, until the returned function is called. */
+  const startTraffic = (path: string) => {
+    let isRunning = true;
     const clients = [1, 2, 3, 4].map(async () => {
-      while (on) await http.fetch(path);
+      while (isRunning) await http.fetch(path);
     });
     return async () => {
-      on = false;
+      isRunning = false;
       await Promise.all(clients);
     };
   };
-  /** Every connection of the pool can be had at once, and it stays in its bounds. */
-  const nothingLost = async () => {
+  /** Expects that all connections of the pool can be leased at the same time, and that no further one exists. */
+  const expectNothingLost = async () => {
     await until(() => stats().checkedOut === 0);
     expect(stats().waiting).toBe(0);
     const runners = [1, 2, 3, 4, 5, 6].map(() => http.app.get(DataSource).createQueryRunner());
     await Promise.all(runners.map((runner) => runner.query('SELECT 1')));
     expect(stats().checkedOut).toBe(6);
-    // The server may need a moment to see that somebody has gone.
+    // The server may take a moment to end the sessions of closed connections.
     await until(async () => (await backends()).length <= 6);
     expect((await backends(`AND state <> 'idle'`)).map(({ state }) => state)).toEqual([]);
     await Promise.all(runners.map((runner) => runner.release()));
@@ -131,16 +131,16 @@ describe('an app after an outage', () => {
   ];
   it.each(outages)('serves requests within two seconds after %s', async (_name, path, goes, returns) => {
     expect(await Promise.all(Array.from({ length: 12 }, quick))).toEqual(Array<number>(12).fill(200));
-    const end = traffic(path);
+    const end = startTraffic(path);
     await goes();
-    // Until the pauses between dials are the longest there are: 10 ms, doubled with each failure.
+    // Until the pauses between connects have reached their maximum: 10 ms, doubled after each failure.
     await until(() => pool().snapshot().counters.connectFailures >= 9);
     expect((await http.fetch('/health/db')).status).toBe(503);
     await returns();
-    for (const tookMs of await Promise.all([served('/quick'), served('/health/db')]))
+    for (const tookMs of await Promise.all([msUntilServed('/quick'), msUntilServed('/health/db')]))
       expect(tookMs).toBeLessThan(BACK_MS);
     await end();
-    await nothingLost();
+    await expectNothingLost();
   });
 
   it('hangs no request beyond its deadline while the network is frozen for five seconds, leaks nothing, and serves requests within two seconds of the thaw', async () => {
@@ -165,11 +165,11 @@ describe('an app after an outage', () => {
     const during = Promise.all([...inFlight, ...asked]);
     thawed = true;
     await proxy.pass();
-    for (const tookMs of await Promise.all([served('/quick'), served('/health/db')]))
+    for (const tookMs of await Promise.all([msUntilServed('/quick'), msUntilServed('/health/db')]))
       expect(tookMs).toBeLessThan(BACK_MS);
 
-    const cut = await Promise.all(inFlight);
-    expect(cut.map(({ code }) => code)).toEqual(Array<string>(3).fill('QUERY_TIMEOUT'));
+    const failed = await Promise.all(inFlight);
+    expect(failed.map(({ code }) => code)).toEqual(Array<string>(3).fill('QUERY_TIMEOUT'));
     for (const { status, code, tookMs, afterThaw } of await during) {
       if (status === 200) expect(afterThaw).toBe(true);
       else expect(code).toMatch(/^(QUERY_TIMEOUT|POOL_ACQUIRE_TIMEOUT|POOL_CONNECT_TIMEOUT)$/);
@@ -181,6 +181,6 @@ describe('an app after an outage', () => {
       Array<number>(health.filter(({ afterThaw }) => !afterThaw).length).fill(503),
     );
     expect(health.length).toBeGreaterThan(10);
-    await nothingLost();
+    await expectNothingLost();
   }, 45_000);
 });

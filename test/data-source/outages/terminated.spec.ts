@@ -100,8 +100,8 @@ describe('statements that the server terminated', () => {
   afterAll(() => server.dispose());
 
   /**
-   * Reads and single writes by `CLIENTS` clients while `disturb` runs: each failure and each acknowledged key. `served`
-   * waits until so many further writes have been acknowledged, or until a request has failed.
+   * Runs reads and single writes of `CLIENTS` clients while `disturb` runs, and returns each failure and each acknowledged
+   * key. `served` waits for a number of further acknowledged writes, or for a failed request.
    */
   const load = async (disturb: (served: (writes: number) => Promise<unknown>) => Promise<unknown>) => {
     const failures: unknown[] = [];
@@ -163,7 +163,7 @@ describe('statements that the server terminated', () => {
     expect(written).toEqual(acknowledged);
   }, 60_000);
 
-  /** Runs `work`, and terminates its backend once it has run there for so long. */
+  /** Runs `work`, and terminates its backend once the statement has run for this time. */
   const terminated = async (text: string, work: Promise<unknown>, after = '0 s') => {
     const outcome = codeOf(work);
     const { pid } = await until(async () => {
@@ -208,7 +208,7 @@ describe('statements that the server terminated', () => {
       const changed = dataSource().createQueryRunner();
       await prepare(changed);
       expect(await terminated(text, changed.query(text))).toBe('57P01');
-      // It keeps its meaning of one connection until its release.
+      // Until its release, the runner does not acquire another connection.
       expect(await codeOf(changed.query('SELECT 1'))).toBe('57P01');
       await changed.release();
     }
@@ -275,7 +275,7 @@ describe('statements that the server terminated', () => {
           .length > 0,
     );
     await server.stop('immediate');
-    // The server's word of an immediate stop is a warning; the socket ends, and the outcome is unknown.
+    // The server announces an immediate stop by a warning only. The socket ends, and the outcome is unknown.
     expect(await crashed).toBeUndefined();
     await server.start();
   });

@@ -2,7 +2,7 @@ import { Controller, Get } from '@nestjs/common';
 import { InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
 
-/** Requests that are quick, that never end by themselves, and that hold a transaction. */
+/** Handlers that are quick, that never end by themselves, and that keep a transaction open. */
 @Controller()
 export class WorkController {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}

@@ -74,7 +74,7 @@ describeWithPgBouncer('a pooler', () => {
       expect(started()).toContain('pooler in session mode');
       expect(warnings()).toEqual([]);
       expect(nest.logger.text).not.toContain('refused');
-      // The second time on the same connection, cleared in between.
+      // The second query runs on the same connection, after a reset.
       for (let i = 0; i < 2; i += 1) {
         expect(await show(dataSource, 'statement_timeout')).toBe('30s');
         expect(await show(dataSource, 'lock_timeout')).toBe('4321ms');
@@ -135,7 +135,7 @@ describeWithPgBouncer('a pooler', () => {
     expect(seen).toEqual([[{ value: '4321ms' }]]);
   });
 
-  it('that contradicts DB_POOLER=none fails the start at once with its own error', async () => {
+  it('that contradicts DB_POOLER=none fails the start without a retry, with its own error', async () => {
     bouncer = await startPgBouncer({ url: database.url, mode: 'transaction' });
     const failing = start({ pooler: 'none' });
     await expect(failing).rejects.toThrow(DatabaseConnectionError);
@@ -177,13 +177,13 @@ describeWithPgBouncer('a pooler', () => {
     expect(dataSource.pool!.snapshot().counters.connectFailures).toBe(0);
   });
 
-  it('that is configured but not there is reported by a warning', async () => {
+  it('that is configured but does not exist is reported by a warning', async () => {
     const dataSource = await start({ pooler: 'transaction', timeouts: { statementMs: 300 } });
     expect(warnings()).toEqual([expect.stringContaining('there is no pooler in between')]);
     await expect(dataSource.query('SELECT pg_sleep(60)')).rejects.toMatchObject({ code: '57014' });
   });
 
-  it('that is neither configured nor there is not mentioned: the server enforces the timeouts', async () => {
+  it('that is neither configured nor present is not mentioned: the server enforces the timeouts', async () => {
     const dataSource = await start({ timeouts: { lockMs: 4_321 }, session: { work_mem: '8192' } });
     expect(started()).not.toContain('pooler');
     expect(started()).not.toContain('by the client');
@@ -191,7 +191,7 @@ describeWithPgBouncer('a pooler', () => {
     expect(await show(dataSource, 'lock_timeout')).toBe('4321ms');
   });
 
-  it('that is not there: a timeout that a hook of the app has changed is reported by a warning', async () => {
+  it('is not needed for a warning of a timeout that a hook of the app has changed', async () => {
     await start({
       extra: { onConnect: (client: { query(sql: string): unknown }) => client.query('SET lock_timeout = 0') },
       timeouts: { lockMs: 4_321 },

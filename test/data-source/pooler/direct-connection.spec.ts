@@ -7,7 +7,7 @@ import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { NestModule } from '../../support/nest-module.js';
 
-/** A migration that does as its test says. */
+/** A migration whose work the test sets. */
 class Working implements MigrationInterface {
   static work: (runner: QueryRunner) => Promise<unknown> = () => Promise.resolve();
   name = 'Working1700000000000';
@@ -19,7 +19,7 @@ class Working implements MigrationInterface {
   }
 }
 
-/** The way past the pooler is told by its application_name; it leads to the same server. */
+/** The direct connection leads to the same server; its application_name identifies it. */
 describe('a migration on the direct connection', () => {
   let database: TestDatabase;
   let other: TestDatabase;

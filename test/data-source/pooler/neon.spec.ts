@@ -25,7 +25,7 @@ class CreateNotes implements MigrationInterface {
   }
 }
 
-/** Neon, as far as it can be had without Neon: see test/support/neon-proxy.ts. */
+/** The proxy in test/support/neon-proxy.ts imitates Neon. */
 describe('a data source on Neon', () => {
   let authority: CertificateAuthority;
   let database: TestDatabase;
@@ -40,7 +40,7 @@ describe('a data source on Neon', () => {
   beforeEach(async () => {
     const certificate = await authority.issueServer({ hosts: [POOLED, DIRECT, '127.0.0.1'] });
     proxy = await startNeonProxy({ port: Number(new URL(database.url).port), ...certificate });
-    // No name server is asked.
+    // Replaces the lookup, so that no name server is queried.
     dns.lookup = ((_host: string, options: { all?: boolean }, done: (...answer: unknown[]) => void) =>
       process.nextTick(() => {
         if (options.all) done(null, [{ address: '127.0.0.1', family: 4 }]);
@@ -63,7 +63,7 @@ describe('a data source on Neon', () => {
   const start = async (options: DatabaseModuleOptions = {}) => {
     return nest.start({ url: urlOf(DIRECT), ssl: { ca: authority.cert }, ...options });
   };
-  /** As after five minutes without a query: the sockets are closed, and the pool has seen it. */
+  /** Suspends the compute, as after five minutes without a query: the sockets are closed, and the pool has noticed. */
   const suspended = async (dataSource: DataSource) => {
     proxy.suspend();
     await until(() => (dataSource as ManagedDataSource).pool!.totalCount === 0);
@@ -182,7 +182,7 @@ describe('a data source on Neon', () => {
       'CLIENT_NOT_ALLOWED',
     ],
     ["password authentication failed for user 'app'", 'PASSWORD_WRONG'],
-  ])('fails its start at once when Neon refuses with: %s', async (words, code) => {
+  ])('fails its start without a retry when Neon refuses with: %s', async (words, code) => {
     proxy.refuses(words, 10);
     await expect(start({ connectRetry: fast })).rejects.toMatchObject({
       code,

@@ -22,15 +22,15 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
     nest.logger.of('DatabaseModule').find((line) => line.startsWith('Connected to database')) ?? '';
   const warnings = () =>
     nest.logger.lines.filter(({ level }) => level === 'warn').map(({ message }) => message);
-  /** What a client of its own gets to see on a connection of the pooler's. */
-  const asStranger = async (sql: string) => {
+  /** Runs a statement as another client of the pooler. */
+  const asOtherClient = async (sql: string) => {
     const client = new pg.Client(bouncer.url);
     await client.connect();
     const { rows } = await client.query<Record<string, unknown>>(sql);
     await client.end();
     return rows;
   };
-  /** How many sessions of the server run this, asked past the pooler. */
+  /** How many sessions of the server run this statement, queried on a direct connection. */
   const running = async (text: string) =>
     (
       await server.sql(
@@ -49,7 +49,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
         await startPgBouncer({
           url: server.url,
           mode,
-          // In session mode every connection of ours holds one of the pooler's; else few for many is what it is for.
+          // In session mode each client connection keeps a server connection. In the other modes clients share a few.
           settings: { default_pool_size: mode === 'session' ? 25 : 5 },
         }),
       );
@@ -70,10 +70,10 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
         bouncer = bouncers.get(mode)!;
       });
 
-      it('starts at the first attempt and logs who enforces the timeouts', async () => {
+      it('starts at the first attempt and logs which side enforces the timeouts', async () => {
         const dataSource = await start({ connectRetry: 0 });
         expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
-        expect(started()).toContain('pooler (detected, taken to be in transaction mode)');
+        expect(started()).toContain('pooler (detected, transaction mode assumed)');
         expect(started()).toContain('statement_timeout 30 s by the client');
         expect(started()).toContain('idle_in_transaction_session_timeout 60 s by the client');
         expect(warnings()).toEqual([]);
@@ -113,7 +113,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
         await Promise.all(runners.map((runner) => runner.query('SELECT 1')));
         await Promise.all(runners.map((runner) => runner.release()));
         await nest.close();
-        const seen = await asStranger(
+        const seen = await asOtherClient(
           `SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
            coalesce(current_setting('app.tenant', true), '') AS tenant, current_setting('work_mem') AS memory`,
         );
@@ -123,7 +123,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
           .split('\n')
           .filter((line) => /statement:|execute/.test(line));
         expect(log.length).toBeGreaterThan(3);
-        // The pooler itself passes on what every client may set: the application's name.
+        // The pooler passes on the application_name, which every client may set.
         const set = log.filter((line) => /\b(SET|set_config|RESET|DISCARD)\b/.test(line));
         expect(
           set.filter((line) => !/SET application_name=/i.test(line) && !/DISCARD ALL/.test(line)),
@@ -144,7 +144,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
       it('recognises settings of the role that are in force', async () => {
         await server.sql(`ALTER ROLE app SET lock_timeout = '4s'`);
         try {
-          // Connections of the pooler that were opened before don't have it.
+          // Server connections of the pooler that were opened before do not have the setting.
           await bouncer.stop();
           await bouncer.start();
           await start({ timeouts: { lockMs: 4_000 } });
@@ -186,11 +186,11 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
 
       it('closes cleanly while a statement runs', async () => {
         const dataSource = await start({ timeouts: { shutdownMs: 200 } });
-        const cut = expect(dataSource.query(`SELECT 'still at work', pg_sleep(60)`)).rejects.toThrow();
-        await until(async () => (await running('still at work')) > 0);
+        const cancelled = expect(dataSource.query(`SELECT 'still running', pg_sleep(60)`)).rejects.toThrow();
+        await until(async () => (await running('still running')) > 0);
         await nest.close();
-        await cut;
-        await until(async () => (await running('still at work')) === 0);
+        await cancelled;
+        await until(async () => (await running('still running')) === 0);
         expect(dataSource.isInitialized).toBe(false);
       });
     },
@@ -223,7 +223,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
         driverError: { hint: expect.stringContaining('DB_IDLE_IN_TRANSACTION_TIMEOUT') },
       });
       await runner.release();
-      // The pooler ends the server's session when it has noticed.
+      // The pooler ends the session of the server once it has noticed the end of the connection.
       await until(async () => (await running('INSERT INTO ledger')) === 0);
       expect(await dataSource.query('SELECT * FROM ledger')).toEqual([]);
     });
@@ -287,7 +287,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
       expect(said[0]).toContain(`SET app.tenant = 'left behind'`);
       expect(server.log.slice(before)).not.toContain('DISCARD ALL');
       await nest.close();
-      await asStranger('DISCARD ALL');
+      await asOtherClient('DISCARD ALL');
     });
   });
 });

@@ -14,7 +14,7 @@ import type { PgBouncer } from '../../support/pgbouncer.js';
 class OrdersController {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
 
-  /** Sees the orders of its own transaction, and what a stranger has left. */
+  /** Returns the orders of its own transaction, and what another request has left. */
   @Get(':kind/:id')
   async order(@Param('kind') kind: string, @Param('id') id: string) {
     await this.runner.startTransaction();

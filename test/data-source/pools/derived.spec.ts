@@ -23,7 +23,7 @@ describe('a data source created from the options of a ManagedDataSource', () => 
   };
   const databaseOf = async (dataSource: DataSource) =>
     (await dataSource.query<{ name: string }[]>('SELECT current_database() AS name'))[0]!.name;
-  /** Connections to a database that are not the test's. */
+  /** Counts connections to a database, without those of the test. */
   const connections = async (database: TestDatabase) =>
     (
       await database.sql<{ count: number }>(
@@ -134,9 +134,9 @@ describe('a data source created from the options of a ManagedDataSource', () => 
   it.each<[string, object]>([
     ['host', { host: 'db.elsewhere.internal' }],
     ['port', { port: 1 }],
-    ['username', { username: 'somebody' }],
+    ['username', { username: 'other' }],
     ['password', { password: 'hunter2' }],
-    ['url', { url: 'postgres://somebody:hunter2@db.elsewhere.internal/app' }],
+    ['url', { url: 'postgres://other:hunter2@db.elsewhere.internal/app' }],
     ['ssl', { ssl: true }],
     ['extra.statement_timeout', { extra: { statement_timeout: 5 } }],
   ])('is refused with another %s, with an error that shows no secret', async (setting, options) => {

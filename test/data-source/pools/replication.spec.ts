@@ -15,7 +15,7 @@ import { freePort } from '../../support/ports.js';
 import { startTcpProxy } from '../../support/tcp-proxy.js';
 import type { TcpProxy } from '../../support/tcp-proxy.js';
 
-/** Two databases that don't copy from each other, so that it shows which of them has answered. */
+/** Two independent databases, so that the rows show which of them has answered. */
 describe('replication', () => {
   let primary: TestDatabase;
   let replica: TestDatabase;
@@ -46,7 +46,7 @@ describe('replication', () => {
       .compile();
     return module.get<DataSource, ManagedDataSource>(DataSource);
   };
-  /** Resolves when the logger has heard such a line. */
+  /** Resolves when the logger has received such a line. */
   const line = (level: 'warn' | 'log', part: string) => {
     const heard = logger[level].bind(logger);
     return new Promise<void>((resolve) => {
@@ -178,7 +178,7 @@ describe('replication', () => {
     const dataSource = await start();
     expect(await names(dataSource)).toEqual(['on the primary']);
     await proxy.pass();
-    // Reads ask for it; nothing does by itself.
+    // Only reads start an attempt to reach it.
     const reading = setInterval(() => void names(dataSource), 50);
     await back;
     clearInterval(reading);
@@ -217,7 +217,7 @@ describe('replication', () => {
     const runner = dataSource.createQueryRunner('slave');
     await runner.connect();
     proxy.freeze();
-    // One place is left, and its dial gets no answer; all of them wait for it or for the one that is out.
+    // The pool has capacity for one more connection, whose connect gets no answer. All reads wait.
     const reads = await Promise.all(Array.from({ length: 4 }, () => names(dataSource)));
     expect(reads).toEqual(Array.from({ length: 4 }, () => ['on the primary']));
     await proxy.pass();
@@ -237,7 +237,7 @@ describe('replication', () => {
     await holder.release();
   });
 
-  it('closes at once while it probes a silent replica', async () => {
+  it('closes without delay while an attempt to reach a silent replica is under way', async () => {
     const now = performance.now.bind(performance);
     const dataSource = await start();
     await proxy.refuse();

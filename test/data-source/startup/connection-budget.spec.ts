@@ -13,7 +13,7 @@ describe('the connection budget at start', () => {
   let server: PostgresServer;
   const modules: TestingModule[] = [];
 
-  /** The warnings of a start; the app goes on running. */
+  /** The warnings of a start. The app keeps running. */
   const start = async (options: DatabaseModuleOptions = {}) => {
     const logger = new CapturingLogger();
     const module = await Test.createTestingModule({
@@ -34,7 +34,7 @@ describe('the connection budget at start', () => {
   };
 
   beforeAll(async () => {
-    // 40 less 3 for superusers and 2 reserved: 35.
+    // 40 connections, less 3 for superusers and 2 reserved ones: 35.
     server = await startPostgres({ settings: { max_connections: 40, reserved_connections: 2 } });
   });
   afterEach(async () => {
@@ -55,7 +55,7 @@ describe('the connection budget at start', () => {
     const url = new URL(server.url);
     await start({ pool: { minIdle: 4 } });
     expect(await start({ instances: 2 })).toEqual([]);
-    // Of another role each, which an ordinary one does not see much of.
+    // Each of another role: an ordinary role sees few columns of their sessions.
     await server.sql(`CREATE ROLE another LOGIN PASSWORD 'x'`);
     for (let i = 0; i < 6; i += 1)
       await start({

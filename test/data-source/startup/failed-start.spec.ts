@@ -31,7 +31,7 @@ describe('an app that fails to start with abortOnError: false', () => {
         database.url,
         closed,
       ],
-      // Twenty tries last for minutes.
+      // Twenty retries would take minutes.
       { timeout: 15_000 },
     );
     expect(JSON.parse(stdout)).toEqual({ failure: expect.stringMatching(reason), subscribed: false });

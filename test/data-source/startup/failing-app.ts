@@ -5,14 +5,14 @@ import { NestFactory } from '@nestjs/core';
 import { DatabaseModule } from 'nestjs-database';
 
 /**
- * Starts an app that fails, by the way that its first argument names, and prints what is left. Nothing here ends the
- * process: it has to end by itself.
+ * Starts an app that fails in the way that the first argument names, and prints what is left. Nothing here ends the
+ * process: it must end by itself.
  */
 const [how, url, closedUrl] = process.argv.slice(2) as [string, string, string];
 
 const failing = {
   provide: 'failing',
-  // Later than the data source has connected.
+  // After the data source has connected.
   useFactory: () =>
     new Promise((_, reject) => setTimeout(() => reject(new Error('this provider fails')), 500)),
 };

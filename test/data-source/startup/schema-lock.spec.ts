@@ -27,7 +27,7 @@ const entities = ['books', 'authors', 'shelves', 'loans'].map(
     }),
 );
 
-/** A migration that does as its test says. */
+/** A migration whose work the test sets. */
 class Working implements MigrationInterface {
   static work: (runner: QueryRunner) => Promise<unknown> = () => Promise.resolve();
   name = 'Working1700000000000';
@@ -140,11 +140,11 @@ describe('instances that change the schema concurrently', () => {
     await database.sql('ALTER TABLE shelf OWNER TO app');
     const [first, second] = await startAll(2, { migrations: [Working], migrationsTransactionMode: 'none' });
     let waiting: Promise<unknown> | undefined;
-    const told = () => logger.of('DatabaseModule').filter((line) => line.startsWith('Another instance is'));
-    const before = told().length;
+    const waits = () => logger.of('DatabaseModule').filter((line) => line.startsWith('Another instance is'));
+    const before = waits().length;
     Working.work = async (runner) => {
       waiting = second!.runMigrations();
-      await until(() => told().length !== before);
+      await until(() => waits().length !== before);
       await runner.query('CREATE INDEX CONCURRENTLY shelf_id ON shelf (id)');
     };
     expect(await first!.runMigrations()).toHaveLength(1);

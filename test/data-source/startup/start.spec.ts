@@ -132,7 +132,7 @@ describe('a data source', () => {
       expect((await starting).isInitialized).toBe(true);
     });
 
-    it('fails at once with a wrong password, names the setting and shows no secret', async () => {
+    it('fails without a retry with a wrong password, names the setting and shows no secret', async () => {
       const error = await failing({ url: changed((url) => (url.password = 'wrong-secret')) });
       expect(error.code).toBe('PASSWORD_WRONG');
       expect(error.message).toContain(database.name);
@@ -142,7 +142,7 @@ describe('a data source', () => {
       expect(nest.logger.text).not.toContain('Trying again');
     });
 
-    it('fails at once when there is no such database', async () => {
+    it('fails without a retry when the database does not exist', async () => {
       const error = await failing({ url: changed((url) => (url.pathname = '/nowhere')) });
       expect(error.code).toBe('DATABASE_UNKNOWN');
       expect(nest.logger.text).not.toContain('Trying again');
@@ -163,7 +163,7 @@ describe('a data source', () => {
       expect(nest.logger.text).not.toContain('Trying again');
     });
 
-    it('fails at once when the server wants a password and there is none', async () => {
+    it('fails when the server requires a password and none is set', async () => {
       const error = await failing({ url: changed((url) => (url.password = '')) });
       expect(error.code).toBe('PASSWORD_MISSING');
     });
@@ -173,7 +173,7 @@ describe('a data source', () => {
       afterEach(() => {
         dns.lookup = lookup;
       });
-      /** No name server is asked. */
+      /** Replaces the lookup, so that no name server is queried. */
       const unknown = () => {
         dns.lookup = ((host: string, _options: object, done: (error: Error) => void) =>
           process.nextTick(
@@ -182,7 +182,7 @@ describe('a data source', () => {
           )) as never;
       };
 
-      it('fails at once when the name is public', async () => {
+      it('fails without a retry when the name is public', async () => {
         unknown();
         const since = performance.now();
         const error = await failing({ url: 'postgres://app:x@db.example.com/app' });

@@ -42,7 +42,7 @@ async function start(kind: string, retries = 0, onWarning?: () => void): Promise
   return module.get<DataSource, ManagedDataSource>(DataSource);
 }
 
-/** Connects to each kind, and says which were let in; the others have to say why not. */
+/** Connects with each value and returns the accepted ones. The errors of the others must name the reason. */
 async function letIn(): Promise<string[]> {
   const kinds: string[] = [];
   for (const kind of ['any', 'read-write', 'read-only', 'primary', 'standby', 'prefer-standby']) {
@@ -62,7 +62,7 @@ async function letIn(): Promise<string[]> {
   return kinds;
 }
 
-/** Polite ends take a moment on the server. */
+/** Waits until the server has ended the sessions, which takes a moment. */
 async function connections(): Promise<number> {
   for (let tries = 0; ; tries += 1) {
     const [row] = await server.sql<{ n: string }>(

@@ -17,7 +17,7 @@ describe.each(['lazy', 'verify'] as const)('a TypeORM setting with startup %s', 
     database = await createTestDatabase();
   });
   afterEach(async () => {
-    // One for the process.
+    // A setting of the whole process.
     pg.defaults.parseInt8 = false;
     await nest.close();
   });
