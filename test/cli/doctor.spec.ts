@@ -19,7 +19,7 @@ import type { PostgresServer } from '../support/postgres-server.js';
 
 const PASSWORD = `p@ss%"w'\\rd`;
 
-describe('the doctor', () => {
+describe('The doctor', () => {
   let authority: CertificateAuthority;
   let server: PostgresServer;
   let folder: string;
@@ -220,7 +220,7 @@ describe('the doctor', () => {
     });
 
     it('an unknown host name', async () => {
-      // Without a query to a name server.
+      // Replaces the query to a name server.
       dns.lookup = ((host: string, _options: object, done: (error: Error) => void) =>
         process.nextTick(
           done,
@@ -285,7 +285,7 @@ describe('the doctor', () => {
         if (direction === 'to-server' && statement.test(bytes.toString('latin1'))) proxy.freeze();
       });
       try {
-        // Without a statement timeout, the doctor would wait forever.
+        // Without a statement timeout, the doctor would wait for ever.
         process.env.DB_STATEMENT_TIMEOUT = '0';
         process.env.DB_CONNECT_TIMEOUT = '1';
         const { names, out, code } = await examine(['doctor', proxy.through(server.url)]);

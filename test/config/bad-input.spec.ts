@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
 
-/** An app on the built package, in a process of its own. */
+/** Runs an app with the built package in a separate process. */
 const APP = (imports: string) => `
   import 'reflect-metadata';
   import { Module } from '@nestjs/common';
@@ -98,7 +98,7 @@ describe('An app ends before any connection', () => {
     ],
     ['a misspelt option', (u) => `DatabaseModule.forRoot({ url: '${u}', poolSize: 5 })`, ['poolSize']],
     [
-      'a factory that returns nothing',
+      'a factory that returns undefined',
       () => 'DatabaseModule.forRootAsync({ useFactory: () => undefined })',
       ['options'],
     ],
@@ -119,7 +119,7 @@ describe('An app ends before any connection', () => {
     ['of the app', `throw new Error('no vault today')`, 'no vault today'],
     ['that shows the URL', `new URL('postgres //app:${SECRET}@nowhere')`, 'Invalid URL'],
     [
-      'whose message holds the URL',
+      'whose message contains the URL',
       `throw new Error('no way to postgres://app:${SECRET}@nowhere')`,
       'no way to',
     ],
@@ -136,7 +136,7 @@ describe('An app ends before any connection', () => {
     expectRefused(outcome, ['forRootAsync']);
   });
 
-  it('because of a named data source whose URL is not set, although DB_URL is', async () => {
+  it('because of a named data source whose URL is not set, even if DB_URL is', async () => {
     const imports = `DatabaseModule.forRoot({ name: 'reporting', url: process.env.REPORTING_URL })`;
     expectRefused(await start(imports, { DB_URL: url() }), ['url']);
   });

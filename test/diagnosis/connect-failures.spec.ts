@@ -17,8 +17,8 @@ import type { PostgresServer } from '../support/postgres-server.js';
 
 const PASSWORD = `p@ss%"w'\\rd`;
 
-/** Produces each failure of a connection attempt for real, and compares the error of the start. */
-describe('a failed start reports code, server and hint of', () => {
+/** Each test produces a real failure of a connect, and compares the error of the start. */
+describe('A failed start reports code, server and hint of', () => {
   let authority: CertificateAuthority;
   let server: PostgresServer;
   const servers: Server[] = [];
@@ -94,7 +94,7 @@ describe('a failed start reports code, server and hint of', () => {
     ['a host name that does not exist', 'ENOTFOUND', 'HOST_NOT_FOUND'],
     ['a name server that does not answer', 'EAI_AGAIN', 'DNS_TEMPORARY_FAILURE'],
   ])('%s', async (_what, errno, code) => {
-    // Without a query to a name server.
+    // Replaces the query to a name server.
     dns.lookup = ((host: string, _options: object, done: (error: Error) => void) =>
       process.nextTick(
         done,
@@ -104,7 +104,7 @@ describe('a failed start reports code, server and hint of', () => {
   });
 
   it('a host without a route, in a network namespace without a network', () => {
-    // Does nothing under `npm test`, which has built the package.
+    // `npm test` has already built the package.
     execFileSync(process.execPath, ['scripts/build-once.mjs']);
     const namespace = ['--user', '--map-root-user', '--net'];
     const answer = execFileSync('unshare', [
@@ -189,8 +189,8 @@ describe('a failed start reports code, server and hint of', () => {
   });
 
   it('a client certificate of an authority that the server does not trust', async () => {
-    const stranger = await createAuthority('Stranger');
-    const ssl = { ca: authority.cert, ...(await stranger.issueClient({ commonName: 'app' })) };
+    const other = await createAuthority('Other');
+    const ssl = { ca: authority.cert, ...(await other.issueClient({ commonName: 'app' })) };
     await expectFailure('TLS_CLIENT_CERTIFICATE_REFUSED', { url: server.url, ssl });
   });
 
@@ -209,7 +209,7 @@ describe('a failed start reports code, server and hint of', () => {
     );
   });
 
-  it('an unknown role, where the server says so', async () => {
+  it('an unknown role, if the server reports it', async () => {
     await server.hba(['host all all all trust']);
     await expectFailure(
       'ROLE_UNKNOWN',

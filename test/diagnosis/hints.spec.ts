@@ -14,7 +14,7 @@ const OTHERS: readonly string[] = [
   'target_session_attrs',
 ];
 
-describe('the hints of the rules', () => {
+describe('The hints of the rules', () => {
   let database: TestDatabase;
   const hints = [...CONNECTION_RULES, ...STATEMENT_RULES].map(({ hint }) => hint);
   const named = (pattern: RegExp) => [...new Set(hints.flatMap((hint) => hint.match(pattern) ?? []))];
@@ -33,12 +33,12 @@ describe('the hints of the rules', () => {
 
   it('name options that exist', () => {
     const options = named(/\b(?:[a-z]+\.[a-z][A-Za-z]+|[a-z]+[A-Z][A-Za-z]+)\b/g).filter(
-      // A file, and a property that a password function returns.
+      // A file, and a property of the result of a password function.
       (name) => !['pg_hba.conf', 'hba.conf', 'expiresAt'].includes(name),
     );
     expect(options).toContain('pool.keepaliveMs');
     const known: string[] = SETTING_ROWS.map(({ path }) => path);
-    // Of Node's `tls.connect`, and passed on.
+    // Options of `tls.connect` of Node, which are passed on.
     known.push('ssl.crl');
     expect(options.filter((name) => !known.includes(name))).toEqual([]);
   });

@@ -11,7 +11,7 @@ import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
 
 /** Failures of a server that is not an ordinary primary, or that ends connections and statements. */
-describe('a server', () => {
+describe('A server', () => {
   let server: PostgresServer;
   let module: TestingModule | undefined;
 
@@ -52,7 +52,7 @@ describe('a server', () => {
     it('is diagnosed while it is starting up', async () => {
       await server.stop();
       await server.setRecovery('recovery');
-      // The recovery waits for a file for as long as the test runs.
+      // The recovery waits for a file that does not exist.
       await server.configure({ restore_command: 'sleep 600' });
       await server.startHeld();
       await expect(start()).rejects.toMatchObject({ code: 'SERVER_STARTING' });
@@ -82,7 +82,7 @@ describe('a server', () => {
       const client = new pg.Client({ connectionString: server.url });
       await client.connect();
       const stopping = server.stop('smart');
-      // From this line of its log on, it rejects new clients.
+      // It rejects new clients after it has logged this line.
       while (!server.log.includes('received smart shutdown request')) await new Promise(setImmediate);
       await expect(start()).rejects.toMatchObject({ code: 'SERVER_SHUTTING_DOWN' });
       await client.end();
@@ -136,7 +136,7 @@ describe('a server', () => {
     });
 
     it('a connection that an administrator terminated', async () => {
-      // Without a pinned connection, the statement would be sent once more on another one.
+      // Without a pinned connection, the statement would be sent again on another connection.
       await runner.connect();
       const [{ pid }] = (await runner.query('SELECT pg_backend_pid() AS pid')) as [{ pid: number }];
       const failing = reasonOf(runner.query('SELECT pg_sleep(5)'));

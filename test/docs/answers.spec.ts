@@ -11,7 +11,7 @@ import { startTcpProxy } from '../support/tcp-proxy.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
 import { blocksOf, PAGES } from './markdown.js';
 
-/** Numbers vary, and so does the name of the database; the rest is compared as it is. */
+/** Replaces numbers and the name of the database, which vary. */
 function shape(value: unknown, key?: string): unknown {
   if (Array.isArray(value)) return value.map((item) => shape(item));
   if (typeof value === 'object' && value !== null)
@@ -20,7 +20,7 @@ function shape(value: unknown, key?: string): unknown {
   return typeof value;
 }
 
-/** Every place that shows the answer of this name. */
+/** The blocks of all pages that show the answer of this name. */
 function shown(answer: string): unknown[] {
   const blocks = PAGES.flatMap((page) => blocksOf(page, 'json', 'text'));
   const found = blocks.filter(({ comment }) => comment === `answer: ${answer}`);
@@ -28,7 +28,7 @@ function shown(answer: string): unknown[] {
   return found.map(({ text }) => shape(JSON.parse(text)));
 }
 
-describe('what the documentation shows', () => {
+describe('An answer that the documentation shows', () => {
   let database: TestDatabase;
   let proxy: TcpProxy;
   let http: HttpApp;
@@ -78,7 +78,7 @@ describe('what the documentation shows', () => {
     expectShown('poolStats', monitor.poolStats());
   });
 
-  it('is the answer of a database that is gone', async () => {
+  it('is the answer of a database that is down', async () => {
     await proxy.refuse();
     proxy.reset();
     await http.fetch('/health/db');
@@ -86,14 +86,14 @@ describe('what the documentation shows', () => {
     expectShown('check down', await monitor.checkConnection());
   });
 
-  it('is the answer of an exhausted pool, and what the monitor says of it', async () => {
+  it('is the answer of an exhausted pool, with the report of the monitor', async () => {
     await borrow();
     expectShown('connectionLeaks', monitor.connectionLeaks());
     await borrow();
     expectShown('exhausted', (await http.fetch('/health/db')).body);
   });
 
-  it('is what the doctor prints', async () => {
+  it('is the output of the doctor', async () => {
     const masked = (text: string) =>
       text
         .trimEnd()
@@ -108,7 +108,7 @@ describe('what the documentation shows', () => {
     expect(masked(shown!.text)).toBe(masked(printed));
   });
 
-  it('is the line of the start', () => {
+  it('is the log line of the start', () => {
     const masked = (line: string) =>
       line
         .replace(/database "\w+" at [\w.]+/, 'database')

@@ -6,7 +6,7 @@ import type { Block } from './markdown.js';
 
 /** Pages may use this file of the README without showing it again. */
 const SHARED = 'src/users/user.entity.ts';
-/** What a fragment, a block that is not a file, need not declare or use. */
+/** Compiler errors that are allowed in a fragment: it need not declare or use everything. */
 const NOT_IN_FRAGMENTS = [2304, 2552, 18004, 6133];
 
 interface SourceFile {
@@ -22,7 +22,7 @@ interface SourceFile {
  * (`// src/main.ts`), else a fragment; a diff is two files, before and after.
  */
 export class CodeOfDocs {
-  // In a folder that git, Prettier and ESLint ignore; inside the repository, so that packages are found.
+  // In a folder that git, Prettier and ESLint ignore. It is inside the repository, so that packages are found.
   private readonly folder = temporaryFolder();
   private readonly files: SourceFile[] = [];
 
@@ -34,14 +34,14 @@ export class CodeOfDocs {
     }
   }
 
-  /** Path of a page's file, to be imported. */
+  /** The path of a page's file, for an import. */
   pathOf(page: string, name: string): string {
     const path = join(this.folder, page, name);
     if (!this.files.some((file) => file.path === path)) throw new Error(`${page} has no file ${name}`);
     return path;
   }
 
-  /** What the compiler finds wrong, by page and line. */
+  /** The errors of the compiler, with page and line. */
   problems(): string[] {
     const { config } = ts.readConfigFile('tsconfig.json', (path) => ts.sys.readFile(path));
     const { options } = ts.parseJsonConfigFileContent(config, ts.sys, process.cwd());

@@ -10,7 +10,7 @@ import type { HttpApp } from '../support/http-app.js';
 import { CodeOfDocs } from './code-of-docs.js';
 import { blocksOf } from './markdown.js';
 
-describe('the code in the documentation', () => {
+describe('The code in the documentation', () => {
   const environment = { ...process.env };
   let code: CodeOfDocs;
   let database: TestDatabase;
@@ -47,7 +47,7 @@ describe('the code in the documentation', () => {
   const get = <T = any>(app: INestApplicationContext, token: unknown) =>
     app.get<T>(token as string, { strict: false });
 
-  it('compiles, strictly, against the sources', () => {
+  it('compiles in strict mode against the sources', () => {
     expect(code.problems()).toEqual([]);
   });
 
@@ -104,7 +104,7 @@ describe('the code in the documentation', () => {
     expect((await http!.fetch('/dashboard')).body).toMatchObject({ notes: [{ count: 1 }] });
   });
 
-  it('serves health from a controller of its own', async () => {
+  it('serves health from a controller of the app', async () => {
     const { HealthModule } = await load('docs/health.md', 'src/health/health.module.ts');
     await start({ imports: [DatabaseModule.forRoot({ url: database.url }), HealthModule] });
     const { status, body } = await http!.fetch('/health');
@@ -126,7 +126,7 @@ describe('the code in the documentation', () => {
     expect(reports.visits.metadata.tableName).toBe('visits');
   });
 
-  it("looks at itself with the monitor's figures", async () => {
+  it('reports the statistics of the monitor', async () => {
     const { StatusService } = await load('docs/monitoring.md', 'src/status.service.ts');
     const { timeouts } = await load('docs/monitoring.md', 'src/pool-counters.ts');
     const { app } = await start({
@@ -141,7 +141,7 @@ describe('the code in the documentation', () => {
     expect(timeouts!(get(app, DataSource))).toBe(0);
   });
 
-  it('borrows from the pool alone', async () => {
+  it('uses the pool without Nest', async () => {
     process.env.DATABASE_URL = database.url;
     expect(await load('docs/pool.md', 'src/pool.ts')).toMatchObject({ leased: 0, idle: 1 });
   });

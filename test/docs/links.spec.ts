@@ -33,12 +33,12 @@ describe.each(PAGES)('%s', (page) => {
   });
 });
 
-it('README has one command that starts the example, and one that tests', () => {
+it('README has one command that starts the example, and one that runs the tests', () => {
   const commands = blocksOf('README.md', 'sh').map(({ text }) => text);
   expect(commands).toEqual(expect.arrayContaining(['npm ci && npm start', 'npm ci && npm test']));
 });
 
-it('README names the peers and the engine that package.json demands', () => {
+it('README names the peers and the engine that package.json requires', () => {
   const { engines, peerDependencies } = JSON.parse(readFileSync('package.json', 'utf8')) as {
     engines: { node: string };
     peerDependencies: Record<string, string>;

@@ -14,7 +14,7 @@ export const PAGES: readonly string[] = [
 /** A fenced block. */
 export interface Block {
   readonly page: string;
-  /** Line of its first line of text, from 1. */
+  /** The line number of its first line of text, from 1. */
   readonly line: number;
   readonly language: string;
   /** The comment before it: `<!-- answer: up -->`. */
@@ -57,10 +57,10 @@ export function blockNamed(page: string, comment: string, language: string): Blo
   return block;
 }
 
-/** Without blocks, whose lines may look like anything. */
+/** The text without fenced blocks, whose lines could look like headings or tables. */
 export const proseOf = (page: string): string => textOf(page).replace(/^```[^]*?^```$/gm, '');
 
-/** The rows of every table with these words in its header; cells as they are written. */
+/** The rows of every table with these words in its header, with the source text of their cells. */
 export function tableOf(page: string, ...header: string[]): string[][] {
   const rows: string[][] = [];
   let inside = false;
@@ -82,7 +82,7 @@ export function tableOf(page: string, ...header: string[]): string[][] {
 /** The text of each `code` in a cell. */
 export const codesIn = (cell: string): string[] => [...cell.matchAll(/`([^`]+)`/g)].map(([, code]) => code!);
 
-/** What GitHub makes of the headings for links. */
+/** The anchors that GitHub generates for the headings. */
 export function anchorsOf(page: string): string[] {
   return [...proseOf(page).matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
     heading!

@@ -8,8 +8,8 @@ import { codesIn, tableOf, textOf } from './markdown.js';
 
 const RUN = 'run npm run docs:settings';
 
-describe('what derives from the table of settings', () => {
-  it(`is written to .env.example (else ${RUN})`, () => {
+describe('The documentation that is generated from the table of settings', () => {
+  it(`is up to date in .env.example; otherwise ${RUN}`, () => {
     expect(textOf('.env.example')).toBe(envExample());
   });
 
@@ -78,7 +78,7 @@ function commentsOf(path: string): Map<string, string> {
   return comments;
 }
 
-describe('the TSDoc comment of an option', () => {
+describe('The TSDoc comment of an option', () => {
   const rows = SETTING_ROWS.filter(
     // Options of `tls.connect`, which @types/node describes.
     ({ path }) => !['ssl.rejectUnauthorized', 'ssl.servername', 'ssl.passphrase'].includes(path),

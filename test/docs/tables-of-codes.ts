@@ -2,13 +2,13 @@ import { CONNECTION_RULES } from '../../src/diagnosis/connection-rules.js';
 import type { Sign } from '../../src/diagnosis/failure-rule.js';
 import { STATEMENT_RULES } from '../../src/diagnosis/statement-rules.js';
 
-/** A table of a page, cells as they are written. */
+/** A table of a page, with the source text of its cells. */
 export interface Table {
   readonly header: readonly string[];
   readonly rows: readonly (readonly string[])[];
 }
 
-/** The tables of codes in docs/troubleshooting.md, made from the rules. `npm run docs:codes` writes them into the page. */
+/** The tables of codes in docs/troubleshooting.md, generated from the rules. `npm run docs:codes` writes them into the page. */
 export const TABLES_OF_CODES: readonly Table[] = [
   {
     header: ['code', 'category', 'seen as', 'meaning', 'hint', 'transient'],

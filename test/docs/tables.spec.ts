@@ -19,7 +19,7 @@ describe('A parameter of the URL', () => {
   const reading = (name: string, value: string) =>
     parseDatabaseUrl(`postgres://user@localhost/app?${name}=${value}`);
 
-  it('is read when the table says what it sets', () => {
+  it('is read when the table names the setting for it', () => {
     const names = tableOf(CONFIGURATION, 'parameter', 'what it sets').flatMap(([cell]) => codesIn(cell!));
     expect(names.length).toBeGreaterThan(15);
     for (const name of names) expect([name, reading(name, '5').warnings]).toEqual([name, []]);
@@ -33,7 +33,7 @@ describe('A parameter of the URL', () => {
   });
 
   const REFUSED = ['parameter', 'allowed', 'what applies, or what to use'];
-  it('is refused when the table says so, but for the values that the table allows', () => {
+  it('is refused when the table lists it as refused, except for the values that the table allows', () => {
     for (const [cell, allowed, instead] of tableOf(CONFIGURATION, ...REFUSED)) {
       const name = codesIn(cell!)[0]!;
       expect(reading(name, '5').problems).toEqual([`the parameter ${name} is not supported; ${instead}`]);
@@ -54,21 +54,21 @@ describe('A parameter of the URL', () => {
   });
 });
 
-it('an error of the settings reads as docs/configuration.md shows it', () => {
+it('The error of invalid settings is the one that docs/configuration.md shows', () => {
   const shown = blocksOf(CONFIGURATION, 'text').find(({ text }) => text.startsWith('The database settings'));
   const env = { DB_URL: 'postgres://me@localhost/app', DB_POOL_SIZE: '0', DB_POOL_TIMEOUT: '30 parsecs' };
   expect(() => readEnvironment(env)).toThrow(shown!.text);
 });
 
-describe('the tables of codes', () => {
+describe('The tables of codes', () => {
   it.each(TABLES_OF_CODES)(
-    '| $header | are those of the code; otherwise run `npm run docs:codes`',
+    '| $header | match the code; otherwise run `npm run docs:codes`',
     ({ header, rows }) => {
       expect(tableOf(TROUBLESHOOTING, ...header)).toEqual(rows);
     },
   );
 
-  it('hold every code that the symptoms above them name', () => {
+  it('contain every code that the symptoms above them name', () => {
     const known = TABLES_OF_CODES.flatMap(({ rows }) => rows.flatMap((cells) => cells.flatMap(codesIn)));
     const symptoms = proseOf(TROUBLESHOOTING).split('\n## Codes\n')[0]!;
     const named = codesIn(symptoms).filter((code) => /^(?!DB_|NODE_ENV)[A-Z]+(?:_[A-Z]+)+$/.test(code));
@@ -77,7 +77,7 @@ describe('the tables of codes', () => {
   });
 });
 
-it('the table of exit codes is that of the code', () => {
+it('The table of exit codes matches the code', () => {
   const rows = tableOf('docs/doctor.md', 'code', 'class').map(([exit, words]) => [
     words!.split(':')[0],
     Number(exit),
@@ -85,12 +85,12 @@ it('the table of exit codes is that of the code', () => {
   expect(Object.fromEntries(rows)).toEqual(EXIT);
 });
 
-describe('the tables of errors', () => {
+describe('The tables of errors', () => {
   const rows = tableOf('docs/errors.md', 'class', 'code', 'when').map(
     ([type, codes]) => [codesIn(type!)[0]!, codesIn(codes!)] as const,
   );
 
-  it('hold every class but those that are only parents', () => {
+  it('contain every error class except mere base classes', () => {
     const parents = ['DatabaseError', 'ConnectionError', 'PoolError'];
     const errors = { ...configErrors, ...connectionErrors, ...poolErrors };
     const classes = Object.entries(errors)
@@ -102,7 +102,7 @@ describe('the tables of errors', () => {
     expect([...named].sort()).toEqual(classes.sort());
   });
 
-  it('hold every code that the sources give an error', () => {
+  it('contain every code that an error in the sources has', () => {
     // The codes in these files, and in `diagnosis`, are those of diagnoses and warnings.
     const others = [
       'data-source/pools/pool-stats.ts',
@@ -120,7 +120,7 @@ describe('the tables of errors', () => {
   });
 });
 
-it('the table of layers in CONTRIBUTING.md is that of the rules', () => {
+it('The table of layers in CONTRIBUTING.md matches the lint rules', () => {
   const { layers } = createRequire(import.meta.url)('../../scripts/layers.cjs') as {
     layers: readonly { level: number; paths: readonly string[]; content: string }[];
   };

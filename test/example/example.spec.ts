@@ -10,7 +10,7 @@ describe('npm start', () => {
   const databases: TestDatabase[] = [];
 
   beforeAll(() => {
-    // Nothing to do after `npm test`; by itself Jest builds nothing.
+    // Jest does not build the package; after `npm test`, it is built already.
     const { status } = spawnSync(process.execPath, ['scripts/build-once.mjs'], {
       cwd: root,
       stdio: 'inherit',
@@ -59,7 +59,7 @@ describe('npm start', () => {
   }
 
   describe('without DB_URL', () => {
-    it('runs its own PostgreSQL, prints lines that work, and leaves nothing after Ctrl-C', async () => {
+    it('runs its own PostgreSQL, prints commands that work, and leaves no process or folder after Ctrl-C', async () => {
       const example = await start();
       expect(example.servers).toHaveLength(1);
       await expectLinesToAnswer(example);
@@ -67,13 +67,13 @@ describe('npm start', () => {
       expect(example.servers).toEqual([]);
     });
 
-    it('leaves nothing when only npm receives the signal', async () => {
+    it('leaves no process or folder when only npm receives the signal', async () => {
       const example = await start();
       await example.stop('SIGTERM', 'npm');
       expect(example.servers).toEqual([]);
     });
 
-    it('runs twice side by side, each on a free port', async () => {
+    it('can run twice at the same time, each on a free port', async () => {
       const both = await Promise.all([start(), start()]);
       expect(new Set(both.map(({ url }) => url)).size).toBe(2);
       await Promise.all(both.map(expectLinesToAnswer));
@@ -136,7 +136,7 @@ describe('npm start', () => {
       await second.stop('SIGINT');
     });
 
-    it('ends at once with a non-zero status when the URL is invalid', async () => {
+    it('ends immediately with a non-zero status when the URL is invalid', async () => {
       const example = RunningExample.launch({ DB_URL: 'mysql://root:hunter2@127.0.0.1/app' });
       examples.push(example);
       expect(await example.exit()).toBe(1);
@@ -146,7 +146,7 @@ describe('npm start', () => {
   });
 
   describe('its API', () => {
-    it('answers wrong input by 400 and unknown users by 404', async () => {
+    it('answers wrong input with 400 and unknown users with 404', async () => {
       const example = await start({ DB_URL: (await database()).url });
       const bad: [string, unknown?][] = [
         ['/users', '{'],
@@ -175,7 +175,7 @@ describe('npm start', () => {
       expect((await example.send('/transfers', { from: 1, to: 77, amount: 1 })).status).toBe(404);
     });
 
-    it('keeps the sum over transfers in both directions at once, and no transaction open', async () => {
+    it('keeps the sum after concurrent transfers in both directions, and leaves no transaction open', async () => {
       const { url, sql } = await database();
       const example = await start({ DB_URL: url });
       const transfers = Array.from({ length: 60 }, (_, index) => {

@@ -20,7 +20,7 @@ class OneController {
   }
 }
 
-describe("the example's answer when all connections are in use", () => {
+describe('The answer of the example when all connections are in use', () => {
   let database: TestDatabase;
   let http: HttpApp;
 
@@ -43,7 +43,7 @@ describe("the example's answer when all connections are in use", () => {
     await database.drop();
   });
 
-  it('is 503 with Retry-After at the acquire timeout, while health is up and says exhausted', async () => {
+  it('is 503 with Retry-After at the acquire timeout, while health is up and reports an exhausted pool', async () => {
     const holder = http.app.get(DataSource).createQueryRunner();
     await holder.query('SELECT 1 AS held');
     const refused = fetch(`${http.url}/one`);

@@ -9,24 +9,24 @@ import { TemporaryFolder } from '../support/temporary-folder.js';
 
 export const root = fileURLToPath(new URL('../../', import.meta.url));
 
-/** The example as a child process in a process group of its own, as the terminal starts a command. */
+/** The example as a child process in its own process group, as a terminal starts a command. */
 export class RunningExample {
   output = '';
   private readonly exited: Promise<{ code: number | null; signal: NodeJS.Signals | null }>;
 
   private constructor(
     private readonly child: ChildProcess,
-    /** Its folder for temporary files, which nobody else uses. */
+    /** Its own folder for temporary files. */
     private readonly temporary: TemporaryFolder,
   ) {
     for (const stream of [child.stdout, child.stderr]) {
       stream?.setEncoding('utf8').on('data', (text: string) => (this.output += text));
     }
-    // 'close' and not 'exit': then all output has arrived.
+    // Unlike 'exit', 'close' is emitted after all output has arrived.
     this.exited = once(child, 'close').then(([code, signal]) => ({ code, signal }));
   }
 
-  /** `npm start` with nothing of this process's environment but what it takes to run npm. */
+  /** Runs `npm start` with only those variables of this process that npm needs. */
   static launch(environment: Record<string, string> = {}): RunningExample {
     const temporary = TemporaryFolder.create('example');
     const child = spawn('npm', ['start'], {
@@ -53,7 +53,7 @@ export class RunningExample {
     return example;
   }
 
-  /** Resolves when the last of the lines to try has been printed. */
+  /** Resolves when the example has printed the last of its commands. */
   async ready(): Promise<void> {
     const printed = new Promise<void>((resolve) => {
       const look = () => {
@@ -72,7 +72,7 @@ export class RunningExample {
     return /listens on (http:\S+)\./.exec(this.output)?.[1] ?? '';
   }
 
-  /** The lines that it prints for pasting. */
+  /** The commands that it prints. */
   get lines(): string[] {
     return this.output
       .split('\n')
@@ -96,7 +96,7 @@ export class RunningExample {
     return { status: response.status, body: await response.json() };
   }
 
-  /** Temporary folders of PostgreSQL servers that exist now. */
+  /** The temporary folders of PostgreSQL servers that exist. */
   get servers(): string[] {
     return readdirSync(this.temporary.path).filter((name) => name.startsWith('nestjs-database-'));
   }
@@ -115,7 +115,7 @@ export class RunningExample {
     return (await this.exited).code;
   }
 
-  /** Whatever happened, nothing stays. */
+  /** Ends all processes and removes the folder, in any state of the example. */
   async discard(): Promise<void> {
     if (this.child.exitCode === null && this.child.signalCode === null) await this.stop('SIGKILL');
     await this.temporary.remove();

@@ -23,8 +23,8 @@ interface Report {
   }[];
 }
 
-/** The app in `consumer/` with what its lock file names, Nest 11 and TypeORM 0.3, and the packed package. */
-describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () => {
+/** Installs the app in `consumer/` from its lock file, with Nest 11 and TypeORM 0.3, and adds the packed package. */
+describe('The packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () => {
   let folder: TemporaryFolder;
   let database: TestDatabase;
   let manifest: Manifest;
@@ -32,7 +32,7 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
   /** Runs a program in the app's folder. */
   const run = (program: string, parameters: string[], env: NodeJS.ProcessEnv = process.env) =>
     new Promise<{ failed: ExecFileException | null; output: string }>((resolve) => {
-      // Without the options that Jest runs ES modules by here.
+      // Clears the options with which Jest runs ES modules in this process.
       const options = { cwd: folder.path, maxBuffer: 2 ** 26, env: { ...env, NODE_OPTIONS: '' } };
       execFile(program, parameters, options, (failed, stdout, stderr) =>
         resolve({ failed, output: stdout + stderr }),
@@ -41,7 +41,7 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
 
   beforeAll(async () => {
     folder = TemporaryFolder.create('nest11');
-    // A checkout may have been installed in place; what is tested is what the lock file says.
+    // Without the modules that may be installed in the checkout: the lock file decides.
     cpSync(source, folder.path, { recursive: true, filter: (path) => basename(path) !== 'node_modules' });
     const flags = ['--ignore-scripts', '--prefer-offline', '--no-audit', '--no-fund'];
     const { failed, output } = await run('npm', ['ci', ...flags]);
@@ -51,7 +51,7 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
     database = await createTestDatabase();
   }, 180_000);
 
-  // As many files as were installed; a busy disk takes its time for them.
+  // Removing all installed files takes long on a busy disk.
   afterAll(async () => {
     await database?.drop();
     await folder?.remove();
@@ -90,23 +90,23 @@ describe('the packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
 
   itFollowsTheReadme(11, 'commonjs', () => ({ folder, manifest }));
 
-  // With declarations checked (skipLibCheck: false) where that differs: node16 reads the same ones as nodenext.
+  // With declarations checked (skipLibCheck: false) where they differ: node16 reads the same ones as nodenext.
   it.each(['nodenext', 'node16', 'node10'])(
     'has types that resolve for CommonJS with moduleResolution %s',
     async (resolution) => {
       const config = resolution === 'nodenext' ? 'tsconfig.json' : `tsconfig.${resolution}.json`;
       const compiler = join('node_modules', 'typescript', 'bin', 'tsc');
       const { output } = await run(process.execPath, [compiler, '-p', config, '--pretty', 'false']);
-      // Declarations of others are compiled as well, so that ours are, but are not our concern.
-      const complaints = output.split('\n').filter((line) => line !== '' && !isOthers(line));
-      expect(complaints).toEqual([]);
+      // Checks the declarations of this package; errors in those of other packages are ignored.
+      const errors = output.split('\n').filter((line) => line !== '' && !isOfOtherPackage(line));
+      expect(errors).toEqual([]);
     },
     60_000,
   );
 });
 
-function isOthers(complaint: string): boolean {
-  return complaint.startsWith('node_modules/') && !complaint.startsWith('node_modules/nestjs-database/');
+function isOfOtherPackage(error: string): boolean {
+  return error.startsWith('node_modules/') && !error.startsWith('node_modules/nestjs-database/');
 }
 
 function readReport(path: string, output: string): Report {

@@ -21,7 +21,7 @@ export interface Manifest {
 
 /** Packs the package and unpacks it among the modules of the project in this folder. */
 export function installPackage(folder: string): Manifest {
-  // Nothing to do after `npm test`; by itself Jest builds nothing.
+  // Jest does not build the package; after `npm test`, it is built already.
   execFileSync(process.execPath, ['scripts/build-once.mjs'], { cwd: root });
   const packed = execFileSync(
     'npm',
@@ -35,7 +35,7 @@ export function installPackage(folder: string): Manifest {
   return readManifest(installed);
 }
 
-/** Gives the project in this folder those modules of the checkout that it has not installed by itself. */
+/** Links the modules of the checkout that the project in this folder has not installed. */
 export function linkModules(folder: string, names: readonly string[]): void {
   for (const name of names) {
     const target = join(folder, 'node_modules', name);
@@ -50,8 +50,8 @@ function readManifest(folder: string): Manifest {
 }
 
 /**
- * A project that has installed the packed package: its files, and of the checkout's modules those alone that it
- * declares, so that an import which nobody declared fails here as it would for users.
+ * A project that has installed the packed package. It has only those modules of the checkout that the package declares, so
+ * that an undeclared import fails as it would for users.
  */
 export class Consumer {
   readonly folder: string;
@@ -61,7 +61,7 @@ export class Consumer {
   }
 
   /**
-   * @param extra what such a project has besides, like an HTTP platform or the compiler
+   * @param extra further modules of the project, such as an HTTP platform or the compiler
    * @param optional whether it has installed the optional peers
    */
   static async create(extra: string[], optional = true): Promise<Consumer> {
@@ -118,7 +118,7 @@ export class Consumer {
     return JSON.parse(execFileSync(process.execPath, [script, ...args], { encoding: 'utf8', env })) as Answer;
   }
 
-  /** What the compiler has to say, a line each. */
+  /** The lines that the compiler prints. */
   compile(): string[] {
     const { stdout } = spawnSync(
       process.execPath,

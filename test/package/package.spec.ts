@@ -19,7 +19,7 @@ async function main({ NestFactory }, { DataSource }, { DatabaseModule, DatabaseM
 }
 `;
 
-describe('the packed package', () => {
+describe('The packed package', () => {
   let consumer: Consumer;
   let database: TestDatabase;
 
@@ -52,7 +52,7 @@ describe('the packed package', () => {
     const scripts = consumer.files.filter((file) => file.endsWith('.js'));
     const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
     expect(types).toEqual(scripts.map((file) => file.replace(/\.js$/, '.d.ts')));
-    // The program is ESM alone.
+    // The program is only available as ESM.
     const library = scripts.filter((file) => !file.startsWith('dist/esm/cli/'));
     expect(
       library.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
@@ -85,7 +85,7 @@ describe('the packed package', () => {
     expect(linked.filter((path) => !consumer.files.includes(path))).toEqual([]);
   });
 
-  describe('beside pg alone', () => {
+  describe('installed with pg alone', () => {
     let alone: Consumer;
     beforeAll(async () => {
       alone = await Consumer.create(['typescript'], false);
@@ -270,7 +270,7 @@ describe('the packed package', () => {
           DatabaseModule.forRootAsync(databaseConfig.asProvider()),
           DatabaseModule.forRoot(),
           DatabaseModule.forRoot({ name: 'second', url: 'postgres://127.0.0.1/app', pool: { size: 2 }, synchronize: false }),
-          // @ts-expect-error a pool has a number of connections
+          // @ts-expect-error the number of connections is a number
           DatabaseModule.forRoot({ pool: { size: 'many' } }),
           DatabaseModule.forFeature([User]),
           DatabaseHealthModule,
@@ -316,7 +316,7 @@ describe('the packed package', () => {
             strict: true,
           },
           ...{ experimentalDecorators: true, emitDecoratorMetadata: true },
-          // So that our own declarations are checked as well; those of others are not our concern.
+          // Checks the declarations of this package too; errors in those of other packages are ignored.
           skipLibCheck: false,
         },
         files: ['esm.mts', 'cjs.cts'],

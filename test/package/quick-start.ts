@@ -15,10 +15,10 @@ import type { Manifest } from './consumer.js';
 const README = 'README.md';
 const EXAMPLE_URL = 'postgres://user:password@localhost:5432/app';
 
-/** What `npx @nestjs/cli new` has installed already, of that which the quick start and the package use. */
+/** Packages of the quick start that `npx @nestjs/cli new` has already installed. */
 const NEW_NEST_APP = ['@nestjs/common', '@nestjs/core', 'reflect-metadata', 'rxjs'];
 
-/** The options of the compiler in a new Nest app, those of Nest 11 and 12 together; `strict` is stricter. */
+/** The compiler options of a new Nest app, of Nest 11 and 12 together, and `strict`. */
 const TSCONFIG = {
   compilerOptions: {
     module: 'nodenext',
@@ -114,7 +114,7 @@ function versionIn(folder: string, name: string): string {
   return (JSON.parse(readFileSync(path, 'utf8')) as { version: string }).version;
 }
 
-/** By the user of the URL, as a reader of the README does. */
+/** As the user of the URL, like a reader of the README. */
 async function createTable(url: string): Promise<void> {
   const [table, ...others] = blocksUnder(README, 'Quick start', 'sql');
   expect(others).toEqual([]);
@@ -175,7 +175,7 @@ class QuickStart {
     this.child = child;
     this.temporary.guard(child.pid);
     child.once('exit', () => this.temporary.forget(child.pid));
-    // 'close' and not 'exit': then all output has arrived.
+    // Unlike 'exit', 'close' is emitted after all output has arrived.
     this.closed = once(child, 'close').then(([, signal]) => signal as NodeJS.Signals | null);
     const listening = new Promise<void>((resolve) => {
       for (const stream of [child.stdout, child.stderr])
@@ -194,7 +194,7 @@ class QuickStart {
     return /Listening on http:\/\/\S+:(\d+)\n/.exec(this.output)?.[1];
   }
 
-  /** Runs the README's lines as they are; curl's settings lead localhost:3000 to the port of this app. */
+  /** Runs the commands of the README unchanged. A setting of curl maps localhost:3000 to the port of this app. */
   async request(): Promise<string> {
     this.write('.curlrc', `connect-to = "localhost:3000:127.0.0.1:${this.port}"\n`);
     const { stdout } = await promisify(execFile)('sh', ['-ec', blockNamed(README, 'requests', 'sh').text], {

@@ -156,7 +156,7 @@ export class ConnectionSet<C extends PoolableClient> {
 
   // ---- idle and leased -----------------------------------------------------------------------------------------------
 
-  /** Takes the idle connection that was used last. Removes those that can no longer be leased until it finds one. */
+  /** Takes the idle connection that was used last. Connections that can no longer be leased are removed on the way. */
   takeIdle(): PoolEntry<C> | undefined {
     for (let entry = this.#idle.pop(); entry; entry = this.#idle.pop()) {
       if (!entry.isUsable) this.remove(entry, 'broken');

@@ -11,7 +11,7 @@ import type { AcquireOptions } from '../waiters/waiter-queue.js';
 
 type LeaseLimits = Pick<ResolvedLimits, 'leakThresholdMs' | 'reclaimAfterMs'>;
 
-/** The active leases, the longest first. Finds those that last too long. */
+/** The active leases, the longest first. `inspect` finds the leases that last too long. */
 export class ActiveLeases<C extends PoolableClient> extends LinkedList<Lease<C>> {
   readonly #now: () => number;
   readonly #limits: LeaseLimits;

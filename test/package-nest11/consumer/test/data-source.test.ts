@@ -3,7 +3,7 @@ import { DataSource, type DataSourceOptions } from 'typeorm';
 import { User } from '../src/entities';
 import { emptyTable, failure, sql, start, type Started, url } from './support';
 
-describe('the data source on TypeORM 0.3', () => {
+describe('The data source on TypeORM 0.3', () => {
   const second = `${new URL(url).pathname.slice(1)}_second`;
   const secondUrl = url.replace(new URL(url).pathname, `/${second}`);
   let started: Started | undefined;
@@ -25,7 +25,7 @@ describe('the data source on TypeORM 0.3', () => {
   });
   afterAll(() => sql(`DROP DATABASE ${second} WITH (FORCE)`));
 
-  it('that is made of the options of ours has a pool of its own, on the database that it names', async () => {
+  it('that is created from the options of another one has its own pool, on the database that it names', async () => {
     const app = await open({ url });
     const derived = new DataSource({ ...app.options, database: second } as DataSourceOptions);
     await derived.initialize();

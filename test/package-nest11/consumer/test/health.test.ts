@@ -34,7 +34,7 @@ describe('GET /health/db on Terminus 11', () => {
   });
   afterAll(() => gate.close());
 
-  it('answers 200 with latency, the name of the database and the figures of the pool', async () => {
+  it('answers 200 with latency, the name of the database and the counts of the pool', async () => {
     http = await startHttp({ imports: [DatabaseModule.forRoot(), DatabaseHealthModule] });
     const { status, body } = await http.fetch('/health/db');
     expect(status).toBe(200);
@@ -47,7 +47,7 @@ describe('GET /health/db on Terminus 11', () => {
     expect(body).toEqual({ status: 'ok', info: { db }, error: {}, details: { db } });
   });
 
-  it('answers 503 with the reason while the database is away, and 200 when it is back', async () => {
+  it('answers 503 with the reason while the database is down, and 200 afterwards', async () => {
     http = await startHttp({ imports: [DatabaseModule.forRoot({ url: gate.url }), DatabaseHealthModule] });
     await gate.close();
     const { status, body } = await http.fetch('/health/db');
@@ -62,7 +62,7 @@ describe('GET /health/db on Terminus 11', () => {
     expect(http.app.get(DatabaseMonitor).poolStats().checkedOut).toBe(0);
   });
 
-  it('is up and says that the pool is exhausted when all its connections are out', async () => {
+  it('is up and reports an exhausted pool when all its connections are leased', async () => {
     http = await startHttp({
       imports: [DatabaseModule.forRoot({ pool: { size: 1, maxOverflow: 0 } }), DatabaseHealthModule],
     });
@@ -74,7 +74,7 @@ describe('GET /health/db on Terminus 11', () => {
     expect(body.info.db).toMatchObject({ status: 'up', pool: { status: 'exhausted', waiting: 0 } });
   });
 
-  it('has its path and key from its settings', async () => {
+  it('takes its path and its key from its options', async () => {
     http = await startHttp({
       imports: [
         DatabaseModule.forRoot(),
@@ -86,7 +86,7 @@ describe('GET /health/db on Terminus 11', () => {
     expect((await http.fetch('/health/db')).status).toBe(404);
   });
 
-  it('can be had as an indicator alone, for a controller of your own', async () => {
+  it('provides the indicator alone, for a controller of the app', async () => {
     http = await startHttp({
       imports: [DatabaseModule.forRoot(), DatabaseHealthModule.forRoot({ path: false }), TerminusModule],
       controllers: [MyHealthController],

@@ -25,7 +25,7 @@ class UsersService {
   ) {}
 }
 
-describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
+describe('The module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
   let started: Started | undefined;
 
   beforeEach(() => emptyTable('users', 'id serial PRIMARY KEY, name text NOT NULL'));
@@ -34,8 +34,8 @@ describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     started = undefined;
   });
 
-  it('runs beside the versions that it is meant for', () => {
-    // Read as files, since TypeORM's exports do not name its manifest.
+  it('runs with the versions that these tests are for', () => {
+    // Read as files, since the exports of TypeORM do not include its manifest.
     const versions = ['@nestjs/core', '@nestjs/config', '@nestjs/terminus', '@nestjs/typeorm', 'typeorm'].map(
       (name) =>
         readFileSync(`node_modules/${name}/package.json`, 'utf8').match(/"version": "(\d+\.\d+)/)?.[1],
@@ -49,7 +49,7 @@ describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     ]);
   });
 
-  it('is loaded by require in CommonJS Jest, its pool too', () => {
+  it('can be loaded with require in CommonJS Jest, as can its pool', () => {
     expect(typeof require).toBe('function');
     const database = require('nestjs-database') as typeof import('nestjs-database');
     const pool = require('nestjs-database/pool') as typeof import('nestjs-database/pool');
@@ -58,7 +58,7 @@ describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     expect(require.resolve('nestjs-database')).toMatch(/dist.cjs.index\.js$/);
   });
 
-  it('reads the environment by itself with forRoot()', async () => {
+  it('reads the environment with forRoot()', async () => {
     started = await start({ imports: [DatabaseModule.forRoot()] });
     expect(await started.module.get(DataSource).query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     expect(started.log.join('\n')).toMatch(
@@ -66,7 +66,7 @@ describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     );
   });
 
-  it('takes databaseConfig with forRootAsync, and options of its own beside it', async () => {
+  it('accepts databaseConfig in forRootAsync, together with further options', async () => {
     started = await start({
       imports: [
         ConfigModule.forRoot({ ignoreEnvFile: true }),
@@ -85,7 +85,7 @@ describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     expect(await started.module.get(DatabaseMonitor).checkConnection()).toMatchObject({ status: 'up' });
   });
 
-  it('takes databaseConfig.asProvider() as it is', async () => {
+  it('accepts databaseConfig.asProvider() unchanged', async () => {
     started = await start({
       imports: [
         ConfigModule.forRoot({ ignoreEnvFile: true }),
@@ -116,7 +116,7 @@ describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     expect(started.module.get(Connection)).toBe(started.module.get(DataSource));
   });
 
-  it('has several data sources, each with the name that TypeORM 0.3 knows', async () => {
+  it('has several data sources, each with a name that TypeORM 0.3 knows', async () => {
     started = await start({
       imports: [
         DatabaseModule.forRoot({ entities: [User] }),
@@ -133,7 +133,7 @@ describe('the module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     expect(started.module.get<DataSource>('reportingDataSource').name).toBe('reporting');
   });
 
-  it('tells of a start that fails why, and shows no password', async () => {
+  it('reports the reason for a failed start, without the password', async () => {
     const wrong = new URL(url);
     wrong.password = 'not-the-password';
     const error = await failure(start({ imports: [DatabaseModule.forRoot({ url: wrong.href })] }));

@@ -5,10 +5,10 @@ import { DataSource } from 'typeorm';
 import { NotesController, NotesService } from '../src/notes.controller';
 import { emptyTable, type Http, sql, startHttp } from './support';
 
-describe('a query runner for each request on Express 5', () => {
+describe('A query runner for each request on Express 5', () => {
   let http: Http;
   const notes = async () => (await sql('SELECT text FROM notes')).map(({ text }) => text as string);
-  /** The response may arrive a moment before its 'close' has been seen on the server's side. */
+  /** The response may arrive shortly before the server emits its 'close'. */
   const everythingGivenBack = async () => {
     const monitor = http.app.get(DatabaseMonitor);
     while (monitor.poolStats().checkedOut > 0) await new Promise((resolve) => setTimeout(resolve, 5));
@@ -28,7 +28,7 @@ describe('a query runner for each request on Express 5', () => {
     expect((await http.fetch('/notes/same')).body).toEqual({ same: true });
   });
 
-  it('keeps what was committed', async () => {
+  it('keeps a committed transaction', async () => {
     expect((await http.fetch('/notes', { text: 'kept' })).status).toBe(201);
     expect(await notes()).toEqual(['kept']);
   });
@@ -50,7 +50,7 @@ describe('a query runner for each request on Express 5', () => {
     expect((await http.fetch('/notes/files/a/b')).body).toEqual([{ one: 1 }]);
   });
 
-  it('serves many more requests than there are connections, and all come back', async () => {
+  it('serves many more requests than there are connections, and all connections are released', async () => {
     const answers = await Promise.all(
       Array.from({ length: 40 }, (_, i) =>
         http.fetch(i % 2 ? '/notes' : '/notes/forgotten', { text: `note ${i}` }),
@@ -70,7 +70,7 @@ describe('a query runner for each request on Express 5', () => {
     return answer;
   };
 
-  it('is answered with 503 and logged at debug while no connection comes free', async () => {
+  it('is answered with 503 and logged at debug while no connection becomes available', async () => {
     const busy = await startHttp({
       imports: [DatabaseModule.forRoot(settings)],
       controllers: [NotesController],

@@ -3,7 +3,7 @@ import type { INestApplication, LoggerService, ModuleMetadata } from '@nestjs/co
 import { Test, type TestingModule } from '@nestjs/testing';
 import { Client } from 'pg';
 
-/** The database that whoever runs these tests has made for them: its owner's URL, and a superuser's. */
+/** The database that was created for these tests: the URL of its owner, and that of a superuser. */
 export const url = fromEnvironment('DB_URL');
 const superuserUrl = fromEnvironment('SUPERUSER_URL');
 
@@ -13,7 +13,7 @@ function fromEnvironment(name: string): string {
   return value;
 }
 
-/** One statement as superuser on a connection of its own. */
+/** Runs one statement as superuser on a new connection. */
 export async function sql(text: string): Promise<any[]> {
   const client = new Client(superuserUrl);
   await client.connect();
@@ -24,14 +24,14 @@ export async function sql(text: string): Promise<any[]> {
   }
 }
 
-/** A table of this name, without rows, for the ordinary user. */
+/** Creates an empty table of this name for the owner of the database. */
 export async function emptyTable(name: string, columns: string): Promise<void> {
   await sql(
     `DROP TABLE IF EXISTS ${name}; CREATE TABLE ${name} (${columns}); ALTER TABLE ${name} OWNER TO app`,
   );
 }
 
-/** What a promise fails with. */
+/** The error that a promise rejects with. */
 export async function failure(work: Promise<unknown>): Promise<any> {
   try {
     await work;
@@ -41,7 +41,7 @@ export async function failure(work: Promise<unknown>): Promise<any> {
   throw new Error('It did not fail.');
 }
 
-/** Nest's log as lines. */
+/** The log of Nest as lines. */
 export class Lines implements LoggerService {
   readonly lines: string[] = [];
   private readonly keep = (...parts: unknown[]) => void this.lines.push(parts.map(String).join(' '));
@@ -89,7 +89,7 @@ export async function startHttp(metadata: ModuleMetadata): Promise<Http> {
   };
 }
 
-/** The database by a way that can be closed and opened again. */
+/** A TCP proxy before the database, which can be closed and opened again. */
 export class Gate {
   private readonly sockets = new Set<Socket>();
   private server: Server | undefined;
@@ -119,7 +119,7 @@ export class Gate {
     return through.href;
   }
 
-  /** Whoever is connected is thrown out, and nobody gets in. */
+  /** Destroys all connections and refuses new ones. */
   async close(): Promise<void> {
     const { server } = this;
     this.server = undefined;

@@ -20,8 +20,8 @@ class Fails1700000000001 implements MigrationInterface {
   async down(): Promise<void> {}
 }
 
-/** What goes wrong with TypeORM 0.3 and `pg` alone; the numbers are those of the same tests on TypeORM 1. */
-describe('traps of TypeORM 0.3', () => {
+/** Traps of TypeORM 0.3 and `pg` without this package. The numbers are those of the same tests on TypeORM 1. */
+describe('Traps of TypeORM 0.3', () => {
   const gate = new Gate();
   let started: Started | undefined;
   let dataSource: DataSource;
@@ -72,7 +72,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await count()).toBe(0);
   });
 
-  it('2: a runner released while it waits for a connection costs no slot, and the data source can be destroyed', async () => {
+  it('2: a runner that is released while it waits for a connection does not cost a connection, and the data source can be destroyed', async () => {
     await open();
     const holder = dataSource.createQueryRunner();
     await holder.connect();
@@ -85,14 +85,14 @@ describe('traps of TypeORM 0.3', () => {
     await dataSource.destroy();
   });
 
-  it('3: await using, which TypeORM 0.3 has no method for, rolls back what is open and releases the runner', async () => {
+  it('3: await using, which TypeORM 0.3 does not support, rolls back an open transaction and releases the runner', async () => {
     await open();
     await failure(
       (async () => {
         await using runner = (dataSource as ManagedDataSource).createQueryRunner();
         await runner.startTransaction();
         await runner.query(`INSERT INTO users (name) VALUES ('half')`);
-        throw new Error('on its way out');
+        throw new Error('thrown in the block');
       })(),
     );
     expect(await count()).toBe(0);
@@ -103,7 +103,7 @@ describe('traps of TypeORM 0.3', () => {
   it('4: a killed backend surfaces with its SQLSTATE, while busy and while idle in a transaction', async () => {
     await open();
     const busy = dataSource.createQueryRunner();
-    // A runner that was connected explicitly keeps its session: its statement is not sent again on another one.
+    // A runner that was connected explicitly keeps its session: its statement is not sent again on another connection.
     await busy.connect();
     const answer = failure(busy.query('SELECT pg_sleep(20)'));
     await untilRunning('SELECT pg_sleep(20)');
@@ -125,7 +125,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('5b: a failed startTransaction leaves no transaction, neither believed nor real', async () => {
+  it('5b: a failed startTransaction leaves no transaction, neither in the runner nor on the server', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await failure(runner.startTransaction('NONSENSE' as never));
@@ -136,7 +136,7 @@ describe('traps of TypeORM 0.3', () => {
     await runner.release();
   });
 
-  it('5a: a runner whose connect() failed works when the database is back', async () => {
+  it('5a: a runner whose connect() failed works when the database is available again', async () => {
     await open({ url: gate.url });
     const pool = (dataSource as ManagedDataSource).pool as NodeJS.EventEmitter;
     const noticed = new Promise((resolve) => pool.once('remove', resolve));
@@ -149,10 +149,10 @@ describe('traps of TypeORM 0.3', () => {
     await runner.release();
   });
 
-  it('a commit after a failed statement is an error and no silent rollback', async () => {
+  it('a commit after a failed statement is an error, and not a silent rollback', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
-    // Often, since the error and the transaction's status come in one packet at times, and in two at others.
+    // Repeated, since the error and the transaction status arrive in one packet or in two.
     for (let i = 0; i < 100; i++) {
       await runner.startTransaction();
       await runner.query(`INSERT INTO users (name) VALUES ('lost')`);
@@ -201,12 +201,12 @@ describe('traps of TypeORM 0.3', () => {
     expect(await count()).toBe(0);
   });
 
-  it('12: queries at the same time on one runner are sent one after the other, in order', async () => {
+  it('12: concurrent queries on one runner are sent one after the other, in order', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const connection = await runner.connect();
     const answers = Promise.all([1, 2, 3, 4, 5].map((n) => runner.query('SELECT $1::int AS n', [n])));
-    // Where pg would warn, and pg 9 refuse.
+    // pg 8 would warn, and pg 9 will refuse them.
     let queuedByPg = 0;
     connection.on('drain', () => (queuedByPg += connection._queryQueue.length));
     await new Promise(setImmediate);
@@ -216,7 +216,7 @@ describe('traps of TypeORM 0.3', () => {
     await runner.release();
   });
 
-  it('6: a statement that ran into its limit is stopped on the server, and its connection does not come back busy', async () => {
+  it('6: a statement that exceeds its limit is cancelled on the server, and its connection is not released while it runs', async () => {
     await open({ timeouts: { statementMs: 300, shutdownMs: 1000 } });
     await failure(dataSource.query('SELECT pg_sleep(20)'));
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
@@ -227,7 +227,7 @@ describe('traps of TypeORM 0.3', () => {
     ).toEqual([]);
   });
 
-  it('11: sslmode=disable in a URL and a demand for TLS in code stay a demand for TLS', async () => {
+  it('11: TLS that the code requires is used even with sslmode=disable in the URL', async () => {
     const plain = new URL(url);
     plain.searchParams.set('sslmode', 'disable');
     expect(await failure(open({ url: plain.href, ssl: { mode: 'require' } }))).toMatchObject({
@@ -235,11 +235,11 @@ describe('traps of TypeORM 0.3', () => {
     });
   });
 
-  it('21: a failed transaction is not taken for none because its error came before its status', async () => {
+  it('21: a failed transaction is recognised even if its error arrives before its status', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const connection = await runner.connect();
-    // Both in one message: the error's callback comes before ReadyForQuery says that the transaction has failed.
+    // Both in one message: the callback gets the error before ReadyForQuery reports the failed transaction.
     await failure(connection.query('BEGIN; SELECT 1 / 0'));
     await runner.release();
     expect(await dataSource.query('SELECT now() = statement_timestamp() AS outside')).toEqual([
@@ -247,7 +247,7 @@ describe('traps of TypeORM 0.3', () => {
     ]);
   });
 
-  it('session state set by one borrower is gone for the next', async () => {
+  it('session state of one borrower is reset for the next', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await runner.query(`SET TIME ZONE 'Asia/Tokyo'`);
@@ -260,7 +260,7 @@ describe('traps of TypeORM 0.3', () => {
     ).toEqual([{ zone: expect.not.stringMatching('Tokyo'), temp: null }]);
   });
 
-  it('a runner used after its end says so, and where it was released', async () => {
+  it('a runner that is used after its release fails with an error that names the place of the release', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     await runner.query('SELECT 1');
@@ -280,7 +280,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await count()).toBe(1);
   });
 
-  it('a data source without a start refuses statements with its reason, and starts when told to', async () => {
+  it('a data source with startup off rejects statements with a reason, and can be initialized', async () => {
     await open({ startup: 'off' });
     expect(await failure(dataSource.query('SELECT 1'))).toMatchObject({
       name: 'CannotExecuteNotConnectedError',
@@ -314,7 +314,7 @@ describe('traps of TypeORM 0.3', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
-  it('migrations run and are reverted, and a failing one leaves nothing behind', async () => {
+  it('migrations run and are reverted, and a failing one leaves no changes', async () => {
     await open({ migrations: [CreateBooks1700000000000] });
     expect((await dataSource.runMigrations()).map(({ name }) => name)).toEqual(['CreateBooks1700000000000']);
     expect(await dataSource.showMigrations()).toBe(false);
@@ -333,7 +333,7 @@ describe('traps of TypeORM 0.3', () => {
     await dataSource.undoLastMigration();
   });
 
-  it('a result is streamed, and its connection comes back', async () => {
+  it('a result is streamed, and its connection is released', async () => {
     await open();
     const runner = dataSource.createQueryRunner();
     const rows: unknown[] = [];

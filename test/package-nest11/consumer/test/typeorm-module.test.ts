@@ -69,7 +69,7 @@ class TerminusController {
 })
 class UsersModule {}
 
-describe('an app made for @nestjs/typeorm 11, on our root module', () => {
+describe('An app for @nestjs/typeorm 11 that imports DatabaseModule', () => {
   let http: Http;
   let service: UsersService;
 
@@ -94,7 +94,7 @@ describe('an app made for @nestjs/typeorm 11, on our root module', () => {
     expect(await service.custom.named('Grace')).toHaveLength(1);
   });
 
-  it('loads entities of its forFeature, a schema without a class among them', async () => {
+  it('loads entities of its forFeature, including a schema without a class', async () => {
     await service.tags.save({ label: 'a schema without a class' });
     expect(await service.tags.count()).toBe(1);
     await service.orders.save({ total: 7 });
@@ -115,12 +115,12 @@ describe('an app made for @nestjs/typeorm 11, on our root module', () => {
       expect(getRepositoryToken(entity, name)).toBe(theirRepositoryToken(entity, name));
   });
 
-  it('has data sources whose tokens @nestjs/typeorm knows from themselves', () => {
+  it('has data sources that @nestjs/typeorm can map to their tokens', () => {
     expect(theirDataSourceToken(service.dataSource)).toBe(DataSource);
     expect(theirDataSourceToken(service.reporting)).toBe('reportingDataSource');
   });
 
-  it('says what to remove when TypeOrmModule.forRoot is still there', async () => {
+  it('names the import to remove when TypeOrmModule.forRoot is still imported', async () => {
     const both = start({
       imports: [
         DatabaseModule.forRoot(),
