@@ -2,7 +2,6 @@ import type { QueryRunner } from 'typeorm';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
 import type { ManagedQueryRunner, RunnerBorrower } from '../data-source/query-runner/managed-query-runner.js';
 import { CLIENT_DISCONNECTED } from './request-lifecycle.js';
-import type { RequestUnitOfWork } from './request-lifecycle.js';
 
 /**
  * The query runners of one request on one data source; inject it by `@InjectUnitOfWork()`. A runner keeps a connection only while a
@@ -19,7 +18,7 @@ import type { RequestUnitOfWork } from './request-lifecycle.js';
  * }
  * ```
  */
-export class UnitOfWork implements RequestUnitOfWork {
+export class UnitOfWork {
   readonly #dataSource: ManagedDataSource;
   readonly #borrower: RunnerBorrower;
   readonly #runners = new Set<ManagedQueryRunner>();
