@@ -1,28 +1,10 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
-import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
-import { FakePool, observe } from '../../test/support/fake-pool.js';
+import { describe, expect, it } from '@jest/globals';
+import { clock, fake, open, pool, server } from '../../test/support/open-fake-pool.js';
+import { observe } from '../../test/support/fake-pool.js';
 import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
-import type { VirtualClock } from '../../test/support/virtual-clock.js';
 import { flushPromises } from '../../test/support/virtual-clock.js';
-import type { ConnectionPool } from './connection-pool.js';
-import type { PoolOptions } from './pool.options.js';
-
-let fake: FakePool;
-let clock: VirtualClock;
-let server: FakeServer;
-let pool: ConnectionPool<FakeClient>;
-
-function open(options: PoolOptions<FakeClient> = {}): FakePool {
-  fake = new FakePool(options);
-  ({ clock, server, pool } = fake);
-  return fake;
-}
 
 const acquireAll = (count: number): Promise<LeasedFakeClient[]> => fake.acquireAll(count);
-
-afterEach(async () => {
-  await fake.close();
-});
 
 describe('ConnectionPool under demand', () => {
   it('opens no connection that no waiter needs', async () => {

@@ -1,22 +1,8 @@
-import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
-import { FakePool, observe } from '../../test/support/fake-pool.js';
+import { describe, expect, it, jest } from '@jest/globals';
+import { clock, fake, open, pool, server } from '../../test/support/open-fake-pool.js';
+import { observe } from '../../test/support/fake-pool.js';
 import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
-import type { VirtualClock } from '../../test/support/virtual-clock.js';
 import { flushPromises } from '../../test/support/virtual-clock.js';
-import type { ConnectionPool } from './connection-pool.js';
-import type { PoolOptions } from './pool.options.js';
-
-let fake: FakePool;
-let clock: VirtualClock;
-let server: FakeServer;
-let pool: ConnectionPool<FakeClient>;
-
-function open(options: PoolOptions<FakeClient> = {}): FakePool {
-  fake = new FakePool(options);
-  ({ clock, server, pool } = fake);
-  return fake;
-}
 
 /** Prepares an idle connection that needs a validation, and one that is being reset. Connects and validations are manual then. */
 async function withPendingConnections(): Promise<
@@ -35,11 +21,6 @@ async function withPendingConnections(): Promise<
   client.resetResult = undefined;
   return [idle, { client, done }];
 }
-
-afterEach(async () => {
-  jest.restoreAllMocks();
-  await fake.close();
-});
 
 describe('end()', () => {
   it('rejects waiters, closes idle connections, and resolves when the leased ones are released', async () => {

@@ -1,28 +1,12 @@
-import { afterEach, describe, expect, it } from '@jest/globals';
-import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
-import { FakePool, observe } from '../../test/support/fake-pool.js';
+import { describe, expect, it } from '@jest/globals';
+import type { FakeClient } from '../../test/support/fake-client.js';
+import { clock, fake, open, pool, server } from '../../test/support/open-fake-pool.js';
+import { observe } from '../../test/support/fake-pool.js';
 import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
-import type { VirtualClock } from '../../test/support/virtual-clock.js';
 import { flushPromises } from '../../test/support/virtual-clock.js';
 import { ConnectionPool } from './connection-pool.js';
-import type { PoolOptions } from './pool.options.js';
-
-let fake: FakePool;
-let clock: VirtualClock;
-let server: FakeServer;
-let pool: ConnectionPool<FakeClient>;
-
-function open(options: PoolOptions<FakeClient> = {}): FakePool {
-  fake = new FakePool(options);
-  ({ clock, server, pool } = fake);
-  return fake;
-}
 
 const acquireAll = (count: number): Promise<LeasedFakeClient[]> => fake.acquireAll(count);
-
-afterEach(async () => {
-  await fake.close();
-});
 
 describe('Size and overflow', () => {
   it('opens no connection before the first acquire', () => {
@@ -226,7 +210,7 @@ describe('A failed connect', () => {
 
   it('is reported when the constructor of the client throws', async () => {
     open();
-    pool = new ConnectionPool<FakeClient>(
+    const failing = new ConnectionPool<FakeClient>(
       { clock, onWarning: false },
       class {
         constructor() {
@@ -234,11 +218,11 @@ describe('A failed connect', () => {
         }
       } as never,
     );
-    await expect(pool.acquire()).rejects.toMatchObject({
+    await expect(failing.acquire()).rejects.toMatchObject({
       code: 'POOL_CONNECT_FAILED',
       cause: { name: 'TypeError' },
     });
-    expect(pool.snapshot()).toMatchObject({ waiting: 0, total: 0, connecting: 0 });
+    expect(failing.snapshot()).toMatchObject({ waiting: 0, total: 0, connecting: 0 });
   });
 
   it('destroys a client that connects after the timeout', async () => {

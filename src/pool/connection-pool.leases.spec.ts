@@ -1,28 +1,10 @@
-import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { inspect } from 'node:util';
-import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
+import { clock, fake, open, pool, server } from '../../test/support/open-fake-pool.js';
 import { FakePool, observe } from '../../test/support/fake-pool.js';
 import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
-import type { VirtualClock } from '../../test/support/virtual-clock.js';
 import { flushPromises } from '../../test/support/virtual-clock.js';
 import { ConnectionPool } from './connection-pool.js';
-import type { PoolOptions } from './pool.options.js';
-
-let fake: FakePool;
-let clock: VirtualClock;
-let server: FakeServer;
-let pool: ConnectionPool<FakeClient>;
-
-function open(options: PoolOptions<FakeClient> = {}): FakePool {
-  fake = new FakePool(options);
-  ({ clock, server, pool } = fake);
-  return fake;
-}
-
-afterEach(async () => {
-  jest.restoreAllMocks();
-  await fake.close();
-});
 
 describe('Leak detection', () => {
   it('warns once of a lease above the threshold, with stack, borrower, age, last SQL and transaction', async () => {

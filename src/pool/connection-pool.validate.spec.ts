@@ -1,27 +1,8 @@
-import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import type { FakeClient, FakeServer } from '../../test/support/fake-client.js';
-import { FakePool, observe } from '../../test/support/fake-pool.js';
+import { describe, expect, it, jest } from '@jest/globals';
+import { clock, fake, open, pool, server } from '../../test/support/open-fake-pool.js';
+import { observe } from '../../test/support/fake-pool.js';
 import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
-import type { VirtualClock } from '../../test/support/virtual-clock.js';
 import { flushPromises } from '../../test/support/virtual-clock.js';
-import type { ConnectionPool } from './connection-pool.js';
-import type { PoolOptions } from './pool.options.js';
-
-let fake: FakePool;
-let clock: VirtualClock;
-let server: FakeServer;
-let pool: ConnectionPool<FakeClient>;
-
-function open(options: PoolOptions<FakeClient> = {}): FakePool {
-  fake = new FakePool(options);
-  ({ clock, server, pool } = fake);
-  return fake;
-}
-
-afterEach(async () => {
-  jest.restoreAllMocks();
-  await fake.close();
-});
 
 describe('Validation', () => {
   it('is skipped for a connection that was used within validateAfterIdleMs', async () => {
