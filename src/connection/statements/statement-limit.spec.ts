@@ -32,7 +32,7 @@ let client: LimitedClient;
 const limitOf = (backupLimitMs: number, clientOnlyLimitMs?: () => number, setting?: string) =>
   new StatementLimit(client, new PgInternals(client), backupLimitMs, clientOnlyLimitMs, setting);
 
-/** Advances the timers in steps of 100 ms. After each step, the event loop runs its immediates, as it does after reading sockets. */
+/** Advances the timers in steps of 100 ms, and lets the event loop run its immediates after each step. */
 async function pass(ms: number): Promise<void> {
   for (let left = ms; left >= 0; left -= 100) {
     jest.advanceTimersByTime(Math.min(left, 100));

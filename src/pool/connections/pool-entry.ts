@@ -8,7 +8,7 @@ export type PoolEntryState = 'connecting' | 'idle' | 'validating' | 'leased' | '
 export class PoolEntry<C extends PoolableClient> {
   readonly #clock: Clock;
   state: PoolEntryState = 'connecting';
-  /** Whether the client has connected and its hooks have succeeded. The state is still `connecting` while `connect` listeners run. */
+  /** Whether the client has connected and its hooks have succeeded. `connect` listeners run while the state is `connecting`. */
   isOpen = false;
   /** The error that ended the connection. */
   closeReason: Error | undefined;
