@@ -73,7 +73,7 @@ export type { FailureCategory } from './diagnosis/failure-rule.js';
 export { toHttpException } from './unit-of-work/http/http-answer.js';
 export type { UnitOfWork } from './unit-of-work/unit-of-work.js';
 export { ManagedDataSource } from './data-source/managed-data-source.js';
-export type { LeakWarning, PoolStats } from './data-source/pools/pool-stats.js';
+export type { LeakWarning, PoolStats, PoolStatus } from './data-source/pools/pool-stats.js';
 export { DatabaseHealthIndicator, type DatabasePingOptions } from './health/database-health.indicator.js';
 export { DatabaseHealthModule, type DatabaseHealthOptions } from './health/database-health.module.js';
 export { type ConnectionCheck, DatabaseMonitor } from './monitoring/database.monitor.js';

@@ -102,10 +102,10 @@ export class RunningExample {
   }
 
   /** Sends the signal, to the whole group as a terminal does or to npm alone, and waits for all processes to end. */
-  async stop(signal: NodeJS.Signals, whom: 'group' | 'npm' = 'group'): Promise<{ code: number | null }> {
+  async stop(signal: NodeJS.Signals, target: 'group' | 'npm' = 'group'): Promise<{ code: number | null }> {
     const pid = this.child.pid ?? 0;
     const processes = withDescendants(pid);
-    process.kill(whom === 'group' ? -pid : pid, signal);
+    process.kill(target === 'group' ? -pid : pid, signal);
     const { code } = await this.exited;
     await ended(processes);
     return { code };
