@@ -20,6 +20,9 @@ describe('diagnose', () => {
     ['53300', 'TOO_MANY_CONNECTIONS', true],
     ['57P03', 'SERVER_STARTING', true],
     ['CERT_HAS_EXPIRED', 'TLS_CERTIFICATE_EXPIRED', false],
+    // The code of Node 20, and that of Node 24.
+    ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', 'TLS_CLIENT_CERTIFICATE_REFUSED', false],
+    ['ERR_SSL_SSL/TLS_ALERT_CERTIFICATE_EXPIRED', 'TLS_CLIENT_CERTIFICATE_REFUSED', false],
   ])('explains %s as %s, with transient %p', (code, name, transient) => {
     expect(diagnose(withCode(code))).toMatchObject({
       code: name,

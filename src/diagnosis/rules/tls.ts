@@ -156,9 +156,10 @@ export const TLS: readonly FailureRule[] = [
         codes: ['EPROTO'],
       },
       'ERR_SSL_TLSV1_ALERT_UNKNOWN_CA',
-      'ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE',
-      'ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED',
-      'ERR_SSL_SSLV3_ALERT_CERTIFICATE_UNKNOWN',
+      ...codesOfAlert('BAD_CERTIFICATE'),
+      ...codesOfAlert('CERTIFICATE_EXPIRED'),
+      ...codesOfAlert('CERTIFICATE_REVOKED'),
+      ...codesOfAlert('CERTIFICATE_UNKNOWN'),
       {
         message: /certificate authentication failed/,
         example: 'certificate authentication failed for user "app"',
@@ -171,7 +172,7 @@ export const TLS: readonly FailureRule[] = [
     category: 'tls',
     meaning: 'the TLS handshake failed',
     hint: 'See the message of the error and the log of the server. Client and server may have no cipher, curve or type of key in common.',
-    signs: ['EPROTO', 'ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE'],
+    signs: ['EPROTO', ...codesOfAlert('HANDSHAKE_FAILURE')],
   },
   {
     code: 'CHANNEL_BINDING_MISSING',
@@ -181,3 +182,8 @@ export const TLS: readonly FailureRule[] = [
     signs: ['CHANNEL_BINDING_MISSING'],
   },
 ];
+
+/** The codes of an alert: from Node 24 on, OpenSSL 3.5 writes `SSL/TLS` where earlier versions write `SSLV3`. */
+function codesOfAlert(alert: string): string[] {
+  return [`ERR_SSL_SSLV3_ALERT_${alert}`, `ERR_SSL_SSL/TLS_ALERT_${alert}`];
+}
