@@ -7,6 +7,9 @@ import { sendCancelRequest } from './wire/cancel-request.js';
 import { isFatal } from './wire/disconnect.js';
 import { PgInternals } from './wire/pg-internals.js';
 
+/** How long the answer to a confirmed cancel is awaited before the socket is destroyed. */
+const CANCEL_ANSWER_TIMEOUT_MS = 100;
+
 /** The methods that every client compatible with `pg` has. */
 export interface PgClientLike {
   query(...args: never[]): unknown;
@@ -59,7 +62,7 @@ export class PgClientAdapter {
     if (mode !== 'discard' && this.isReadyForQuery && (status === 'I' || status === null)) return undefined;
     return resetSession(this.#pg, {
       send: (statement) => this.#client.query(statement as never) as Promise<never>,
-      whenReadyForQuery: () => this.#pg.whenReadyForQuery(() => this.isReadyForQuery),
+      whenReadyForQuery: () => this.#whenReadyForQuery(),
       needsDiscard: () => mode === 'discard',
       setup: [],
       suspectsStandby: () => false,
@@ -80,12 +83,19 @@ export class PgClientAdapter {
 
   /** Asks the server to cancel the active statement, unless the client may have reached another server than its port names. */
   async cancelRunning(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
+    await this.#cancelRunning(timeoutMs);
+  }
+
+  /** @returns whether a cancel request was sent and is over */
+  async #cancelRunning(timeoutMs: number): Promise<boolean> {
     const { host, port } = this.#pg.target;
     // A stream of the caller may lead to another server, which must not get the cancel key.
     const isKnownServer = host?.startsWith('/') || this.#pg.stream?.remotePort === Number(port);
-    if (!isKnownServer || this.isReadyForQuery) return;
+    if (!isKnownServer || this.isReadyForQuery || !this.#pg.cancelKey) return false;
     this.#isCancelPending = true;
-    if (await sendCancelRequest(this.#client, timeoutMs)) this.#isCancelPending = false;
+    const isOver = await sendCancelRequest(this.#client, timeoutMs);
+    if (isOver) this.#isCancelPending = false;
+    return isOver;
   }
 
   close(timeoutMs = CLOSE_TIMEOUT_MS): Promise<void> {
@@ -112,7 +122,10 @@ export class PgClientAdapter {
     }
   }
 
-  /** Cancels the active statement, then destroys the socket. Later statements are rejected with `reason`. */
+  /**
+   * Cancels the active statement, then destroys the socket. Later statements are rejected with `reason`, the active one with the
+   * answer to the cancel if that arrives in time.
+   */
   async terminate(reason: Error): Promise<void> {
     this.closeReason ??= reason;
     // On the object, since the class is the caller's. The borrower may still use the client.
@@ -121,7 +134,15 @@ export class PgClientAdapter {
       writable: true,
       configurable: true,
     });
-    await this.cancelRunning();
+    // The cancel request ends on a socket of its own, often a moment before its answer arrives on this one.
+    if (await this.#cancelRunning(CLOSE_TIMEOUT_MS))
+      await withTimeout(this.#whenReadyForQuery(), CANCEL_ANSWER_TIMEOUT_MS, () => reason).catch(
+        () => undefined,
+      );
     this.destroy(reason);
+  }
+
+  #whenReadyForQuery(): Promise<void> {
+    return this.#pg.whenReadyForQuery(() => this.isReadyForQuery);
   }
 }

@@ -15,7 +15,7 @@ import { until } from '../../support/until.js';
 
 /** Requests must be served again within this time after the database is back. */
 const BACK_MS = 2000;
-const ACQUIRE_MS = 1500;
+const ACQUIRE_MS = 3000;
 /** The limit of a statement on the server, and the grace of the client: a quarter of it, at least 500 ms. */
 const STATEMENT_MS = 1000 + 500;
 const HEALTH_MS = 500;
@@ -143,7 +143,7 @@ describe('an app after an outage', () => {
     await expectNothingLost();
   });
 
-  it('hangs no request beyond its deadline while the network is frozen for five seconds, leaks nothing, and serves requests within two seconds of the thaw', async () => {
+  it('hangs no request beyond its deadline while the network is frozen for ten seconds, leaks nothing, and serves requests within two seconds of the thaw', async () => {
     let thawed = false;
     const ask = async (path: string): Promise<Answer> => {
       const since = performance.now();
@@ -154,7 +154,7 @@ describe('an app after an outage', () => {
     const inFlight = ['/busy', '/busy', '/transaction'].map(ask);
     await until(async () => (await backends(`AND query LIKE '%pg_sleep%' AND state = 'active'`)).length >= 3);
     proxy.freeze();
-    const freezesUntil = performance.now() + 5_000;
+    const freezesUntil = performance.now() + 10_000;
     const asked: Promise<Answer>[] = Array.from({ length: 10 }, () => ask('/quick'));
     const probed: Promise<Answer>[] = [];
     while (performance.now() < freezesUntil) {
