@@ -138,6 +138,33 @@ describe('PgClientAdapter', () => {
     expect(connections).toHaveLength(1);
   });
 
+  it('destroys the socket of an active client after the answer to the cancel, or without one after a limit', async () => {
+    // It ends the cancel request as a server does, before the answer can arrive on the socket of the client.
+    const listener = createServer((socket) => socket.resume().end()).listen(0, '127.0.0.1');
+    await once(listener, 'listening');
+    const { port } = listener.address() as AddressInfo;
+    const known = { processID: 1, secretKey: 2, host: '127.0.0.1', port };
+    const terminate = (isAnswered: boolean) => {
+      const wire = new EventEmitter();
+      const events: string[] = [];
+      const stream = { remotePort: port, destroy: () => void events.push('destroyed') };
+      const connection = Object.assign(wire, { stream });
+      const client = Object.assign(new PlainClient(), known, { readyForQuery: false, connection });
+      wire.on('newListener', (event) => {
+        if (event !== 'readyForQuery' || !isAnswered) return;
+        setImmediate(() => {
+          events.push('answered');
+          client.readyForQuery = true;
+          wire.emit('readyForQuery');
+        });
+      });
+      return new PgClientAdapter(client).terminate(new Error('enough')).then(() => events);
+    };
+    expect(await terminate(true)).toEqual(['answered', 'destroyed']);
+    expect(await terminate(false)).toEqual(['destroyed']);
+    listener.close();
+  });
+
   it('ends a client without a socket, and reports it as closed', async () => {
     const client = new PlainClient();
     const end = jest.spyOn(client, 'end');
