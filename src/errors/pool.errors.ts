@@ -70,7 +70,7 @@ export class PoolQueueFullError extends PoolError {
 }
 
 /**
- * No connection could be opened, and none is leased whose release could serve the caller. `cause` is the error of the server
+ * No connection could be opened, and no other connection exists that the caller could wait for. `cause` is the error of the server
  * or the socket; `diagnose()` explains it.
  *
  * - `POOL_CONNECT_FAILED`: the attempt failed.

@@ -430,7 +430,7 @@ export const SETTINGS = {
   cancelOnDisconnect: {
     type: flag,
     default: false,
-    text: 'Cancel the running statement of a request whose client disconnects.',
+    text: 'When the client of a request disconnects, cancel the statement that the request runs.',
   },
   retryTerminated: {
     type: flag,
