@@ -2,7 +2,9 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { clock, fake, open, pool, server } from '../../test/support/open-fake-pool.js';
 import { observe } from '../../test/support/fake-pool.js';
 import type { LeasedFakeClient } from '../../test/support/fake-pool.js';
+import type { FakeClient } from '../../test/support/fake-client.js';
 import { flushPromises } from '../../test/support/virtual-clock.js';
+import type { PoolOptions } from './pool.options.js';
 
 /** Makes the next reset of the client end when the returned function is called. */
 function manualReset(client: LeasedFakeClient): { done(rolledBack: boolean): void; fail(): void } {
@@ -15,44 +17,51 @@ function manualReset(client: LeasedFakeClient): { done(rolledBack: boolean): voi
   return { done, fail };
 }
 
+/**
+ * Opens a pool of two connections: the next acquires start the validation of `idle`, and `resetting` is reset after its
+ * release until the test calls `completeReset`.
+ */
+async function openIdleAndResetting(options: PoolOptions<FakeClient> = {}): Promise<{
+  idle: LeasedFakeClient;
+  resetting: LeasedFakeClient;
+  completeReset: (rolledBack: boolean) => void;
+}> {
+  open({ size: 2, maxOverflow: 0, ...options });
+  const [idle, resetting] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
+  idle.release();
+  await clock.advance(1_000);
+  server.isValidationManual = true;
+  const { done: completeReset } = manualReset(resetting);
+  resetting.release();
+  return { idle, resetting, completeReset };
+}
+
 describe('A connection that is connecting, validating or resetting', () => {
   it('counts as pending for maxWaiting', async () => {
-    open({ size: 2, maxOverflow: 0, maxWaiting: 0 });
-    const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
-    asked.release();
-    await clock.advance(1_000);
-    server.isValidationManual = true;
-    const { done } = manualReset(cleaned);
-    cleaned.release();
+    const { idle, resetting, completeReset } = await openIdleAndResetting({ maxWaiting: 0 });
     const waiting = [observe(pool.acquire()), observe(pool.acquire())];
     await expect(pool.acquire()).rejects.toMatchObject({ code: 'POOL_QUEUE_FULL' });
-    done(false);
-    asked.completeValidation();
+    completeReset(false);
+    idle.completeValidation();
     await flushPromises();
-    expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
+    expect(waiting.map(({ client }) => client)).toEqual(expect.arrayContaining([resetting, idle]));
     expect(pool.snapshot()).toMatchObject({ leased: 2, resetting: 0, validating: 0 });
   });
 
   it('serves the next waiter when its waiter is cancelled', async () => {
-    open({ size: 2, maxOverflow: 0 });
-    const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
-    asked.release();
-    await clock.advance(1_000);
-    server.isValidationManual = true;
-    const { done } = manualReset(cleaned);
-    cleaned.release();
+    const { idle, resetting, completeReset } = await openIdleAndResetting();
     const abort = new AbortController();
     const cancelled = [1, 2].map(() => observe(pool.acquire({ signal: abort.signal })));
     const next = [observe(pool.acquire()), observe(pool.acquire())];
     abort.abort();
-    done(false);
-    asked.completeValidation();
+    completeReset(false);
+    idle.completeValidation();
     await flushPromises();
     expect(cancelled.map(({ error }) => error?.code)).toEqual([
       'POOL_ACQUIRE_CANCELLED',
       'POOL_ACQUIRE_CANCELLED',
     ]);
-    expect(next.map(({ client }) => client)).toEqual(expect.arrayContaining([cleaned, asked]));
+    expect(next.map(({ client }) => client)).toEqual(expect.arrayContaining([resetting, idle]));
     expect(server.clients).toHaveLength(2);
   });
 
@@ -153,18 +162,12 @@ describe('A connection that is connecting, validating or resetting', () => {
   });
 
   it('changes nothing when its answer arrives after it was lost', async () => {
-    open({ size: 2, maxOverflow: 0 });
-    const [asked, cleaned] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
-    asked.release();
-    await clock.advance(1_000);
-    server.isValidationManual = true;
-    const { done } = manualReset(cleaned);
-    cleaned.release();
+    const { idle, resetting, completeReset } = await openIdleAndResetting();
     const waiting = [observe(pool.acquire()), observe(pool.acquire())];
-    asked.completeValidation();
-    asked.disconnect();
-    done(false);
-    cleaned.disconnect();
+    idle.completeValidation();
+    idle.disconnect();
+    completeReset(false);
+    resetting.disconnect();
     await flushPromises();
     expect(waiting.map(({ client }) => client)).toEqual(server.clients.slice(2));
     expect(pool.snapshot()).toMatchObject({ total: 2, leased: 2, idle: 0, validating: 0, resetting: 0 });
@@ -218,19 +221,13 @@ describe('A connection that is connecting, validating or resetting', () => {
   });
 
   it('emits no event when it is lost while it validates or resets, and reports only the outage', async () => {
-    open({ size: 2, maxOverflow: 0 });
+    const { idle, resetting } = await openIdleAndResetting();
     const failed = jest.fn();
     pool.on('error', failed);
-    const [cleaned, asked] = (await fake.acquireAll(2)) as [LeasedFakeClient, LeasedFakeClient];
-    asked.release();
-    await clock.advance(1_000);
-    server.isValidationManual = true;
-    manualReset(cleaned);
-    cleaned.release();
     const waiting = [observe(pool.acquire()), observe(pool.acquire())];
     expect(pool.snapshot()).toMatchObject({ validating: 1, resetting: 1 });
-    cleaned.disconnect();
-    asked.disconnect();
+    resetting.disconnect();
+    idle.disconnect();
     await flushPromises();
     expect(failed).not.toHaveBeenCalled();
     expect(fake.warningCodes()).toEqual(['OUTAGE']);

@@ -1,7 +1,4 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { text as readAll } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
 import type { Context, ContextManager } from '@opentelemetry/api';
@@ -16,6 +13,7 @@ import type { ReadableSpan } from '@opentelemetry/sdk-trace-base';
 import pg from 'pg';
 import { ConnectionPool } from '../../src/pool/index.js';
 import type { Connection, PoolOptions } from '../../src/pool/index.js';
+import { runScript } from '../support/run-script.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
@@ -231,21 +229,9 @@ describe('Connections that OpenTelemetry traces', () => {
       await pool.end();
       console.log(exporter.getFinishedSpans().map(({ name }) => name.split(' ')[0]).join());
     `;
-    const child = spawn(
-      process.execPath,
-      [
-        '--import',
-        new URL('../support/typescript.mjs', import.meta.url).href,
-        '--input-type=module',
-        '-e',
-        script,
-      ],
-      {
-        env: { ...process.env, NODE_OPTIONS: '', POOL_URL: database.url },
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    );
-    const [printed, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
-    expect([printed, code]).toEqual(['pg.connect,pg.query:SELECT\n', 0]);
+    expect(await runScript(script, { POOL_URL: database.url })).toEqual({
+      output: 'pg.connect,pg.query:SELECT\n',
+      exitCode: 0,
+    });
   });
 });

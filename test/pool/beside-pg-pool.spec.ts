@@ -1,13 +1,12 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
-import { text as readAll } from 'node:stream/consumers';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import pg from 'pg';
 import { ConnectionPool } from '../../src/pool/index.js';
 import type { PoolOptions } from '../../src/pool/index.js';
+import { runScript } from '../support/run-script.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
@@ -262,23 +261,9 @@ describe('Idle connections', () => {
     process.on('exit', () => console.log(Math.round(performance.now() - since)));
   `;
   const lifetimeMs = async (type: string, options: string): Promise<number> => {
-    const child = spawn(
-      process.execPath,
-      [
-        '--import',
-        new URL('../support/typescript.mjs', import.meta.url).href,
-        '--input-type=module',
-        '-e',
-        script(type, options),
-      ],
-      {
-        env: { ...process.env, NODE_OPTIONS: '', POOL_URL: database.url },
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    );
-    const [printed, [code]] = await Promise.all([readAll(child.stdout), once(child, 'exit')]);
-    expect(code).toBe(0);
-    return Number(printed);
+    const { output, exitCode } = await runScript(script(type, options), { POOL_URL: database.url });
+    expect(exitCode).toBe(0);
+    return Number(output);
   };
 
   it.each([

@@ -1,4 +1,3 @@
-import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,6 +9,7 @@ import QueryStream from 'pg-query-stream';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
 import { Connection, ConnectionPool } from '../../src/pool/index.js';
 import type { PoolOptions } from '../../src/pool/index.js';
+import { runScript } from '../support/run-script.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 
@@ -382,23 +382,7 @@ describe('ConnectionPool in place of pg.Pool', () => {
       await pool.query('SELECT 1');
       console.log('done');
     `;
-    const child = spawn(
-      process.execPath,
-      [
-        '--import',
-        new URL('../support/typescript.mjs', import.meta.url).href,
-        '--input-type=module',
-        '-e',
-        script,
-      ],
-      {
-        env: { ...process.env, NODE_OPTIONS: '', POOL_URL: database.url },
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    );
-    const printed = readAll(child.stdout);
-    const [code] = await once(child, 'exit');
-    expect([await printed, code]).toEqual(['done\n', 0]);
+    expect(await runScript(script, { POOL_URL: database.url })).toEqual({ output: 'done\n', exitCode: 0 });
   });
 
   it('differs from pg.Pool in its defaults', () => {

@@ -11,40 +11,14 @@ import {
 } from '@nestjs/common';
 import type {
   ArgumentsHost,
-  CanActivate,
   ExceptionFilter,
   MiddlewareConsumer,
   NestMiddleware,
   NestModule,
-  PipeTransform,
 } from '@nestjs/common';
 import { DatabaseModule, InjectQueryRunner } from 'nestjs-database';
 import type { QueryRunner } from 'typeorm';
-import { until } from '../support/until.js';
-
-/** Events inside the app that the tests wait for. */
-export const seen: string[] = [];
-export const happened = async (what: string) => {
-  await until(() => seen.includes(what));
-};
-
-@Injectable()
-class QueryingGuard implements CanActivate {
-  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
-  async canActivate(): Promise<boolean> {
-    await this.runner.startTransaction();
-    return false;
-  }
-}
-
-@Injectable()
-class QueryingPipe implements PipeTransform {
-  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
-  async transform(): Promise<string> {
-    await this.runner.query('SELECT 1');
-    throw new Error('refused by the pipe');
-  }
-}
+import { QueryingGuard, QueryingPipe, seen } from './enhancers.js';
 
 @Catch()
 @Injectable()

@@ -11,7 +11,8 @@ import { DataSource } from 'typeorm';
 import { CapturingLogger } from '../support/capturing-logger.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
-import { AppModule, happened, seen } from './fastify-app.js';
+import { happened, seen } from './enhancers.js';
+import { AppModule } from './fastify-app.js';
 import { poolAtRest } from '../support/pool-at-rest.js';
 import { until } from '../support/until.js';
 

@@ -15,13 +15,7 @@ import {
   UseFilters,
   UseGuards,
 } from '@nestjs/common';
-import type {
-  ArgumentsHost,
-  CanActivate,
-  ExceptionFilter,
-  INestApplication,
-  PipeTransform,
-} from '@nestjs/common';
+import type { ArgumentsHost, ExceptionFilter, INestApplication } from '@nestjs/common';
 import {
   DatabaseModule,
   DatabaseMonitor,
@@ -40,31 +34,7 @@ import { ADAPTERS, startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { poolAtRest } from '../support/pool-at-rest.js';
 import { until } from '../support/until.js';
-
-/** Events inside the app that the tests wait for. */
-const seen: string[] = [];
-const happened = async (what: string) => {
-  await until(() => seen.includes(what));
-};
-
-@Injectable()
-class QueryingGuard implements CanActivate {
-  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
-  async canActivate(): Promise<boolean> {
-    await this.runner.startTransaction();
-    return false;
-  }
-}
-
-@Injectable()
-class QueryingPipe implements PipeTransform {
-  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
-  async transform(value: string): Promise<string> {
-    await this.runner.query('SELECT 1');
-    if (value === 'bad') throw new Error('refused by the pipe');
-    return value;
-  }
-}
+import { happened, QueryingGuard, QueryingPipe, seen } from './enhancers.js';
 
 @Catch()
 @Injectable()
