@@ -26,7 +26,15 @@ import { resolveServer } from './servers/resolve-server.js';
 import type { Server } from './servers/resolve-server.js';
 import { applicationNameOf } from './servers/url-settings.js';
 import { DEFAULTS } from './settings/defaults.js';
-import { GROUPS, OPTION_NAMES, partsOf, SETTING_ROWS, SETTINGS, valueAt } from './settings/settings.js';
+import {
+  GROUPS,
+  OPTION_NAMES,
+  partsOf,
+  SETTING_ROWS,
+  SETTINGS,
+  setValueAt,
+  valueAt,
+} from './settings/settings.js';
 import type { GroupName } from './settings/settings.js';
 import { resolveSsl } from './tls/ssl.js';
 
@@ -120,11 +128,9 @@ function fillFromEnvironment(
     const [name, key] = partsOf(path);
     if (!(name in filled)) continue;
     const given = filled[name];
-    if (key === undefined) {
-      const isEmptyUrl = name === 'url' && typeof given === 'string' && given.trim() === '';
-      if (given === undefined || isEmptyUrl) filled[name] = value;
-    } else if (given === undefined || isUndefinedIn(given, key))
-      filled[name] = { ...(given as object | undefined), [key]: value };
+    const isEmptyUrl = path === 'url' && typeof given === 'string' && given.trim() === '';
+    if (given === undefined || isEmptyUrl || (key !== undefined && isUndefinedIn(given, key)))
+      setValueAt(filled, path, value);
   }
   return filled;
 }
@@ -255,38 +261,44 @@ interface Sources {
   readonly default: object;
 }
 
+/** Options that have their own function in this folder. */
+const NOT_SIMPLE = [
+  'url',
+  'directUrl',
+  'host',
+  'port',
+  'username',
+  'password',
+  'database',
+  'replication',
+  'ssl',
+  'profile',
+  'session',
+  'echo',
+  'connectRetry',
+  'retryAttempts',
+  'retryDelay',
+  'toRetry',
+] as const;
+
+/** Without those of {@link NOT_SIMPLE}, and without settings that only a URL has. */
 type SimpleSettings = Omit<
   OtherSettings,
-  | 'profile'
-  | 'channelBinding'
-  | 'requireAuth'
-  | 'serverKind'
-  | 'startupOptions'
-  | 'session'
-  | 'connectRetry'
-  | 'echo'
+  (typeof NOT_SIMPLE)[number] | 'channelBinding' | 'requireAuth' | 'serverKind' | 'startupOptions'
 >;
-
-/** Options that have their own function in this folder. */
-const NOT_SIMPLE: readonly string[] = [
-  ...['url', 'directUrl', 'host', 'port', 'username', 'password', 'database', 'replication', 'ssl'],
-  ...['profile', 'session', 'echo', 'connectRetry', 'retryAttempts', 'retryDelay', 'toRetry'],
-];
 
 /** Resolves all other rows of the table of settings. A new row needs no code here. */
 function resolveSimpleSettings(origins: Origins, profile: DatabaseProfile, sources: Sources): SimpleSettings {
   const resolved: Record<string, unknown> = {};
   for (const row of SETTING_ROWS) {
-    const [name, key] = partsOf(row.path);
-    if (NOT_SIMPLE.includes(name)) continue;
+    if ((NOT_SIMPLE as readonly string[]).includes(partsOf(row.path)[0])) continue;
     const value = origins.choose(row.path, [
       ['options', valueAt(sources.options, row.path)],
       ['url', valueAt(sources.url, row.path)],
       ['profile', row.profiles?.[profile]],
       ['default', valueAt(sources.default, row.path) ?? row.default],
     ]);
-    if (key === undefined) resolved[name] = value;
-    else resolved[name] = { ...(resolved[name] as object | undefined), [key]: value };
+    setValueAt(resolved, row.path, value);
   }
   return resolved as unknown as SimpleSettings;
 }

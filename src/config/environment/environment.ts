@@ -3,7 +3,7 @@ import type { DatabaseModuleOptions, DatabaseSettings } from '../../database.opt
 import { ORIGINS } from '../options/origins.js';
 import type { EnvironmentOrigins } from '../options/origins.js';
 import { Problems } from '../problems/problems.js';
-import { GROUPS, partsOf, SETTINGS } from '../settings/settings.js';
+import { GROUPS, setValueAt, SETTINGS } from '../settings/settings.js';
 import { VARIABLES } from '../settings/variables.js';
 import type { Variable } from '../settings/variables.js';
 import { parseDatabaseUrl } from '../url/database-url.js';
@@ -203,12 +203,9 @@ const hasServer = (given: GivenVariables) =>
 const isStartupOff = (given: GivenVariables) => given.get('DB_STARTUP')?.text.toLowerCase() === 'off';
 
 function settingsWithOrigins(origins: EnvironmentOrigins): Readonly<DatabaseSettings> {
-  const settings: Record<string, unknown> = {};
-  for (const [path, { value }] of Object.entries(origins.values)) {
-    const [name, key] = partsOf(path);
-    settings[name] = key === undefined ? value : { ...(settings[name] as object | undefined), [key]: value };
-  }
-  return deepFrozen({ ...(settings as DatabaseSettings), [ORIGINS]: origins });
+  const settings: DatabaseSettings = {};
+  for (const [path, { value }] of Object.entries(origins.values)) setValueAt(settings, path, value);
+  return deepFrozen({ ...settings, [ORIGINS]: origins });
 }
 
 function deepFrozen<T extends object>(value: T): T {

@@ -477,6 +477,13 @@ export function valueAt(settings: object, path: string): unknown {
   return key === undefined ? value : (value as Record<string, unknown> | undefined)?.[key];
 }
 
+/** Sets the value at the path of a setting. A group is copied: the options may share it. */
+export function setValueAt(settings: object, path: string, value: unknown): void {
+  const [name, key] = partsOf(path);
+  const values = settings as Record<string, unknown>;
+  values[name] = key === undefined ? value : { ...(values[name] as object | undefined), [key]: value };
+}
+
 /** A value of a setting as the text of its variable: `30s`, `off`, `5`. */
 export function valueText({ type }: Setting, value: unknown): string {
   if (!isDuration(type)) return String(value);
