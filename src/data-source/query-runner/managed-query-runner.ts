@@ -6,7 +6,12 @@ import { callSite, callSiteFrames } from '../../text/call-site.js';
 import type { Caller, CallSite } from '../../text/call-site.js';
 import { currentScope } from '../execution-scope.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { isTransactionControl, PostgresQueryRunner, setConnection } from '../typeorm-internals.js';
+import {
+  defineManager,
+  isTransactionControl,
+  PostgresQueryRunner,
+  setConnection,
+} from '../typeorm-internals.js';
 import type { IsolationLevel, PostgresDriver, ReadStream } from '../typeorm-internals.js';
 import type { RequestBorrower } from './borrower.js';
 import { RunnerConnection } from './runner-connection.js';
@@ -159,12 +164,13 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): Promise<any> {
     // Named parameters: TypeORM refuses them, with a message that differs by version.
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
-    return this.transactions.isEmpty && query !== 'ROLLBACK'
-      ? executeStatement(this, query, parameters, useStructuredResult, callers.query)
-      : this.queryInTransaction(query, parameters, useStructuredResult);
+    return isTransactionControl(query)
+      ? this.controlTransaction(query, parameters, useStructuredResult)
+      : executeStatement(this, query, parameters, useStructuredResult, callers.query);
   }
 
-  protected async queryInTransaction(
+  /** Sends a statement that begins or ends a transaction or a savepoint. */
+  protected async controlTransaction(
     query: string,
     parameters: unknown[] | undefined,
     useStructuredResult: boolean,
@@ -175,7 +181,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     if (query === 'ROLLBACK' && this.isTransactionActive) transactions.startRollback();
     try {
       const result = await executeStatement(this, query, parameters, useStructuredResult, callers.query);
-      if (transaction && !transactions.includes(transaction) && isTransactionControl(query)) {
+      if (transaction && !transactions.includes(transaction)) {
         // TypeORM would otherwise count this statement towards the transaction that has begun since.
         transaction.isSuperseded = true;
         throw transactions.endedError();
@@ -231,15 +237,14 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * start.
    * @returns the depth of the transaction, for `rollBackAt()`
    */
-  async begin(isolationLevel?: IsolationLevel): Promise<number> {
-    await this.beginTransaction(isolationLevel, true);
-    return this.transactionDepth;
+  begin(isolationLevel?: IsolationLevel): Promise<number> {
+    return this.beginTransaction(isolationLevel, true);
   }
 
   protected async beginTransaction(
     isolationLevel: IsolationLevel | undefined,
     ownsScope: boolean,
-  ): Promise<void> {
+  ): Promise<number> {
     const { transactions } = this;
     if (this.isReleased) throw this.alreadyReleasedError();
     transactions.refuseEndedScope();
@@ -247,33 +252,29 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     try {
       transactions.refuseParallelStart(transaction.scope);
       this.runnerConnection.refuseWithoutPinning();
-      await this.sendStart(transaction, isolationLevel);
+      // After a release inside a transaction, TypeORM's counter may still be above 0.
+      if (transactions.isEmpty) this.transactionDepth = 0;
+      const { transactionDepth: depth } = this;
+      if (depth === 0) this.runnerConnection.releaseIfReplaceable();
+      transactions.start(transaction, depth === 0);
+      try {
+        await super.startTransaction(isolationLevel);
+      } catch (error) {
+        // Otherwise the connection was released meanwhile, which has ended all transactions.
+        if (transactions.remove(transaction)) {
+          if (depth === 0) await this.rollBackFailedStart();
+          else this.abortTransaction(depth, error);
+        }
+        throw error;
+      } finally {
+        transactions.settleStart(transaction);
+      }
     } catch (error) {
       // The caller rolls back after this error, and that rollback must not end the outer transaction.
       if (!ownsScope && this.isTransactionActive) transactions.expectRollback(transaction.scope);
       throw error;
     }
-  }
-
-  protected async sendStart(transaction: OpenTransaction, isolationLevel?: IsolationLevel): Promise<void> {
-    const { transactions } = this;
-    // After a release inside a transaction, TypeORM's counter may still be above 0.
-    if (transactions.isEmpty) this.transactionDepth = 0;
-    const { transactionDepth: depth } = this;
-    if (depth === 0) this.runnerConnection.releaseIfReplaceable();
-    transactions.start(transaction, depth === 0);
-    try {
-      await super.startTransaction(isolationLevel);
-    } catch (error) {
-      // Otherwise the connection was released meanwhile, which has ended all transactions.
-      if (transactions.remove(transaction)) {
-        if (depth === 0) await this.rollBackFailedStart();
-        else this.abortTransaction(depth, error);
-      }
-      throw error;
-    } finally {
-      transactions.settleStart(transaction);
-    }
+    return this.transactionDepth;
   }
 
   /** Ends what a failed start may have left open. Without a transaction, the server answers ROLLBACK by a warning and no error. */
@@ -307,7 +308,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const connection = this.runnerConnection.lease?.connection;
     const isOutermost = this.isTransactionActive && depth <= 1;
     // `pg` reports an error before ReadyForQuery, which carries the transaction status.
-    if (isOutermost && connection?.isUsable) await connection.whenReadyForQuery().catch(ignore);
+    if (isOutermost && connection?.isUsable && !connection.isReadyForQuery)
+      await connection.whenReadyForQuery().catch(ignore);
     if (transactions.isAbortedAt(depth) || (isOutermost && connection?.transactionStatus === 'E')) {
       const error = transactions.commitRefusedError();
       if (isOutermost) {
@@ -394,6 +396,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     this.transactions.abort(depth, cause);
   }
 }
+
+defineManager(ManagedQueryRunner, (runner) => runner.settings.dataSource.createEntityManager(runner));
 
 /** Captured stacks begin at the callers of these methods, the borrowers. */
 const callers = ManagedQueryRunner.prototype as unknown as Record<
