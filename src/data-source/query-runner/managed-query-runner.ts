@@ -25,12 +25,6 @@ export interface RunnerSettings extends RunnerConnectionSettings, StatementSetti
   readonly isTracing: boolean;
 }
 
-/** The request that a runner belongs to. */
-export interface RunnerBorrower extends RequestBorrower {
-  /** Called once, when the runner has been released. */
-  readonly onReleased: (runner: ManagedQueryRunner) => void;
-}
-
 const ignore = () => undefined;
 
 /**
@@ -50,7 +44,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   readonly runnerConnection: RunnerConnection;
   /** @internal */
   readonly transactions: RunnerTransactions;
-  protected readonly borrower: RunnerBorrower | undefined;
+  protected readonly borrower: RequestBorrower | undefined;
   /** Where the runner was released, when leak detection is on. */
   protected releasedAt: CallSite | undefined;
 
@@ -64,14 +58,14 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     mode: ReplicationMode,
     settings: RunnerSettings,
     pool: PoolSource,
-    borrower?: RunnerBorrower,
+    borrower?: RequestBorrower,
     callerName?: string,
   ) {
     super(driver, mode);
     this.settings = settings;
     this.borrower = borrower;
     this.transactions = new RunnerTransactions(borrower);
-    this.runnerConnection = new RunnerConnection(this, settings, pool, borrower?.name, callerName);
+    this.runnerConnection = new RunnerConnection(this, settings, pool, borrower, callerName);
   }
 
   // ---- connection ----------------------------------------------------------------------------------------------------
@@ -83,6 +77,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   override connect(): Promise<any> {
+    this.borrower?.beforeUse();
     if (this.isReleased) return Promise.reject(this.alreadyReleasedError());
     return this.runnerConnection.pin(callers.connect);
   }
@@ -95,7 +90,6 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     // A stack costs more than the release itself.
     if (this.settings.isTracing) this.releasedAt = callSite(callers.release, 0);
     this.runnerConnection.destroyStreams();
-    this.borrower?.onReleased(this);
     await this.runnerConnection.release();
   }
 
@@ -133,7 +127,12 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @internal */
   onPoolClosed(): void {
     this.isReleased = true;
-    this.borrower?.onReleased(this);
+  }
+
+  /** @throws QueryRunnerAlreadyReleasedError after `release()`, and after the end of the request */
+  protected refuseReleased(): void {
+    this.borrower?.beforeUse();
+    if (this.isReleased) throw this.alreadyReleasedError();
   }
 
   /** @internal */
@@ -157,7 +156,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): Promise<any> {
     // Named parameters: TypeORM refuses them, with a message that differs by version.
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
-    if (this.isReleased) throw this.alreadyReleasedError();
+    this.refuseReleased();
     this.transactions.refuseStatement(query, this.isTransactionActive);
     if (!this.transactions.isEmpty || query === 'ROLLBACK')
       return this.queryInTransaction(query, parameters, useStructuredResult);
@@ -192,7 +191,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     onEnd?: () => void,
     onError?: (error: Error) => void,
   ): Promise<ReadStream> {
-    if (this.isReleased) throw this.alreadyReleasedError();
+    this.refuseReleased();
     this.transactions.refuseStatement(query, this.isTransactionActive);
     const lease = this.runnerConnection.acquire(callers.stream);
     return lease.run(async (connection) => {
@@ -231,7 +230,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     ownsScope: boolean,
   ): Promise<void> {
     const { transactions } = this;
-    if (this.isReleased) throw this.alreadyReleasedError();
+    this.refuseReleased();
     transactions.refuseEndedScope();
     const transaction = newTransaction(ownsScope);
     try {

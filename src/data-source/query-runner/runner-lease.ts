@@ -3,7 +3,8 @@ import { PoolAcquireCancelledError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { Caller } from '../../text/call-site.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
-import type { ExecutionScope } from '../execution-scope.js';
+import { requestOf } from '../execution-scope.js';
+import type { ExecutionScope, ScopeRequest } from '../execution-scope.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 
 /** The pool that a runner acquires from; a promise only while a lazy data source connects. */
@@ -13,13 +14,15 @@ const ignore = () => undefined;
 
 /** Cancels one acquire. Usually a connection is idle, and nothing listens to this signal. */
 class AcquireSignal implements CancelSignal {
+  readonly #owner: LeaseOwner;
   readonly #scope: ExecutionScope | undefined;
   aborted = false;
   reason: unknown;
   #listener: (() => void) | undefined;
-  #leaveScope: (() => void) | undefined;
+  #leaveRequest: (() => void) | undefined;
 
-  constructor(scope: ExecutionScope | undefined) {
+  constructor(owner: LeaseOwner, scope: ExecutionScope | undefined) {
+    this.#owner = owner;
     this.#scope = scope;
   }
 
@@ -32,30 +35,32 @@ class AcquireSignal implements CancelSignal {
   /** The pool listens only if the acquire has to wait. */
   addEventListener(_event: 'abort', listener: () => void): void {
     this.#listener = listener;
-    this.#leaveScope ??= this.#scope?.addPendingAcquire(this);
+    const request = this.#owner.request ?? requestOf(this.#scope);
+    this.#leaveRequest ??= request?.addPendingAcquire(this);
   }
 
   removeEventListener(): void {
     this.#listener = undefined;
-    this.#leaveScope?.();
-    this.#leaveScope = undefined;
+    this.#leaveRequest?.();
+    this.#leaveRequest = undefined;
   }
 
   /** Rejects on abort, for an acquire that waits for the pool to be ready. */
   rejection(): Promise<never> {
     return new Promise((_, reject) => {
-      this.#listener = () =>
+      this.addEventListener('abort', () =>
         reject(
           new PoolAcquireCancelledError('The wait for a connection was cancelled', { cause: this.reason }),
-        );
+        ),
+      );
     });
   }
 }
 
 /** The owner of a lease: it names the borrower and observes the lease. */
 export interface LeaseOwner {
-  /** The borrower's name in warnings and errors, if a request gives it one. */
-  readonly borrowerName: string | undefined;
+  /** The request that the owner belongs to. It names the borrower in warnings and errors. */
+  readonly request: ScopeRequest | undefined;
   /** The name of a borrower without a request. */
   describe(lastSql: string | undefined): string | undefined;
   /** The scope that intentionally keeps the connection, by an open transaction or by `connect()`. */
@@ -77,7 +82,6 @@ export class RunnerLease implements AcquireOptions {
   /** The connection, while it is leased. */
   connection: LeasedClient<Connection> | undefined;
   readonly signal: AcquireSignal;
-  readonly borrower: string | undefined;
   /** Whether a statement has failed with the loss of the connection: the caller knows of it. */
   isLossReported = false;
   #pool: DataSourcePool | undefined;
@@ -98,11 +102,15 @@ export class RunnerLease implements AcquireOptions {
     public calledIn?: Caller,
   ) {
     this.#owner = owner;
-    this.borrower = owner.borrowerName;
-    this.signal = new AcquireSignal(unit);
+    this.signal = new AcquireSignal(owner, unit);
     this.connected = this.#acquire(pool);
     // Without a pending statement, a failed acquire would be an unhandled rejection.
     this.connected.catch(ignore);
+  }
+
+  /** The pool reads it only for a message. */
+  get borrower(): string | undefined {
+    return this.#owner.request?.name;
   }
 
   describe(lastSql: string | undefined): string | undefined {
@@ -181,6 +189,7 @@ export class RunnerLease implements AcquireOptions {
     if (pool instanceof Promise) this.calledIn = undefined;
     const connection = await (pool instanceof Promise
       ? Promise.race([pool, this.signal.rejection()]).then((ready) => {
+          this.signal.removeEventListener();
           this.#pool = ready;
           return ready.acquire(this);
         })
