@@ -4,7 +4,8 @@ import type { ManagedDriver } from './managed-driver.js';
 import { directPool } from './pooler/direct-connection.js';
 import type { PoolGroup } from './pools/pool-group.js';
 import { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
-import type { RunnerBorrower, RunnerSettings } from './query-runner/managed-query-runner.js';
+import type { RequestBorrower } from './query-runner/borrower.js';
+import type { RunnerSettings } from './query-runner/managed-query-runner.js';
 import type { PoolSource } from './query-runner/runner-lease.js';
 
 /** Creates the query runners of one data source. They share one settings object and the same pool sources. */
@@ -47,7 +48,7 @@ export class RunnerFactory {
    * @param borrower the request that the runner belongs to
    * @param callerName the name in warnings and errors of a borrower without a request
    */
-  create(mode: ReplicationMode, borrower?: RunnerBorrower, callerName?: string): ManagedQueryRunner {
+  create(mode: ReplicationMode, borrower?: RequestBorrower, callerName?: string): ManagedQueryRunner {
     const { settings } = this.#pools;
     const direct = settings.direct && directPool(settings);
     const isRead = mode === 'slave' && settings.replication !== undefined;

@@ -30,12 +30,6 @@ export interface RunnerSettings extends RunnerConnectionSettings, StatementSetti
   readonly isTracing: boolean;
 }
 
-/** The request that a runner belongs to. */
-export interface RunnerBorrower extends RequestBorrower {
-  /** Called once, when the runner has been released. */
-  readonly onReleased: (runner: ManagedQueryRunner) => void;
-}
-
 const ignore = () => undefined;
 
 const RELEASED = Promise.resolve();
@@ -57,7 +51,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   readonly runnerConnection: RunnerConnection;
   /** @internal */
   readonly transactions: RunnerTransactions;
-  protected readonly borrower: RunnerBorrower | undefined;
+  protected readonly borrower: RequestBorrower | undefined;
   /** Where the runner was released, when leak detection is on. */
   protected releasedAt: CallSite | undefined;
 
@@ -71,14 +65,14 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     mode: ReplicationMode,
     settings: RunnerSettings,
     pool: PoolSource,
-    borrower?: RunnerBorrower,
+    borrower?: RequestBorrower,
     callerName?: string,
   ) {
     super(driver, mode);
     this.settings = settings;
     this.borrower = borrower;
     this.transactions = new RunnerTransactions(borrower);
-    this.runnerConnection = new RunnerConnection(this, settings, pool, borrower?.name, callerName);
+    this.runnerConnection = new RunnerConnection(this, settings, pool, borrower, callerName);
   }
 
   // ---- connection ----------------------------------------------------------------------------------------------------
@@ -90,6 +84,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   override connect(): Promise<any> {
+    this.borrower?.beforeUse();
     if (this.isReleased) return Promise.reject(this.alreadyReleasedError());
     return this.runnerConnection.pin(callers.connect);
   }
@@ -102,7 +97,6 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     // A stack costs more than the release itself.
     if (this.settings.isTracing) this.releasedAt = callSite(callers.release, 0);
     this.runnerConnection.destroyStreams();
-    this.borrower?.onReleased(this);
     return this.runnerConnection.release();
   }
 
@@ -140,7 +134,12 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @internal */
   onPoolClosed(): void {
     this.isReleased = true;
-    this.borrower?.onReleased(this);
+  }
+
+  /** @throws QueryRunnerAlreadyReleasedError after `release()`, and after the end of the request */
+  protected refuseReleased(): void {
+    this.borrower?.beforeUse();
+    if (this.isReleased) throw this.alreadyReleasedError();
   }
 
   /** @internal */
@@ -194,7 +193,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /** @internal */
   refuseStatement(query: string): void {
-    if (this.isReleased) throw this.alreadyReleasedError();
+    this.refuseReleased();
     this.transactions.refuseStatement(query, this.isTransactionActive);
   }
 
@@ -246,7 +245,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     ownsScope: boolean,
   ): Promise<number> {
     const { transactions } = this;
-    if (this.isReleased) throw this.alreadyReleasedError();
+    this.refuseReleased();
     transactions.refuseEndedScope();
     const transaction = newTransaction(ownsScope);
     try {

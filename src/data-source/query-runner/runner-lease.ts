@@ -3,7 +3,8 @@ import { PoolAcquireCancelledError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { Caller } from '../../text/call-site.js';
 import type { AcquireOptions, Wait } from '../../pool/waiters/waiter-queue.js';
-import type { ExecutionScope } from '../execution-scope.js';
+import { requestOf } from '../execution-scope.js';
+import type { ExecutionScope, ScopeRequest } from '../execution-scope.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 
 /** The pool that a runner acquires from; a promise only while a lazy data source connects. */
@@ -13,8 +14,8 @@ const ignore = () => undefined;
 
 /** The owner of a lease: it names the borrower and observes the lease. */
 export interface LeaseOwner {
-  /** The borrower's name in warnings and errors, if a request gives it one. */
-  readonly borrowerName: string | undefined;
+  /** The request that the owner belongs to. It names the borrower in warnings and errors. */
+  readonly request: ScopeRequest | undefined;
   /** The name of a borrower without a request. */
   describe(lastSql: string | undefined): string | undefined;
   /** The scope that intentionally keeps the connection, by an open transaction or by `connect()`. */
@@ -34,7 +35,6 @@ export class RunnerLease implements AcquireOptions {
   #connected: Promise<LeasedClient<Connection>> | undefined;
   /** The connection, while it is leased. */
   connection: LeasedClient<Connection> | undefined;
-  readonly borrower: string | undefined;
   /** Whether a statement has failed with the loss of the connection: the caller knows of it. */
   isLossReported = false;
   #pool: DataSourcePool | undefined;
@@ -44,7 +44,7 @@ export class RunnerLease implements AcquireOptions {
   #cancelledBy: Error | undefined;
   /** Cancels the acquire, while it waits for a connection or for the start of the data source. */
   #wait: Wait | undefined;
-  #leaveScope: (() => void) | undefined;
+  #leaveRequest: (() => void) | undefined;
 
   /**
    * Acquires an idle connection immediately; otherwise `connected` resolves when the pool has one.
@@ -60,7 +60,6 @@ export class RunnerLease implements AcquireOptions {
     public calledIn?: Caller,
   ) {
     this.#owner = owner;
-    this.borrower = owner.borrowerName;
     const pool = source();
     if (pool instanceof Promise) {
       // When the pool is called later, the runner's method is no longer on the stack.
@@ -78,6 +77,11 @@ export class RunnerLease implements AcquireOptions {
   /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
   get connected(): Promise<LeasedClient<Connection>> {
     return (this.#connected ??= Promise.resolve(this.connection!));
+  }
+
+  /** The pool reads it only for a message. */
+  get borrower(): string | undefined {
+    return this.#owner.request?.name;
   }
 
   describe(lastSql: string | undefined): string | undefined {
@@ -105,7 +109,8 @@ export class RunnerLease implements AcquireOptions {
   /** The pool calls it when no connection is idle. */
   onWait(wait: Wait): void {
     this.#wait = wait;
-    this.#leaveScope ??= this.unit?.addPendingAcquire(this);
+    const request = this.#owner.request ?? requestOf(this.unit);
+    this.#leaveRequest ??= request?.addPendingAcquire(this);
   }
 
   /** Rejects the pending acquire with a PoolAcquireCancelledError. A leased connection stays leased. */
@@ -192,7 +197,7 @@ export class RunnerLease implements AcquireOptions {
 
   #endWait(): void {
     this.#wait = undefined;
-    this.#leaveScope?.();
-    this.#leaveScope = undefined;
+    this.#leaveRequest?.();
+    this.#leaveRequest = undefined;
   }
 }

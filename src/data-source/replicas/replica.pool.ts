@@ -168,10 +168,11 @@ class EitherSignal implements CancelSignal {
   }
 }
 
-/** A copy of the options with changes. A spread does not copy methods, which a `RunnerLease` has: they are called on the original. */
+/** A copy of the options with changes. A spread does not copy methods and accessors, which a `RunnerLease` has. */
 function withChanges(request: AcquireOptions, changes: Partial<AcquireOptions>): AcquireOptions {
   return {
     ...request,
+    borrower: request.borrower,
     describe: (lastSql) => request.describe?.(lastSql),
     heldFor: () => request.heldFor?.(),
     onReclaimed: (error) => request.onReclaimed?.(error),
