@@ -12,7 +12,7 @@ import type { RequestBorrower } from './borrower.js';
 import { RunnerConnection } from './runner-connection.js';
 import type { RunnerConnectionSettings } from './runner-connection.js';
 import type { PoolSource } from './runner-lease.js';
-import { executeStatement, resultOf } from './statements.js';
+import { executeStatement } from './statements.js';
 import type { StatementSettings } from './statements.js';
 import { notifyCaller, openStream } from './streams.js';
 import { newTransaction, RunnerTransactions } from './transactions.js';
@@ -32,6 +32,8 @@ export interface RunnerBorrower extends RequestBorrower {
 }
 
 const ignore = () => undefined;
+
+const RELEASED = Promise.resolve();
 
 /**
  * The query runner of `ManagedDataSource`, which also serves `dataSource.query()`, repositories and `dataSource.transaction()`. It sends
@@ -88,15 +90,15 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   }
 
   /** Releases the runner and rolls back an open transaction, which with TypeORM alone the next borrower would inherit. */
-  override async release(): Promise<void> {
-    if (this.isReleased) return;
+  override release(): Promise<void> {
+    if (this.isReleased) return RELEASED;
     // Set before the rollback, so that the runner refuses further statements from here on.
     this.isReleased = true;
     // A stack costs more than the release itself.
     if (this.settings.isTracing) this.releasedAt = callSite(callers.release, 0);
     this.runnerConnection.destroyStreams();
     this.borrower?.onReleased(this);
-    await this.runnerConnection.release();
+    return this.runnerConnection.release();
   }
 
   /**
@@ -149,7 +151,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   // ---- statements ----------------------------------------------------------------------------------------------------
 
-  override async query(
+  override query(
     query: string,
     parameters?: unknown[] | ObjectLiteral,
     useStructuredResult = false,
@@ -157,11 +159,9 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): Promise<any> {
     // Named parameters: TypeORM refuses them, with a message that differs by version.
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
-    if (this.isReleased) throw this.alreadyReleasedError();
-    this.transactions.refuseStatement(query, this.isTransactionActive);
-    if (!this.transactions.isEmpty || query === 'ROLLBACK')
-      return this.queryInTransaction(query, parameters, useStructuredResult);
-    return resultOf(await executeStatement(this, query, parameters, callers.query), useStructuredResult);
+    return this.transactions.isEmpty && query !== 'ROLLBACK'
+      ? executeStatement(this, query, parameters, useStructuredResult, callers.query)
+      : this.queryInTransaction(query, parameters, useStructuredResult);
   }
 
   protected async queryInTransaction(
@@ -169,20 +169,27 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     parameters: unknown[] | undefined,
     useStructuredResult: boolean,
   ): Promise<unknown> {
+    this.refuseStatement(query);
     const { transactions } = this;
     const transaction = transactions.innermost;
     if (query === 'ROLLBACK' && this.isTransactionActive) transactions.startRollback();
     try {
-      const raw = await executeStatement(this, query, parameters, callers.query);
+      const result = await executeStatement(this, query, parameters, useStructuredResult, callers.query);
       if (transaction && !transactions.includes(transaction) && isTransactionControl(query)) {
         // TypeORM would otherwise count this statement towards the transaction that has begun since.
         transaction.isSuperseded = true;
         throw transactions.endedError();
       }
-      return resultOf(raw, useStructuredResult);
+      return result;
     } finally {
       if (query === 'ROLLBACK') transactions.settleRollback();
     }
+  }
+
+  /** @internal */
+  refuseStatement(query: string): void {
+    if (this.isReleased) throw this.alreadyReleasedError();
+    this.transactions.refuseStatement(query, this.isTransactionActive);
   }
 
   /** @throws QueryFailedError, or PoolError when the pool has no connection */
@@ -192,16 +199,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     onEnd?: () => void,
     onError?: (error: Error) => void,
   ): Promise<ReadStream> {
-    if (this.isReleased) throw this.alreadyReleasedError();
-    this.transactions.refuseStatement(query, this.isTransactionActive);
+    this.refuseStatement(query);
     const lease = this.runnerConnection.acquire(callers.stream);
-    return lease.run(async (connection) => {
+    lease.startStatement();
+    try {
+      const connection = await lease.connected;
       this.settings.dataSource.logger.logQuery(query, parameters, this);
       const queryStream: unknown = this.driver.loadStreamDependency();
       const stream = openStream(connection, queryStream, query, parameters);
       this.runnerConnection.addStream(stream, lease);
       return notifyCaller(stream, onEnd, onError);
-    });
+    } finally {
+      lease.settleStatement();
+    }
   }
 
   // ---- transactions --------------------------------------------------------------------------------------------------
