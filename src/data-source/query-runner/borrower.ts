@@ -6,6 +6,8 @@ import type { ScopeRequest } from '../execution-scope.js';
 export interface RequestBorrower extends ScopeRequest {
   /** Whether its runners may pin a connection. */
   readonly isPinningAllowed: boolean;
+  /** Whether handler and response have ended. */
+  readonly isOver: boolean;
   /** Whether the running code belongs to a run of the request's handler that has not settled. */
   isHandlerRunning(): boolean;
   /** Called before each use of a runner. Releases the runners if the request has ended. */
