@@ -7,11 +7,9 @@ import { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
 import type { RequestBorrower } from './query-runner/borrower.js';
 import type { RunnerSettings } from './query-runner/managed-query-runner.js';
 import type { PoolSource } from './query-runner/runner-lease.js';
-import { setManager } from './typeorm-internals.js';
 
 /** Creates the query runners of one data source. They share one settings object and the same pool sources. */
 export class RunnerFactory {
-  readonly #dataSource: DataSource;
   readonly #driver: ManagedDriver;
   readonly #pools: PoolGroup;
   readonly #settings: RunnerSettings;
@@ -25,7 +23,6 @@ export class RunnerFactory {
     lifecycle: DataSourceLifecycle,
   ) {
     const { echo, httpErrors, pool, retryTerminated } = pools.settings;
-    this.#dataSource = dataSource;
     this.#driver = driver;
     this.#pools = pools;
     this.#settings = {
@@ -56,8 +53,6 @@ export class RunnerFactory {
     const direct = settings.direct && directPool(settings);
     const isRead = mode === 'slave' && settings.replication !== undefined;
     const pool = direct ? () => direct : isRead ? this.#poolForReads : this.#poolForWrites;
-    const runner = new ManagedQueryRunner(this.#driver, mode, this.#settings, pool, borrower, callerName);
-    setManager(runner, this.#dataSource.createEntityManager(runner));
-    return runner;
+    return new ManagedQueryRunner(this.#driver, mode, this.#settings, pool, borrower, callerName);
   }
 }

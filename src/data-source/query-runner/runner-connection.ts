@@ -17,6 +17,8 @@ import type { OpenTransaction, RunnerTransactions } from './transactions.js';
 
 const ignore = () => undefined;
 
+const RELEASED = Promise.resolve();
+
 /** The query runner whose connection this is. */
 interface ConnectionUser {
   readonly isReleased: boolean;
@@ -132,6 +134,10 @@ export class RunnerConnection implements LeaseOwner {
   #newLease(deadlineMs?: number, calledIn?: Caller): RunnerLease {
     const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn);
     this.#lease = lease;
+    if (lease.connection) {
+      this.#user.onConnectionChange(lease.connection, undefined);
+      return lease;
+    }
     this.#user.onConnectionChange(undefined, lease.connected);
     lease.connected.then(
       (connection) => {
@@ -224,12 +230,12 @@ export class RunnerConnection implements LeaseOwner {
   // ---- release -------------------------------------------------------------------------------------------------------
 
   /** Rolls back an open transaction and releases the connection. The runner stays usable: its next statement acquires again. */
-  async release(): Promise<void> {
+  release(): Promise<void> {
     const lease = this.#lease;
-    if (!lease) return;
+    if (!lease) return RELEASED;
     if (this.#user.isTransactionActive) this.#user.transactions.endForcibly();
     this.#forgetLease(lease);
-    await lease.release(RESET_TIMEOUT_MS);
+    return lease.release(RESET_TIMEOUT_MS) ?? RELEASED;
   }
 
   /** Asks the server to cancel the running statement. */

@@ -19,7 +19,7 @@ export interface PoolLease {
   readonly inTransaction: boolean;
   /** The last statement, in full. */
   readonly lastSql: string | undefined;
-  /** The call stack of the acquire, with `leakThresholdMs` or after a wait. */
+  /** The call stack of the acquire, with `leakThresholdMs`. */
   readonly stack: string | undefined;
   /** The error with which the pool has forcibly ended the lease; undefined otherwise. */
   readonly reclaimedBy: Error | undefined;
