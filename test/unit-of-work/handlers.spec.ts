@@ -287,6 +287,17 @@ class RunnerController extends BaseController {
   }
 }
 
+@Controller('runner')
+class FollowingController {
+  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+
+  @Get('passing-on')
+  async follow() {
+    await this.runner.query('SELECT 1');
+    return 'by the second handler';
+  }
+}
+
 // ---- interceptors -----------------------------------------------------------------------------------------------------
 
 @Injectable()
@@ -444,6 +455,7 @@ describe.each(ADAPTERS)('the handlers of requests on %s', (platform, adapter) =>
           StaticController,
           RunnerlessController,
           RunnerController,
+          ...(platform === 'Express' ? [FollowingController] : []),
           InterceptedController,
           ClassInterceptedController,
           UntrackedController,
@@ -584,6 +596,15 @@ describe.each(ADAPTERS)('the handlers of requests on %s', (platform, adapter) =>
       expect((await http.fetch(`/runner/${route}`)).status).toBe(500);
       await everythingReleased();
       expect(await notes()).toEqual([]);
+    });
+
+    it('are not ended by the handler that they pass the request on to', async () => {
+      // The routes of Fastify cannot pass a request on.
+      if (platform !== 'Express') return;
+      expect((await http.fetch('/runner/passing-on')).body).toBe('by the second handler');
+      letGoOn();
+      await happened('passed on');
+      expect(await notes()).toEqual(['passed on']);
     });
 
     it('keep their transaction while server-sent events are open', async () => {
