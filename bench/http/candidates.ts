@@ -10,18 +10,23 @@ export interface Candidate {
 
 export const OURS: Candidate = { title: 'nestjs-database', app: 'nestjs-database', variant: 'singleton' };
 export const OURS_REQUEST: Candidate = {
-  title: 'nestjs-database, query runner of the request',
+  title: 'nestjs-database, request-scoped runner',
   app: 'nestjs-database',
   variant: 'request',
 };
 export const TYPEORM: Candidate = { title: '@nestjs/typeorm', app: 'nestjs-typeorm', variant: 'singleton' };
+export const TYPEORM_REQUEST: Candidate = {
+  title: '@nestjs/typeorm, request-scoped runner',
+  app: 'nestjs-typeorm',
+  variant: 'request',
+};
 export const NEST: Candidate = { title: 'Nest without a database', app: 'nest' };
 
 export const CANDIDATES: readonly Candidate[] = [
   OURS,
   TYPEORM,
   OURS_REQUEST,
-  { title: '@nestjs/typeorm, request-scoped runner', app: 'nestjs-typeorm', variant: 'request' },
+  TYPEORM_REQUEST,
   { title: '@nestjs-cls/transactional', app: 'nestjs-cls', installed: true },
   { title: 'pg.Pool', app: 'pg', variant: 'unnamed' },
   { title: 'pg.Pool, named statements', app: 'pg', variant: 'named' },

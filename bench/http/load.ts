@@ -67,6 +67,7 @@ class Client {
   send({ method, path }: Route): Promise<void> {
     return new Promise((resolve, reject) => {
       this.answered = { resolve, reject };
+      if (this.socket.destroyed) reject(new Error('The app has closed the connection'));
       const length = method === 'POST' ? 'Content-Length: 0\r\n' : '';
       this.socket.write(`${method} ${path} HTTP/1.1\r\nHost: localhost\r\n${length}\r\n`);
     });

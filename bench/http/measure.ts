@@ -29,9 +29,12 @@ export async function measureRoute(
   { clients, warmUp, rounds, requests }: Effort,
 ): Promise<Measurement[]> {
   const loads = await Promise.all(apps.map((app) => Load.connect(app.started.port, clients)));
-  const seen = apps.map(
-    () => ({ cpu: [], perSecond: [], p50: [], p99: [] }),
-  );
+  const seen = apps.map((): Record<keyof Measurement, number[]> => ({
+    cpu: [],
+    perSecond: [],
+    p50: [],
+    p99: [],
+  }));
   for (const load of loads) await load.run(route, warmUp);
   for (let round = 0; round < rounds; round += 1)
     for (const [index, app] of apps.entries()) {

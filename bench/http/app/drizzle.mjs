@@ -65,7 +65,11 @@ export default ({ url, poolSize }) => ({
   providers: [
     {
       provide: 'Drizzle',
-      useFactory: () => drizzle({ client: new pg.Pool({ connectionString: url, max: poolSize }), schema }),
+      useFactory: () =>
+        drizzle({
+          client: new pg.Pool({ connectionString: url, max: poolSize, idleTimeoutMillis: 0 }),
+          schema,
+        }),
     },
   ],
   Routes,

@@ -44,6 +44,8 @@ Module({ ...metadata, controllers })(App);
 const app = await NestFactory.create(App, { logger: ['error'] });
 await app.listen(0, '127.0.0.1');
 const server = app.getHttpServer();
+// A client is idle while the other apps have their turns.
+server.keepAliveTimeout = 0;
 
 process.on('disconnect', () => process.exit());
 process.on('message', async (question) => process.send(await answers[question]()));

@@ -60,7 +60,7 @@ export default ({ url, poolSize }) => ({
         MikroORM.init({
           entities: [Author, Category, Article, Event, Document],
           clientUrl: url,
-          pool: { max: poolSize },
+          pool: { max: poolSize, idleTimeoutMillis: 0 },
         }),
     },
   ],

@@ -42,7 +42,7 @@ class Routes {
 
 export default ({ url, poolSize }) => ({
   imports: [
-    TypeOrmModule.forRoot({ type: 'postgres', url, entities, poolSize }),
+    TypeOrmModule.forRoot({ type: 'postgres', url, entities, poolSize, extra: { idleTimeoutMillis: 0 } }),
     ClsModule.forRoot({
       global: true,
       middleware: { mount: true },

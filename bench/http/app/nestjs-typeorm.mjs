@@ -18,7 +18,9 @@ const requestRunner = {
 };
 
 export default ({ url, poolSize, variant }) => ({
-  imports: [TypeOrmModule.forRoot({ type: 'postgres', url, entities, poolSize })],
+  imports: [
+    TypeOrmModule.forRoot({ type: 'postgres', url, entities, poolSize, extra: { idleTimeoutMillis: 0 } }),
+  ],
   ...(variant === 'request'
     ? { providers: [requestRunner], Routes: RunnerRoutes, inject: [requestRunner.provide] }
     : { Routes: DataSourceRoutes, inject: [DataSource] }),

@@ -68,7 +68,10 @@ class Routes {
 
 export default ({ url, poolSize, variant }) => ({
   providers: [
-    { provide: pg.Pool, useFactory: () => new pg.Pool({ connectionString: url, max: poolSize }) },
+    {
+      provide: pg.Pool,
+      useFactory: () => new pg.Pool({ connectionString: url, max: poolSize, idleTimeoutMillis: 0 }),
+    },
     { provide: 'named', useValue: variant === 'named' },
   ],
   Routes,

@@ -43,7 +43,9 @@ export default ({ url, poolSize }) => ({
     {
       provide: PrismaClient,
       async useFactory() {
-        const prisma = new PrismaClient({ adapter: new PrismaPg({ connectionString: url, max: poolSize }) });
+        const prisma = new PrismaClient({
+          adapter: new PrismaPg({ connectionString: url, max: poolSize, idleTimeoutMillis: 0 }),
+        });
         await prisma.$connect();
         return prisma;
       },
