@@ -409,6 +409,13 @@ export interface DatabaseSettings {
    */
   retryTerminated?: boolean;
   /**
+   * Whether parameterised statements that are used often are prepared on each connection, and then sent without being parsed
+   * and described again. Setting it says that a pooler in between supports prepared statements; that of Neon does in any case.
+   * Variable `DB_PREPARED_STATEMENTS`.
+   * @defaultValue true; behind a pooler that shares sessions, only when set
+   */
+  preparedStatements?: boolean | PreparedStatementSettings;
+  /**
    * Whether an HTTP request is answered with 503 and `Retry-After` when no connection or no database is available, and with
    * 504 after a statement timeout. Exception filters of the app take precedence.
    * @defaultValue true
@@ -433,6 +440,20 @@ export interface DatabaseSettings {
    * ```
    */
   toRetry?: (error: unknown) => boolean;
+}
+
+/** When statements are prepared. */
+export interface PreparedStatementSettings {
+  /**
+   * The use at which a statement is prepared, counted for all connections of a pool. 1 to 1 000 000.
+   * @defaultValue 5
+   */
+  threshold?: number;
+  /**
+   * Prepared statements per connection. The least recently used one is closed when there are more. 1 to 100 000.
+   * @defaultValue 256
+   */
+  max?: number;
 }
 
 /** What `echo` logs. */
@@ -527,6 +548,7 @@ export interface ResolvedDatabaseOptions {
   readonly autoLoadEntities: boolean;
   readonly cancelOnDisconnect: boolean;
   readonly retryTerminated: boolean;
+  readonly preparedStatements: Readonly<Required<PreparedStatementSettings>> | false;
   readonly httpErrors: boolean;
   /** The options of TypeORM, unchanged. */
   readonly typeorm: Readonly<TypeOrmOptions>;

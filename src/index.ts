@@ -1,4 +1,5 @@
 export { databaseConfig } from './config/environment/environment.js';
+export type { DatabaseConfigFactory } from './config/environment/environment.js';
 export { DatabaseConfigError } from './errors/config.errors.js';
 export {
   ConnectionError,

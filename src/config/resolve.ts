@@ -5,6 +5,7 @@ import type {
   DatabaseModuleOptions,
   DatabaseProfile,
   EchoSettings,
+  PreparedStatementSettings,
   ResolvedDatabaseOptions,
 } from '../database.options.js';
 import { maskedCopy, maskedStartupOptions, printedAs } from '../text/masking.js';
@@ -240,7 +241,12 @@ function resolveSettings(
     startupOptions: origins.choose('startupOptions', [['url', parameters?.startupOptions]]),
     session: resolveSession(given, origins),
     connectRetry: resolveConnectRetry(given, origins, problems),
-    echo: resolveEcho(given, origins),
+    echo: resolveFlagOrGroup<EchoSettings>('echo', given.echo, origins),
+    preparedStatements: resolveFlagOrGroup<PreparedStatementSettings>(
+      'preparedStatements',
+      given.preparedStatements,
+      origins,
+    ),
   };
 }
 
@@ -275,6 +281,7 @@ const NOT_SIMPLE = [
   'profile',
   'session',
   'echo',
+  'preparedStatements',
   'connectRetry',
   'retryAttempts',
   'retryDelay',
@@ -346,13 +353,18 @@ function resolveConnectRetry(
   return { ...chosen, maxDelayMs: Math.max(chosen.initialDelayMs, chosen.maxDelayMs) };
 }
 
-function resolveEcho({ echo }: CheckedSettings, origins: Origins): Required<EchoSettings> | false {
-  if (typeof echo === 'object') return resolveGroup<EchoSettings>('echo', echo, origins);
-  const isOn = origins.choose<boolean>('echo', [
-    ['options', echo],
-    ['default', SETTINGS.echo.default],
+/** Resolves a group that is given as such or in its short form: `true` is the group with its defaults. */
+function resolveFlagOrGroup<T extends object>(
+  name: 'echo' | 'preparedStatements',
+  given: T | boolean | undefined,
+  origins: Origins,
+): Required<T> | false {
+  if (typeof given === 'object') return resolveGroup<T>(name, given, origins);
+  const isOn = origins.choose<boolean>(name, [
+    ['options', given],
+    ['default', SETTINGS[name].default],
   ]);
-  return isOn ? { ...DEFAULTS.echo } : false;
+  return isOn ? ({ ...DEFAULTS[name] } as object as Required<T>) : false;
 }
 
 function resolveGroup<T extends object>(

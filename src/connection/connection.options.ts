@@ -1,7 +1,14 @@
 import type { ClientConfig } from 'pg';
-import type { LoginMethod, PasswordSource, ServerKind, SslNegotiation } from '../database.options.js';
+import type {
+  LoginMethod,
+  PasswordSource,
+  PreparedStatementSettings,
+  ServerKind,
+  SslNegotiation,
+} from '../database.options.js';
 import type { PoolerTerms } from './session/pooler-terms.js';
 import type { SessionSettings } from './session/session-settings.js';
+import type { StatementTexts } from './statements/statement-texts.js';
 
 /** The options of a `Connection`: those of `pg.Client`, and the following. */
 export interface ConnectionOptions extends ClientConfig {
@@ -62,6 +69,17 @@ export interface ConnectionOptions extends ClientConfig {
    * @defaultValue no pooler
    */
   poolerTerms?: PoolerTerms;
+  /**
+   * Whether a parameterised statement that is used often is prepared on the connection, and is then sent without being parsed
+   * again. A pool counts the uses for all its connections.
+   * @defaultValue true: at the fifth use, and at most 256 for each connection
+   */
+  preparedStatements?: boolean | PreparedStatementSettings;
+  /**
+   * What the connections of one pool know of the texts of their statements.
+   * @internal
+   */
+  statementTexts?: StatementTexts;
 }
 
 /** The options for the constructor of `pg.Client`. */

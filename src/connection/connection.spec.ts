@@ -105,9 +105,13 @@ describe('The limit of a statement', () => {
     [{ query_timeout: 700, statement_timeout: 1_000 }, [700]],
     [{ query_timeout: 70_000, statement_timeout: 1_000 }, [1_500]],
   ])('follows from the options %j', async (options, expected) => {
-    const connection = await open(options);
-    expect(await timersOf(() => connection.query('SELECT 1'))).toEqual(expected);
-    expect(await timersOf(() => connection.query('SELECT $1', [1]))).toEqual(expected);
+    const simple = await open(options);
+    expect(await timersOf(() => simple.query('SELECT 1'))).toEqual(expected);
+    server = new ScriptedServer();
+    const parameterised = await open(options);
+    expect(await timersOf(() => parameterised.query('SELECT $1', [1]))).toEqual(expected);
+    // The timer that is running serves the next statements, too.
+    expect(await timersOf(() => parameterised.query('SELECT $1', [1]))).toEqual([]);
   });
 
   it('is taken from the pooler terms each time a statement is sent', async () => {

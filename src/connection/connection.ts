@@ -22,12 +22,15 @@ import { refuseStandby, resetSession } from './session/reset.js';
 import type { ResetResult } from './session/reset.js';
 import { SessionChanges } from './session/session-changes.js';
 import { startupOptions } from './session/session-settings.js';
-import { mentionsStatementTimeout, tagDropsPreparedStatements } from './session/statement-effects.js';
+import { tagDropsPreparedStatements } from './session/statement-effects.js';
 import { Cancellation, unconfirmedCancelError } from './statements/cancellation.js';
+import { PreparedStatements } from './statements/prepared-statements.js';
 import { QueryQueue } from './statements/query-queue.js';
 import { ReadingStreams } from './statements/reading-streams.js';
 import { isSubmittable, rejectQuery } from './statements/rejected-query.js';
 import { StatementLimit, statementLimitMs } from './statements/statement-limit.js';
+import { StatementTexts } from './statements/statement-texts.js';
+import type { StatementFacts } from './statements/statement-texts.js';
 import { sendCancelRequest } from './wire/cancel-request.js';
 import { connectTimeoutError } from './wire/connect-stages.js';
 import { isFatal, isReadOnlyRefusal } from './wire/disconnect.js';
@@ -54,7 +57,9 @@ export class Connection extends Client {
   readonly #queue = new QueryQueue();
   readonly #cancellation = new Cancellation();
   readonly #streams = new ReadingStreams(this.#pg);
+  readonly #texts: StatementTexts;
   readonly #changes: SessionChanges;
+  readonly #preparedStatements: PreparedStatements;
   readonly #statementLimit: StatementLimit;
   readonly #idleLimit: IdleInTransactionLimit;
   #hasConnectStarted = false;
@@ -64,6 +69,9 @@ export class Connection extends Client {
   /** The reason of {@link destroy} or {@link terminate}. Later statements are rejected with it and do not reach `pg`. */
   #terminatedBy: Error | undefined;
   #lastSql: string | undefined;
+  /** The text that was last judged, and what it shows. */
+  #judgedText = '';
+  #facts: StatementFacts;
   #hasCommandCompleted = false;
   #statementCount = 0;
   /** Whether the server has refused a write as read-only: it may be a standby now. */
@@ -82,7 +90,15 @@ export class Connection extends Client {
     this.#connectTimeoutMs = given.connectTimeoutMs ?? (given.connectionTimeoutMillis || 10_000);
     this.#stream = given.stream;
     const terms = (this.#poolerTerms = given.poolerTerms ?? NO_POOLER);
-    this.#changes = new SessionChanges(this.#pg, terms);
+    const texts = (this.#texts = given.statementTexts ?? new StatementTexts());
+    this.#facts = texts.factsOf('');
+    this.#changes = new SessionChanges(this.#pg, terms, (text) => this.#factsOf(text).changesSession);
+    this.#preparedStatements = new PreparedStatements(
+      this.#pg,
+      texts,
+      given.preparedStatements,
+      () => terms.allowsNamedStatements,
+    );
     this.#pg.appendStartupOptions(sessionOptions, given.options === '');
     this.#pg.hideSecrets();
     this.#statementLimit = new StatementLimit(
@@ -471,23 +487,35 @@ export class Connection extends Client {
     this.on('end', () => this.#rejectQueued());
     const { wire } = this.#pg;
     if (!wire) return;
-    this.#pg.onStatementSent((text) => this.#onStatementSent(text));
+    const prepared = this.#preparedStatements;
+    this.#pg.interceptStatements({
+      onSent: (text) => this.#onStatementSent(text),
+      prepare: (query) => prepared.use(query, this.#facts),
+      takeClosing: () => prepared.takeClosing(),
+    });
     this.#pg.dropExecuteOfClosedPortal();
     wire.on('commandComplete', ({ text: tag }) => {
       this.#hasCommandCompleted = true;
-      if (tagDropsPreparedStatements(tag)) this.#pg.forgetPreparedStatements();
+      prepared.onCommandComplete(tag, this.#facts.changesSession);
+      if (tagDropsPreparedStatements(tag)) {
+        this.#pg.forgetPreparedStatements();
+        prepared.forgetAll();
+      }
       this.#changes.onCommandComplete(tag);
     });
     wire.on('parameterStatus', ({ parameterName, parameterValue }) =>
       this.#changes.onParameterStatus(parameterName, parameterValue),
     );
     wire.on('readyForQuery', ({ status }) => {
-      this.#statementLimit.onReadyForQuery();
+      // A statement that is sent again goes on, with the time limit of its first attempt.
+      if (!prepared.isResending) this.#statementLimit.onReadyForQuery();
+      prepared.onReadyForQuery(status);
       this.#idleLimit.onReadyForQuery(status);
       this.#streams.onCompleted(this.#pg.activeQuery);
     });
     wire.on('portalSuspended', () => this.#statementLimit.onPortalSuspended());
     wire.on('errorMessage', (error) => {
+      if (prepared.onError(error, this.#canSendAgain)) return;
       this.#statementLimit.rewriteCancelError(error);
       if (isFatal(error)) this.#markClosed(error);
       else this.#streams.onCompleted(this.#pg.activeQuery);
@@ -495,7 +523,7 @@ export class Connection extends Client {
     });
     wire.on('error', (error) => this.#markClosed(error));
     wire.on('end', () => {
-      this.#statementLimit.onReadyForQuery();
+      this.#statementLimit.stop();
       this.#idleLimit.stop();
       // After `end()` the connection is closed, not lost: it has no close reason.
       if (!this.#pg.isEnding) this.#markClosed(new Error('Connection terminated unexpectedly'));
@@ -503,13 +531,27 @@ export class Connection extends Client {
     });
   }
 
+  /** Whether the active statement may be sent again: it has run outside a transaction, and nothing is about to end it. */
+  get #canSendAgain(): boolean {
+    return this.transactionStatus === 'I' && !this.#cancellation.isInFlight && this.isUsable;
+  }
+
+  #factsOf(text: string): StatementFacts {
+    if (this.#judgedText !== text) {
+      this.#judgedText = text;
+      this.#facts = this.#texts.factsOf(text);
+    }
+    return this.#facts;
+  }
+
   #onStatementSent(text: string): void {
+    if (this.#preparedStatements.isResending) return;
     this.#lastSql = text;
     this.#hasCommandCompleted = false;
     this.#statementCount += 1;
     this.#idleLimit.onStatementSent();
     this.#statementLimit.onStatementSent();
-    if (mentionsStatementTimeout(text)) this.#statementLimit.suspend();
+    if (this.#factsOf(text).mentionsStatementTimeout) this.#statementLimit.suspend();
     this.#changes.onStatementSent(text);
   }
 

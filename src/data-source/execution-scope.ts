@@ -1,8 +1,19 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 
 /** An acquire that is waiting for a connection. */
-interface PendingAcquire {
+export interface PendingAcquire {
   abort(reason: Error): void;
+}
+
+/** The request whose handler runs in a scope. */
+export interface ScopeRequest {
+  /** `GET /users/:id` */
+  readonly name: string;
+  /**
+   * The acquire is cancelled when the client disconnects.
+   * @returns a function that removes the acquire again
+   */
+  addPendingAcquire(acquire: PendingAcquire): () => void;
 }
 
 /**
@@ -10,37 +21,24 @@ interface PendingAcquire {
  * timers and workers keep the scope in which they were created alive, so a scope references nothing large.
  */
 export class ExecutionScope {
-  /** Pending acquires of this scope and of all scopes inside it. Only the outermost scope has a set. */
-  #pendingAcquires: Set<PendingAcquire> | undefined;
   /** Whether the handler or the transaction has settled. Calls that it did not await may still run. */
   isEnded = false;
-  /** Returns the name of the request, `GET /users/:id`. Called only when a message is built. Removed when the scope ends. */
-  requestName: (() => string) | undefined;
 
   /**
    * @param parent the scope in which this one began
    * @param isTransaction whether the scope is one transaction and ends with it
+   * @param request the request, if the scope is a run of its handler; removed when the scope ends
    */
   constructor(
     readonly parent?: ExecutionScope,
     readonly isTransaction = false,
+    public request?: ScopeRequest,
   ) {}
 
-  /** @returns a function that removes the acquire again */
-  addPendingAcquire(acquire: PendingAcquire): () => void {
-    const outermost = this.#outermost;
-    const pending = (outermost.#pendingAcquires ??= new Set());
-    pending.add(acquire);
-    return () => pending.delete(acquire);
-  }
-
-  /** Rejects every pending acquire of the request. Leased connections stay leased. */
-  cancelAcquires(reason: string): void {
-    for (const acquire of [...(this.#outermost.#pendingAcquires ?? [])]) acquire.abort(new Error(reason));
-  }
-
-  get #outermost(): ExecutionScope {
-    return this.parent ? this.parent.#outermost : this;
+  /** Reports that the handler or the transaction has settled. */
+  end(): void {
+    this.isEnded = true;
+    this.request = undefined;
   }
 }
 
@@ -65,10 +63,9 @@ export function currentScope(): ExecutionScope | undefined {
   return scope;
 }
 
-/** The name of the request around `scope`, `GET /users/:id`; undefined when its handler has settled. */
-export function requestNameOf(scope: ExecutionScope): string | undefined {
-  for (let at: ExecutionScope | undefined = scope; at; at = at.parent)
-    if (at.requestName) return at.requestName();
+/** The request around `scope`; undefined when its handler has settled. */
+export function requestOf(scope: ExecutionScope | undefined): ScopeRequest | undefined {
+  for (let at = scope; at; at = at.parent) if (at.request) return at.request;
   return undefined;
 }
 
@@ -93,6 +90,6 @@ export async function runInTransactionScope<T>(work: () => Promise<T>): Promise<
   try {
     return await runInScope(scope, work);
   } finally {
-    scope.isEnded = true;
+    scope.end();
   }
 }

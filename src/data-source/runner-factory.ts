@@ -4,13 +4,12 @@ import type { ManagedDriver } from './managed-driver.js';
 import { directPool } from './pooler/direct-connection.js';
 import type { PoolGroup } from './pools/pool-group.js';
 import { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
-import type { RunnerBorrower, RunnerSettings } from './query-runner/managed-query-runner.js';
+import type { RequestBorrower } from './query-runner/borrower.js';
+import type { RunnerSettings } from './query-runner/managed-query-runner.js';
 import type { PoolSource } from './query-runner/runner-lease.js';
-import { setManager } from './typeorm-internals.js';
 
 /** Creates the query runners of one data source. They share one settings object and the same pool sources. */
 export class RunnerFactory {
-  readonly #dataSource: DataSource;
   readonly #driver: ManagedDriver;
   readonly #pools: PoolGroup;
   readonly #settings: RunnerSettings;
@@ -24,7 +23,6 @@ export class RunnerFactory {
     lifecycle: DataSourceLifecycle,
   ) {
     const { echo, httpErrors, pool, retryTerminated } = pools.settings;
-    this.#dataSource = dataSource;
     this.#driver = driver;
     this.#pools = pools;
     this.#settings = {
@@ -50,13 +48,11 @@ export class RunnerFactory {
    * @param borrower the request that the runner belongs to
    * @param callerName the name in warnings and errors of a borrower without a request
    */
-  create(mode: ReplicationMode, borrower?: RunnerBorrower, callerName?: string): ManagedQueryRunner {
+  create(mode: ReplicationMode, borrower?: RequestBorrower, callerName?: string): ManagedQueryRunner {
     const { settings } = this.#pools;
     const direct = settings.direct && directPool(settings);
     const isRead = mode === 'slave' && settings.replication !== undefined;
     const pool = direct ? () => direct : isRead ? this.#poolForReads : this.#poolForWrites;
-    const runner = new ManagedQueryRunner(this.#driver, mode, this.#settings, pool, borrower, callerName);
-    setManager(runner, this.#dataSource.createEntityManager(runner));
-    return runner;
+    return new ManagedQueryRunner(this.#driver, mode, this.#settings, pool, borrower, callerName);
   }
 }

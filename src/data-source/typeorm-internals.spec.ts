@@ -1,7 +1,7 @@
 import { createRequire } from 'node:module';
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { missingInternals, typeOrmVersion } from '../../test/support/typeorm-contract.js';
-import { isTransactionControl } from './typeorm-internals.js';
+import { defineManager, isTransactionControl } from './typeorm-internals.js';
 
 const load = createRequire(import.meta.url);
 
@@ -18,6 +18,23 @@ describe('the undocumented parts of TypeORM', () => {
     expect(await missingInternals(changed, '9.9.9')).toContain(
       'TypeORM 9.9.9 no longer has PostgresDriver.master',
     );
+  });
+
+  it('create the manager of a runner when it is first read, unless one is assigned', () => {
+    class Runner {
+      declare manager: unknown;
+    }
+    const create = jest.fn(() => ({}));
+    defineManager(Runner as never, create as never);
+    const [reading, assigned] = [new Runner(), new Runner()];
+    expect(create).not.toHaveBeenCalled();
+    const { manager } = reading;
+    expect([reading.manager, create.mock.calls]).toEqual([manager, [[reading]]]);
+    expect(reading.manager).toBe(manager);
+    const given = {};
+    Object.assign(assigned, { manager: given });
+    expect(assigned.manager).toBe(given);
+    expect(create).toHaveBeenCalledTimes(1);
   });
 
   it.each([

@@ -19,7 +19,6 @@ interface DataSourceFields {
   isInitialized: boolean;
 }
 interface QueryRunnerFields {
-  manager: EntityManager;
   databaseConnection: unknown;
   databaseConnectionPromise: Promise<unknown> | undefined;
 }
@@ -35,9 +34,27 @@ export function setLogger(dataSource: DataSource, logger: Logger): void {
   Object.assign(dataSource.options, { logger });
 }
 
-/** Sets what `DataSource.createQueryRunner()` of TypeORM sets. */
-export function setManager(runner: PostgresQueryRunner, manager: EntityManager): void {
-  (runner as unknown as QueryRunnerFields).manager = manager;
+/**
+ * Creates `runner.manager` when it is first read. `DataSource.createQueryRunner()` of TypeORM creates one for each runner, and most
+ * statements never use it. An assignment, which TypeORM's entity manager makes, replaces it.
+ */
+export function defineManager<R extends PostgresQueryRunner>(
+  runnerClass: new (...args: never[]) => R,
+  create: (runner: R) => EntityManager,
+): void {
+  const setManager = (runner: R, value: EntityManager) =>
+    Object.defineProperty(runner, 'manager', { value, writable: true, enumerable: true, configurable: true });
+  Object.defineProperty(runnerClass.prototype, 'manager', {
+    configurable: true,
+    get(this: R) {
+      const manager = create(this);
+      setManager(this, manager);
+      return manager;
+    },
+    set(this: R, manager: EntityManager) {
+      setManager(this, manager);
+    },
+  });
 }
 
 /** Sets what `PostgresQueryRunner.connect()` sets: TypeORM, and code that extends it, read the connection there. */

@@ -124,8 +124,12 @@ export class PoolAcquireCancelledError extends PoolError {
  */
 export class PoolSelfDeadlockError extends PoolError {
   static override readonly family: string = 'PoolSelfDeadlockError';
-  constructor(message: string, options: PoolErrorOptions = {}) {
+  /** The call stack of the acquire whose connection it holds, with leak detection. */
+  declare readonly holderStack: string | undefined;
+
+  constructor(message: string, options: PoolErrorOptions & { holderStack?: string | undefined } = {}) {
     super(message, { code: 'POOL_SELF_DEADLOCK', ...options });
+    Object.defineProperty(this, 'holderStack', { value: options.holderStack });
   }
 }
 

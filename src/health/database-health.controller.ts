@@ -5,7 +5,7 @@ import { DatabaseHealthIndicator } from './database-health.indicator.js';
 import type { DatabasePingOptions } from './database-health.indicator.js';
 
 /** A health route: its path, the key in its answer, and what it checks. */
-interface HealthRoute extends DatabasePingOptions {
+export interface HealthRoute extends DatabasePingOptions {
   path: string;
   key: string;
 }

@@ -1,9 +1,8 @@
-import { Module } from '@nestjs/common';
-import type { DynamicModule } from '@nestjs/common';
-import { TerminusModule } from '@nestjs/terminus';
-import { createHealthController } from './database-health.controller.js';
-import { DatabaseHealthIndicator, validateTimeout } from './database-health.indicator.js';
+import { forwardRef, Module } from '@nestjs/common';
+import type { DynamicModule, ForwardReference } from '@nestjs/common';
+import { validateTimeout } from './database-health.indicator.js';
 import type { DatabasePingOptions } from './database-health.indicator.js';
+import { OnDemand } from './on-demand.js';
 
 /** The health route, and what it checks. */
 export interface DatabaseHealthOptions extends DatabasePingOptions {
@@ -15,12 +14,23 @@ export interface DatabaseHealthOptions extends DatabasePingOptions {
 
 const DEFAULT_ROUTE = { path: 'health/db', key: 'db' };
 
-/** The indicator without a route, so that `forRoot()` does not serve the default route in addition to its own. */
-@Module({
-  imports: [TerminusModule],
-  providers: [DatabaseHealthIndicator],
-  exports: [DatabaseHealthIndicator, TerminusModule],
-})
+/** Terminus and what needs it, once they are loaded: an app without health checks does not load them, nor need them installed. */
+let terminus: typeof import('./terminus-health.module.js') | undefined;
+
+/** A module that imports Terminus and serves this route, or none. */
+function healthRoute({ path = DEFAULT_ROUTE.path, ...options }: DatabaseHealthOptions = {}) {
+  const imported = new OnDemand<DynamicModule>(async () => {
+    terminus ??= await import('./terminus-health.module.js');
+    if (path === false) return { module: terminus.TerminusHealthModule };
+    return terminus.withHealthRoute({ ...DEFAULT_ROUTE, ...options, path });
+  });
+  // Nest reads exports when all imports are loaded.
+  const exported: ForwardReference = forwardRef(() => terminus?.TerminusHealthModule);
+  return { imports: [imported], exports: [exported] };
+}
+
+/** Without a route, so that `forRoot()` does not serve the default route in addition to its own. */
+@Module({})
 class DatabaseHealthRootModule {}
 
 /**
@@ -32,11 +42,7 @@ class DatabaseHealthRootModule {}
  * export class AppModule {}
  * ```
  */
-@Module({
-  imports: [DatabaseHealthRootModule],
-  controllers: [createHealthController(DEFAULT_ROUTE)],
-  exports: [DatabaseHealthRootModule],
-})
+@Module(healthRoute())
 export class DatabaseHealthModule {
   /**
    * Serves a health route with these options, or none with `path: false`. Import it once for each data source with a route.
@@ -47,11 +53,8 @@ export class DatabaseHealthModule {
    * DatabaseHealthModule.forRoot({ path: 'health/reporting', key: 'reporting', dataSource: 'reporting' });
    * ```
    */
-  static forRoot({ path = DEFAULT_ROUTE.path, ...options }: DatabaseHealthOptions = {}): DynamicModule {
+  static forRoot(options: DatabaseHealthOptions = {}): DynamicModule {
     validateTimeout(options);
-    return {
-      module: DatabaseHealthRootModule,
-      controllers: path === false ? [] : [createHealthController({ ...DEFAULT_ROUTE, ...options, path })],
-    };
+    return { module: DatabaseHealthRootModule, ...healthRoute(options) };
   }
 }

@@ -104,7 +104,8 @@ describe('Deadlines and signals', () => {
     leased.transactionStatus = 'T';
     leased.lastSql = "UPDATE users SET name = 'x'";
     await clock.advance(100);
-    const asked = observe(pool.acquire());
+    const usersService = async () => await pool.acquire();
+    const asked = observe(usersService());
     await clock.advance(29_999);
     expect(asked.error).toBeUndefined();
     await clock.advance(1);

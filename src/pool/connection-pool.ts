@@ -14,7 +14,6 @@ import { ActiveLeases } from './leases/active-leases.js';
 import { DeadlockDetector } from './leases/deadlock-detector.js';
 import type { Lease, PoolLease } from './leases/lease.js';
 import { PgPoolErrors } from './pg-pool/pg-pool-errors.js';
-import type { ErrorMapper } from './pg-pool/pg-pool-errors.js';
 import { queryOnPool } from './pg-pool/pool-query.js';
 import { resolveLimits, withoutSecrets } from './pool.options.js';
 import type { PoolOptions, ResolvedLimits } from './pool.options.js';
@@ -24,10 +23,11 @@ import { PoolReporter } from './reporting/pool-reporter.js';
 import { systemClock } from './support/clock.js';
 import type { Clock } from './support/clock.js';
 import { Notifier } from './support/notifier.js';
+import { rethrowWithStack } from './reporting/error-stack.js';
 import { rethrowOnNextTick } from './support/rethrow-on-next-tick.js';
 import { Scheduler } from './support/scheduler.js';
-import { WaiterQueue } from './waiters/waiter-queue.js';
-import type { AcquireOptions, Waiter } from './waiters/waiter-queue.js';
+import { Waiter, WaiterQueue } from './waiters/waiter-queue.js';
+import type { AcquireOptions, ErrorMapper } from './waiters/waiter-queue.js';
 
 type ConnectCallback<C> = (
   error: Error | undefined,
@@ -176,11 +176,25 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       callback,
     )) as Connection['query'];
 
-  /** @param caller the public method called; the stacks of errors begin at its caller */
+  /**
+   * @internal Acquires an idle connection without a promise. Undefined when the acquire has to wait or is refused: `acquire` says why.
+   * @param caller with leak detection, the stack of the lease begins at the caller of this function
+   */
+  tryAcquire(options: AcquireOptions, caller?: Caller): LeasedClient<C> | undefined {
+    // No barging: while others wait, the next connection belongs to the longest waiter.
+    if (this.ending || this.#waiters.length > 0) return undefined;
+    const entry = this.#takeFresh();
+    if (!entry) return undefined;
+    const client = this.#lease(entry, options, this.#callSite(options, caller));
+    if (this.#limits.minIdle > 0) this.#reconcile();
+    return client;
+  }
+
+  /** @param caller the public method called */
   #acquire(options: AcquireOptions, caller: Caller, mapError?: ErrorMapper): Promise<LeasedClient<C>> {
     if (this.ending) {
       const error = this.#reporter.closedError();
-      return Promise.reject(mapError ? mapError(error, captureCallSite(caller, 0)) : error);
+      return Promise.reject(mapError ? mapError(error) : error);
     }
     if (options.signal?.aborted) return Promise.reject(this.#reporter.cancelledError(options.signal.reason));
     const { deadlineMs } = options;
@@ -191,24 +205,21 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
           { setting: 'deadlineMs', message: `is ${String(deadlineMs)}; it must be a number` },
         ]),
       );
-    const detectsLeaks = this.#limits.leakThresholdMs !== Infinity;
-    // No barging: while others wait, the next connection belongs to the longest waiter.
-    const entry = this.#waiters.length > 0 ? undefined : this.#takeFresh();
-    if (entry) {
-      const callSite = detectsLeaks ? captureCallSite(options.calledIn ?? caller) : undefined;
-      const client = this.#lease(entry, options, callSite);
-      if (this.#limits.minIdle > 0) this.#reconcile();
-      return Promise.resolve(client);
+    const client = this.tryAcquire(options, caller);
+    if (client) return Promise.resolve(client);
+    if (this.#waiters.length - this.#connections.availableCapacity >= this.#limits.maxWaiting) {
+      this.#counters.refused += 1;
+      const error = this.#reporter.queueFullError();
+      return Promise.reject(mapError ? mapError(error) : error);
     }
-    const callSite = captureCallSite(options.calledIn ?? caller, detectsLeaks ? undefined : 0);
-    return new Promise((resolve, reject) =>
-      this.#enqueue(
-        options,
-        callSite,
-        resolve,
-        mapError ? (error) => reject(mapError(error, callSite)) : reject,
-      ),
-    );
+    return this.#wait(options, this.#callSite(options, caller), mapError);
+  }
+
+  /** Where the connection is acquired, with leak detection: a stack costs more than the acquire. */
+  #callSite(options: AcquireOptions, caller: Caller | undefined): CallSite | undefined {
+    return this.#limits.leakThresholdMs === Infinity
+      ? undefined
+      : captureCallSite(options.calledIn ?? caller);
   }
 
   /** An idle connection that needs no validation. */
@@ -219,33 +230,31 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     return undefined;
   }
 
-  #enqueue(
+  /** Adds a waiter. The stack of a rejection shows the code that awaits it, which costs nothing until then. */
+  #wait(
     request: AcquireOptions,
-    callSite: CallSite,
-    resolve: (client: LeasedClient<C>) => void,
-    reject: (error: Error) => void,
-  ): void {
-    if (this.#waiters.length - this.#connections.availableCapacity >= this.#limits.maxWaiting) {
-      this.#counters.refused += 1;
-      reject(this.#reporter.queueFullError(callSite));
-      return;
-    }
-    const since = this.#clock.now();
-    const deadline = since + (request.deadlineMs ?? this.#limits.acquireTimeoutMs);
-    if (request.unit && this.#deadlocks.isHolder(request.unit)) this.#counters.nestedAcquires += 1;
-    this.#waiters.add({
-      request,
-      callSite,
-      since,
-      deadline,
-      resolve,
-      reject,
-      previous: undefined,
-      next: undefined,
-    });
-    this.#waiterScheduler.schedule(deadline);
-    this.#reconcile();
-    if (request.unit) this.#watchForDeadlock(since);
+    callSite: CallSite | undefined,
+    mapError: ErrorMapper | undefined,
+  ): Promise<LeasedClient<C>> {
+    return new Promise<LeasedClient<C>>((resolve, reject) => {
+      const since = this.#clock.now();
+      const deadline = since + (request.deadlineMs ?? this.#limits.acquireTimeoutMs);
+      if (request.unit && this.#deadlocks.isHolder(request.unit)) this.#counters.nestedAcquires += 1;
+      const waiter = new Waiter<LeasedClient<C>>(
+        request,
+        callSite,
+        since,
+        deadline,
+        resolve,
+        reject,
+        mapError,
+      );
+      this.#waiters.add(waiter);
+      request.onWait?.(waiter);
+      this.#waiterScheduler.schedule(deadline);
+      this.#reconcile();
+      if (request.unit) this.#watchForDeadlock(since);
+    }).catch(rethrowWithStack);
   }
 
   /** @param waitingSince when the waiter was added; undefined for an acquire that did not wait */
@@ -438,7 +447,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
 
   #cancel(waiter: Waiter<LeasedClient<C>>, reason: unknown): void {
     this.#counters.cancellations += 1;
-    this.#rejectWaiter(waiter, this.#reporter.cancelledError(reason, waiter.callSite));
+    this.#rejectWaiter(waiter, this.#reporter.cancelledError(reason, true));
     this.#reconcile();
   }
 
@@ -448,7 +457,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     for (const waiter of overdue) {
       this.#counters.timeouts += 1;
       const waitedMs = this.#clock.now() - waiter.since;
-      const error = this.#reporter.timeoutError(waitedMs, waiter.callSite, this.#connections.lastError);
+      const error = this.#reporter.timeoutError(waitedMs, this.#connections.lastError);
       this.#rejectWaiter(waiter, error);
     }
     this.#waiterScheduler.schedule(nextDeadline);
@@ -461,7 +470,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       if (waiter.since > startedAt) break;
       if (isStarting && waiter.deadline !== Infinity && !waiter.request.failFast) continue;
       this.#counters.failedByConnect += 1;
-      this.#rejectWaiter(waiter, this.#reporter.connectError(cause, waiter.callSite));
+      this.#rejectWaiter(waiter, this.#reporter.connectError(cause));
     }
   }
 
@@ -472,7 +481,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       waiter = this.#waiters.last
     ) {
       this.#counters.closed += 1;
-      const error = this.#reporter.closedError(waiter.callSite, this.#connections.lastError);
+      const error = this.#reporter.closedError(true, this.#connections.lastError);
       this.#rejectWaiter(waiter, error);
     }
   }
@@ -489,7 +498,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     if (deadlock) {
       const { waiter, lease } = deadlock;
       this.#counters.selfDeadlocks += 1;
-      const error = this.#reporter.deadlockError(waiter.request.borrower, lease.info(), waiter.callSite);
+      const error = this.#reporter.deadlockError(waiter.request.borrower, lease.info());
       this.#rejectWaiter(waiter, error);
     }
     this.#reconcile();

@@ -1,7 +1,7 @@
 import type { QueryRunner } from 'typeorm';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
-import type { ManagedQueryRunner, RunnerBorrower } from '../data-source/query-runner/managed-query-runner.js';
-import { CLIENT_DISCONNECTED } from './request-lifecycle.js';
+import type { RequestBorrower } from '../data-source/query-runner/borrower.js';
+import type { ManagedQueryRunner } from '../data-source/query-runner/managed-query-runner.js';
 
 /**
  * The query runners of one request on one data source; inject it by `@InjectUnitOfWork()`. A runner keeps a connection only while a
@@ -19,23 +19,17 @@ import { CLIENT_DISCONNECTED } from './request-lifecycle.js';
  * ```
  */
 export class UnitOfWork {
-  readonly #dataSource: ManagedDataSource;
-  readonly #borrower: RunnerBorrower;
-  readonly #runners = new Set<ManagedQueryRunner>();
+  /** @internal */
+  readonly dataSource: ManagedDataSource;
+  readonly #borrower: RequestBorrower;
   #ownRunner: ManagedQueryRunner | undefined;
-  #isPinningAllowed: boolean;
+  #furtherRunners: readonly ManagedQueryRunner[] | undefined;
   #isEnded = false;
 
-  /** @param isHandlerRunning whether the running code belongs to a run of the request's handler that has not settled */
-  constructor(
-    dataSource: ManagedDataSource,
-    name: string,
-    isHandlerRunning: () => boolean,
-    isPinningAllowed: boolean,
-  ) {
-    this.#dataSource = dataSource;
-    this.#isPinningAllowed = isPinningAllowed;
-    this.#borrower = { name, isHandlerRunning, onReleased: (runner) => this.#runners.delete(runner) };
+  /** @param borrower the request */
+  constructor(dataSource: ManagedDataSource, borrower: RequestBorrower) {
+    this.dataSource = dataSource;
+    this.#borrower = borrower;
   }
 
   /** The query runner of the request, always the same one. It acquires a connection with its first statement. */
@@ -48,48 +42,41 @@ export class UnitOfWork {
    * `release()`.
    */
   createQueryRunner(): QueryRunner {
-    return this.#create();
-  }
-
-  #create(): ManagedQueryRunner {
-    const runner = this.#dataSource.runners.create('master', this.#borrower);
-    this.#runners.add(runner);
-    if (this.#isEnded) void runner.release();
-    else if (!this.#isPinningAllowed) runner.runnerConnection.allowPinning(false);
+    const runner = this.#create();
+    const others = this.#furtherRunners?.filter(({ isReleased }) => !isReleased) ?? [];
+    this.#furtherRunners = [...others, runner];
     return runner;
   }
 
-  /** @internal */
-  onHandlerStarted(): void {
-    this.#isPinningAllowed = true;
-    for (const runner of this.#runners) runner.runnerConnection.allowPinning(true);
+  #create(): ManagedQueryRunner {
+    const runner = this.dataSource.runners.create('master', this.#borrower);
+    if (this.#isEnded) void runner.release();
+    return runner;
+  }
+
+  #forEachRunner(visit: (runner: ManagedQueryRunner) => void): void {
+    if (this.#ownRunner) visit(this.#ownRunner);
+    this.#furtherRunners?.forEach(visit);
   }
 
   /** @internal */
-  onHandlerSettled(): void {
-    for (const runner of this.#runners) void runner.runnerConnection.unpin();
+  unpin(): void {
+    this.#forEachRunner(unpin);
   }
 
   /** @internal */
   onClientDisconnected(): void {
-    for (const { runnerConnection } of this.#runners) {
-      runnerConnection.cancelAcquire(CLIENT_DISCONNECTED);
-      if (this.#dataSource.settings.cancelOnDisconnect) void runnerConnection.cancelRunning();
-    }
-  }
-
-  /** @internal */
-  onEndedBeforeHandler(isAnswered: boolean): void {
-    this.#isPinningAllowed = false;
-    for (const { runnerConnection } of this.#runners) {
-      if (!isAnswered) runnerConnection.cancelAcquire(CLIENT_DISCONNECTED);
-      runnerConnection.allowPinning(false);
-    }
+    if (!this.dataSource.settings.cancelOnDisconnect) return;
+    this.#forEachRunner((runner) => void runner.runnerConnection.cancelRunning());
   }
 
   /** @internal */
   end(): void {
     this.#isEnded = true;
-    for (const runner of this.#runners) void runner.release();
+    this.#forEachRunner((runner) => void runner.release());
   }
+}
+
+function unpin({ runnerConnection }: ManagedQueryRunner): void {
+  if (runnerConnection.lease) void runnerConnection.unpin();
 }

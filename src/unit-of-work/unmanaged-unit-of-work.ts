@@ -6,12 +6,12 @@ import type { RequestUnitOfWork } from './request-lifecycle.js';
  * creates its own runners, which are released at the end of the request. Both may be incomplete stubs.
  */
 export class UnmanagedUnitOfWork implements RequestUnitOfWork {
-  readonly #dataSource: DataSource;
+  readonly dataSource: DataSource;
   readonly #runners: Partial<QueryRunner>[] = [];
   #ownRunner: QueryRunner | undefined;
 
   constructor(dataSource: DataSource) {
-    this.#dataSource = dataSource;
+    this.dataSource = dataSource;
   }
 
   get runner(): QueryRunner {
@@ -19,18 +19,14 @@ export class UnmanagedUnitOfWork implements RequestUnitOfWork {
   }
 
   createQueryRunner(): QueryRunner {
-    const runner = this.#dataSource.createQueryRunner();
+    const runner = this.dataSource.createQueryRunner();
     this.#runners.push(runner ?? {});
     return runner;
   }
 
-  onHandlerStarted(): void {}
-
-  onHandlerSettled(): void {}
+  unpin(): void {}
 
   onClientDisconnected(): void {}
-
-  onEndedBeforeHandler(): void {}
 
   end(): void {
     for (const runner of this.#runners.splice(0))

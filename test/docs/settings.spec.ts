@@ -55,6 +55,7 @@ const INTERFACES: Readonly<Record<string, string>> = {
   ssl: 'SslSettings',
   connectRetry: 'ConnectRetrySettings',
   echo: 'EchoSettings',
+  preparedStatements: 'PreparedStatementSettings',
   replication: 'ReplicationSettings',
 };
 

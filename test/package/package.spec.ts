@@ -49,14 +49,29 @@ describe('The packed package', () => {
     );
     expect(unexpected).toEqual([]);
     expect(consumer.files.filter((file) => /spec|(^|\/)(test|example|bench)\//.test(file))).toEqual([]);
-    const scripts = consumer.files.filter((file) => file.endsWith('.js'));
-    const types = consumer.files.filter((file) => file.endsWith('.d.ts'));
-    expect(types).toEqual(scripts.map((file) => file.replace(/\.js$/, '.d.ts')));
-    // The program is only available as ESM.
-    const library = scripts.filter((file) => !file.startsWith('dist/esm/cli/'));
-    expect(
-      library.filter((file) => file.startsWith('dist/esm/')).map((file) => file.replace('/esm/', '/cjs/')),
-    ).toEqual(scripts.filter((file) => file.startsWith('dist/cjs/')));
+    // Few files for each entry point, with the types of each source beside them. The program is only available as ESM.
+    const filesOf = (build: string, end: string) =>
+      consumer.files
+        .filter((file) => file.startsWith(`dist/${build}/`) && file.endsWith(end))
+        .map((file) => file.slice(`dist/${build}/`.length));
+    const entries = ['index.js', 'pool/index.js'];
+    expect(filesOf('esm', '.js').filter((file) => !file.startsWith('shared/'))).toEqual([
+      'cli/main.js',
+      ...entries,
+    ]);
+    expect(filesOf('cjs', '.js').filter((file) => !file.startsWith('shared/'))).toEqual(entries);
+    for (const build of ['esm', 'cjs']) {
+      expect(filesOf(build, '.js').length).toBeLessThan(10);
+      // A file that only exports what others define has no map.
+      const mapped = filesOf(build, '.js').filter((file) => file !== 'pool/index.js');
+      expect(filesOf(build, '.js.map')).toEqual(mapped.map((file) => `${file}.map`));
+    }
+    expect(filesOf('esm', '.d.ts').filter((file) => !file.startsWith('cli/'))).toEqual(
+      filesOf('cjs', '.d.ts'),
+    );
+    expect(filesOf('cjs', '.d.ts')).toEqual(
+      expect.arrayContaining(['index.d.ts', 'pool/index.d.ts', 'health/database-health.module.d.ts']),
+    );
   });
 
   it('declares nothing internal in its types', () => {
@@ -169,6 +184,102 @@ describe('The packed package', () => {
       rows: [{ name: database.name }],
       monitor: 'function',
     });
+  });
+
+  describe('imported beside Nest, TypeORM and pg', () => {
+    /** The files that importing `entry` loads in addition to `others`, as paths in node_modules, without those of `others`. */
+    const loadedBy = (entry: string, others: string[], build: 'import' | 'require') => {
+      // A list of what ESM loads is only known to a hook, which runs in a thread of its own.
+      consumer.write(
+        'hook.mjs',
+        `import { appendFileSync } from 'node:fs';
+         export async function load(url, context, next) {
+           appendFileSync('loaded.txt', url + '\\n');
+           return next(url, context);
+         }`,
+      );
+      consumer.write('loaded.txt', '');
+      const script = `
+        import { readFileSync, realpathSync } from 'node:fs';
+        import { createRequire, register } from 'node:module';
+        import { fileURLToPath } from 'node:url';
+        register('./hook.mjs', import.meta.url);
+        const require = createRequire(import.meta.url);
+        const loaded = () => [
+          ...readFileSync('loaded.txt', 'utf8').split('\\n').filter((url) => url.startsWith('file:')).map(fileURLToPath),
+          ...Object.keys(require.cache),
+        ].map((path) => realpathSync(path).split('/node_modules/').at(-1));
+        const load = (name) => ${build === 'import' ? 'import(name)' : 'require(name)'};
+        for (const name of ${JSON.stringify(others)}) await load(name);
+        const before = new Set(loaded());
+        await load(${JSON.stringify(entry)});
+        const others = ${JSON.stringify(others)};
+        const isOther = (path) => others.some((name) => path.startsWith(name + '/'));
+        console.log(JSON.stringify([...new Set(loaded())].filter((path) => !before.has(path) && !isOther(path)).sort()));`;
+      return consumer.run<string[]>('loaded.mjs', script);
+    };
+    const frameworks = ['reflect-metadata', 'rxjs', '@nestjs/common', '@nestjs/core', 'typeorm', 'pg'];
+
+    it.each(['import', 'require'] as const)('loads few files, and no optional package, by %s', (build) => {
+      const files = loadedBy('nestjs-database', frameworks, build);
+      expect(files).toContain(`nestjs-database/dist/${build === 'import' ? 'esm' : 'cjs'}/index.js`);
+      expect(files.filter((file) => !file.startsWith('nestjs-database/'))).toEqual([]);
+      expect(files.length).toBeLessThanOrEqual(4);
+    });
+
+    it.each(['import', 'require'] as const)('loads the pool alone in two files, by %s', (build) => {
+      const files = loadedBy('nestjs-database/pool', ['pg'], build);
+      expect(files).toHaveLength(2);
+      expect(files.filter((file) => !file.startsWith('nestjs-database/'))).toEqual([]);
+    });
+  });
+
+  it.each(['import', 'require'])('shares its classes between its entry points, by %s', (build) => {
+    const script = `
+      import 'reflect-metadata';
+      import { createRequire } from 'node:module';
+      const require = createRequire(import.meta.url);
+      const load = async (name) => ${build === 'import' ? 'import(name)' : 'require(name)'};
+      const [all, pool] = [await load('nestjs-database'), await load('nestjs-database/pool')];
+      const isClass = ([, value]) => typeof value === 'function' && /^class\\b/.test(String(value));
+      const classes = [...Object.entries(all), ...Object.entries(pool)].filter(isClass);
+      console.log(JSON.stringify({
+        different: Object.keys(pool).filter((name) => name in all && name !== '__esModule' && all[name] !== pool[name]),
+        shared: Object.keys(pool).includes('PoolError') && 'PoolError' in all,
+        renamed: classes.filter(([name, { name: own }]) => name !== own).map(([name]) => name),
+        count: classes.length,
+      }));`;
+    const { count, ...found } = consumer.run<{ count: number }>('classes.mjs', script);
+    expect(found).toEqual({ different: [], shared: true, renamed: [] });
+    expect(count).toBeGreaterThan(20);
+  });
+
+  it('has source maps that lead to its sources', () => {
+    const script = `
+      import { spawnSync } from 'node:child_process';
+      const code = "import 'reflect-metadata'; import { getDataSourceToken } from 'nestjs-database'; getDataSourceToken(Symbol());";
+      const { stderr } = spawnSync(process.execPath, ['--enable-source-maps', '--input-type=module', '-e', code], { encoding: 'utf8' });
+      console.log(JSON.stringify(stderr));`;
+    expect(consumer.run('maps.mjs', script)).toMatch(
+      /at (\w+ \()?\S*nestjs-database\/src\/database\.tokens\.ts:\d+:\d+/,
+    );
+  });
+
+  it.each(['--no-warnings', '--enable-source-maps'])('leaves its own code out of stacks, with %s', (flag) => {
+    // The build of the checkout: among installed modules, the frames of all packages are left out.
+    const build = new URL('../../dist/esm/index.js', import.meta.url).href;
+    const script = `
+      import { spawnSync } from 'node:child_process';
+      const code = \`
+        import 'reflect-metadata';
+        const { DatabaseModule } = await import('${build}');
+        function appModule() { DatabaseModule.forRootAsync({}); }
+        try { appModule(); } catch (error) { console.log(error.stack.split('\\\\n').filter((line) => line.startsWith('    at ')).join()); }\`;
+      const { stdout, stderr } = spawnSync(process.execPath, ['${flag}', '--input-type=module', '-e', code], { encoding: 'utf8' });
+      console.log(JSON.stringify(stdout + stderr));`;
+    const frames = consumer.run<string>('frames.mjs', script);
+    expect(frames).toMatch(/^ {4}at appModule/);
+    expect(frames).not.toMatch(/database\.module|dist\/esm|\/src\//);
   });
 
   describe('with both builds loaded in one process', () => {

@@ -123,6 +123,17 @@ function internalParts(load: Load): InternalPart[] {
       'stream',
     ]),
     {
+      name: 'PostgresQueryRunner.manager, which its constructor leaves to the prototype',
+      isPresent: () => !('manager' in newRunner()),
+    },
+    {
+      name: 'EntityManager, which assigns itself to the manager of its query runner',
+      isPresent: () => {
+        const runner = newRunner();
+        return new EntityManager(newDataSource(), runner) === runner.manager;
+      },
+    },
+    {
       name: 'DataSource.driver, made by its constructor',
       isPresent: () => newDataSource().driver instanceof PostgresDriver,
     },

@@ -38,11 +38,19 @@ function filterOf(status: number, ...types: (abstract new (...args: never[]) => 
 
 @Controller()
 class RunnerController {
-  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+  constructor(
+    @InjectQueryRunner() private readonly runner: QueryRunner,
+    private readonly dataSource: DataSource,
+  ) {}
 
   @Get('one')
   one(): Promise<unknown> {
     return this.runner.query('SELECT 1 AS one');
+  }
+
+  @Get('beside')
+  beside(): Promise<unknown> {
+    return this.dataSource.query('SELECT 1 AS one');
   }
 }
 
@@ -256,7 +264,7 @@ describe.each(ADAPTERS)('a request that fails by the database, on %s', (_platfor
   it('is logged at debug only when its client has disconnected', async () => {
     await start({ httpErrors: false, cancelOnDisconnect: true });
     const held = await pool().acquire();
-    for (const path of ['/one', '/repository']) {
+    for (const path of ['/one', '/beside']) {
       const request = httpRequest(http.url + path).on('error', () => undefined);
       request.end();
       await until(() => pool().snapshot().waiting > 0);

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { ConfigModule } from '@nestjs/config';
+import { ConfigModule, registerAs } from '@nestjs/config';
 import type { ConfigType } from '@nestjs/config';
 import { Test } from '@nestjs/testing';
 import { DatabaseConfigError } from '../../errors/config.errors.js';
@@ -378,6 +378,22 @@ describe('databaseConfig', () => {
       autoLoadEntities: 'options',
     });
     await module.close();
+  });
+
+  it('is the factory that registerAs of @nestjs/config returns', async () => {
+    const theirs = registerAs('database', () => ({}));
+    expect(Object.getOwnPropertyDescriptors(databaseConfig)).toMatchObject({
+      ...Object.getOwnPropertyDescriptors(theirs),
+      asProvider: { value: expect.any(Function), enumerable: false, configurable: false, writable: false },
+    });
+    const [ours, expected] = [databaseConfig.asProvider(), theirs.asProvider()];
+    expect(Object.keys(ours)).toEqual(Object.keys(expected));
+    expect(ours.inject).toEqual(expected.inject);
+    const { module, exports } = await ours.imports[0];
+    expect({ module, exports }).toEqual({
+      module: expected.imports[0].module,
+      exports: expected.imports[0].exports,
+    });
   });
 
   it('can be the only source of the options', async () => {

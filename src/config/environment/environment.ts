@@ -1,4 +1,4 @@
-import { registerAs } from '@nestjs/config';
+import type { DynamicModule } from '@nestjs/common';
 import type { DatabaseModuleOptions, DatabaseSettings } from '../../database.options.js';
 import { ORIGINS } from '../options/origins.js';
 import type { EnvironmentOrigins } from '../options/origins.js';
@@ -27,7 +27,38 @@ import type { Environment } from './variable-names.js';
  * });
  * ```
  */
-export const databaseConfig = registerAs('database', () => readEnvironment(processEnvironment()));
+export const databaseConfig: DatabaseConfigFactory = registerAs('database', () =>
+  readEnvironment(processEnvironment()),
+);
+
+/** A configuration factory as `registerAs` of `@nestjs/config` returns it. */
+export interface DatabaseConfigFactory {
+  (): Readonly<DatabaseSettings>;
+  /** The injection token. */
+  readonly KEY: string;
+  /** The options of `forRootAsync` that take the settings from this factory. */
+  asProvider(): {
+    imports: [Promise<DynamicModule>];
+    useFactory: (config: Readonly<DatabaseSettings>) => Readonly<DatabaseSettings>;
+    inject: [string];
+  };
+}
+
+/** As `registerAs` of `@nestjs/config`, whose import takes longer than that of this package. */
+function registerAs(name: string, factory: () => Readonly<DatabaseSettings>): DatabaseConfigFactory {
+  const KEY = `CONFIGURATION(${name})`;
+  const asProvider: DatabaseConfigFactory['asProvider'] = () => ({
+    imports: [import('@nestjs/config').then(({ ConfigModule }) => ConfigModule.forFeature(databaseConfig))],
+    useFactory: (config) => config,
+    inject: [KEY],
+  });
+  // Not enumerable, as those of `registerAs`. `ConfigModule.forFeature` reads the first two.
+  return Object.defineProperties(factory, {
+    PARTIAL_CONFIGURATION_KEY: { value: name },
+    KEY: { value: KEY },
+    asProvider: { value: asProvider },
+  }) as DatabaseConfigFactory;
+}
 
 /** The only place that reads `process.env`. */
 export const processEnvironment = (): Environment => process.env;

@@ -83,8 +83,11 @@ function inLongForm(name: keyof DatabaseSettings, value: unknown): unknown {
   return name === 'replication' && value === false ? undefined : value;
 }
 
+/** Groups with a short form: `ssl: false` instead of `ssl: { … }`. */
+const WITH_FLAG: ReadonlySet<keyof DatabaseSettings> = new Set(['ssl', 'echo', 'preparedStatements']);
+
 function checkOption(name: keyof DatabaseSettings, value: unknown, report: Report): unknown {
-  if ((name === 'ssl' || name === 'echo') && typeof value === 'boolean') return value;
+  if (WITH_FLAG.has(name) && typeof value === 'boolean') return value;
   if (name === 'ssl' && typeof value === 'string') {
     report('ssl', value, sslTextProblem(value));
     return undefined;

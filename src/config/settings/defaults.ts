@@ -2,6 +2,7 @@ import type {
   ConnectRetrySettings,
   EchoSettings,
   PoolSettings,
+  PreparedStatementSettings,
   TimeoutSettings,
 } from '../../database.options.js';
 import { GROUPS } from './settings.js';
@@ -13,6 +14,7 @@ export const DEFAULTS = {
   timeouts: defaultsOf<TimeoutSettings>('timeouts'),
   connectRetry: defaultsOf<ConnectRetrySettings>('connectRetry'),
   echo: defaultsOf<EchoSettings>('echo'),
+  preparedStatements: defaultsOf<PreparedStatementSettings>('preparedStatements'),
 };
 
 /** Every row of these groups has a default, so that every key of `T` is present. */

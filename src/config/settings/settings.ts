@@ -4,6 +4,7 @@ import type {
   DatabaseSettings,
   EchoSettings,
   PoolSettings,
+  PreparedStatementSettings,
   ReplicationSettings,
   SslMode,
   TimeoutSettings,
@@ -65,10 +66,13 @@ export type SettingPath =
   | `timeouts.${keyof TimeoutSettings}`
   | `connectRetry.${keyof ConnectRetrySettings}`
   | `echo.${keyof EchoSettings}`
+  | 'preparedStatements'
+  | `preparedStatements.${keyof PreparedStatementSettings}`
   | `replication.${keyof ReplicationSettings}`
   | `ssl.${'mode' | 'negotiation' | 'ca' | 'cert' | 'key' | 'rejectUnauthorized' | 'servername' | 'passphrase'}`;
 
-export type GroupName = 'pool' | 'timeouts' | 'connectRetry' | 'echo' | 'replication' | 'ssl';
+export type GroupName =
+  'pool' | 'timeouts' | 'connectRetry' | 'echo' | 'preparedStatements' | 'replication' | 'ssl';
 
 export const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const satisfies SslMode[];
 
@@ -437,6 +441,25 @@ export const SETTINGS = {
     default: true,
     text: 'Send a query or DML statement once more when the server terminates its session before the statement completes: [terminated statements](troubleshooting.md#terminated-statements).',
   },
+  preparedStatements: {
+    type: flag,
+    default: true,
+    defaultText: 'true; behind a pooler that shares sessions, only when set',
+    shortDefault: 'true',
+    variable: 'DB_PREPARED_STATEMENTS',
+    example: 'true',
+    text: 'Prepare parameterised statements that are used often on each connection, and send them without parsing them again.',
+  },
+  'preparedStatements.threshold': {
+    type: wholeNumber(1, 1_000_000),
+    default: 5,
+    text: 'The use at which a statement is prepared, counted for all connections of a pool.',
+  },
+  'preparedStatements.max': {
+    type: wholeNumber(1, 100_000),
+    default: 256,
+    text: 'Prepared statements per connection; the least recently used one is closed when there are more.',
+  },
   httpErrors: {
     type: flag,
     default: true,
@@ -497,12 +520,16 @@ function rowsOf(name: GroupName): Readonly<Record<string, Setting>> {
   return Object.fromEntries(rows.map((row) => [row.path.slice(name.length + 1), row]));
 }
 
-/** The groups of settings, each with its rows by key. `echo` is a group and, in its short form, also a setting. */
+/**
+ * The groups of settings, each with its rows by key. `echo` and `preparedStatements` are groups and, in their short form, also
+ * settings.
+ */
 export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>>>> = {
   pool: rowsOf('pool'),
   timeouts: rowsOf('timeouts'),
   connectRetry: rowsOf('connectRetry'),
   echo: rowsOf('echo'),
+  preparedStatements: rowsOf('preparedStatements'),
   replication: rowsOf('replication'),
   ssl: rowsOf('ssl'),
 };

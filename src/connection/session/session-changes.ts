@@ -36,12 +36,20 @@ export class SessionChanges {
   readonly #cleanSettings = new Map<string, string>();
   /** The reported settings whose current value is another one. */
   readonly #changedSettings = new Map<string, string>();
-  #lastText = { text: '', changesSession: false };
+  readonly #changesSession: (text: string) => boolean;
 
-  /** @param poolerTerms read at each call: a pooler may be detected at any time */
-  constructor(pg: PgInternals, poolerTerms: Pick<PoolerTerms, 'isSessionShared'>) {
+  /**
+   * @param poolerTerms read at each call: a pooler may be detected at any time
+   * @param changesSession judges a text; called several times for the same one
+   */
+  constructor(
+    pg: PgInternals,
+    poolerTerms: Pick<PoolerTerms, 'isSessionShared'>,
+    changesSession: (text: string) => boolean = textChangesSession,
+  ) {
     this.#pg = pg;
     this.#poolerTerms = poolerTerms;
+    this.#changesSession = changesSession;
   }
 
   /**
@@ -197,12 +205,6 @@ export class SessionChanges {
     if (this.#belongsToSetup(query)) return false;
     this.#nameSetBy ??= text;
     return true;
-  }
-
-  /** Caches the last result: a script of a thousand statements is one text with a thousand command tags. */
-  #changesSession(text: string): boolean {
-    if (text !== this.#lastText.text) this.#lastText = { text, changesSession: textChangesSession(text) };
-    return this.#lastText.changesSession;
   }
 
   #belongsToSetup(query: SubmittedQuery | null | undefined): boolean {

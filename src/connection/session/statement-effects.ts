@@ -105,3 +105,16 @@ export function tagDropsPreparedStatements(tag: string): boolean {
 export function tagResetsSettings(tag: string): boolean {
   return tag === 'RESET' || tag === 'DISCARD ALL';
 }
+
+/** Whether a command tag means that the database may have new objects, or existing ones another shape. */
+export function tagChangesSchema(tag: string): boolean {
+  return /^(?:ALTER|CREATE|IMPORT) /.test(tag);
+}
+
+/**
+ * Whether a command tag means that names in the statements of this session may mean other objects than before, or that the server
+ * may have dropped a prepared statement. DO and CALL may do either.
+ */
+export function tagMayExpireStatements(tag: string): boolean {
+  return /^(?:ALTER |CREATE |IMPORT |DROP |DO$|CALL$|DEALLOCATE$)/.test(tag);
+}

@@ -1,6 +1,6 @@
 import { Query } from 'pg';
 import { QueryTimeoutError } from '../../errors/connection.errors.js';
-import { startDeadline } from '../deadline.js';
+import { LONGEST_TIMER_MS, startDeadline } from '../deadline.js';
 import type { PgInternals, SubmittedQuery } from '../wire/pg-internals.js';
 
 /** The connection whose statements are limited. */
@@ -62,13 +62,20 @@ export class StatementLimit {
   readonly #backupLimitMs: number;
   readonly #clientOnlyLimitMs: () => number;
   readonly #setting: string | undefined;
-  #cancelTimer: (() => void) | undefined;
+  /** One timer serves all statements of a connection: most of them end long before the limit. */
+  #timer: NodeJS.Timeout | undefined;
+  /** When the timer fires, and when the active statement is checked; `performance.now()`. Infinity is never. */
+  #timerAt = Infinity;
+  #checkAt = Infinity;
+  /** The limit of the active statement, and whether the next check is a stall check. */
+  #limitMs = 0;
+  #isStallCheck = false;
   #isSuspended = false;
   /** Whether the client-only limit has cancelled the active statement. */
   #hasCancelled = false;
   // For open-ended statements:
-  /** `bytesRead` of the socket at the last check. */
-  #lastBytesRead = 0;
+  /** `bytesRead` of the socket at the last check; undefined before the first check of a plain query. */
+  #lastBytesRead: number | undefined;
   /** `bytesWritten` of the socket at the time when the server had answered every request. */
   #bytesAnswered = 0;
   /** When a check first found that the server owes an answer and sends nothing; undefined when the last one did not. */
@@ -94,11 +101,15 @@ export class StatementLimit {
   }
 
   onStatementSent(): void {
-    if (this.#isSuspended || this.#cancelTimer) return;
-    this.#recordAnswer();
-    this.#lastBytesRead = this.#pg.stream?.bytesRead ?? 0;
-    this.#silentSince = undefined;
-    this.#startTimer();
+    if (this.#isSuspended || this.#checkAt !== Infinity) return;
+    const limitMs = this.#currentLimitMs();
+    if (limitMs <= 0) return;
+    this.#silentSince = this.#lastBytesRead = undefined;
+    if (!(this.#pg.activeQuery instanceof Query)) {
+      this.#recordAnswer();
+      this.#lastBytesRead = this.#pg.stream?.bytesRead ?? 0;
+    }
+    this.#scheduleCheck(limitMs);
   }
 
   /** The server has sent all rows that a cursor has requested. */
@@ -112,8 +123,7 @@ export class StatementLimit {
 
   /** Ends the time of the active statement. With pipelining, starts that of the next one. */
   onReadyForQuery(): void {
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
+    this.#checkAt = Infinity;
     this.#hasCancelled = false;
     if (this.#pg.hasPipelinedQueries) this.onStatementSent();
   }
@@ -121,8 +131,14 @@ export class StatementLimit {
   /** The borrower sets its own limit on the server. The client's would cancel a migration that sets one of an hour. */
   suspend(): void {
     this.#isSuspended = true;
-    this.#cancelTimer?.();
-    this.#cancelTimer = undefined;
+    this.stop();
+  }
+
+  /** Stops the timer, until a statement starts it again. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#checkAt = Infinity;
   }
 
   /** The borrower's own limit is no longer in force. */
@@ -149,25 +165,44 @@ export class StatementLimit {
     return limitMs > 0 && (this.#backupLimitMs <= 0 || limitMs < this.#backupLimitMs);
   }
 
-  /** Starts the timer: for the whole limit, or up to the next stall check when the active statement is open-ended. */
-  #startTimer(): void {
-    const limitMs = this.#currentLimitMs();
-    if (limitMs <= 0) return;
-    const isStallCheck = isOpenEnded(this.#pg.activeQuery);
-    const timerMs = isStallCheck
+  /** Schedules a check: after the whole limit, or at the next stall check when the active statement is open-ended. */
+  #scheduleCheck(limitMs: number): void {
+    this.#limitMs = limitMs;
+    this.#isStallCheck = isOpenEnded(this.#pg.activeQuery);
+    const checkInMs = this.#isStallCheck
       ? Math.min(limitMs, MAX_STALL_CHECK_INTERVAL_MS, Math.ceil(limitMs / MIN_STALL_CHECKS))
       : limitMs;
-    this.#cancelTimer = startDeadline(timerMs, () => this.#onTimer(limitMs, isStallCheck), false);
+    this.#checkAt = performance.now() + checkInMs;
+    if (!this.#timer || this.#checkAt < this.#timerAt) this.#startTimer(checkInMs);
   }
 
-  #onTimer(limitMs: number, isStallCheck: boolean): void {
-    this.#cancelTimer = undefined;
+  #startTimer(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timerAt = performance.now() + ms;
+    // After the event loop was blocked, timers fire before the sockets are read. An answer there has arrived in time.
+    const timer = setTimeout(
+      () => setImmediate(() => this.#timer === timer && this.#onTimer()),
+      Math.min(ms, LONGEST_TIMER_MS),
+    );
+    timer.unref();
+    this.#timer = timer;
+  }
+
+  #onTimer(): void {
+    this.#timer = undefined;
+    // No statement is active. The next one starts the timer again.
+    if (this.#checkAt === Infinity) return;
+    const remainingMs = this.#checkAt - performance.now();
+    if (remainingMs > 0) return this.#startTimer(Math.ceil(remainingMs));
+    this.#checkAt = Infinity;
     if (this.#connection.isReadyForQuery) return;
     // A plain query expires after the whole limit. Any other statement expires when the server stalls, and so does a connection
     // without an active query, which has received an error and no ReadyForQuery.
-    const isExpired = this.#pg.activeQuery instanceof Query ? !isStallCheck : this.#hasStalled(limitMs);
-    if (isExpired) this.#expire(limitMs);
-    else this.#startTimer();
+    const isExpired =
+      this.#pg.activeQuery instanceof Query ? !this.#isStallCheck : this.#hasStalled(this.#limitMs);
+    if (isExpired) return this.#expire(this.#limitMs);
+    const limitMs = this.#currentLimitMs();
+    if (limitMs > 0) this.#scheduleCheck(limitMs);
   }
 
   #expire(limitMs: number): void {
@@ -213,7 +248,7 @@ export class StatementLimit {
     const { stream } = this.#pg;
     const { bytesRead = 0, bytesWritten = 0, readableLength } = stream ?? {};
     const owesAnswer = bytesWritten > this.#bytesAnswered;
-    const hasSentNothing = bytesRead === this.#lastBytesRead;
+    const hasSentNothing = this.#lastBytesRead === undefined || bytesRead === this.#lastBytesRead;
     const isReaderSlow = readableLength !== 0 && stream?.isPaused() === true;
     this.#lastBytesRead = bytesRead;
     if (!owesAnswer || !hasSentNothing || isReaderSlow) {

@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import { Client, Connection } from 'pg';
+import { Client, Connection, Query } from 'pg';
 import type { TransactionStatus } from 'pg';
 
 /** A query that was handed to `pg`: a `pg.Query`, or a submittable such as a cursor. */
@@ -8,6 +8,75 @@ export interface SubmittedQuery {
   name?: string;
   values?: unknown[];
   callback?: (error: Error | null, result?: unknown) => void;
+}
+
+/** A column of the rows, as the class `Field` of `pg-protocol` describes it. */
+interface Field {
+  readonly name: string;
+  readonly tableID: number;
+  readonly columnID: number;
+  readonly dataTypeID: number;
+  readonly dataTypeSize: number;
+  readonly dataTypeModifier: number;
+  readonly format: string;
+}
+
+type FieldConstructor = new (
+  name: string,
+  tableID: number,
+  columnID: number,
+  dataTypeID: number,
+  dataTypeSize: number,
+  dataTypeModifier: number,
+  format: string,
+) => Field;
+
+type TypeParser = (value: string) => unknown;
+
+/** The `Result` of a `pg.Query`, which builds the rows. */
+interface PgResult {
+  fields: Field[];
+  rows: unknown[];
+  _parsers?: TypeParser[];
+  _types: { getTypeParser(oid: number, format: string): TypeParser };
+  _prebuiltEmptyResultObject: object | null;
+}
+
+/** The properties of a `pg.Query` beyond those of {@link SubmittedQuery}. */
+interface PgQuery extends SubmittedQuery {
+  rows?: number;
+  binary?: boolean;
+  portal?: string;
+  types?: unknown;
+  _result: PgResult;
+  _accumulateRows?: unknown;
+  listeners(event: 'row'): unknown[];
+}
+
+/** The columns of a statement's rows, and what `pg` has derived from them. */
+export interface RowDescription {
+  readonly fields: readonly Field[];
+  /** The type parsers of the last execution. */
+  parsers: TypeParser[] | undefined;
+  readonly emptyRow: object;
+}
+
+/** A statement that is prepared by name. */
+interface NamedStatement {
+  readonly name: string;
+  readonly text: string;
+  readonly isParsed: boolean;
+  readonly description: RowDescription | undefined;
+}
+
+/** How statements are sent. */
+export interface StatementHooks {
+  /** Called with the text of each statement that is sent. */
+  onSent(text: string): void;
+  /** Called after `onSent` for a parameterised one. Returns the prepared statement to use; undefined for an unnamed one. */
+  prepare(query: SubmittedQuery): NamedStatement | undefined;
+  /** The names of prepared statements to close first. */
+  takeClosing(): readonly string[];
 }
 
 /** The events of {@link PgWire} that this package listens to: messages of the server, and events of the socket. */
@@ -50,9 +119,12 @@ export interface PgWire extends WireEventSource {
   query(text: string): void;
   parse(query: { text: string; name?: string }, more?: boolean): void;
   bind(config: { statement?: string }, more?: boolean): void;
+  describe(target: { type: 'P' | 'S'; name?: string }, more?: boolean): void;
   execute(config: { portal?: string; rows?: number }, more?: boolean): void;
   close(target: { type: 'P' | 'S'; name?: string }, more?: boolean): void;
   sync(): void;
+  /** Writes a message to the socket, unless the socket has ended. */
+  _send(message: Buffer): void;
   once<E extends keyof WireEvents>(event: E, listener: (message: WireEvents[E]) => void): unknown;
   rawListeners(event: keyof WireEvents): object[];
   removeListener(event: keyof WireEvents, listener: (message: never) => void): unknown;
@@ -83,6 +155,7 @@ interface UndocumentedClient {
   _queryable?: boolean;
   _queryQueue?: SubmittedQuery[];
   _sentQueryQueue?: SubmittedQuery[];
+  pipeline?: boolean;
 }
 
 /**
@@ -255,29 +328,100 @@ export class PgInternals {
   }
 
   /**
-   * Calls `listener` with the text of each statement that is sent, also when only the name of a named statement is sent. The
-   * wire is the only place that sees all of them: cursors and COPY streams write to it themselves.
+   * Calls the hooks for each statement that is sent, also when only the name of a named statement is sent. The wire is the only
+   * place that sees all of them: cursors and COPY streams write to it themselves.
+   *
+   * A `pg.Query` with values is sent as one buffer. If it is a prepared statement that is parsed, Parse and Describe are left out.
    */
-  onStatementSent(listener: (text: string) => void): void {
+  interceptStatements(hooks: StatementHooks): void {
     const { wire } = this;
     if (!wire) return;
     const query = wire.query.bind(wire);
     const parse = wire.parse.bind(wire);
     const bind = wire.bind.bind(wire);
+    const describe = wire.describe.bind(wire);
+    const sync = wire.sync.bind(wire);
+    const send = wire._send.bind(wire);
+    /** The messages of the statement that is being written; undefined between statements. */
+    let messages: Buffer[] | undefined;
+    let statement: NamedStatement | undefined;
+    let isDescribed = false;
+
     wire.query = (text) => {
       // `pg` sends a missing text as an empty statement.
-      listener(text ?? '');
+      hooks.onSent(text ?? '');
       return query(text);
     };
-    wire.parse = (statement, more) => {
-      listener(statement.text ?? '');
-      return parse(statement, more);
+    wire.parse = (parsed, more) => {
+      hooks.onSent(parsed.text ?? '');
+      const active = this.#writtenAtOnce(parsed);
+      if (!active) return parse(parsed, more);
+      messages = [];
+      statement = hooks.prepare(active);
+      isDescribed = false;
+      for (const name of hooks.takeClosing()) wire.close({ type: 'S', name });
+      if (!statement) return parse(parsed, more);
+      if (!statement.isParsed) return parse({ text: statement.text, name: statement.name });
+      isDescribed = describeRows(active, statement.description);
     };
     wire.bind = (config, more) => {
-      const parsed = config.statement ? wire.parsedStatements[config.statement] : undefined;
-      if (parsed !== undefined) listener(parsed);
+      const named = config.statement ? wire.parsedStatements[config.statement] : undefined;
+      if (named !== undefined) hooks.onSent(named);
+      // `pg` creates the object for this call.
+      if (statement) config.statement = statement.name;
       return bind(config, more);
     };
+    wire.describe = (target, more) => (isDescribed ? undefined : describe(target, more));
+    wire._send = (message) => (messages ? void messages.push(message) : send(message));
+    wire.sync = () => {
+      sync();
+      if (!messages) return;
+      const written = messages;
+      messages = statement = undefined;
+      isDescribed = false;
+      sendTogether(written, send);
+    };
+  }
+
+  /** The active query, if it is a plain `pg.Query` that writes all messages up to Sync in one call, without a name. */
+  #writtenAtOnce({ name }: { name?: string }): PgQuery | undefined {
+    const client = this.#client;
+    const query = client._activeQuery as PgQuery | null | undefined;
+    if (!query || !isPlainQuery(query) || name || client.pipeline) return undefined;
+    const { rows, binary, portal, values, types } = query;
+    if (rows || binary || portal || !values?.length) return undefined;
+    // A list of `types` has the types of the parameters; any other value has the type parsers.
+    return Array.isArray(types) ? undefined : query;
+  }
+
+  /** The description of the rows of the active query; undefined when the server has sent none. */
+  get rowDescription(): RowDescription | undefined {
+    const result = (this.#client._activeQuery as PgQuery | null | undefined)?._result;
+    return result?._prebuiltEmptyResultObject
+      ? {
+          fields: copyOf(result.fields),
+          parsers: result._parsers,
+          emptyRow: result._prebuiltEmptyResultObject,
+        }
+      : undefined;
+  }
+
+  /**
+   * Makes `pg` send the active query again when the server is ready, instead of reporting the error that the server has just sent.
+   * Call it in a listener that comes before that of `pg`.
+   * @returns false when rows have arrived
+   */
+  sendAgain(query: SubmittedQuery): boolean {
+    const { _result: result } = query as PgQuery;
+    const { _queryQueue: queue } = this.#client;
+    if (!queue || result.rows.length > 0) return false;
+    result.fields = [];
+    result._parsers = undefined;
+    result._prebuiltEmptyResultObject = null;
+    queue.unshift(query);
+    // `pg` reports the error to the active query.
+    this.#client._activeQuery = IGNORES_ERROR;
+    return true;
   }
 
   /**
@@ -329,6 +473,77 @@ export class PgInternals {
   queryUntraced(statement: { text: string; values?: unknown[] }): Promise<unknown> {
     return Reflect.apply(untracedQuery(), this.#client, [statement]) as Promise<unknown>;
   }
+}
+
+/** Not an instance of a derived class, which may handle messages itself. */
+function isPlainQuery(query: object): boolean {
+  return query.constructor === Query;
+}
+
+/** Takes the place of the active query for the error that is not reported. */
+const IGNORES_ERROR: SubmittedQuery & { handleError(): void } = { handleError: () => undefined };
+
+/** Messages of more bytes are not copied into one buffer. */
+const LONGEST_COPIED = 16_384;
+
+/** Writes the messages with one system call. */
+function sendTogether(messages: readonly Buffer[], send: (message: Buffer) => void): void {
+  let length = 0;
+  for (const message of messages) length += message.length;
+  if (length <= LONGEST_COPIED) send(Buffer.concat(messages, length));
+  // `pg` has corked the stream.
+  else for (const message of messages) send(message);
+}
+
+/**
+ * Gives a query the description of its rows, as the listener of `pg` for RowDescription does.
+ * @returns false when that listener has to do it: without a callback, it looks for listeners of `row`, which may come later
+ */
+function describeRows(query: PgQuery, description: RowDescription | undefined): boolean {
+  if (!query.callback) return false;
+  if (!description) return true;
+  const { _result: result } = query;
+  result.fields = copyOf(description.fields);
+  result._parsers = description.parsers = currentParsers(description, result._types);
+  result._prebuiltEmptyResultObject = description.emptyRow;
+  query._accumulateRows = query.callback;
+  return true;
+}
+
+/** The type parsers of the columns. They may have changed: `setTypeParser` may be called at any time. */
+function currentParsers(
+  { fields, parsers }: RowDescription,
+  types: PgResult['_types'],
+): TypeParser[] | undefined {
+  let current = parsers;
+  for (let index = 0; index < fields.length; index += 1) {
+    const { dataTypeID, format } = fields[index]!;
+    const parser = types.getTypeParser(dataTypeID, format || 'text');
+    if (current?.[index] === parser) continue;
+    // A copy: an earlier result may still build rows.
+    if (current === parsers) current = [...(parsers ?? [])];
+    current![index] = parser;
+  }
+  return current;
+}
+
+/** A copy, since the caller of an earlier execution may have changed its fields. */
+function copyOf(fields: readonly Field[]): Field[] {
+  const copies = new Array<Field>(fields.length);
+  for (let index = 0; index < fields.length; index += 1) {
+    const field = fields[index]!;
+    const { name, tableID, columnID, dataTypeID, dataTypeSize, dataTypeModifier, format } = field;
+    copies[index] = new (field.constructor as FieldConstructor)(
+      name,
+      tableID,
+      columnID,
+      dataTypeID,
+      dataTypeSize,
+      dataTypeModifier,
+      format,
+    );
+  }
+  return copies;
 }
 
 type Wrapped<F> = F & { readonly __original?: Wrapped<F> };

@@ -13,6 +13,13 @@ const REFUSAL = /unsupported startup parameter(?: in options)?: ([\w.$]+)|(comma
 /** What the startup packet carries beside user and database. After each refusal the next entry applies, which carries less. */
 const STARTUP_PARAMETERS = ['settings and URL options', 'URL options', 'none'] as const;
 
+/** Whether the app or its environment sets `preparedStatements`. */
+function isConfigured({ origins }: ResolvedDatabaseOptions): boolean {
+  return Object.entries(origins).some(
+    ([path, origin]) => path.startsWith('preparedStatements') && origin !== 'default',
+  );
+}
+
 /**
  * Detects a pooler between client and server. The result decides what the startup packet of the next connection carries, and which limits
  * the client enforces instead of the server. Each pool has one detector; its open connections read it at each use.
@@ -34,6 +41,8 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   readonly #settings: ResolvedDatabaseOptions;
   /** Neon's pooler is in transaction mode and supports prepared statements: https://neon.com/docs/connect/connection-pooling */
   readonly #isNeon: boolean;
+  /** Whether the user says that the pooler supports prepared statements, as PgBouncer does with max_prepared_statements. */
+  readonly #isPreparingConfigured: boolean;
   #isDetected: boolean;
   #parameters: (typeof STARTUP_PARAMETERS)[number];
   /** How many connects that began before the last refusal may still be refused for the same reason. */
@@ -43,6 +52,7 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
     this.#settings = settings;
     const { pooler, server } = settings;
     this.#isNeon = neonHost(server.host)?.isPooled === true;
+    this.#isPreparingConfigured = settings.preparedStatements !== false && isConfigured(settings);
     this.#isDetected = pooler === undefined && this.#isNeon;
     const isPooled = this.#isDetected || (pooler !== undefined && pooler !== 'none');
     this.#parameters = isPooled ? 'URL options' : 'settings and URL options';
@@ -61,7 +71,12 @@ export class PoolerDetector implements PoolerTerms, PoolerConstraints {
   }
 
   get allowsNamedStatements(): boolean {
-    return !this.isSessionShared || this.#isNeon;
+    return !this.isSessionShared || this.#isNeon || this.#isPreparingConfigured;
+  }
+
+  /** Whether prepared statements are on, but not used because the pooler may not support them. */
+  get isPreparingSuspended(): boolean {
+    return this.#settings.preparedStatements !== false && !this.allowsNamedStatements;
   }
 
   get statementLimitMs(): number {

@@ -102,5 +102,6 @@ export function connectionOptions(
     sslnegotiation: ssl.negotiation,
     application_name: settings.applicationName,
     connectTimeoutMs: timeouts.connectMs,
+    preparedStatements: settings.preparedStatements,
   };
 }

@@ -1,12 +1,17 @@
 import type { DataSource } from 'typeorm';
 import { DatabaseError } from '../../errors/database.error.js';
+import type { ScopeRequest } from '../execution-scope.js';
 
 /** The request that a query runner belongs to. */
-export interface RequestBorrower {
-  /** `GET /users/:id` */
-  readonly name: string;
+export interface RequestBorrower extends ScopeRequest {
+  /** Whether its runners may pin a connection. */
+  readonly isPinningAllowed: boolean;
   /** Whether the running code belongs to a run of the request's handler that has not settled. */
-  readonly isHandlerRunning: () => boolean;
+  isHandlerRunning(): boolean;
+  /** Called before each use of a runner. Releases the runners if the request has ended. */
+  beforeUse(): void;
+  /** A runner of the request has pinned its connection. */
+  onPinned(): void;
 }
 
 /** Names a borrower by the method, the transaction or the repository that uses it: `dataSource.query`, `a repository of User`. */
@@ -34,9 +39,9 @@ function repositoryOf(sql: string, { entityMetadatas }: DataSource): string | un
 }
 
 /** The error of a transaction or a `connect()` that begins after the response has ended and before the handler has begun. */
-export function requestClosedError(borrowerName: string | undefined): DatabaseError {
+export function requestClosedError({ name }: RequestBorrower): DatabaseError {
   return new DatabaseError(
-    `The response of ${borrowerName ?? 'the request'} ended before its handler began; the request may not pin a connection.`,
+    `The response of ${name} ended before its handler began; the request may not pin a connection.`,
     { code: 'REQUEST_CLOSED', hint: 'No action is needed: nothing reads the result.' },
   );
 }

@@ -6,13 +6,18 @@ import { callSite, callSiteFrames } from '../../text/call-site.js';
 import type { Caller, CallSite } from '../../text/call-site.js';
 import { currentScope } from '../execution-scope.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { isTransactionControl, PostgresQueryRunner, setConnection } from '../typeorm-internals.js';
+import {
+  defineManager,
+  isTransactionControl,
+  PostgresQueryRunner,
+  setConnection,
+} from '../typeorm-internals.js';
 import type { IsolationLevel, PostgresDriver, ReadStream } from '../typeorm-internals.js';
 import type { RequestBorrower } from './borrower.js';
 import { RunnerConnection } from './runner-connection.js';
 import type { RunnerConnectionSettings } from './runner-connection.js';
 import type { PoolSource } from './runner-lease.js';
-import { executeStatement, resultOf } from './statements.js';
+import { executeStatement } from './statements.js';
 import type { StatementSettings } from './statements.js';
 import { notifyCaller, openStream } from './streams.js';
 import { newTransaction, RunnerTransactions } from './transactions.js';
@@ -25,13 +30,9 @@ export interface RunnerSettings extends RunnerConnectionSettings, StatementSetti
   readonly isTracing: boolean;
 }
 
-/** The request that a runner belongs to. */
-export interface RunnerBorrower extends RequestBorrower {
-  /** Called once, when the runner has been released. */
-  readonly onReleased: (runner: ManagedQueryRunner) => void;
-}
-
 const ignore = () => undefined;
+
+const RELEASED = Promise.resolve();
 
 /**
  * The query runner of `ManagedDataSource`, which also serves `dataSource.query()`, repositories and `dataSource.transaction()`. It sends
@@ -50,7 +51,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   readonly runnerConnection: RunnerConnection;
   /** @internal */
   readonly transactions: RunnerTransactions;
-  protected readonly borrower: RunnerBorrower | undefined;
+  protected readonly borrower: RequestBorrower | undefined;
   /** Where the runner was released, when leak detection is on. */
   protected releasedAt: CallSite | undefined;
 
@@ -64,14 +65,14 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     mode: ReplicationMode,
     settings: RunnerSettings,
     pool: PoolSource,
-    borrower?: RunnerBorrower,
+    borrower?: RequestBorrower,
     callerName?: string,
   ) {
     super(driver, mode);
     this.settings = settings;
     this.borrower = borrower;
     this.transactions = new RunnerTransactions(borrower);
-    this.runnerConnection = new RunnerConnection(this, settings, pool, borrower?.name, callerName);
+    this.runnerConnection = new RunnerConnection(this, settings, pool, borrower, callerName);
   }
 
   // ---- connection ----------------------------------------------------------------------------------------------------
@@ -83,20 +84,20 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    */
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   override connect(): Promise<any> {
+    this.borrower?.beforeUse();
     if (this.isReleased) return Promise.reject(this.alreadyReleasedError());
     return this.runnerConnection.pin(callers.connect);
   }
 
   /** Releases the runner and rolls back an open transaction, which with TypeORM alone the next borrower would inherit. */
-  override async release(): Promise<void> {
-    if (this.isReleased) return;
+  override release(): Promise<void> {
+    if (this.isReleased) return RELEASED;
     // Set before the rollback, so that the runner refuses further statements from here on.
     this.isReleased = true;
     // A stack costs more than the release itself.
     if (this.settings.isTracing) this.releasedAt = callSite(callers.release, 0);
     this.runnerConnection.destroyStreams();
-    this.borrower?.onReleased(this);
-    await this.runnerConnection.release();
+    return this.runnerConnection.release();
   }
 
   /**
@@ -133,7 +134,12 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   /** @internal */
   onPoolClosed(): void {
     this.isReleased = true;
-    this.borrower?.onReleased(this);
+  }
+
+  /** @throws QueryRunnerAlreadyReleasedError after `release()`, and after the end of the request */
+  protected refuseReleased(): void {
+    this.borrower?.beforeUse();
+    if (this.isReleased) throw this.alreadyReleasedError();
   }
 
   /** @internal */
@@ -149,7 +155,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   // ---- statements ----------------------------------------------------------------------------------------------------
 
-  override async query(
+  override query(
     query: string,
     parameters?: unknown[] | ObjectLiteral,
     useStructuredResult = false,
@@ -157,32 +163,38 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): Promise<any> {
     // Named parameters: TypeORM refuses them, with a message that differs by version.
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
-    if (this.isReleased) throw this.alreadyReleasedError();
-    this.transactions.refuseStatement(query, this.isTransactionActive);
-    if (!this.transactions.isEmpty || query === 'ROLLBACK')
-      return this.queryInTransaction(query, parameters, useStructuredResult);
-    return resultOf(await executeStatement(this, query, parameters, callers.query), useStructuredResult);
+    return isTransactionControl(query)
+      ? this.controlTransaction(query, parameters, useStructuredResult)
+      : executeStatement(this, query, parameters, useStructuredResult, callers.query);
   }
 
-  protected async queryInTransaction(
+  /** Sends a statement that begins or ends a transaction or a savepoint. */
+  protected async controlTransaction(
     query: string,
     parameters: unknown[] | undefined,
     useStructuredResult: boolean,
   ): Promise<unknown> {
+    this.refuseStatement(query);
     const { transactions } = this;
     const transaction = transactions.innermost;
     if (query === 'ROLLBACK' && this.isTransactionActive) transactions.startRollback();
     try {
-      const raw = await executeStatement(this, query, parameters, callers.query);
-      if (transaction && !transactions.includes(transaction) && isTransactionControl(query)) {
+      const result = await executeStatement(this, query, parameters, useStructuredResult, callers.query);
+      if (transaction && !transactions.includes(transaction)) {
         // TypeORM would otherwise count this statement towards the transaction that has begun since.
         transaction.isSuperseded = true;
         throw transactions.endedError();
       }
-      return resultOf(raw, useStructuredResult);
+      return result;
     } finally {
       if (query === 'ROLLBACK') transactions.settleRollback();
     }
+  }
+
+  /** @internal */
+  refuseStatement(query: string): void {
+    this.refuseReleased();
+    this.transactions.refuseStatement(query, this.isTransactionActive);
   }
 
   /** @throws QueryFailedError, or PoolError when the pool has no connection */
@@ -192,16 +204,19 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     onEnd?: () => void,
     onError?: (error: Error) => void,
   ): Promise<ReadStream> {
-    if (this.isReleased) throw this.alreadyReleasedError();
-    this.transactions.refuseStatement(query, this.isTransactionActive);
+    this.refuseStatement(query);
     const lease = this.runnerConnection.acquire(callers.stream);
-    return lease.run(async (connection) => {
+    lease.startStatement();
+    try {
+      const connection = await lease.connected;
       this.settings.dataSource.logger.logQuery(query, parameters, this);
       const queryStream: unknown = this.driver.loadStreamDependency();
       const stream = openStream(connection, queryStream, query, parameters);
       this.runnerConnection.addStream(stream, lease);
       return notifyCaller(stream, onEnd, onError);
-    });
+    } finally {
+      lease.settleStatement();
+    }
   }
 
   // ---- transactions --------------------------------------------------------------------------------------------------
@@ -221,49 +236,44 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
    * start.
    * @returns the depth of the transaction, for `rollBackAt()`
    */
-  async begin(isolationLevel?: IsolationLevel): Promise<number> {
-    await this.beginTransaction(isolationLevel, true);
-    return this.transactionDepth;
+  begin(isolationLevel?: IsolationLevel): Promise<number> {
+    return this.beginTransaction(isolationLevel, true);
   }
 
   protected async beginTransaction(
     isolationLevel: IsolationLevel | undefined,
     ownsScope: boolean,
-  ): Promise<void> {
+  ): Promise<number> {
     const { transactions } = this;
-    if (this.isReleased) throw this.alreadyReleasedError();
+    this.refuseReleased();
     transactions.refuseEndedScope();
     const transaction = newTransaction(ownsScope);
     try {
       transactions.refuseParallelStart(transaction.scope);
       this.runnerConnection.refuseWithoutPinning();
-      await this.sendStart(transaction, isolationLevel);
+      // After a release inside a transaction, TypeORM's counter may still be above 0.
+      if (transactions.isEmpty) this.transactionDepth = 0;
+      const { transactionDepth: depth } = this;
+      if (depth === 0) this.runnerConnection.releaseIfReplaceable();
+      transactions.start(transaction, depth === 0);
+      try {
+        await super.startTransaction(isolationLevel);
+      } catch (error) {
+        // Otherwise the connection was released meanwhile, which has ended all transactions.
+        if (transactions.remove(transaction)) {
+          if (depth === 0) await this.rollBackFailedStart();
+          else this.abortTransaction(depth, error);
+        }
+        throw error;
+      } finally {
+        transactions.settleStart(transaction);
+      }
     } catch (error) {
       // The caller rolls back after this error, and that rollback must not end the outer transaction.
       if (!ownsScope && this.isTransactionActive) transactions.expectRollback(transaction.scope);
       throw error;
     }
-  }
-
-  protected async sendStart(transaction: OpenTransaction, isolationLevel?: IsolationLevel): Promise<void> {
-    const { transactions } = this;
-    // After a release inside a transaction, TypeORM's counter may still be above 0.
-    if (transactions.isEmpty) this.transactionDepth = 0;
-    const { transactionDepth: depth } = this;
-    if (depth === 0) this.runnerConnection.releaseIfReplaceable();
-    transactions.start(transaction, depth === 0);
-    try {
-      await super.startTransaction(isolationLevel);
-    } catch (error) {
-      // Otherwise the connection was released meanwhile, which has ended all transactions.
-      if (transactions.remove(transaction)) {
-        if (depth === 0) await this.rollBackFailedStart();
-        else this.abortTransaction(depth, error);
-      }
-      throw error;
-    } finally {
-      transactions.settleStart(transaction);
-    }
+    return this.transactionDepth;
   }
 
   /** Ends what a failed start may have left open. Without a transaction, the server answers ROLLBACK by a warning and no error. */
@@ -297,7 +307,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const connection = this.runnerConnection.lease?.connection;
     const isOutermost = this.isTransactionActive && depth <= 1;
     // `pg` reports an error before ReadyForQuery, which carries the transaction status.
-    if (isOutermost && connection?.isUsable) await connection.whenReadyForQuery().catch(ignore);
+    if (isOutermost && connection?.isUsable && !connection.isReadyForQuery)
+      await connection.whenReadyForQuery().catch(ignore);
     if (transactions.isAbortedAt(depth) || (isOutermost && connection?.transactionStatus === 'E')) {
       const error = transactions.commitRefusedError();
       if (isOutermost) {
@@ -384,6 +395,8 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     this.transactions.abort(depth, cause);
   }
 }
+
+defineManager(ManagedQueryRunner, (runner) => runner.settings.dataSource.createEntityManager(runner));
 
 /** Captured stacks begin at the callers of these methods, the borrowers. */
 const callers = ManagedQueryRunner.prototype as unknown as Record<

@@ -6,15 +6,18 @@ import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.erro
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { RESET_TIMEOUT_MS } from '../../pool/pool.options.js';
 import type { Caller } from '../../text/call-site.js';
-import { currentScope, requestNameOf } from '../execution-scope.js';
+import { currentScope, requestOf } from '../execution-scope.js';
 import type { ExecutionScope } from '../execution-scope.js';
 import { describeBorrower, requestClosedError } from './borrower.js';
+import type { RequestBorrower } from './borrower.js';
 import { RunnerLease } from './runner-lease.js';
 import type { LeaseOwner, PoolSource } from './runner-lease.js';
 import { RunnerStreams } from './streams.js';
 import type { OpenTransaction, RunnerTransactions } from './transactions.js';
 
 const ignore = () => undefined;
+
+const RELEASED = Promise.resolve();
 
 /** The query runner whose connection this is. */
 interface ConnectionUser {
@@ -71,7 +74,7 @@ export class RunnerConnection implements LeaseOwner {
   readonly #settings: RunnerConnectionSettings;
   readonly #pool: PoolSource;
   /** The request that the runner belongs to. */
-  readonly borrowerName: string | undefined;
+  readonly request: RequestBorrower | undefined;
   /** The method of the data source that has created the runner for one call: `dataSource.query`. */
   readonly #callerName: string | undefined;
   #lease: RunnerLease | undefined;
@@ -81,20 +84,18 @@ export class RunnerConnection implements LeaseOwner {
   /** Whether the caller has pinned the connection by `connect()`. */
   #isPinnedByCaller = false;
   #pinnedIn: ExecutionScope | undefined;
-  /** Whether a request's runner may pin a connection. */
-  #isPinningAllowed = true;
 
   constructor(
     user: ConnectionUser,
     settings: RunnerConnectionSettings,
     pool: PoolSource,
-    borrowerName: string | undefined,
+    request: RequestBorrower | undefined,
     callerName: string | undefined,
   ) {
     this.#user = user;
     this.#settings = settings;
     this.#pool = pool;
-    this.borrowerName = borrowerName;
+    this.request = request;
     this.#callerName = callerName;
   }
 
@@ -133,6 +134,10 @@ export class RunnerConnection implements LeaseOwner {
   #newLease(deadlineMs?: number, calledIn?: Caller): RunnerLease {
     const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn);
     this.#lease = lease;
+    if (lease.connection) {
+      this.#user.onConnectionChange(lease.connection, undefined);
+      return lease;
+    }
     this.#user.onConnectionChange(undefined, lease.connected);
     lease.connected.then(
       (connection) => {
@@ -152,28 +157,23 @@ export class RunnerConnection implements LeaseOwner {
     if (!connection || connection.isUsable || this.#user.isTransactionActive) return false;
     if (connection.closeReason instanceof PoolLeaseReclaimedError) return isLossReported;
     if (!this.isSessionPinned(connection)) return true;
-    return isLossReported && this.borrowerName !== undefined;
+    return isLossReported && this.request !== undefined;
   }
 
   // ---- pin -----------------------------------------------------------------------------------------------------------
 
   /** Pins the connection. Rejects with `REQUEST_CLOSED` if pinning is not allowed. */
   pin(calledIn: Caller): Promise<LeasedClient<Connection>> {
-    if (!this.#isPinningAllowed) return Promise.reject(requestClosedError(this.borrowerName));
+    if (this.request?.isPinningAllowed === false) return Promise.reject(requestClosedError(this.request));
     this.#isPinnedByCaller = true;
     this.#pinnedIn ??= currentScope();
+    this.request?.onPinned();
     return this.acquire(calledIn).connected;
   }
 
   /** @throws DatabaseError `REQUEST_CLOSED` if the response ended before the handler began */
   refuseWithoutPinning(): void {
-    if (!this.#isPinningAllowed) throw requestClosedError(this.borrowerName);
-  }
-
-  /** Allows a request's runner to pin a connection, or forbids it and releases a pinned one. */
-  allowPinning(isAllowed: boolean): void {
-    this.#isPinningAllowed = isAllowed;
-    if (!isAllowed) void this.unpin();
+    if (this.request?.isPinningAllowed === false) throw requestClosedError(this.request);
   }
 
   /** Rolls back and releases a pinned connection once no stream reads from it. Pending statements may complete. */
@@ -182,6 +182,7 @@ export class RunnerConnection implements LeaseOwner {
     if (!lease) return;
     if (this.#streams?.isEmpty === false) {
       this.#releaseAfterStreams = { lease, transaction: this.#user.transactions.outermost };
+      this.request?.onPinned();
       return;
     }
     const { connection } = lease;
@@ -195,6 +196,7 @@ export class RunnerConnection implements LeaseOwner {
 
   addStream(stream: Readable, lease: RunnerLease): void {
     const streams = (this.#streams ??= new RunnerStreams());
+    this.request?.onPinned();
     streams.add(stream, () => {
       this.onSettled(lease);
       const pinned = this.#releaseAfterStreams;
@@ -218,7 +220,7 @@ export class RunnerConnection implements LeaseOwner {
   #isPinned(connection: LeasedClient<Connection>): boolean {
     if (this.#streams?.isEmpty === false) return true;
     return (
-      this.#isPinningAllowed &&
+      this.request?.isPinningAllowed !== false &&
       (this.#user.isTransactionActive ||
         connection.transactionStatus !== 'I' ||
         this.isSessionPinned(connection))
@@ -228,17 +230,12 @@ export class RunnerConnection implements LeaseOwner {
   // ---- release -------------------------------------------------------------------------------------------------------
 
   /** Rolls back an open transaction and releases the connection. The runner stays usable: its next statement acquires again. */
-  async release(): Promise<void> {
+  release(): Promise<void> {
     const lease = this.#lease;
-    if (!lease) return;
+    if (!lease) return RELEASED;
     if (this.#user.isTransactionActive) this.#user.transactions.endForcibly();
     this.#forgetLease(lease);
-    await lease.release(RESET_TIMEOUT_MS);
-  }
-
-  /** Rejects a pending acquire. A leased connection stays leased. */
-  cancelAcquire(reason: string): void {
-    this.#lease?.cancelAcquire(reason);
+    return lease.release(RESET_TIMEOUT_MS) ?? RELEASED;
   }
 
   /** Asks the server to cancel the running statement. */
@@ -258,13 +255,14 @@ export class RunnerConnection implements LeaseOwner {
       if (this.#isReplaceable(lease)) this.#release(lease);
       return;
     }
-    if (this.borrowerName === undefined) return;
+    if (!this.request) return;
     if (!connection.isReadyForQuery) {
       // `pg` reports an error before ReadyForQuery, which carries the transaction status.
       connection.whenReadyForQuery().then(() => this.onSettled(lease), ignore);
       return;
     }
-    if (!this.#isPinned(connection)) this.#release(lease);
+    if (this.#isPinned(connection)) this.request.onPinned();
+    else this.#release(lease);
   }
 
   onReclaimed(lease: RunnerLease, error: Error): void {
@@ -294,8 +292,8 @@ export class RunnerConnection implements LeaseOwner {
     const { isTransactionActive, transactions } = this.#user;
     const isInTransactionScope = isTransactionActive && transactions.outermost?.ownsScope === true;
     const name = describeBorrower(this.#settings.dataSource, this.#callerName, isInTransactionScope, lastSql);
-    const request = this.#lease?.unit && requestNameOf(this.#lease.unit);
-    return request ? `${name} in ${request}` : name;
+    const request = requestOf(this.#lease?.unit);
+    return request ? `${name} in ${request.name}` : name;
   }
 
   get heldFor(): ExecutionScope | undefined {
@@ -303,7 +301,7 @@ export class RunnerConnection implements LeaseOwner {
       const scope = this.#user.transactions.outermost?.scope;
       // Outside a request, only a transaction with a scope of its own counts. TypeORM begins others internally, as in `save()`, while
       // other code of the same scope continues.
-      if (this.borrowerName !== undefined || scope?.isTransaction) return scope;
+      if (this.request || scope?.isTransaction) return scope;
     }
     return this.#isPinnedByCaller ? this.#pinnedIn : undefined;
   }

@@ -2,8 +2,9 @@ import type { Connection } from '../../connection/connection.js';
 import { PoolAcquireCancelledError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { Caller } from '../../text/call-site.js';
-import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
-import type { ExecutionScope } from '../execution-scope.js';
+import type { AcquireOptions, Wait } from '../../pool/waiters/waiter-queue.js';
+import { requestOf } from '../execution-scope.js';
+import type { ExecutionScope, ScopeRequest } from '../execution-scope.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 
 /** The pool that a runner acquires from; a promise only while a lazy data source connects. */
@@ -11,51 +12,10 @@ export type PoolSource = () => DataSourcePool | Promise<DataSourcePool>;
 
 const ignore = () => undefined;
 
-/** Cancels one acquire. Usually a connection is idle, and nothing listens to this signal. */
-class AcquireSignal implements CancelSignal {
-  readonly #scope: ExecutionScope | undefined;
-  aborted = false;
-  reason: unknown;
-  #listener: (() => void) | undefined;
-  #leaveScope: (() => void) | undefined;
-
-  constructor(scope: ExecutionScope | undefined) {
-    this.#scope = scope;
-  }
-
-  abort(reason: Error): void {
-    this.aborted = true;
-    this.reason = reason;
-    this.#listener?.();
-  }
-
-  /** The pool listens only if the acquire has to wait. */
-  addEventListener(_event: 'abort', listener: () => void): void {
-    this.#listener = listener;
-    this.#leaveScope ??= this.#scope?.addPendingAcquire(this);
-  }
-
-  removeEventListener(): void {
-    this.#listener = undefined;
-    this.#leaveScope?.();
-    this.#leaveScope = undefined;
-  }
-
-  /** Rejects on abort, for an acquire that waits for the pool to be ready. */
-  rejection(): Promise<never> {
-    return new Promise((_, reject) => {
-      this.#listener = () =>
-        reject(
-          new PoolAcquireCancelledError('The wait for a connection was cancelled', { cause: this.reason }),
-        );
-    });
-  }
-}
-
 /** The owner of a lease: it names the borrower and observes the lease. */
 export interface LeaseOwner {
-  /** The borrower's name in warnings and errors, if a request gives it one. */
-  readonly borrowerName: string | undefined;
+  /** The request that the owner belongs to. It names the borrower in warnings and errors. */
+  readonly request: ScopeRequest | undefined;
   /** The name of a borrower without a request. */
   describe(lastSql: string | undefined): string | undefined;
   /** The scope that intentionally keeps the connection, by an open transaction or by `connect()`. */
@@ -72,37 +32,56 @@ export interface LeaseOwner {
  */
 export class RunnerLease implements AcquireOptions {
   readonly #owner: LeaseOwner;
-  /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
-  readonly connected: Promise<LeasedClient<Connection>>;
+  #connected: Promise<LeasedClient<Connection>> | undefined;
   /** The connection, while it is leased. */
   connection: LeasedClient<Connection> | undefined;
-  readonly signal: AcquireSignal;
-  readonly borrower: string | undefined;
   /** Whether a statement has failed with the loss of the connection: the caller knows of it. */
   isLossReported = false;
   #pool: DataSourcePool | undefined;
   #pendingStatements = 0;
   #resolveIdle: (() => void) | undefined;
   #isReleased = false;
+  #cancelledBy: Error | undefined;
+  /** Cancels the acquire, while it waits for a connection or for the start of the data source. */
+  #wait: Wait | undefined;
+  #leaveRequest: (() => void) | undefined;
 
   /**
+   * Acquires an idle connection immediately; otherwise `connected` resolves when the pool has one.
    * @param unit the scope that acquires
    * @param deadlineMs longest wait for the connection, in milliseconds; the pool's own limit by default
-   * @param calledIn the runner's method that was called: captured stacks begin at its caller
+   * @param calledIn the runner's method that was called: with leak detection, the stack of the lease begins at its caller
    */
   constructor(
-    pool: PoolSource,
+    source: PoolSource,
     owner: LeaseOwner,
     readonly unit: ExecutionScope | undefined,
     readonly deadlineMs?: number,
     public calledIn?: Caller,
   ) {
     this.#owner = owner;
-    this.borrower = owner.borrowerName;
-    this.signal = new AcquireSignal(unit);
-    this.connected = this.#acquire(pool);
+    const pool = source();
+    if (pool instanceof Promise) {
+      // When the pool is called later, the runner's method is no longer on the stack.
+      this.calledIn = undefined;
+      this.#connected = this.#acquireWhenReady(pool);
+    } else {
+      this.#pool = pool;
+      this.connection = pool.tryAcquire(this);
+      if (!this.connection) this.#connected = this.#acquire(pool);
+    }
     // Without a pending statement, a failed acquire would be an unhandled rejection.
-    this.connected.catch(ignore);
+    this.#connected?.catch(ignore);
+  }
+
+  /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
+  get connected(): Promise<LeasedClient<Connection>> {
+    return (this.#connected ??= Promise.resolve(this.connection!));
+  }
+
+  /** The pool reads it only for a message. */
+  get borrower(): string | undefined {
+    return this.#owner.request?.name;
   }
 
   describe(lastSql: string | undefined): string | undefined {
@@ -127,40 +106,54 @@ export class RunnerLease implements AcquireOptions {
     if (this.#pool) this.#pool.log.lostStatements += 1;
   }
 
-  /** Rejects the pending acquire with a PoolAcquireCancelledError. A leased connection stays leased. */
-  cancelAcquire(reason: string): void {
-    if (!this.connection) this.signal.abort(new Error(reason));
+  /** The pool calls it when no connection is idle. */
+  onWait(wait: Wait): void {
+    this.#wait = wait;
+    const request = this.#owner.request ?? requestOf(this.unit);
+    this.#leaveRequest ??= request?.addPendingAcquire(this);
   }
 
-  /** Runs `work` on the connection. The lease is not released before `work` has settled. */
-  async run<T>(work: (connection: LeasedClient<Connection>) => Promise<T>): Promise<T> {
+  /** Rejects the pending acquire with a PoolAcquireCancelledError. A leased connection stays leased. */
+  cancelAcquire(reason: string): void {
+    if (!this.connection) this.abort(new Error(reason));
+  }
+
+  abort(reason: Error): void {
+    this.#cancelledBy = reason;
+    this.#wait?.cancel(reason);
+  }
+
+  /** Counts a statement: the lease is not released before it has settled. */
+  startStatement(): void {
     this.#pendingStatements += 1;
-    try {
-      return await work(await this.connected);
-    } finally {
-      this.#pendingStatements -= 1;
-      if (this.#pendingStatements === 0) {
-        this.#resolveIdle?.();
-        this.#owner.onSettled(this);
-      }
-    }
+  }
+
+  settleStatement(): void {
+    this.#pendingStatements -= 1;
+    if (this.#pendingStatements > 0) return;
+    this.#resolveIdle?.();
+    this.#owner.onSettled(this);
   }
 
   /**
    * Releases the connection to the pool, which rolls back an open transaction. Further calls do nothing. First waits for pending
    * statements, at most `graceMs` milliseconds: a statement that is not sent yet would be sent on the connection of the next borrower.
    * The pool cancels a statement that still runs after that.
+   * @returns undefined when there was nothing to wait for
    */
-  async release(graceMs: number): Promise<void> {
-    if (this.#isReleased) return;
+  release(graceMs: number): Promise<void> | undefined {
+    if (this.#isReleased) return undefined;
     this.#isReleased = true;
     this.cancelAcquire('the query runner was released');
-    if (this.#pendingStatements > 0) await this.#idleWithin(graceMs);
+    if (this.#pendingStatements > 0) return this.#idleWithin(graceMs).then(() => this.#returnConnection());
+    this.#returnConnection();
+    return undefined;
+  }
+
+  #returnConnection(): void {
     const { connection } = this;
-    if (!connection) return;
     this.connection = undefined;
-    connection.off('error', ignore);
-    connection.release();
+    connection?.release();
   }
 
   #idleWithin(ms: number): Promise<void> {
@@ -173,27 +166,38 @@ export class RunnerLease implements AcquireOptions {
     });
   }
 
-  /** Must not await before it calls the pool: the pool captures the borrower's stack, which ends at an await. */
-  async #acquire(source: PoolSource): Promise<LeasedClient<Connection>> {
-    const pool = source();
-    if (!(pool instanceof Promise)) this.#pool = pool;
-    // When the pool is called later, the runner's method is no longer on the stack.
-    if (pool instanceof Promise) this.calledIn = undefined;
-    const connection = await (pool instanceof Promise
-      ? Promise.race([pool, this.signal.rejection()]).then((ready) => {
-          this.#pool = ready;
-          return ready.acquire(this);
-        })
-      : pool.acquire(this));
-    if (this.#isReleased) {
-      // The lease was released in the turn of the event loop in which the pool served it.
-      connection.release();
-      throw this.signal.reason;
+  async #acquireWhenReady(pending: Promise<DataSourcePool>): Promise<LeasedClient<Connection>> {
+    // Rejects even when the data source has started in the same turn of the event loop.
+    const cancelled = new Promise<never>((_, reject) => {
+      const message = 'The wait for a connection was cancelled';
+      this.onWait({ cancel: (cause) => reject(new PoolAcquireCancelledError(message, { cause })) });
+    });
+    try {
+      this.#pool = await Promise.race([pending, cancelled]);
+    } finally {
+      this.#endWait();
     }
-    // A leased connection that is lost emits 'error', which without a listener would end the process. The borrower learns of the loss
-    // by its statement.
-    connection.on('error', ignore);
-    this.connection = connection;
-    return connection;
+    return this.#cancelledBy ? cancelled : this.#acquire(this.#pool);
+  }
+
+  async #acquire(pool: DataSourcePool): Promise<LeasedClient<Connection>> {
+    try {
+      const connection = await pool.acquire(this);
+      if (this.#isReleased) {
+        // The lease was released in the turn of the event loop in which the pool served it.
+        connection.release();
+        throw this.#cancelledBy!;
+      }
+      this.connection = connection;
+      return connection;
+    } finally {
+      this.#endWait();
+    }
+  }
+
+  #endWait(): void {
+    this.#wait = undefined;
+    this.#leaveRequest?.();
+    this.#leaveRequest = undefined;
   }
 }

@@ -5,8 +5,10 @@ import { isInterrupt } from '../../connection/wire/disconnect.js';
 import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
 import { noteHttpErrors } from '../../errors/http-errors.js';
 import type { EchoSettings } from '../../database.options.js';
+import { PoolError } from '../../errors/pool.errors.js';
 import { diagnose } from '../../diagnosis/diagnose.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
+import { rethrowWithStack } from '../../pool/reporting/error-stack.js';
 import type { Caller } from '../../text/call-site.js';
 import { statementText } from '../logging/database.logger.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
@@ -30,6 +32,8 @@ export interface StatementSettings {
 interface StatementRunner extends QueryRunner {
   readonly settings: StatementSettings;
   readonly runnerConnection: RunnerConnection;
+  /** Throws if the runner is released, or if its transaction refuses the statement. */
+  refuseStatement(query: string): void;
   alreadyReleasedError(): Error;
 }
 
@@ -40,71 +44,110 @@ type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string 
  * Sends a statement with TypeORM's events and log lines: `logQuery`, `BeforeQuery`, then `AfterQuery`, `logQuerySlow` or
  * `logQueryError`. Sends it once more if the server has terminated its session and `isRepeatable()` allows it.
  *
+ * One function, since each further one that awaits the statement would add a promise to every statement of the app.
+ *
  * @param calledIn the runner's method that was called: captured stacks begin at its caller
+ * @returns the rows, or TypeORM's `QueryResult` if `isStructured`
  * @throws QueryFailedError if the statement fails; an error of the acquire is thrown unchanged
  */
 export async function executeStatement(
   runner: StatementRunner,
   query: string,
   parameters: unknown[] | undefined,
+  isStructured: boolean,
   calledIn: Caller,
-): Promise<RawResult> {
+): Promise<unknown> {
+  runner.refuseStatement(query);
   const { settings, runnerConnection, broadcaster } = runner;
   const { dataSource, echo } = settings;
   const hasSubscribers = dataSource.subscribers.length > 0;
-  const startedAt = performance.now();
-  // Set again when the statement is sent: its duration does not include the wait for a connection.
-  let sentAt = startedAt;
-  let isAnnounced = false;
-  let isTerminated = false;
-  let isRepeated = false;
-  const send = (lease: RunnerLease) =>
-    lease.run(async (connection) => {
-      if (!isAnnounced) {
-        dataSource.logger.logQuery(query, parameters, runner);
-        if (hasSubscribers) await broadcaster.broadcast('BeforeQuery', query, parameters);
-        isAnnounced = true;
-        sentAt = performance.now();
-      }
-      // A release waits for pending statements, but not forever: another borrower may have leased the connection.
-      if (lease.connection !== connection) throw runner.alreadyReleasedError();
-      try {
-        return await connection.query(query, parameters);
-      } catch (error) {
-        const driverError = driverErrorOf(error, connection);
-        isTerminated = isRepeatable(runner, driverError, lease, connection, query);
-        if (!connection.isUsable && !isTerminated) lease.isLossReported = true;
-        if (!connection.isUsable && !(isTerminated && !isRepeated)) lease.countLostStatement();
-        const showParameters = echo !== false && echo.parameters;
-        const failed = createQueryFailedError(query, parameters, driverError, showParameters);
-        noteHttpErrors(failed, settings.httpErrors);
-        throw failed;
-      }
-    });
+  const isTimed = hasSubscribers || echo !== false || !!dataSource.options.maxQueryExecutionTime;
+  let lease = runnerConnection.acquire(calledIn);
+  let waitedMs = 0;
+  let sentAt = 0;
+  let raw: RawResult;
   try {
-    const lease = runnerConnection.acquire(calledIn);
-    let raw: RawResult;
-    try {
-      raw = await send(lease);
-    } catch (error) {
-      if (!isTerminated) throw error;
-      isTerminated = false;
-      isRepeated = true;
-      raw = await send(runnerConnection.replaceLease(lease, sentAt - startedAt));
+    for (let isRepeated = false; ; isRepeated = true) {
+      lease.startStatement();
+      let connection: LeasedClient<Connection> | undefined;
+      let isSent = false;
+      try {
+        ({ connection } = lease);
+        if (!connection) {
+          const startedAt = performance.now();
+          connection = await lease.connected;
+          waitedMs += performance.now() - startedAt;
+        }
+        if (!isRepeated) {
+          dataSource.logger.logQuery(query, parameters, runner);
+          if (hasSubscribers) await broadcaster.broadcast('BeforeQuery', query, parameters);
+          // The duration of the statement does not include the wait for a connection.
+          if (isTimed) sentAt = performance.now();
+        }
+        // A release waits for pending statements, but not forever: another borrower may have leased the connection.
+        if (lease.connection !== connection) throw runner.alreadyReleasedError();
+        isSent = true;
+        raw = await send(connection, query, parameters);
+        break;
+      } catch (error) {
+        if (!connection && error instanceof PoolError) rethrowWithStack(error);
+        if (!connection || !isSent) throw error;
+        const driverError = driverErrorOf(error, connection);
+        const isTerminated = isRepeatable(runner, driverError, lease, connection, query);
+        if (!connection.isUsable && !isTerminated) lease.isLossReported = true;
+        if (!isTerminated || isRepeated) {
+          if (!connection.isUsable) lease.countLostStatement();
+          throw statementError(settings, query, parameters, driverError);
+        }
+      } finally {
+        lease.settleStatement();
+      }
+      lease = runnerConnection.replaceLease(lease, waitedMs);
     }
-    const ms = performance.now() - sentAt;
-    logCompleted(runner, query, parameters, ms);
-    if (hasSubscribers)
-      await broadcaster.broadcast('AfterQuery', query, parameters, true, Math.round(ms), raw, undefined);
-    return raw;
   } catch (error) {
     if (!(error instanceof QueryFailedError)) throw error;
     const driverError = error.driverError as Error;
-    logFailed(runner, query, parameters, performance.now() - sentAt, driverError);
+    dataSource.logger.logQueryError(driverError, query, parameters, runner);
+    if (echo) {
+      const ms = (performance.now() - sentAt).toFixed(1);
+      settings.queryLogger.error(`failed after ${ms} ms: ${statementText(query, parameters, echo)}`);
+    }
     if (hasSubscribers)
       await broadcaster.broadcast('AfterQuery', query, parameters, false, undefined, undefined, driverError);
     throw withHint(error as QueryFailedError);
   }
+  if (isTimed) {
+    const ms = performance.now() - sentAt;
+    logCompleted(runner, query, parameters, ms);
+    if (hasSubscribers)
+      await broadcaster.broadcast('AfterQuery', query, parameters, true, Math.round(ms), raw, undefined);
+  }
+  return resultOf(raw, isStructured);
+}
+
+/** With a callback, `pg` creates neither of the two promises that it creates without one. */
+function send(
+  connection: LeasedClient<Connection>,
+  query: string,
+  parameters: unknown[] | undefined,
+): Promise<RawResult> {
+  return new Promise((resolve, reject) => {
+    connection.query(query, parameters as unknown[], (error: Error | null, result: RawResult) =>
+      error ? reject(error) : resolve(result),
+    );
+  });
+}
+
+function statementError(
+  { echo, httpErrors }: StatementSettings,
+  query: string,
+  parameters: unknown[] | undefined,
+  driverError: unknown,
+): QueryFailedError {
+  const showParameters = echo !== false && echo.parameters;
+  const error = createQueryFailedError(query, parameters, driverError, showParameters);
+  noteHttpErrors(error, httpErrors);
+  return error;
 }
 
 function logCompleted(
@@ -118,18 +161,6 @@ function logCompleted(
   const { maxQueryExecutionTime } = dataSource.options;
   if (maxQueryExecutionTime && ms > maxQueryExecutionTime)
     dataSource.logger.logQuerySlow(Math.round(ms), query, parameters, runner);
-}
-
-function logFailed(
-  runner: StatementRunner,
-  query: string,
-  parameters: unknown[] | undefined,
-  ms: number,
-  driverError: Error,
-): void {
-  const { dataSource, echo, queryLogger } = runner.settings;
-  dataSource.logger.logQueryError(driverError, query, parameters, runner);
-  if (echo) queryLogger.error(`failed after ${ms.toFixed(1)} ms: ${statementText(query, parameters, echo)}`);
 }
 
 /**
@@ -169,7 +200,7 @@ function driverErrorOf(error: unknown, { closeReason }: LeasedClient<Connection>
 }
 
 /** Converts the result of `pg` to that of TypeORM. */
-export function resultOf(raw: RawResult, isStructured: boolean): unknown {
+function resultOf(raw: RawResult, isStructured: boolean): unknown {
   const result = new QueryResult();
   if (!raw) return result;
   if (Object.hasOwn(raw, 'rows')) result.records = raw.rows as unknown[];

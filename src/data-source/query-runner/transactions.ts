@@ -4,6 +4,9 @@ import { currentScope, innermostScope, isWithin } from '../execution-scope.js';
 import type { ExecutionScope } from '../execution-scope.js';
 import type { RequestBorrower } from './borrower.js';
 
+/** What transactions need to know of the request that their runner belongs to. */
+type TransactionBorrower = Pick<RequestBorrower, 'name' | 'isHandlerRunning'>;
+
 /** An open transaction of a query runner, or a nested one (a savepoint). */
 export interface OpenTransaction {
   /** The scope in which the transaction was started. */
@@ -41,7 +44,7 @@ export interface OpenTransaction {
  * rollback of the caller's scope is expected; the next one does not end the outer transaction.
  */
 export class RunnerTransactions {
-  readonly #borrower: RequestBorrower | undefined;
+  readonly #borrower: TransactionBorrower | undefined;
   /** The outermost transaction first. The last one may still be starting. */
   readonly #open: OpenTransaction[] = [];
   #starting: OpenTransaction | undefined;
@@ -55,7 +58,7 @@ export class RunnerTransactions {
   /** Whether a commit was refused and the transaction rolled back: the caller's own rollback is redundant. */
   #isCommitRefused = false;
 
-  constructor(borrower: RequestBorrower | undefined) {
+  constructor(borrower: TransactionBorrower | undefined) {
     this.#borrower = borrower;
   }
 

@@ -4,6 +4,7 @@ import type { Connection } from '../../connection/connection.js';
 import type { DrainReport } from '../../pool/drain.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
+import type { Caller } from '../../text/call-site.js';
 import { DataSourcePool } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
 import { connectFailure } from '../logging/connect-failure.js';
@@ -47,6 +48,12 @@ export class ReplicaPool extends DataSourcePool {
     return false;
   }
 
+  /** @internal */
+  override tryAcquire(request: AcquireOptions, caller?: Caller): LeasedClient<Connection> | undefined {
+    if (this.#outage.aborted) return this.#primary().tryAcquire(request, caller);
+    return super.tryAcquire(request, caller);
+  }
+
   /** Acquires a connection to the replica, or to the primary if the replica cannot be reached. */
   override acquire(request: AcquireOptions = {}): Promise<LeasedClient<Connection>> {
     if (this.#outage.aborted) return this.#primary().acquire(request);
@@ -58,7 +65,7 @@ export class ReplicaPool extends DataSourcePool {
         withChanges(request, { failFast: true, signal: signal ? new EitherSignal(signal, outage) : outage }),
       )
       .catch((error: unknown) => {
-        if (!outage.aborted || !isOutage(error, signal)) throw error;
+        if (!outage.aborted || !isOutage(error, outage.reason)) throw error;
         const left = Math.max(1, deadlineMs - (performance.now() - since));
         return this.#primary().acquire(withChanges(request, { deadlineMs: left, calledIn: undefined }));
       });
@@ -104,9 +111,10 @@ export class ReplicaPool extends DataSourcePool {
 }
 
 /** Whether the acquire failed because the replica cannot be reached, and was not cancelled by its caller. */
-function isOutage(error: unknown, signal: CancelSignal | undefined): boolean {
+function isOutage(error: unknown, reason: unknown): boolean {
   return (
-    error instanceof PoolConnectError || (error instanceof PoolAcquireCancelledError && !signal?.aborted)
+    error instanceof PoolConnectError ||
+    (error instanceof PoolAcquireCancelledError && error.cause === reason)
   );
 }
 
@@ -160,13 +168,15 @@ class EitherSignal implements CancelSignal {
   }
 }
 
-/** A copy of the options with changes. A spread does not copy methods, which a `RunnerLease` has: they are called on the original. */
+/** A copy of the options with changes. A spread does not copy methods and accessors, which a `RunnerLease` has. */
 function withChanges(request: AcquireOptions, changes: Partial<AcquireOptions>): AcquireOptions {
   return {
     ...request,
+    borrower: request.borrower,
     describe: (lastSql) => request.describe?.(lastSql),
     heldFor: () => request.heldFor?.(),
     onReclaimed: (error) => request.onReclaimed?.(error),
+    onWait: (wait) => request.onWait?.(wait),
     ...changes,
   };
 }

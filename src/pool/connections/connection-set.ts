@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { ResetResult } from '../../connection/session/reset.js';
+import { StatementTexts } from '../../connection/statements/statement-texts.js';
 import type { DestroyReason, LeaseInfo } from '../../database.snapshot.js';
 import { immediateClock } from '../support/clock.js';
 import type { Clock } from '../support/clock.js';
@@ -81,6 +82,7 @@ export class ConnectionSet<C extends PoolableClient> {
   readonly #listener: ConnectionSetListener<C>;
 
   readonly #entries = new Set<PoolEntry<C>>();
+  readonly #statementTexts = new StatementTexts();
   /** Last in, first out, so that connections that are not needed reach their idle timeout. */
   readonly #idle: PoolEntry<C>[] = [];
   readonly #backoff: ConnectBackoff;
@@ -247,6 +249,7 @@ export class ConnectionSet<C extends PoolableClient> {
       client = new this.#Client({
         ...this.#clientOptions,
         ...this.#clientOptions.connectOptions?.(),
+        statementTexts: this.#statementTexts,
       } as never);
     } catch (thrown) {
       this.#connectFailed(startedAt, thrown as Error);

@@ -19,7 +19,7 @@ export interface PoolLease {
   readonly inTransaction: boolean;
   /** The last statement, in full. */
   readonly lastSql: string | undefined;
-  /** The call stack of the acquire, with `leakThresholdMs` or after a wait. */
+  /** The call stack of the acquire, with `leakThresholdMs`. */
   readonly stack: string | undefined;
   /** The error with which the pool has forcibly ended the lease; undefined otherwise. */
   readonly reclaimedBy: Error | undefined;
@@ -33,7 +33,7 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   readonly #request: AcquireOptions;
   previous: Lease<C> | undefined;
   next: Lease<C> | undefined;
-  borrower: string | undefined;
+  #borrower: string | undefined;
   readonly unit: WorkUnit | undefined;
   isReleased = false;
   isLeakReported = false;
@@ -49,9 +49,17 @@ export class Lease<C extends PoolableClient> implements PoolLease, Linked<Lease<
   ) {
     this.#request = request;
     this.#callSite = callSite;
-    this.borrower = request.borrower;
     this.unit = request.unit;
     this.inactiveSince = since;
+  }
+
+  /** Read when a message needs it: building the name of a request costs more than a field. */
+  get borrower(): string | undefined {
+    return this.#borrower ?? this.#request.borrower;
+  }
+
+  set borrower(name: string | undefined) {
+    this.#borrower = name;
   }
 
   /** The unit of work that keeps the connection on purpose at this moment. */

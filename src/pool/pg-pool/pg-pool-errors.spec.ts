@@ -8,10 +8,14 @@ import {
   PoolValidationError,
 } from '../../errors/pool.errors.js';
 import type { PoolSnapshot } from '../../database.snapshot.js';
+import { rethrowWithStack } from '../reporting/error-stack.js';
 import { PgPoolErrors } from './pg-pool-errors.js';
 
-const callSite = { stack: 'Error\n    at usersService (users.service.ts:1:1)' };
-const map = (error: Error) => new PgPoolErrors().map(error, callSite);
+/** Rejects as an acquire of the pool does. */
+async function usersService(error: Error): Promise<never> {
+  return await Promise.reject<never>(error).catch(rethrowWithStack);
+}
+const map = (error: Error) => new PgPoolErrors().map(error);
 const connectError = (cause: unknown) => new PoolConnectError('Could not open a connection', { cause });
 const timeout = (cause?: Error, changes: Partial<PoolSnapshot> = {}) =>
   new PoolAcquireTimeoutError('no connection', {
@@ -20,26 +24,28 @@ const timeout = (cause?: Error, changes: Partial<PoolSnapshot> = {}) =>
   });
 
 describe('The error that connect() and query() reject with', () => {
-  it('is that of the connect, with the stack of the caller', () => {
+  it('is that of the connect, with the stack of the caller', async () => {
     const cause = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
     const mapped = map(connectError(cause));
     expect(mapped).toBe(cause);
-    expect(mapped.stack).toBe('Error: connect ECONNREFUSED\n    at usersService (users.service.ts:1:1)');
+    await expect(usersService(mapped)).rejects.toBe(cause);
+    expect(mapped.stack).toMatch(/^Error: connect ECONNREFUSED\n[^]* {4}at (?:async )?usersService /);
   });
 
-  it('is a copy for each further waiter of one connect, and for a frozen error', () => {
+  it('is a copy for each further waiter of one connect, and for a frozen error', async () => {
     class Refusal extends Error {
       code = '28P01';
     }
     const errors = new PgPoolErrors();
     const cause = new Refusal('wrong password');
     const given = [cause, cause, Object.freeze(new Refusal('wrong password'))].map((error) =>
-      errors.map(connectError(error), callSite),
+      errors.map(connectError(error)),
     );
     expect(new Set(given).size).toBe(3);
     for (const error of given) {
       expect(error).toBeInstanceOf(Refusal);
       expect(error).toMatchObject({ message: 'wrong password', code: '28P01' });
+      await expect(usersService(error)).rejects.toBe(error);
       expect(error.stack).toContain('usersService');
     }
   });
@@ -79,7 +85,7 @@ describe('The error that connect() and query() reject with', () => {
       message: 'Cannot use a pool after calling end on the pool',
       code: 'POOL_CLOSED',
       cause,
-      stack: expect.stringContaining('usersService'),
+      stack: expect.stringContaining('pg-pool-errors.spec.ts'),
     });
     const full = new PoolQueueFullError('full');
     expect(map(full)).toBe(full);

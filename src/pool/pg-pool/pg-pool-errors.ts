@@ -5,11 +5,7 @@ import {
   PoolConnectError,
   PoolError,
 } from '../../errors/pool.errors.js';
-import { setStackFrom } from '../../text/call-site.js';
-import type { CallSite } from '../../text/call-site.js';
-
-/** Maps an error of the pool to the error that the caller gets. */
-export type ErrorMapper = (error: Error, callSite: CallSite) => Error;
+import type { ErrorMapper } from '../waiters/waiter-queue.js';
 
 /**
  * Maps errors to those of `connect()` and `query()` of `pg.Pool`: the error of the connect itself, or an error with the message of
@@ -19,14 +15,7 @@ export class PgPoolErrors {
   /** Errors that a caller has received. One failed connect can reject several waiters, and each needs its own stack. */
   readonly #used = new WeakSet<object>();
 
-  readonly map: ErrorMapper = (error, callSite) => {
-    const mapped = this.#toPgPoolError(error);
-    // A hook may throw anything.
-    if (typeof mapped === 'object' && mapped !== null && mapped !== error) setStackFrom(mapped, callSite);
-    return mapped;
-  };
-
-  #toPgPoolError(error: Error): Error {
+  readonly map: ErrorMapper = (error) => {
     if (error instanceof PoolConnectError) return this.#connectError(error.cause as Error);
     if (error instanceof PoolClosedError) {
       const { snapshot, holders, cause } = error;
@@ -44,7 +33,7 @@ export class PgPoolErrors {
     return isConnecting
       ? connectTimeoutError(error)
       : new Error('timeout exceeded when trying to connect', { cause: error });
-  }
+  };
 
   #connectError(cause: Error): Error {
     if (cause instanceof ConnectTimeoutError) return connectTimeoutError(cause);

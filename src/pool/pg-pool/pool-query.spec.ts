@@ -171,7 +171,7 @@ describe('pool.query', () => {
     const late = usersService().catch((error: Error) => error.stack);
     await fake.clock.advance(500);
     expect(await late).toMatch(
-      /^Error: timeout exceeded when trying to connect\n {4}at .*pool-query\.spec\.ts/,
+      /^Error: timeout exceeded when trying to connect\n[^]* {4}at .*usersService .*pool-query\.spec\.ts/,
     );
   });
 });

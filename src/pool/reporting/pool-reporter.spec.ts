@@ -3,9 +3,8 @@ import { beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { ConnectTimeoutError } from '../../errors/connection.errors.js';
 import * as errors from '../../errors/pool.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
-import { callSite } from '../../text/call-site.js';
-import type { CallSite } from '../../text/call-site.js';
 import type { Explanation } from '../pool.options.js';
+import { rethrowWithStack } from './error-stack.js';
 import { PoolReporter } from './pool-reporter.js';
 import type { PoolWarning } from './pool-warning.js';
 
@@ -58,10 +57,6 @@ async function thrownOnNextTick(act: () => unknown): Promise<unknown[]> {
   await act();
   nextTick.mockRestore();
   return thrown;
-}
-
-function callSiteHere(): CallSite {
-  return callSite(callSiteHere, 0);
 }
 
 describe('A warning', () => {
@@ -177,7 +172,7 @@ describe('A warning', () => {
         lease,
         error: expect.any(errors.PoolSelfDeadlockError),
       },
-      () => reporter.deadlockError(undefined, lease, {}),
+      () => reporter.deadlockError(undefined, lease),
     ],
   ];
 
@@ -237,7 +232,7 @@ describe('An error', () => {
     [
       'Cannot use a pool after calling end on the pool',
       { name: 'PoolClosedError', code: 'POOL_CLOSED', cause },
-      () => reporter.closedError({}, cause),
+      () => reporter.closedError(true, cause),
     ],
     [
       'The wait for a connection was cancelled',
@@ -247,7 +242,7 @@ describe('An error', () => {
     [
       'The queue for a connection is full',
       { name: 'PoolQueueFullError', code: 'POOL_QUEUE_FULL' },
-      () => reporter.queueFullError({}),
+      () => reporter.queueFullError(),
     ],
     [
       'Connection timeout: no connection within 30.0 s (timeout exceeded when trying to connect)',
@@ -257,12 +252,12 @@ describe('An error', () => {
         cause,
         hint: 'Find out which borrowers hold the connections; then adjust size, maxOverflow or acquireTimeoutMs.',
       },
-      () => reporter.timeoutError(30_000, {}, cause),
+      () => reporter.timeoutError(30_000, cause),
     ],
     [
       'Could not open a connection: read ECONNRESET',
       { name: 'PoolConnectError', code: 'POOL_CONNECT_FAILED', cause },
-      () => reporter.connectError(cause, {}),
+      () => reporter.connectError(cause),
     ],
     [
       'A connection was forcibly reclaimed: held for 2.0 s by GET /users.',
@@ -286,7 +281,7 @@ describe('An error', () => {
         code: 'POOL_SELF_DEADLOCK',
         hint: 'Use the connection that the transaction or the pinned runner already holds, or raise size or maxOverflow.',
       },
-      () => reporter.deadlockError('job', lease, {}),
+      () => reporter.deadlockError('job', lease),
     ],
   ];
 
@@ -309,14 +304,14 @@ describe('An error', () => {
 
   it('of a failed connect uses the meaning and the hint that explainConnectError returns, and a separate code for a timeout', () => {
     explainConnectError = ({ message }) => ({ meaning: `at home: ${message}`, hint: 'Wait.' });
-    expect(reporter.connectError(cause, {})).toMatchObject({
+    expect(reporter.connectError(cause)).toMatchObject({
       message: expect.stringMatching(/^Could not open a connection: at home: read ECONNRESET: 5 of 6/),
       hint: 'Wait.',
     });
-    expect(reporter.timeoutError(1, {}, cause).hint).toBe('Wait.');
-    expect(reporter.timeoutError(1, {}, undefined).hint).toMatch(/^Find out which/);
+    expect(reporter.timeoutError(1, cause).hint).toBe('Wait.');
+    expect(reporter.timeoutError(1, undefined).hint).toMatch(/^Find out which/);
     const late = new ConnectTimeoutError('db:5432', 100);
-    expect(reporter.connectError(late, {}).code).toBe('POOL_CONNECT_TIMEOUT');
+    expect(reporter.connectError(late).code).toBe('POOL_CONNECT_TIMEOUT');
   });
 
   it('of a failed connect uses the message of the cause when explainConnectError throws', async () => {
@@ -324,43 +319,53 @@ describe('An error', () => {
       throw new Error('from explainConnectError');
     };
     let error: Error | undefined;
-    expect(await thrownOnNextTick(() => (error = reporter.connectError(cause, {})))).toEqual([
+    expect(await thrownOnNextTick(() => (error = reporter.connectError(cause)))).toEqual([
       new Error('from explainConnectError'),
     ]);
     expect(error?.message).toMatch(/^Could not open a connection: read ECONNRESET: /);
   });
 });
 
+/** The error with the stack that its waiter gets. */
+async function awaited(error: Error): Promise<Error> {
+  try {
+    return await Promise.reject<never>(error).catch(rethrowWithStack);
+  } catch (rejected) {
+    return rejected as Error;
+  }
+}
+
 describe('The stack of an error', () => {
-  it('begins at the call of acquire, not in the timer that rejects the waiter', () => {
-    const error = reporter.timeoutError(1, callSiteHere(), undefined);
+  it('begins where the acquire is awaited, not in the timer that rejects the waiter', async () => {
+    const error = await awaited(reporter.timeoutError(1, undefined));
     expect(error.stack).toMatch(
-      /^PoolAcquireTimeoutError: Connection timeout: .*\n {4}at .*reporter\.spec\.ts/,
+      /^PoolAcquireTimeoutError: Connection timeout: .*\n[^]* {4}at (?:async )?awaited .*reporter\.spec\.ts/,
     );
     expect(error.stack).not.toMatch(/reporter\.ts/);
   });
 
-  it('is that of the error itself without a call site', () => {
+  it('is that of the error itself when nothing waits', () => {
     expect(reporter.closedError().stack).toMatch(/reporter\.spec\.ts/);
+    expect(reporter.queueFullError().stack).toMatch(/reporter\.spec\.ts/);
   });
 
-  it('is the first line alone when the call site has no frames', () => {
-    const error = reporter.queueFullError({});
-    expect(error.stack).toBe(`PoolQueueFullError: ${error.message}\n`);
+  it('is the first line alone until the error is awaited', () => {
+    const error = reporter.closedError(true);
+    expect(error.stack).toMatch(/^(?:Pool)?\w*Error: Cannot use a pool.*$/);
   });
 
-  it('shows both acquires of a self-deadlock when the first one is known', () => {
-    const both = reporter.deadlockError('job', leaseOf('job', '    at first (app.js:1:1)'), callSiteHere());
+  it('shows both acquires of a self-deadlock when the first one is known', async () => {
+    const both = await awaited(reporter.deadlockError('job', leaseOf('job', '    at first (app.js:1:1)')));
     expect(both.stack).toMatch(
-      /^PoolSelfDeadlockError: .*\n {4}at .*reporter\.spec\.ts[^]*\nThe connection that it holds was acquired\n {4}at first \(app\.js:1:1\)$/,
+      /^PoolSelfDeadlockError: .*\n[^]* {4}at .*reporter\.spec\.ts[^]*\nThe connection that it holds was acquired\n {4}at first \(app\.js:1:1\)$/,
     );
-    const one = reporter.deadlockError('job', leaseOf('job'), callSiteHere());
+    const one = await awaited(reporter.deadlockError('job', leaseOf('job')));
     expect(one.stack).not.toContain('was acquired');
     expect(one.stack).toMatch(/\n {4}at .*$/);
   });
 
-  it('is writable, for tools that show or wrap errors', () => {
-    const error = reporter.queueFullError(callSiteHere());
+  it('is writable, for tools that show or wrap errors', async () => {
+    const error = await awaited(reporter.closedError(true));
     error.stack = 'mine';
     expect(error.stack).toBe('mine');
     error.stack = 'mine again';
@@ -369,9 +374,15 @@ describe('The stack of an error', () => {
     expect(error.stack).toBe('theirs');
   });
 
-  it('leaves Error.stackTraceLimit as it was', () => {
+  it('leaves Error.stackTraceLimit as it was', async () => {
     const limit = Error.stackTraceLimit;
-    reporter.queueFullError(callSiteHere());
+    await awaited(reporter.closedError(true));
     expect(Error.stackTraceLimit).toBe(limit);
+  });
+
+  it('is left to an error that a hook has frozen, and to a value that is no error', async () => {
+    const frozen = Object.freeze(new Error('refused'));
+    expect(await awaited(frozen)).toBe(frozen);
+    expect(await awaited('refused' as unknown as Error)).toBe('refused');
   });
 });

@@ -2,8 +2,7 @@ import type { EventEmitter } from 'node:events';
 import { ConnectionResetError, ConnectTimeoutError } from '../../errors/connection.errors.js';
 import * as errors from '../../errors/pool.errors.js';
 import type { LeaseInfo, PoolSnapshot } from '../../database.snapshot.js';
-import { setStackFrom, withoutStack } from '../../text/call-site.js';
-import type { CallSite } from '../../text/call-site.js';
+import { withoutStack } from '../../text/call-site.js';
 import { duration } from '../../text/duration.js';
 import { shortSql } from '../../text/masking.js';
 import type { Explanation } from '../pool.options.js';
@@ -77,7 +76,7 @@ export class PoolReporter {
   reportReclaimed(lease: LeaseInfo): errors.PoolLeaseReclaimedError {
     const message = `A connection was forcibly reclaimed: ${describeHeld(lease)}.`;
     const hint = 'Release connections sooner, or raise reclaimAfterMs.';
-    const error = this.#error(errors.PoolLeaseReclaimedError, message, undefined, { hint });
+    const error = this.#error(errors.PoolLeaseReclaimedError, message, { hint });
     this.#warn('CONNECTION_RECLAIMED', 'warn', message, { lease, error });
     return error;
   }
@@ -108,7 +107,7 @@ export class PoolReporter {
 
   reportValidationFailed(cause: Error): errors.PoolValidationError {
     const message = `An idle connection has failed its validation and is replaced: ${cause.message}`;
-    const error = this.#error(errors.PoolValidationError, message, undefined, { cause });
+    const error = this.#error(errors.PoolValidationError, message, { cause });
     this.#warn('CONNECTION_VALIDATION_FAILED', 'info', message, { error });
     return error;
   }
@@ -143,78 +142,68 @@ export class PoolReporter {
 
   // ---- errors --------------------------------------------------------------------------------------------------------
 
-  closedError(callSite?: CallSite, cause?: Error): errors.PoolClosedError {
+  /** @param isForWaiter whether the error rejects a waiter: {@link rethrowWithStack} gives it its stack */
+  closedError(isForWaiter = false, cause?: Error): errors.PoolClosedError {
     const message = 'Cannot use a pool after calling end on the pool';
-    return this.#error(errors.PoolClosedError, message, callSite, { cause });
+    return this.#error(errors.PoolClosedError, message, { cause }, isForWaiter);
   }
 
-  cancelledError(cause: unknown, callSite?: CallSite): errors.PoolAcquireCancelledError {
+  /** @param isForWaiter as for {@link closedError} */
+  cancelledError(cause: unknown, isForWaiter = false): errors.PoolAcquireCancelledError {
     const message = 'The wait for a connection was cancelled';
-    return this.#error(errors.PoolAcquireCancelledError, message, callSite, { cause });
+    return this.#error(errors.PoolAcquireCancelledError, message, { cause }, isForWaiter);
   }
 
-  queueFullError(callSite: CallSite): errors.PoolQueueFullError {
+  queueFullError(): errors.PoolQueueFullError {
     return this.#reportExhausted(
-      this.#error(errors.PoolQueueFullError, 'The queue for a connection is full', callSite),
+      this.#error(errors.PoolQueueFullError, 'The queue for a connection is full'),
     );
   }
 
-  timeoutError(
-    waitedMs: number,
-    callSite: CallSite,
-    cause: Error | undefined,
-  ): errors.PoolAcquireTimeoutError {
+  timeoutError(waitedMs: number, cause: Error | undefined): errors.PoolAcquireTimeoutError {
     const message = `Connection timeout: no connection within ${duration(waitedMs)} (timeout exceeded when trying to connect)`;
     const ownHint =
       'Find out which borrowers hold the connections; then adjust size, maxOverflow or acquireTimeoutMs.';
     const hint = (cause && this.#explain(cause).hint) ?? ownHint;
-    const error = this.#error(errors.PoolAcquireTimeoutError, message, callSite, { cause, hint });
+    const error = this.#error(errors.PoolAcquireTimeoutError, message, { cause, hint }, true);
     return cause ? error : this.#reportExhausted(error);
   }
 
-  connectError(cause: Error, callSite: CallSite): errors.PoolConnectError {
+  connectError(cause: Error): errors.PoolConnectError {
     const code = cause instanceof ConnectTimeoutError ? 'POOL_CONNECT_TIMEOUT' : 'POOL_CONNECT_FAILED';
     const { meaning, hint } = this.#explain(cause);
-    return this.#error(errors.PoolConnectError, `Could not open a connection: ${meaning}`, callSite, {
-      code,
-      cause,
-      hint,
-    });
+    const message = `Could not open a connection: ${meaning}`;
+    return this.#error(errors.PoolConnectError, message, { code, cause, hint }, true);
   }
 
   /** @param lease the lease that the waiter's unit of work, or an ancestor of it, holds */
-  deadlockError(
-    borrower: string | undefined,
-    lease: LeaseInfo,
-    callSite: CallSite,
-  ): errors.PoolSelfDeadlockError {
+  deadlockError(borrower: string | undefined, lease: LeaseInfo): errors.PoolSelfDeadlockError {
     const message = `Self-deadlock: every connection has an explicit holder (an open transaction or a pinned connection) that waits for another connection; ${borrower ?? '(unnamed borrower)'} acquires a second connection while it holds one (${describeLease(lease)})`;
     const hint =
       'Use the connection that the transaction or the pinned runner already holds, or raise size or maxOverflow.';
-    const error = this.#error(errors.PoolSelfDeadlockError, message, callSite, { hint });
-    if (lease.stack)
-      setStackFrom(error, callSite, `\nThe connection that it holds was acquired\n${lease.stack}`);
+    const options = { hint, holderStack: lease.stack };
+    const error = this.#error(errors.PoolSelfDeadlockError, message, options, true);
     this.#warn('SELF_DEADLOCK', 'warn', message, { lease, error });
     return error;
   }
 
-  /** Builds an error whose message ends with the state of the pool and whose stack begins at `callSite`. */
-  #error<E extends errors.PoolError>(
-    Type: new (message: string, options: errors.PoolErrorOptions) => E,
+  /**
+   * Builds an error whose message ends with the state of the pool.
+   * @param isForWaiter whether to build it without a stack: that of the timer or the abort that rejects a waiter does not show
+   * the caller, and would be most of the cost of the error
+   */
+  #error<E extends errors.PoolError, O extends errors.PoolErrorOptions>(
+    Type: new (message: string, options: O) => E,
     what: string,
-    callSite?: CallSite,
-    options: errors.PoolErrorOptions = {},
+    options = {} as O,
+    isForWaiter = false,
   ): E {
     const snapshot = this.#snapshot();
     const holders: LeaseInfo[] = [];
     for (const lease of this.#leases) if (holders.push(lease.info()) === HOLDERS_SHOWN) break;
     const message = `${what}: ${describePool(snapshot, holders)}`;
     const make = () => new Type(message, { ...options, snapshot, holders });
-    if (!callSite) return make();
-    // The stack of the timer or abort that rejects a waiter does not show the caller, and would be most of the cost of the error.
-    const error = withoutStack(make);
-    setStackFrom(error, callSite);
-    return error;
+    return isForWaiter ? withoutStack(make) : make();
   }
 
   #warn(

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, it, jest } from '@jest/globals';
-import { WaiterQueue } from './waiter-queue.js';
-import type { CancelSignal, Waiter } from './waiter-queue.js';
+import { Waiter, WaiterQueue } from './waiter-queue.js';
+import type { CancelSignal } from './waiter-queue.js';
 
 /** A signal whose listeners can be counted. */
 class Signal implements CancelSignal {
@@ -20,17 +20,10 @@ class Signal implements CancelSignal {
   }
 }
 
+const ignore = () => undefined;
+
 function waiter(deadline = Infinity, signal?: CancelSignal): Waiter<string> {
-  return {
-    request: { signal },
-    since: 0,
-    deadline,
-    callSite: {},
-    resolve: () => undefined,
-    reject: () => undefined,
-    previous: undefined,
-    next: undefined,
-  };
+  return new Waiter<string>({ signal }, undefined, 0, deadline, ignore, ignore);
 }
 
 const onAbort = jest.fn<(waiter: Waiter<string>, reason: unknown) => void>();

@@ -1,5 +1,5 @@
 import { LinkedList } from '../support/linked-list.js';
-import type { CallSite, Caller } from '../../text/call-site.js';
+import type { Caller, CallSite } from '../../text/call-site.js';
 import type { Linked } from '../support/linked-list.js';
 
 /** What the pool needs of an `AbortSignal`. Callers may pass a lighter object: an `AbortController` costs more than an acquire. */
@@ -48,21 +48,56 @@ export interface AcquireOptions {
    * @defaultValue the borrower is no explicit holder
    */
   heldFor?: () => WorkUnit | undefined;
-  /** @internal The function at whose caller the stacks of errors begin. It must be on the stack when `acquire` is called. */
+  /** @internal With leak detection, the stack of the lease begins at the caller of this function. It must be on the stack. */
   calledIn?: Caller | undefined;
+  /** @internal Called when the acquire has to wait. A borrower that cancels by it needs no `signal`, which costs a listener. */
+  onWait?: (wait: Wait) => void;
   /** Called when the pool forcibly ends the lease: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;
 }
 
+/** @internal An acquire that its borrower can cancel. */
+export interface Wait {
+  /** Rejects the acquire with a PoolAcquireCancelledError; does nothing once it has settled. */
+  cancel(reason: unknown): void;
+}
+
+/** Cancels a waiter. */
+type OnCancel<C> = (waiter: Waiter<C>, reason: unknown) => void;
+
+/** Maps an error to that of another API. */
+export type ErrorMapper = (error: Error) => Error;
+
 /** An acquire that waits for a connection. */
-export interface Waiter<C> extends Linked<Waiter<C>> {
-  readonly request: AcquireOptions;
-  readonly since: number;
-  readonly deadline: number;
-  /** Where `acquire` was called. The stack is formatted only when it is read. */
-  readonly callSite: CallSite;
-  resolve(client: C): void;
-  reject(error: Error): void;
+export class Waiter<C> implements Linked<Waiter<C>>, Wait {
+  readonly #rejectAcquire: (error: Error) => void;
+  readonly #mapError: ErrorMapper | undefined;
+  previous: Waiter<C> | undefined;
+  next: Waiter<C> | undefined;
+  /** Set while it is in the queue. */
+  onCancel: OnCancel<C> | undefined;
+
+  /** @param callSite where `acquire` was called, with leak detection */
+  constructor(
+    readonly request: AcquireOptions,
+    readonly callSite: CallSite | undefined,
+    readonly since: number,
+    readonly deadline: number,
+    readonly resolve: (client: C) => void,
+    rejectAcquire: (error: Error) => void,
+    mapError?: ErrorMapper,
+  ) {
+    this.#rejectAcquire = rejectAcquire;
+    this.#mapError = mapError;
+  }
+
+  reject(error: Error): void {
+    this.#rejectAcquire(this.#mapError ? this.#mapError(error) : error);
+  }
+
+  cancel(reason: unknown): void {
+    this.onCancel?.(this, reason);
+  }
 }
 
 /** The waiters of one signal, which share one listener. */
@@ -73,7 +108,7 @@ interface SignalListener<C> {
 
 /** The waiters, first come, first served. Removing one takes constant time, so that ten thousand can be cancelled together. */
 export class WaiterQueue<C> {
-  readonly #onAbort: (waiter: Waiter<C>, reason: unknown) => void;
+  readonly #onCancel: OnCancel<C>;
   readonly #list = new LinkedList<Waiter<C>>();
   readonly #listeners = new Map<CancelSignal, SignalListener<C>>();
   /** Whether the deadlines are in the order of the queue, so that the overdue waiters are at its front. */
@@ -81,8 +116,8 @@ export class WaiterQueue<C> {
   /** The number of waiters with a unit of work. */
   unitCount = 0;
 
-  constructor(onAbort: (waiter: Waiter<C>, reason: unknown) => void) {
-    this.#onAbort = onAbort;
+  constructor(onCancel: OnCancel<C>) {
+    this.#onCancel = onCancel;
   }
 
   get length(): number {
@@ -104,11 +139,13 @@ export class WaiterQueue<C> {
     if (!this.#list.tail) this.#isOrdered = true;
     else if (waiter.deadline < this.#list.tail.deadline) this.#isOrdered = false;
     this.#list.append(waiter);
+    waiter.onCancel = this.#onCancel;
     if (unit) this.unitCount += 1;
   }
 
   remove(waiter: Waiter<C>): void {
     this.#list.remove(waiter);
+    waiter.onCancel = undefined;
     const { signal, unit } = waiter.request;
     if (unit) this.unitCount -= 1;
     const listener = signal && this.#listeners.get(signal);
@@ -140,7 +177,7 @@ export class WaiterQueue<C> {
   #listenTo(signal: CancelSignal): SignalListener<C> {
     const waiters = new Set<Waiter<C>>();
     const onAbort = () => {
-      for (const waiter of [...waiters]) this.#onAbort(waiter, signal.reason);
+      for (const waiter of [...waiters]) this.#onCancel(waiter, signal.reason);
     };
     signal.addEventListener('abort', onAbort);
     const listener = { waiters, stop: () => signal.removeEventListener('abort', onAbort) };

@@ -272,8 +272,11 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
       const dataSource = await start({ pool: { size: 1, maxOverflow: 0 } });
       const runner = dataSource.runners.create('master', {
         name: 'GET /tenants',
+        isPinningAllowed: true,
         isHandlerRunning: () => true,
-        onReleased: () => undefined,
+        beforeUse: () => undefined,
+        onPinned: () => undefined,
+        addPendingAcquire: () => () => undefined,
       });
       for (let i = 0; i < 3; i += 1) {
         await runner.query(`SET app.tenant = 'left behind'`);

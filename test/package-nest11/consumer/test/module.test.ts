@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Injectable } from '@nestjs/common';
-import { ConfigModule, ConfigType } from '@nestjs/config';
+import { ConfigModule, ConfigType, registerAs } from '@nestjs/config';
 import {
   databaseConfig,
   DatabaseModule,
@@ -83,6 +83,19 @@ describe('The module on Nest 11, TypeORM 0.3 and @nestjs/config 4', () => {
     expect(await started.module.get(DataSource).query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
     expect(started.module.get(DatabaseMonitor).poolStats()).toMatchObject({ max: 3, checkedOut: 0 });
     expect(await started.module.get(DatabaseMonitor).checkConnection()).toMatchObject({ status: 'up' });
+  });
+
+  it('has in databaseConfig the factory that registerAs returns', async () => {
+    const theirs = registerAs('database', () => ({}));
+    expect(Object.getOwnPropertyDescriptors(databaseConfig)).toMatchObject({
+      ...Object.getOwnPropertyDescriptors(theirs),
+      asProvider: { value: expect.any(Function), enumerable: false, configurable: false, writable: false },
+    });
+    const [ours, expected] = [databaseConfig.asProvider(), theirs.asProvider()];
+    expect({ ...ours, imports: [] }).toEqual({ ...expected, imports: [], useFactory: expect.any(Function) });
+    const modules = await Promise.all([...ours.imports, ...expected.imports]);
+    expect(modules[0].module).toBe(modules[1].module);
+    expect(modules[0].exports).toEqual(modules[1].exports);
   });
 
   it('accepts databaseConfig.asProvider() unchanged', async () => {

@@ -1,7 +1,7 @@
 import diagnostics from 'node:diagnostics_channel';
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, ServerHttp2Stream } from 'node:http2';
 import type { AbstractHttpAdapter } from '@nestjs/core';
+import { findResponse, rememberResponse } from './response.js';
 
 /** Channels on which Node publishes each request that a server receives and each response that it has sent, on every platform. */
 const STARTED = 'http.server.request.start';
@@ -13,9 +13,6 @@ interface HttpEvent {
   server: Server;
 }
 
-/** What ends a request: its response, or the stream that carries both in HTTP/2. */
-export type ResponseStream = ServerResponse | ServerHttp2Stream;
-
 /** The part of Fastify that is used here. */
 interface FastifyInstance {
   addHook(
@@ -24,15 +21,13 @@ interface FastifyInstance {
   ): unknown;
 }
 
-/** Finds the response of a request: Fastify's request has no reference to it. */
-export class ResponseLookup {
-  // Weak: an entry must not keep its request in memory.
-  readonly #responses = new WeakMap<object, ServerResponse>();
+/** Observes the HTTP server of the app: which response belongs to which request, and the end of its connections at the shutdown. */
+export class ServerObserver {
   #closing: Server | undefined;
 
   readonly #started = (message: unknown): void => {
     const { request, response } = message as HttpEvent;
-    this.#responses.set(request, response);
+    rememberResponse(request, response);
   };
   readonly #finished = (message: unknown): void => {
     const { server } = message as HttpEvent;
@@ -40,25 +35,16 @@ export class ResponseLookup {
     if (server === this.#closing) setImmediate(() => server.closeIdleConnections());
   };
 
-  start(): void {
+  /**
+   * Remembers the response of each request, unless the request of the platform has a reference to it, as in Express.
+   *
+   * @param onLateResponse called with a request whose response was not known before its middleware
+   */
+  start(adapter: AbstractHttpAdapter, onLateResponse: (request: IncomingMessage) => void): void {
+    const platform = adapter.getType();
+    if (platform === 'express') return;
     diagnostics.subscribe(STARTED, this.#started);
-  }
-
-  /** Observes requests by Fastify's `inject()`, which uses no server, so that Node publishes nothing. The hook runs after middleware. */
-  observeInjected(
-    adapter: AbstractHttpAdapter | undefined,
-    onRequest: (request: IncomingMessage, response: ServerResponse) => void,
-  ): void {
-    if (adapter?.getType() !== 'fastify') return;
-    adapter
-      .getInstance<FastifyInstance>()
-      .addHook('onRequest', ({ raw: request }, { raw: response }, done) => {
-        if (!this.find(request)) {
-          this.#responses.set(request, response);
-          onRequest(request, response);
-        }
-        done();
-      });
+    if (platform === 'fastify') observeInjected(adapter.getInstance<FastifyInstance>(), onLateResponse);
   }
 
   /**
@@ -75,11 +61,15 @@ export class ResponseLookup {
     diagnostics.unsubscribe(STARTED, this.#started);
     diagnostics.unsubscribe(FINISHED, this.#finished);
   }
+}
 
-  find(request: IncomingMessage | Http2ServerRequest): ResponseStream | undefined {
-    // Node publishes no responses of HTTP/2, but the request has the stream.
-    if (request.httpVersionMajor === 2) return (request as Http2ServerRequest).stream;
-    // Express sets `res`, even on a request that does not come from a server.
-    return this.#responses.get(request) ?? (request as { res?: ServerResponse }).res;
-  }
+/** Observes requests by Fastify's `inject()`, which uses no server, so that Node publishes nothing. The hook runs after middleware. */
+function observeInjected(fastify: FastifyInstance, onLateResponse: (request: IncomingMessage) => void): void {
+  fastify.addHook('onRequest', ({ raw: request }, { raw: response }, done) => {
+    if (!findResponse(request)) {
+      rememberResponse(request, response);
+      onLateResponse(request);
+    }
+    done();
+  });
 }

@@ -1,0 +1,110 @@
+import { Req } from '@nestjs/common';
+import type { CallHandler, ExecutionContext, NestInterceptor, Type } from '@nestjs/common';
+import {
+  INTERCEPTORS_METADATA,
+  METHOD_METADATA,
+  PARAMTYPES_METADATA,
+  ROUTE_ARGS_METADATA,
+} from '@nestjs/common/constants.js';
+import { MetadataScanner } from '@nestjs/core';
+import type { ApplicationConfig, ModulesContainer } from '@nestjs/core';
+import type { Observable } from 'rxjs';
+import { runHandler, runPerSubscription } from './handler-run.js';
+import { isHttp } from './http/http-request.js';
+import { lifecycleOf } from './request-lifecycle.js';
+
+type Handler = (this: unknown, ...args: unknown[]) => unknown;
+
+/**
+ * Tracks the handlers of all request-scoped controllers: what a handler leaves open ends when the handler settles. Other controllers have
+ * no runner of the request, and are left alone.
+ *
+ * - A route without interceptors gets a wrapper around its method. Nest serves such a route without rxjs, and any interceptor would make
+ *   it dearer by a third. Nest reads the method and its parameters anew for each request of a request-scoped controller.
+ * - A route with interceptors gets one more. An interceptor may begin a transaction around the handler, call the handler again, or
+ *   abandon it, which a wrapper of the method cannot see.
+ */
+export function trackHandlers(modules: ModulesContainer, config: ApplicationConfig): void {
+  const hasGlobalInterceptors =
+    config.getGlobalInterceptors().length > 0 || config.getGlobalRequestInterceptors().length > 0;
+  // Inside the static interceptors, which may retry or abandon, and outside the others, which may begin a transaction. The routes of
+  // static controllers already have their list of interceptors, without this one.
+  if (hasGlobalInterceptors) config.useGlobalInterceptors(handlerInterceptor);
+  else
+    for (const { controllers } of modules.values())
+      for (const controller of controllers.values())
+        if (!controller.isDependencyTreeStatic()) trackController(controller.metatype as Type);
+}
+
+class HandlerInterceptor implements NestInterceptor {
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const lifecycle =
+      context.getType() === 'http' ? lifecycleOf(context.switchToHttp().getRequest()) : undefined;
+    return lifecycle ? runPerSubscription(lifecycle, () => next.handle()) : next.handle();
+  }
+}
+
+/** One for all apps of a process, which may share a controller class. It has no state. */
+const handlerInterceptor = new HandlerInterceptor();
+
+function trackController(controller: Type): void {
+  const prototype = controller.prototype as Record<string, Handler>;
+  if (hasInterceptors(controller)) return addInterceptor(controller);
+  for (const name of new MetadataScanner().getAllMethodNames(prototype)) {
+    const method = prototype[name];
+    if (!method || !Reflect.hasMetadata(METHOD_METADATA, method)) continue;
+    if (hasInterceptors(method)) addInterceptor(method);
+    else wrapMethod(prototype, name, method);
+  }
+}
+
+function hasInterceptors(target: object): boolean {
+  return interceptorsOf(target).length > 0;
+}
+
+function interceptorsOf(target: object): readonly unknown[] {
+  return (Reflect.getMetadata(INTERCEPTORS_METADATA, target) as unknown[] | undefined) ?? [];
+}
+
+/** Adds the interceptor outside of those of the controller or of the method. */
+function addInterceptor(target: object): void {
+  const interceptors = interceptorsOf(target);
+  if (interceptors.includes(handlerInterceptor)) return;
+  Reflect.defineMetadata(INTERCEPTORS_METADATA, [handlerInterceptor, ...interceptors], target);
+}
+
+/** The wrappers in use. A class may be a controller of several apps, or inherit a wrapped method. */
+const wrappers = new WeakSet<Handler>();
+
+/** Replaces a method by a wrapper, which gets the request as one more parameter behind those of the method. */
+function wrapMethod(prototype: Record<string, Handler>, name: string, method: Handler): void {
+  if (wrappers.has(method)) return;
+  const declared = Reflect.getMetadata(ROUTE_ARGS_METADATA, prototype.constructor, name) as
+    Record<string, { index: number }> | undefined;
+  const types = Reflect.getMetadata(PARAMTYPES_METADATA, prototype, name) as unknown[] | undefined;
+  /** The number of arguments that Nest passes. */
+  const count = Math.max(0, ...Object.values(declared ?? {}).map(({ index }) => index + 1));
+  // Not among the parameters without a decorator: an overriding method may pass them.
+  const requestIndex = Math.max(count, method.length, types?.length ?? 0);
+  const wrapper = trackedHandler(method, count, requestIndex);
+  if (!Reflect.defineProperty(prototype, name, { value: wrapper, writable: true, configurable: true }))
+    return;
+  wrappers.add(wrapper);
+  Req()(prototype, name, requestIndex);
+}
+
+function trackedHandler(method: Handler, count: number, requestIndex: number): Handler {
+  function wrapper(this: unknown, ...args: unknown[]): unknown {
+    const request = args[requestIndex];
+    // Called by code of the app, such as an overriding method.
+    if (args.length !== requestIndex + 1 || !isHttp(request)) return method.apply(this, args);
+    args.length = count;
+    const lifecycle = lifecycleOf(request);
+    return lifecycle ? runHandler(lifecycle, () => method.apply(this, args)) : method.apply(this, args);
+  }
+  // The metadata of the method, its guards for instance, is inherited.
+  Object.setPrototypeOf(wrapper, method);
+  Object.defineProperty(wrapper, 'name', { value: method.name, configurable: true });
+  Object.defineProperty(wrapper, 'length', { value: method.length, configurable: true });
+  return wrapper;
+}
