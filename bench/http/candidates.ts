@@ -10,13 +10,13 @@ export interface Candidate {
 
 export const OURS: Candidate = { title: 'nestjs-database', app: 'nestjs-database', variant: 'singleton' };
 export const OURS_REQUEST: Candidate = {
-  title: 'nestjs-database, request-scoped runner',
+  title: 'nestjs-database, per request',
   app: 'nestjs-database',
   variant: 'request',
 };
 export const TYPEORM: Candidate = { title: '@nestjs/typeorm', app: 'nestjs-typeorm', variant: 'singleton' };
 export const TYPEORM_REQUEST: Candidate = {
-  title: '@nestjs/typeorm, request-scoped runner',
+  title: '@nestjs/typeorm, per request',
   app: 'nestjs-typeorm',
   variant: 'request',
 };

@@ -54,10 +54,11 @@ function sections(report: Report): Record<string, string> {
 
 function machine({ date, cores, processor, postgres, rounds, versions, roundTrips, nodes }: Report): string {
   const packages = Object.entries(versions).map(([name, version]) => `${name} ${version}`);
-  const trips = Object.entries(roundTrips).map(([ms, trip]) => `${trip.toFixed(1)} ms at ${ms} ms`);
+  const trips = Object.entries(roundTrips).map(([ms, trip]) => `${trip.toFixed(2)} ms at ${ms} ms`);
   return [
-    `Measured on ${date} on ${cores} cores (${processor}), which the app, the load generator and PostgreSQL ${postgres} share;`,
-    `Node ${nodes.map(({ version }) => version).join(' and ')}, ${rounds} rounds. Packages: ${packages.join(', ')}.`,
-    `The smallest statement took ${trips.join(', ')} of latency in each direction.`,
+    `- Measured on ${date}, in ${rounds} rounds, with Node ${nodes.map(({ version }) => version).join(' and ')}.`,
+    `- Machine: ${cores} cores (${processor}), shared by the app, the load generator and PostgreSQL ${postgres}.`,
+    `- Packages: ${packages.join(', ')}.`,
+    `- Round trip of an empty statement by latency in each direction: ${trips.join(', ')}.`,
   ].join('\n');
 }

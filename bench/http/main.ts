@@ -18,7 +18,7 @@ import { installPeers } from './peers.js';
 import { effortOf, POOL_SIZE, product, standardSteps } from './plan.js';
 import type { Step } from './plan.js';
 import type { Cell, NodeReport, Report } from './report.js';
-import { has, ROUTES } from './routes.js';
+import { has, ROUTES, ROW } from './routes.js';
 import { createTables } from './schema.js';
 import { asText, cellTable, startTable } from './tables.js';
 
@@ -57,7 +57,8 @@ async function measure(): Promise<Report> {
   const reports: NodeReport[] = [];
   for (const [index, node] of nodes.entries()) {
     console.log(`\nNode ${versionOf(node)}\n`);
-    const steps = chosenSteps() ?? standardSteps(index === nodes.length - 1);
+    const steps =
+      chosenSteps() ?? standardSteps({ withLatency: index === nodes.length - 1, quick: options.quick });
     const cells = await measureSteps(server, node, candidates, steps, roundTrips);
     const measured = { version: versionOf(node), cells, ...(await measureStart(server, node, candidates)) };
     console.log(`Start and memory\n\n${asText(startTable(measured))}\n`);
@@ -72,7 +73,7 @@ async function measure(): Promise<Report> {
     cores: cpus().length,
     processor: cpus()[0]?.model.trim() ?? 'unknown',
     postgres: version,
-    rounds: effortOf(standardSteps(false)[0]!, options.quick).rounds,
+    rounds: effortOf({ route: ROW, clients: 10, latencyMs: 0 }, options.quick).rounds,
     versions: versions(candidates),
     roundTrips,
     nodes: reports,
@@ -133,8 +134,8 @@ async function measureStart(
   node: string,
   candidates: readonly Candidate[],
 ): Promise<Pick<NodeReport, 'startUp' | 'memory'>> {
-  const startUp = await measureStartUp(candidates, node, server.url, options.quick ? 2 : 5);
-  const withDatabase = candidates.filter((candidate) => candidate !== NEST);
+  const startUp = await measureStartUp(candidates, node, server.url, options.quick ? 1 : 5);
+  const withDatabase = options.quick ? [] : candidates.filter((candidate) => candidate !== NEST);
   const memory: NodeReport['memory'] = Object.fromEntries(
     await inTurn(withDatabase, async (candidate) => [
       candidate.title,

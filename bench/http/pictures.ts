@@ -85,5 +85,5 @@ function startPanels({ startUp, memory }: NodeReport): Panel[] {
     { title: 'RSS after one request, MiB', bars: barsOf(startUp, ({ rssMiB }) => ranged(rssMiB)) },
     { title: 'idle connection, KiB', bars: barsOf(memory, ({ connectionKiB }) => single(connectionKiB)) },
     { title: 'request in flight, KiB', bars: barsOf(memory, ({ requestKiB }) => single(requestKiB)) },
-  ];
+  ].filter(({ bars }) => bars.length > 0);
 }

@@ -28,22 +28,18 @@ export const product = (
 /**
  * Every route with 10 clients and no latency; from there the clients and the latency are varied one at a time.
  * @param withLatency also varies the latency, which takes longest
+ * @param quick varies them for one route and to the largest value only
  */
-export const standardSteps = (withLatency: boolean): Step[] => [
-  ...product(ROUTES, [10], [0]),
-  ...product(
-    SWEPT,
-    CLIENTS.filter((count) => count !== 10),
-    [0],
-  ),
-  ...(withLatency
-    ? product(
-        SWEPT,
-        [10],
-        LATENCIES_MS.filter((ms) => ms > 0),
-      )
-    : []),
-];
+export function standardSteps({ withLatency, quick }: { withLatency: boolean; quick: boolean }): Step[] {
+  const swept = quick ? SWEPT.slice(0, 1) : SWEPT;
+  const clients = quick ? CLIENTS.slice(-1) : CLIENTS.filter((count) => count !== 10);
+  const latenciesMs = quick ? LATENCIES_MS.slice(-1) : LATENCIES_MS.filter((ms) => ms > 0);
+  return [
+    ...product(ROUTES, [10], [0]),
+    ...product(swept, clients, [0]),
+    ...(withLatency ? product(swept, [10], latenciesMs) : []),
+  ];
+}
 
 /** How many requests are sent for a step: about as many as take a third of a second. */
 export function effortOf({ clients, latencyMs }: Step, quick: boolean): Effort {

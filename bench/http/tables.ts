@@ -51,7 +51,7 @@ export function ratioTable({ nodes }: Report): Table {
   return {
     header: ['route', 'beside', ...nodes.map(({ version }) => `Node ${version}`)],
     rows: PAIRS.map(({ route, ours, peer }) => [
-      ours === OURS ? route.title : `${route.title}, request-scoped runner`,
+      ours === OURS ? route.title : `${route.title}, per request`,
       peer.title,
       ...nodes.map((node) => {
         const { results } = cellOf(node, route.title) ?? {};
