@@ -13,6 +13,7 @@ import {
   routeTable,
   startTable,
 } from './tables.js';
+import { worseTable } from './worse.js';
 
 const PAGE = 'docs/performance.md';
 const IMAGES = 'docs/images';
@@ -43,6 +44,7 @@ function sections(report: Report): Record<string, string> {
   return {
     machine: machine(report),
     ratios: asMarkdown(ratioTable(report)),
+    worse: worse(report),
     cpu: perNode((node) => asMarkdown(routeTable(node, cpuText))),
     rates: perNode((node) => asMarkdown(routeTable(node, rateText))),
     latencies: perNode((node) => asMarkdown(routeTable(node, latencyText))),
@@ -50,6 +52,11 @@ function sections(report: Report): Record<string, string> {
     network: asMarkdown(latencyTable(report.nodes.at(-1)!)),
     start: perNode((node) => asMarkdown(startTable(node))),
   };
+}
+
+function worse(report: Report): string {
+  const table = worseTable(report);
+  return table.rows.length > 0 ? asMarkdown(table) : 'Nothing in this run.';
 }
 
 function machine({ date, cores, processor, postgres, rounds, versions, roundTrips, nodes }: Report): string {

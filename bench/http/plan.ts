@@ -44,6 +44,6 @@ export function standardSteps({ withLatency, quick }: { withLatency: boolean; qu
 /** How many requests are sent for a step: about as many as take a third of a second. */
 export function effortOf({ clients, latencyMs }: Step, quick: boolean): Effort {
   const requests = latencyMs > 1 ? 200 : latencyMs > 0 || clients === 1 ? 400 : 800;
-  if (quick) return { clients, rounds: 3, requests: requests / 4, warmUp: requests / 2 };
+  if (quick) return { clients, rounds: 3, requests: requests / 4, warmUp: requests };
   return { clients, rounds: 5, requests, warmUp: latencyMs > 0 || clients === 1 ? requests : 2 * requests };
 }
