@@ -1,33 +1,12 @@
 // Draws the waits that `bench/pool.mjs` has measured as an SVG picture.
+import { SVG_STYLE } from './svg-style.ts';
+
 const COLUMN = { label: 20, plot: 290, end: 790, width: 940 };
 const ROW_HEIGHT = 58;
 const TOP = 108;
 /** Ticks of the logarithmic axis. */
 const TICKS_MS = [10, 20, 50, 100, 200, 500, 1_000];
 const AXIS_MS = { from: 8, to: 1_300 };
-
-/** The picture has its own background, so that it is legible on any page. The colours follow the reader's colour scheme. */
-const STYLE = `
-    .card { fill: #ffffff; stroke: #d0d7de }
-    text { fill: #1f2328; font: 13px system-ui, -apple-system, "Segoe UI", Helvetica, Arial, sans-serif }
-    .title { font-size: 17px; font-weight: 600 }
-    .note { fill: #59636e; font-size: 12px }
-    .grid { stroke: #d0d7de }
-    .ours { fill: #0969da; stroke: #0969da }
-    .theirs { fill: #bc4c00; stroke: #bc4c00 }
-    .range { stroke-width: 2 }
-    .p95 { fill: #ffffff; stroke-width: 2 }
-    .value { stroke: #ffffff; stroke-width: 4; paint-order: stroke }
-    @media (prefers-color-scheme: dark) {
-      .card { fill: #0d1117; stroke: #3d444d }
-      text { fill: #f0f6fc }
-      .note { fill: #9198a1 }
-      .grid { stroke: #3d444d }
-      .ours { fill: #4493f8; stroke: #4493f8 }
-      .theirs { fill: #f0883e; stroke: #f0883e }
-      .p95 { fill: #0d1117 }
-      .value { stroke: #0d1117 }
-    }`;
 
 /** Position of a wait on the axis. */
 function x(ms) {
@@ -100,7 +79,7 @@ export function waitsPlot(bursts, machine) {
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${COLUMN.width} ${height}" width="${COLUMN.width}" height="${height}" role="img" aria-labelledby="title description">
   <title id="title">Waits of nestjs-database/pool and pg-pool</title>
   <desc id="description">${description}</desc>
-  <style>${STYLE}
+  <style>${SVG_STYLE}
   </style>
   ${body.join('\n  ')}
 </svg>

@@ -1,0 +1,2 @@
+// A Nest app without a database.
+export default () => ({});
