@@ -53,8 +53,7 @@ function trackController(controller: Type): void {
   for (const name of new MetadataScanner().getAllMethodNames(prototype)) {
     const method = prototype[name];
     if (!method || !Reflect.hasMetadata(METHOD_METADATA, method)) continue;
-    if (hasInterceptors(method)) addInterceptor(method);
-    else wrapMethod(prototype, name, method);
+    if (hasInterceptors(method) || !wrapMethod(prototype, name, method)) addInterceptor(method);
   }
 }
 
@@ -76,9 +75,19 @@ function addInterceptor(target: object): void {
 /** The wrappers in use. A class may be a controller of several apps, or inherit a wrapped method. */
 const wrappers = new WeakSet<Handler>();
 
-/** Replaces a method by a wrapper, which gets the request as one more parameter behind those of the method. */
-function wrapMethod(prototype: Record<string, Handler>, name: string, method: Handler): void {
-  if (wrappers.has(method)) return;
+/** The metadata of `@MessagePattern()` and `@EventPattern()`. */
+const MESSAGE_PATTERN = 'microservices:pattern';
+
+/**
+ * Replaces a method by a wrapper, which gets the request as one more parameter behind those of the method.
+ * @returns false for a method that Nest would call with other arguments then
+ */
+function wrapMethod(prototype: Record<string, Handler>, name: string, method: Handler): boolean {
+  if (wrappers.has(method)) return true;
+  // A mixin has copied `constructor`: the parameters of the class are those of another one.
+  if (prototype.constructor.prototype !== prototype) return false;
+  // A method that also serves messages, whose parameters have the same metadata.
+  if (Reflect.hasMetadata(MESSAGE_PATTERN, method)) return false;
   const declared = Reflect.getMetadata(ROUTE_ARGS_METADATA, prototype.constructor, name) as
     Record<string, { index: number }> | undefined;
   const types = Reflect.getMetadata(PARAMTYPES_METADATA, prototype, name) as unknown[] | undefined;
@@ -87,10 +96,15 @@ function wrapMethod(prototype: Record<string, Handler>, name: string, method: Ha
   // Not among the parameters without a decorator: an overriding method may pass them.
   const requestIndex = Math.max(count, method.length, types?.length ?? 0);
   const wrapper = trackedHandler(method, count, requestIndex);
-  if (!Reflect.defineProperty(prototype, name, { value: wrapper, writable: true, configurable: true }))
-    return;
+  const isDefined = Reflect.defineProperty(prototype, name, {
+    value: wrapper,
+    writable: true,
+    configurable: true,
+  });
+  if (!isDefined) return false;
   wrappers.add(wrapper);
   Req()(prototype, name, requestIndex);
+  return true;
 }
 
 function trackedHandler(method: Handler, count: number, requestIndex: number): Handler {

@@ -87,7 +87,7 @@ export class RequestLifecycle implements RequestBorrower {
 
   addUnit(unit: RequestUnitOfWork): void {
     this.#units = this.#units ? [...this.#units, unit] : [unit];
-    if (this.#isOver) unit.end();
+    if (this.isOver) unit.end();
   }
 
   cancelOnDisconnect(): void {
@@ -154,7 +154,7 @@ export class RequestLifecycle implements RequestBorrower {
     }
   }
 
-  get #isOver(): boolean {
+  get isOver(): boolean {
     return this.#isResponseEnded && this.#hasHandlerStarted && this.#runs === 0;
   }
 
@@ -184,7 +184,7 @@ export class RequestLifecycle implements RequestBorrower {
     // Includes the acquires of repositories and of the data source, which use no runner of the request.
     if (!isAnswered) this.#cancelAcquires();
     for (const unit of this.#units ?? []) {
-      if (this.#isOver) unit.end();
+      if (this.isOver) unit.end();
       else if (this.#runs === 0) unit.unpin();
       else if (!isAnswered) unit.onClientDisconnected();
     }

@@ -50,7 +50,7 @@ export class UnitOfWork {
 
   #create(): ManagedQueryRunner {
     const runner = this.dataSource.runners.create('master', this.#borrower);
-    if (this.#isEnded) void runner.release();
+    if (this.#isEnded) void runner.onRequestEnded();
     return runner;
   }
 
@@ -73,7 +73,7 @@ export class UnitOfWork {
   /** @internal */
   end(): void {
     this.#isEnded = true;
-    this.#forEachRunner((runner) => void runner.release());
+    this.#forEachRunner((runner) => void runner.onRequestEnded());
   }
 }
 

@@ -104,8 +104,12 @@ describe('A parameterised statement', () => {
     expect(rows).toEqual([{ name: expect.stringMatching(/^ndb_[\w-]{24}$/), statement: NUMBER }]);
   });
 
-  it('counts for all connections of a pool, by default five times', async () => {
-    const pool = new ConnectionPool({ connectionString: proxy.through(database.url), size: 2 });
+  it('counts for all connections of a pool', async () => {
+    const pool = new ConnectionPool({
+      connectionString: proxy.through(database.url),
+      size: 2,
+      preparedStatements: { threshold: 5 },
+    });
     const [first, second] = await Promise.all([pool.connect(), pool.connect()]);
     const messages = [];
     for (const client of [first, second, first, second, first, first, second, second])

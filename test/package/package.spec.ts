@@ -150,6 +150,45 @@ describe('The packed package', () => {
     }, 60_000);
   });
 
+  describe('installed without @nestjs/config and @nestjs/terminus', () => {
+    let without: Consumer;
+    beforeAll(async () => {
+      const needed = ['reflect-metadata', 'rxjs', '@nestjs/common', '@nestjs/core', 'typeorm'];
+      without = await Consumer.create(needed, false);
+    }, 60_000);
+    afterAll(() => without?.remove());
+
+    const imports = `
+      import 'reflect-metadata';
+      import * as core from '@nestjs/core';
+      import * as typeorm from 'typeorm';
+      import * as database from 'nestjs-database';`;
+
+    it('connects', () => {
+      const script = `${imports}
+        ${body}
+        await main(core, typeorm, database);`;
+      expect(without.run('main.mjs', script, { DB_URL: database.url })).toMatchObject({
+        rows: [{ name: database.name }],
+      });
+    });
+
+    it('names the missing package when an app imports what needs it', () => {
+      const script = `${imports}
+        const start = (...imports) =>
+          core.NestFactory.createApplicationContext({ module: class AppModule {}, imports }, { logger: false, abortOnError: false })
+            .then(() => 'started', ({ code, message }) => [code, message.split("'")[1]]);
+        console.log(JSON.stringify([
+          await start(database.DatabaseHealthModule),
+          await start(database.DatabaseModule.forRootAsync(database.databaseConfig.asProvider())),
+        ]));`;
+      expect(without.run('missing.mjs', script)).toEqual([
+        ['ERR_MODULE_NOT_FOUND', '@nestjs/terminus'],
+        ['ERR_MODULE_NOT_FOUND', '@nestjs/config'],
+      ]);
+    });
+  });
+
   describe.each(['module', 'commonjs'] as const)('in a Nest 12 app with the type "%s"', (type) => {
     itFollowsTheReadme(12, type, () => ({ folder: consumer.temporary, manifest: consumer.manifest }));
   });

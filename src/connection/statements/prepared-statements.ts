@@ -4,7 +4,7 @@ import type { PgInternals, RowDescription, SubmittedQuery } from '../wire/pg-int
 import type { StatementFacts, StatementTexts } from './statement-texts.js';
 
 /** The defaults of `preparedStatements`. */
-export const PREPARED_STATEMENTS = { threshold: 5, max: 256 } as const;
+export const PREPARED_STATEMENTS = { threshold: 5, max: 256 };
 
 /** A statement that the server has parsed, or is about to parse, under a name. */
 export class PreparedStatement {
@@ -28,7 +28,7 @@ export class PreparedStatement {
 const HINT_CHANGED =
   'The result type of a prepared statement has changed: another session has changed the schema. Retry the transaction; the statement is parsed again.';
 const HINT_LOST =
-  'The session of the server does not have the prepared statements of this connection: a pooler may be in between that does not support them. Retry the transaction, and set preparedStatements (DB_PREPARED_STATEMENTS) to false behind such a pooler.';
+  'The session of the server does not have the prepared statements of this connection: a pooler may be in between that does not support them. Retry the transaction, and set preparedStatements to false behind such a pooler.';
 
 /**
  * The prepared statements of one connection. Statements are prepared by the protocol, not by SQL: Parse, Describe, and Close in

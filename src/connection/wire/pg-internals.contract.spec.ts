@@ -173,6 +173,78 @@ describe(`pg ${version} has these undocumented properties, which PgInternals use
     rely('connection.parsedStatements', sent[0] === 'parse SELECT $1');
   });
 
+  it('connection.parse, bind, describe, execute and sync in one call for a query with values, each by connection._send', async () => {
+    await client.connect();
+    const called: string[] = [];
+    for (const name of ['parse', 'bind', 'describe', 'execute', 'sync', '_send'] as const) {
+      rely(`connection.${name}`, typeof wire[name] === 'function');
+      const send = wire[name].bind(wire) as (...message: unknown[]) => void;
+      (wire as Record<string, unknown>)[name] = (...message: unknown[]) => {
+        called.push(name === '_send' ? String.fromCharCode((message[0] as Buffer)[0]!) : name);
+        send(...message);
+      };
+    }
+    const query = client.query('SELECT $1', [1]);
+    rely(
+      'connection.parse, bind, describe, execute and sync in one call',
+      called.join() === 'parse,P,bind,B,describe,D,execute,E,sync,S',
+    );
+    const active = client._activeQuery;
+    rely('query.constructor', active.constructor === Query);
+    for (const name of ['rows', 'binary', 'portal', 'types', 'name'])
+      rely(`query.${name}`, name in active && !active[name]);
+    rely('query.values', active.values.length === 1);
+    await query;
+  });
+
+  it('query._result, with what RowDescription sets', async () => {
+    await client.connect();
+    const query = client.query('SELECT $1', [1]);
+    const active = client._activeQuery;
+    const result = active._result;
+    rely('result.fields and result.rows', result.fields.length === 0 && result.rows.length === 0);
+    rely('result._parsers', result._parsers === undefined);
+    rely('result._prebuiltEmptyResultObject', result._prebuiltEmptyResultObject === null);
+    rely('result._types', typeof result._types.getTypeParser === 'function');
+    // The class is not exported.
+    const { Field } = createRequire(createRequire(import.meta.url).resolve('pg'))(
+      'pg-protocol/dist/messages',
+    ) as {
+      Field: new (...values: unknown[]) => Record<string, unknown>;
+    };
+    const values = ['n', 1, 2, 23, 4, -1, 'text'];
+    const field = new Field(...values);
+    const names = ['name', 'tableID', 'columnID', 'dataTypeID', 'dataTypeSize', 'dataTypeModifier', 'format'];
+    rely(
+      'the constructor of Field',
+      names.every((name, index) => field[name] === values[index]),
+    );
+    rely('the properties of Field', Object.keys(field).sort().join() === [...names].sort().join());
+    active.handleRowDescription({ fields: [field] });
+    rely('result.fields', result.fields[0] === field);
+    rely('result._parsers', result._parsers[0] === result._types.getTypeParser(23, 'text'));
+    rely('result._prebuiltEmptyResultObject', 'n' in result._prebuiltEmptyResultObject);
+    rely('query._accumulateRows', Boolean(active._accumulateRows));
+    await query;
+  });
+
+  it('client._queryQueue, from which a query is sent when the server is ready after an error', async () => {
+    await client.connect();
+    let failures = 0;
+    server.answer = () =>
+      failures++ ? { tag: 'SELECT 0' } : { error: { severity: 'ERROR', code: '0A000' } };
+    // Before the listener of `pg`, as in the constructor of a connection.
+    wire.prependListener('errorMessage', () => {
+      client._queryQueue.unshift(client._activeQuery);
+      client._activeQuery = { handleError: () => undefined };
+    });
+    const { command } = await client.query('SELECT $1', [1]);
+    rely(
+      'client._queryQueue and client._activeQuery',
+      command === 'SELECT' && server.statements.length === 2,
+    );
+  });
+
   it('connection.close and connection.stream', () => {
     rely('connection.close', typeof wire.close === 'function');
     rely('connection.stream', (wire.stream as unknown) === server);

@@ -6,6 +6,8 @@ import type { ScopeRequest } from '../execution-scope.js';
 export interface RequestBorrower extends ScopeRequest {
   /** Whether its runners may pin a connection. */
   readonly isPinningAllowed: boolean;
+  /** Whether handler and response have ended. */
+  readonly isOver: boolean;
   /** Whether the running code belongs to a run of the request's handler that has not settled. */
   isHandlerRunning(): boolean;
   /** Called before each use of a runner. Releases the runners if the request has ended. */
@@ -38,10 +40,10 @@ function repositoryOf(sql: string, { entityMetadatas }: DataSource): string | un
   return entity && `a repository of ${entity.name}`;
 }
 
-/** The error of a transaction or a `connect()` that begins after the response has ended and before the handler has begun. */
+/** The error of a transaction or a `connect()` that begins after the response has ended, while no handler of the request runs. */
 export function requestClosedError({ name }: RequestBorrower): DatabaseError {
   return new DatabaseError(
-    `The response of ${name} ended before its handler began; the request may not pin a connection.`,
-    { code: 'REQUEST_CLOSED', hint: 'No action is needed: nothing reads the result.' },
+    `The response of ${name} has ended, and no handler of it runs; the request may not pin a connection.`,
+    { code: 'REQUEST_CLOSED', hint: 'No action is needed after a disconnect: nothing reads the result. Work that continues after the response needs dataSource.createQueryRunner().' },
   );
 }

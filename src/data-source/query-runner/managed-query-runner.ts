@@ -91,11 +91,16 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /** Releases the runner and rolls back an open transaction, which with TypeORM alone the next borrower would inherit. */
   override release(): Promise<void> {
+    // A stack costs more than the release itself.
+    if (this.settings.isTracing && !this.isReleased) this.releasedAt = callSite(callers.release, 0);
+    return this.onRequestEnded();
+  }
+
+  /** @internal As `release()`. No code has called it whose call site an error could show. */
+  onRequestEnded(): Promise<void> {
     if (this.isReleased) return RELEASED;
     // Set before the rollback, so that the runner refuses further statements from here on.
     this.isReleased = true;
-    // A stack costs more than the release itself.
-    if (this.settings.isTracing) this.releasedAt = callSite(callers.release, 0);
     this.runnerConnection.destroyStreams();
     return this.runnerConnection.release();
   }
@@ -148,7 +153,9 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const by = this.borrower ? ` (of ${this.borrower.name})` : '';
     const where = this.releasedAt
       ? `It was released\n${callSiteFrames(this.releasedAt) ?? ''}`
-      : 'With leak detection (DB_LEAK_THRESHOLD) this error contains the call site of the release.';
+      : this.borrower?.isOver
+        ? 'Its request has ended.'
+        : 'With leak detection (DB_LEAK_THRESHOLD) this error contains the call site of the release.';
     error.message = `Query runner already released${by}. Cannot run queries anymore. ${where}`;
     return error;
   }

@@ -15,8 +15,6 @@ import type { LeaseOwner, PoolSource } from './runner-lease.js';
 import { RunnerStreams } from './streams.js';
 import type { OpenTransaction, RunnerTransactions } from './transactions.js';
 
-const ignore = () => undefined;
-
 const RELEASED = Promise.resolve();
 
 /** The query runner whose connection this is. */
@@ -253,12 +251,14 @@ export class RunnerConnection implements LeaseOwner {
     if (lease !== this.#lease || lease.hasPendingStatements || !connection) return;
     if (!connection.isUsable) {
       if (this.#isReplaceable(lease)) this.#release(lease);
+      else this.request?.onPinned();
       return;
     }
     if (!this.request) return;
     if (!connection.isReadyForQuery) {
       // `pg` reports an error before ReadyForQuery, which carries the transaction status.
-      connection.whenReadyForQuery().then(() => this.onSettled(lease), ignore);
+      const settle = () => this.onSettled(lease);
+      connection.whenReadyForQuery().then(settle, settle);
       return;
     }
     if (this.#isPinned(connection)) this.request.onPinned();

@@ -16,7 +16,10 @@ export function describeStart(
   const inForce = settingsInForce(settings, info, pooler);
   const budget = budgetOf(settings, info, pooler);
   const byClient = describeClientEnforced(inForce.checks);
-  const poolerText = pooler.mode === 'none' ? '' : `${describePooler(pooler)}, `;
+  const poolerText =
+    pooler.mode === 'none'
+      ? ''
+      : `${describePooler(pooler)}, ${pooler.isPreparingSuspended ? 'no prepared statements, ' : ''}`;
   const replicas = settings.replication?.replicas.length ?? 0;
   const line =
     `Connected to database "${info.database}" at ${server.host}:${server.port}, ${describeServer(info)}, ${tls}, ` +

@@ -56,7 +56,7 @@ export interface AcquireOptions {
   onReclaimed?: (error: Error) => void;
 }
 
-/** @internal An acquire that its borrower can cancel. */
+/** An acquire that its borrower can cancel. */
 export interface Wait {
   /** Rejects the acquire with a PoolAcquireCancelledError; does nothing once it has settled. */
   cancel(reason: unknown): void;

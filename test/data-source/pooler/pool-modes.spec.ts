@@ -273,6 +273,7 @@ describeWithPgBouncer('a data source behind PgBouncer', () => {
       const runner = dataSource.runners.create('master', {
         name: 'GET /tenants',
         isPinningAllowed: true,
+        isOver: false,
         isHandlerRunning: () => true,
         beforeUse: () => undefined,
         onPinned: () => undefined,

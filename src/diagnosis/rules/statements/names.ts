@@ -73,6 +73,19 @@ export const NAMES: readonly FailureRule[] = [
     signs: ['42xxx'],
   },
   {
+    code: 'PREPARED_STATEMENT_STALE',
+    category: 'statement',
+    meaning: 'the result type of a prepared statement has changed, because the schema has',
+    hint: 'Retry the transaction: the statement is parsed again. Outside a transaction that happens by itself.',
+    signs: [
+      {
+        message: /cached plan must not change result type/,
+        example: 'cached plan must not change result type',
+        codes: ['0A000'],
+      },
+    ],
+  },
+  {
     code: 'FEATURE_UNSUPPORTED',
     category: 'statement',
     meaning: 'the server does not support this feature',
@@ -90,7 +103,7 @@ export const NAMES: readonly FailureRule[] = [
     code: 'PREPARED_STATEMENT_UNKNOWN',
     category: 'statement',
     meaning: 'the session does not know this prepared statement',
-    hint: 'Prepare it again. DISCARD ALL and DEALLOCATE remove prepared statements.',
+    hint: 'Prepare it again. DISCARD ALL and DEALLOCATE remove prepared statements. Behind a pooler that does not support them, set DB_PREPARED_STATEMENTS to false.',
     signs: ['26xxx'],
   },
   {
