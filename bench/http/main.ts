@@ -1,7 +1,6 @@
 // Measures Nest apps on this package and on others, by HTTP: see bench/README.md.
 //   npm run bench:http -- --quick
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { cpus } from 'node:os';
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../../test/support/postgres-server.js';
@@ -64,15 +63,13 @@ async function measure(): Promise<Report> {
     console.log(`Start and memory\n\n${asText(startTable(measured))}\n`);
     reports.push(measured);
   }
-  const [{ version }] = (await server.sql<{ version: string }>('SHOW server_version')).map((row) => ({
-    version: String(Object.values(row)[0]),
-  })) as [{ version: string }];
+  const [row] = await server.sql<{ version: string }>("SELECT current_setting('server_version') AS version");
   await server.dispose();
   return {
     date: new Date().toISOString().slice(0, 10),
     cores: cpus().length,
     processor: cpus()[0]?.model.trim() ?? 'unknown',
-    postgres: version,
+    postgres: row!.version,
     rounds: effortOf({ route: ROW, clients: 10, latencyMs: 0 }, options.quick).rounds,
     versions: versions(candidates),
     roundTrips,
@@ -159,21 +156,20 @@ async function inTurn<Item, Result>(
 
 /** The versions of the packages that the apps load. */
 function versions(candidates: readonly Candidate[]): Record<string, string> {
-  const names = ['@nestjs/core', '@nestjs/typeorm', 'typeorm', 'pg'];
-  if (candidates.some(({ installed }) => installed))
-    names.push('@nestjs-cls/transactional', 'drizzle-orm', '@mikro-orm/core', '@prisma/client');
-  const resolver = createRequire(new URL('app/main.mjs', import.meta.url));
+  const own = ['@nestjs/core', '@nestjs/typeorm', 'typeorm', 'pg'];
+  const compared = ['@nestjs-cls/transactional', 'drizzle-orm', '@mikro-orm/core', '@prisma/client'];
+  const folders = [
+    ...own.map((name) => [name, 'node_modules'] as const),
+    ...(candidates.some(({ installed }) => installed)
+      ? compared.map((name) => [name, 'bench/node_modules'] as const)
+      : []),
+  ];
   return Object.fromEntries(
-    names.map((name) => {
-      const folders = resolver.resolve.paths(name) ?? [];
-      for (const folder of folders)
-        try {
-          const text = readFileSync(`${folder}/${name}/package.json`, 'utf8');
-          return [name, (JSON.parse(text) as { version: string }).version];
-        } catch {
-          continue;
-        }
-      return [name, 'unknown'];
+    folders.map(([name, folder]) => {
+      const { version } = JSON.parse(readFileSync(`${folder}/${name}/package.json`, 'utf8')) as {
+        version: string;
+      };
+      return [name, version];
     }),
   );
 }

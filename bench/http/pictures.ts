@@ -8,7 +8,7 @@ import { ROUTES } from './routes.js';
 import type { Range } from './statistics.js';
 import { cellOf, latencyText, rounded } from './tables.js';
 
-/** The pictures of docs/performance.md by their file names, of the newest version of Node.js that was measured. */
+/** The pictures of docs/performance.md by their file names, of the last version of Node.js that was measured. */
 export function pictures(report: Report): Record<string, string> {
   const node = report.nodes.at(-1)!;
   const machine = `Node ${node.version}, ${report.cores} cores.`;

@@ -52,6 +52,7 @@ describe('The defaults', () => {
       startup: 'verify',
       connectRetry: { retries: 10, initialDelayMs: 200, maxDelayMs: 5_000 },
       echo: false,
+      preparedStatements: { threshold: 5, max: 256 },
       autoLoadEntities: true,
       typeorm: {},
       warnings: [],
@@ -325,6 +326,8 @@ describe('Invalid options', () => {
     [{ url: 5 }, /^url: a number is not a URL/],
     [{ url: 'not a url' }, /^url: it contains white space/],
     [{ echo: 'yes' }, /^echo: "yes" is not/],
+    [{ preparedStatements: 100 }, /^preparedStatements: 100 is not a group of settings/],
+    [{ preparedStatements: { max: 0 } }, /^preparedStatements.max: 0 is not a whole number from 1/],
     [{ echo: { parametres: true } }, /did you mean echo\.parameters/],
     [{ connectRetry: -1 }, /^connectRetry\.retries: -1 is not/],
     [{ connectRetry: { initialDelayMs: 9, maxDelayMs: 3 } }, /^connectRetry\.initialDelayMs: 9 is more than/],
@@ -438,6 +441,15 @@ describe('A short form', () => {
   it('of connectRetry with one delay moves the default of the other', () => {
     expect(resolve({ connectRetry: { initialDelayMs: 9_000 } }).connectRetry.maxDelayMs).toBe(9_000);
     expect(resolve({ connectRetry: { maxDelayMs: 100 } }).connectRetry.initialDelayMs).toBe(100);
+  });
+
+  it('of preparedStatements is true or false', () => {
+    const ofPreparing = (given: DatabaseModuleOptions['preparedStatements']) =>
+      resolve({ preparedStatements: given }).preparedStatements;
+    expect(ofPreparing(undefined)).toEqual({ threshold: 5, max: 256 });
+    expect(ofPreparing(true)).toEqual({ threshold: 5, max: 256 });
+    expect(ofPreparing({ max: 10 })).toEqual({ threshold: 5, max: 10 });
+    expect(ofPreparing(false)).toBe(false);
   });
 
   it('of echo is true or false', () => {

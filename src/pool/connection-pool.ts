@@ -20,8 +20,8 @@ import type { PoolOptions, ResolvedLimits } from './pool.options.js';
 import { DurationHistogram, newCounters } from './reporting/counters.js';
 import { describePool } from './reporting/describe.js';
 import { PoolReporter } from './reporting/pool-reporter.js';
-import { systemClock } from './support/clock.js';
-import type { Clock } from './support/clock.js';
+import { instantOf, systemClock } from './support/clock.js';
+import type { Clock, Instant } from './support/clock.js';
 import { Notifier } from './support/notifier.js';
 import { rethrowWithStack } from './reporting/error-stack.js';
 import { rethrowOnNextTick } from './support/rethrow-on-next-tick.js';
@@ -183,9 +183,10 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   tryAcquire(options: AcquireOptions, caller?: Caller): LeasedClient<C> | undefined {
     // No barging: while others wait, the next connection belongs to the longest waiter.
     if (this.ending || this.#waiters.length > 0) return undefined;
-    const entry = this.#takeFresh();
+    const at = instantOf(this.#clock);
+    const entry = this.#takeFresh(at);
     if (!entry) return undefined;
-    const client = this.#lease(entry, options, this.#callSite(options, caller));
+    const client = this.#lease(entry, options, this.#callSite(options, caller), at.now, at.now);
     if (this.#limits.minIdle > 0) this.#reconcile();
     return client;
   }
@@ -223,9 +224,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   /** An idle connection that needs no validation. */
-  #takeFresh(): PoolEntry<C> | undefined {
-    const entry = this.#connections.takeIdle();
-    if (!entry || !this.#connections.needsValidation(entry)) return entry;
+  #takeFresh(at: Instant): PoolEntry<C> | undefined {
+    const entry = this.#connections.takeIdle(at);
+    if (!entry || !this.#connections.needsValidation(entry, at)) return entry;
     this.#connections.putBack(entry);
     return undefined;
   }
@@ -257,18 +258,18 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     }).catch(rethrowWithStack);
   }
 
-  /** @param waitingSince when the waiter was added; undefined for an acquire that did not wait */
+  /** @param waitingSince when the acquire began */
   #lease(
     entry: PoolEntry<C>,
     request: AcquireOptions,
     callSite: CallSite | undefined,
-    waitingSince?: number,
+    now: number,
+    waitingSince: number,
   ): LeasedClient<C> {
     this.#connections.lease(entry);
-    const now = this.#clock.now();
     const lease = this.#leases.open(entry, now, request, callSite);
     this.#counters.acquired += 1;
-    this.#waitTimes.record(waitingSince === undefined ? 0 : now - waitingSince);
+    this.#waitTimes.record(now - waitingSince);
     this.#leaseScheduler.schedule(this.#leases.nextInspection(lease));
     if (this.#waiters.unitCount > 0) this.#watchForDeadlock(now);
     const client = entry.client as LeasedClient<C>;
@@ -286,12 +287,13 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     if (lease.isLeakReported) this.#reporter.reportLeakEnded(lease.info());
     // The pool has closed the connection already.
     if (lease.reclaimedBy) return;
-    this.#leases.close(lease);
+    const at = instantOf(this.#clock);
+    this.#leases.close(lease, at.now);
     this.#counters.released += 1;
     const { entry } = lease;
     this.#reporter.emit('release', error, entry.client);
     entry.uses += 1;
-    const reason = this.#reasonToClose(entry, error);
+    const reason = this.#reasonToClose(entry, error, at);
     if (reason) {
       this.#connections.remove(entry, reason);
       this.#reconcile();
@@ -299,15 +301,19 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     }
     const resetting = entry.connection.reset(this.#limits.reset, this.#limits.resetTimeoutMs);
     if (resetting) this.#connections.awaitReset(entry, resetting, lease.info());
-    else this.#onReady(entry);
+    else this.#onReady(entry, at);
   }
 
-  #reasonToClose(entry: PoolEntry<C>, error: Error | boolean | undefined): DestroyReason | undefined {
+  #reasonToClose(
+    entry: PoolEntry<C>,
+    error: Error | boolean | undefined,
+    at: Instant,
+  ): DestroyReason | undefined {
     if (this.ending) return 'shutdown';
     if (!entry.isUsable) return 'broken';
     if (error) return 'released-with-error';
     if (entry.uses >= this.#limits.maxUses) return 'uses';
-    return entry.isExpired ? 'lifetime' : undefined;
+    return entry.isExpired(at) ? 'lifetime' : undefined;
   }
 
   /** Forcibly ends a lease: pending statements reject with `error`, and `release()` does nothing. */
@@ -323,7 +329,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       rethrowOnNextTick(thrown);
     }
     if (reason === 'shutdown') this.#reporter.reportForceClosed(lease.info());
-    this.#leases.close(lease);
+    this.#leases.close(lease, this.#clock.now());
     this.#reporter.emit('release', error, lease.entry.client);
     this.#connections.remove(lease.entry, reason, error);
     this.#reconcile();
@@ -371,11 +377,13 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   #serveWaiters(): void {
+    if (this.#connections.idleCount === 0) return;
+    const at = instantOf(this.#clock);
     for (let waiter = this.#waiters.first; waiter; waiter = this.#waiters.first) {
-      const entry = this.#connections.takeIdle();
+      const entry = this.#connections.takeIdle(at);
       if (!entry) return;
-      if (!this.#connections.needsValidation(entry)) {
-        this.#serve(waiter, entry);
+      if (!this.#connections.needsValidation(entry, at)) {
+        this.#serve(waiter, entry, at);
       } else if (this.#connections.validatingCount < this.#waiters.length) {
         this.#connections.validate(entry);
       } else {
@@ -385,9 +393,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     }
   }
 
-  #serve(waiter: Waiter<LeasedClient<C>>, entry: PoolEntry<C>): void {
+  #serve(waiter: Waiter<LeasedClient<C>>, entry: PoolEntry<C>, { now }: Instant): void {
     this.#removeWaiter(waiter);
-    waiter.resolve(this.#lease(entry, waiter.request, waiter.callSite, waiter.since));
+    waiter.resolve(this.#lease(entry, waiter.request, waiter.callSite, now, waiter.since));
   }
 
   #connectMissing(): void {
@@ -417,15 +425,15 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   /** A connection has connected, passed its validation, or been reset: it serves the longest waiter or becomes idle. */
-  #onReady(entry: PoolEntry<C>): void {
+  #onReady(entry: PoolEntry<C>, at = instantOf(this.#clock)): void {
     const waiter = this.#waiters.first;
     // Its idle time is not checked, since it has just answered: with `validateAfterIdleMs: 0`, it would be validated again and
     // again.
     if (waiter && entry.isUsable && entry.generation === this.#connections.generation) {
-      entry.markUsed();
-      this.#serve(waiter, entry);
+      entry.markUsed(at);
+      this.#serve(waiter, entry, at);
     } else {
-      this.#connections.addIdle(entry);
+      this.#connections.addIdle(entry, at);
     }
     this.#reconcile();
   }

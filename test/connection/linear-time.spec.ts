@@ -16,6 +16,7 @@ import {
   mentionsStatementTimeout,
 } from '../../src/connection/session/statement-effects.js';
 import { isSingleRepeatableStatement } from '../../src/connection/statements/repeatable-statement.js';
+import { StatementTexts } from '../../src/connection/statements/statement-texts.js';
 import { statementText } from '../../src/data-source/logging/database.logger.js';
 import { plainCause } from '../../src/errors/plain-cause.js';
 import { redact, shortSql } from '../../src/text/masking.js';
@@ -100,6 +101,11 @@ const FUNCTIONS: Record<string, (text: string) => unknown> = {
   'the text of a statement with the tag SET': (text) => tagChangesSession('SET', text),
   'the text of a statement with the tag DECLARE CURSOR': (text) => tagChangesSession('DECLARE CURSOR', text),
   'a statement that may set statement_timeout': mentionsStatementTimeout,
+  'a statement that may be prepared': (text) => {
+    const facts = new StatementTexts().factsOf(text);
+    return [facts.isPreparable, facts.isComplete, facts.name];
+  },
+  'a statement with a trailing comment': (text) => new StatementTexts().factsOf(`${text}*/`),
   'a statement that may be sent again': isSingleRepeatableStatement,
   'a statement in an error message': (text) => shortSql(text, LENGTH),
   'a statement in the log': (text) =>

@@ -269,6 +269,22 @@ describe('A parameterised statement', () => {
     expect(await observe(await connect())).toEqual(await observe(await connectPlain()));
   });
 
+  it('is described to a query of a derived class, which may read the description itself', async () => {
+    const described: unknown[] = [];
+    class Reader extends pg.Query {
+      handleRowDescription(message: { fields: unknown[] }): void {
+        described.push(message.fields.length);
+        const { handleRowDescription } = pg.Query.prototype as never as typeof this;
+        handleRowDescription.call(this, message);
+      }
+    }
+    const connection = await connect();
+    await repeat(connection, [NUMBER, [1]]);
+    for (let n = 0; n < 3; n += 1)
+      await new Promise((resolve) => connection.query(new Reader(NUMBER, [n], resolve as never)));
+    expect(described).toEqual([1, 1, 1]);
+  });
+
   it('rejects a value that cannot be sent, and is used again afterwards', async () => {
     const connection = await connect();
     const bad = {

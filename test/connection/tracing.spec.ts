@@ -116,6 +116,38 @@ describe('Connections that OpenTelemetry traces', () => {
     expect(runs[0]).toHaveLength(9);
   });
 
+  it('have one span for each call of a prepared statement, also when it is sent again', async () => {
+    instrument();
+    await database.sql(
+      'CREATE TABLE traced (n int); INSERT INTO traced VALUES (1); GRANT ALL ON traced TO app',
+    );
+    const runs = [];
+    for (const client of [new pg.Client(database.url), undefined]) {
+      exporter.reset();
+      await client?.connect();
+      const leased =
+        client ??
+        (await open({ application_name: undefined, preparedStatements: { threshold: 2 } }).connect());
+      const read = () => leased.query('SELECT * FROM traced WHERE n = $1', [1]);
+      await inSpan(async () => {
+        for (let n = 0; n < 4; n += 1) await read();
+        await leased.query('SELECT $1::int', ['x']).catch(() => undefined);
+        await database.sql(`ALTER TABLE traced ADD ${client ? 'a' : 'b'} int`);
+        await read();
+      });
+      if (client) await client.end();
+      else (leased as unknown as { release(): void }).release();
+      // Without the statements of the superuser.
+      runs.push(
+        spans()
+          .filter(({ name }) => !name.startsWith('pg.query:ALTER'))
+          .map(summaryOf),
+      );
+    }
+    expect(runs[1]).toEqual(runs[0]);
+    expect(runs[0]!.filter(({ name }) => name.startsWith('pg.query'))).toHaveLength(6);
+  });
+
   it('are reset and validated without a span', async () => {
     instrument();
     open({ validateAfterIdleMs: 0 });

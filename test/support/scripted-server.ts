@@ -1,10 +1,19 @@
 import { Duplex } from 'node:stream';
 
+interface ScriptedError {
+  severity: string;
+  code: string;
+  /** @defaultValue `failed` */
+  message?: string;
+  routine?: string;
+  where?: string;
+}
+
 /** The answer to a statement. */
 export interface Answer {
   /** The command tag; several tags for several statements in one text. */
   tag?: string | string[];
-  error?: { severity: string; code: string };
+  error?: ScriptedError;
   status?: 'I' | 'T' | 'E';
 }
 
@@ -116,7 +125,8 @@ export class ScriptedServer extends Duplex {
     this.say('Z', status);
   }
 
-  #fail({ severity, code }: { severity: string; code: string }): void {
-    this.say('E', `S${severity}\0V${severity}\0C${code}\0Mfailed\0\0`);
+  #fail({ severity, code, message = 'failed', routine, where }: ScriptedError): void {
+    const context = `${routine ? `R${routine}\0` : ''}${where ? `W${where}\0` : ''}`;
+    this.say('E', `S${severity}\0V${severity}\0C${code}\0M${message}\0${context}\0`);
   }
 }

@@ -3,7 +3,9 @@ import { describe, expect, it } from '@jest/globals';
 import {
   isTraceparent,
   tagDropsPreparedStatements,
+  tagChangesSchema,
   tagChangesSession,
+  tagMayExpireStatements,
   tagResetsSettings,
   textChangesSession,
   onlySetsApplicationName,
@@ -61,6 +63,25 @@ describe('A command tag', () => {
     expect(
       ['DISCARD ALL', 'DEALLOCATE ALL', 'DEALLOCATE', 'SELECT 1'].map(tagDropsPreparedStatements),
     ).toEqual([true, true, false, false]);
+  });
+});
+
+describe('A command tag of a change of the schema', () => {
+  it.each([
+    ['ALTER TABLE', true, true],
+    ['CREATE INDEX', true, true],
+    ['IMPORT FOREIGN SCHEMA', true, true],
+    ['DROP TABLE', true, false],
+    ['DO', true, false],
+    ['CALL', true, false],
+    ['DEALLOCATE', true, false],
+    ['SELECT 1', false, false],
+    ['INSERT 0 1', false, false],
+    ['BEGIN', false, false],
+    ['COMMIT', false, false],
+    ['SET', false, false],
+  ])('%s may expire the statements of its session: %s, of all sessions: %s', (tag, ofSession, ofAll) => {
+    expect([tagMayExpireStatements(tag), tagChangesSchema(tag)]).toEqual([ofSession, ofAll]);
   });
 });
 

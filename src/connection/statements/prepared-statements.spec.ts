@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { ScriptedServer } from '../../../test/support/scripted-server.js';
+import type { Answer } from '../../../test/support/scripted-server.js';
 import { Connection } from '../connection.js';
 import type { ConnectionOptions } from '../connection.options.js';
 import { NO_POOLER } from '../session/pooler-terms.js';
@@ -157,5 +158,81 @@ describe('PreparedStatements', () => {
     server.answer = () => ({ tag: 'SELECT 0' });
     await read();
     expect(sent).toBe('PBDES CPBDES Q PBDES ');
+  });
+
+  const stale = { severity: 'ERROR', code: '0A000', routine: 'RevalidateCachedQuery' };
+
+  /** The server rejects the next statement. */
+  const rejectOnce = (given: Answer['error']) => {
+    const rejecting = server;
+    rejecting.answer = () => {
+      rejecting.answer = () => ({ tag: 'SELECT 0' });
+      return { error: given };
+    };
+  };
+
+  it('sends a rejected statement again, unprepared', async () => {
+    await open();
+    await read();
+    rejectOnce(stale);
+    await expect(read()).resolves.toMatchObject({ command: 'SELECT' });
+    expect(sent).toBe('PBDES BES CPBDES ');
+  });
+
+  it.each([
+    ['a change inside a function', { ...stale, where: 'PL/pgSQL function f() line 1' }],
+    ['another feature that is not supported', { ...stale, routine: 'other' }],
+    ['a statement of another name', { severity: 'ERROR', code: '26000', message: '"p" does not exist' }],
+    ['another name that is taken', { severity: 'ERROR', code: '42P05', message: '"p" already exists' }],
+  ])('does not send a statement again after %s, and keeps it', async (_, given) => {
+    await open();
+    await read();
+    rejectOnce(given);
+    await expect(read()).rejects.toMatchObject({ code: given.code, hint: undefined });
+    await read();
+    expect(sent).toBe('PBDES BES BES ');
+  });
+
+  it('counts a change that two connections notice once', async () => {
+    const statementTexts = new StatementTexts();
+    await open({ statementTexts });
+    await read();
+    const first = [server, connection] as const;
+    await open({ statementTexts });
+    await read();
+    rejectOnce(stale);
+    const second = read();
+    [server, connection] = first;
+    rejectOnce(stale);
+    await Promise.all([second, read()]);
+    expect(statementTexts.schemaVersion).toBe(1);
+    expect(statementTexts.factsOf('SELECT $1').uses).toBe(-10);
+  });
+
+  it('does not send a statement again inside a transaction', async () => {
+    await open();
+    await read();
+    server.answer = () => ({ tag: 'BEGIN', status: 'T' });
+    await connection.query('BEGIN');
+    rejectOnce(stale);
+    await expect(read()).rejects.toMatchObject({ code: '0A000', hint: expect.any(String) });
+    expect(sent).toBe('PBDES Q BES ');
+  });
+
+  it('closes a statement that was parsed for a value that cannot be sent', async () => {
+    await open();
+    const value = {
+      toPostgres: () => {
+        throw new Error('not a value');
+      },
+    };
+    // Without Execute, the server completes no command.
+    server.answer = () => ({});
+    await expect(connection.query('SELECT $1', [value])).rejects.toThrow('not a value');
+    await connection.whenReadyForQuery();
+    server.answer = () => ({ tag: 'SELECT 0' });
+    await read();
+    await read();
+    expect(sent.replace('PCS', 'PS')).toBe('PS CPBDES BES ');
   });
 });

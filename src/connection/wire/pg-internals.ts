@@ -369,7 +369,13 @@ export class PgInternals {
       if (named !== undefined) hooks.onSent(named);
       // `pg` creates the object for this call.
       if (statement) config.statement = statement.name;
-      return bind(config, more);
+      try {
+        return bind(config, more);
+      } catch (error) {
+        // A value cannot be sent. `pg` before 8.23 sends no Sync then, and would never be ready again.
+        process.nextTick(() => messages && wire.sync());
+        throw error;
+      }
     };
     wire.describe = (target, more) => (isDescribed ? undefined : describe(target, more));
     wire._send = (message) => (messages ? void messages.push(message) : send(message));

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { readEnvironment } from '../../config/environment/environment.js';
 import { resolveDatabaseOptions } from '../../config/resolve.js';
 import type { DatabaseModuleOptions } from '../../database.options.js';
 import { PoolerDetector } from './pooler-detector.js';
@@ -41,6 +42,21 @@ describe('the detector of a pooler', () => {
       statementLimitMs: 30_000,
       idleInTransactionMs: 60_000,
     });
+  });
+
+  it('allows prepared statements behind a pooler that shares sessions only when the app or its environment sets them', () => {
+    const allowed = (options: DatabaseModuleOptions) => {
+      const { allowsNamedStatements, isPreparingSuspended } = detector({ pooler: 'transaction', ...options });
+      return [allowsNamedStatements, isPreparingSuspended];
+    };
+    expect(allowed({})).toEqual([false, true]);
+    expect(allowed({ preparedStatements: true })).toEqual([true, false]);
+    expect(allowed({ preparedStatements: { max: 100 } })).toEqual([true, false]);
+    expect(allowed({ preparedStatements: {} })).toEqual([false, true]);
+    expect(allowed({ preparedStatements: false })).toEqual([false, false]);
+    expect(allowed({ pooler: 'session' })).toEqual([true, false]);
+    expect(allowed(readEnvironment({ DB_PREPARED_STATEMENTS: 'on' }))).toEqual([true, false]);
+    expect(allowed(readEnvironment({ DB_PREPARED_STATEMENTS: 'off' }))).toEqual([false, false]);
   });
 
   it('ignores other failures, and refusals of what it never sends', () => {

@@ -44,6 +44,9 @@ function repositoryOf(sql: string, { entityMetadatas }: DataSource): string | un
 export function requestClosedError({ name }: RequestBorrower): DatabaseError {
   return new DatabaseError(
     `The response of ${name} has ended, and no handler of it runs; the request may not pin a connection.`,
-    { code: 'REQUEST_CLOSED', hint: 'No action is needed after a disconnect: nothing reads the result. Work that continues after the response needs dataSource.createQueryRunner().' },
+    {
+      code: 'REQUEST_CLOSED',
+      hint: 'No action is needed after a disconnect: nothing reads the result. Work that continues after the response needs dataSource.createQueryRunner().',
+    },
   );
 }

@@ -131,7 +131,7 @@ export class RunnerTransactions {
 
   /** Removes all transactions: the connection was released. */
   clear(): void {
-    this.#open.length = 0;
+    if (this.#open.length > 0) this.#open.length = 0;
     this.#starting = undefined;
     this.#aborted = undefined;
     this.#expectedRollbacks = undefined;

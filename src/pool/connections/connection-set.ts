@@ -2,8 +2,8 @@ import { AsyncResource } from 'node:async_hooks';
 import type { ResetResult } from '../../connection/session/reset.js';
 import { StatementTexts } from '../../connection/statements/statement-texts.js';
 import type { DestroyReason, LeaseInfo } from '../../database.snapshot.js';
-import { immediateClock } from '../support/clock.js';
-import type { Clock } from '../support/clock.js';
+import { immediateClock, instantOf } from '../support/clock.js';
+import type { Clock, Instant } from '../support/clock.js';
 import { Notifier } from '../support/notifier.js';
 import { rethrowOnNextTick } from '../support/rethrow-on-next-tick.js';
 import { Scheduler } from '../support/scheduler.js';
@@ -148,7 +148,8 @@ export class ConnectionSet<C extends PoolableClient> {
 
   /** Connections past their lifetime. */
   get expiredCount(): number {
-    return [...this.#entries].filter((entry) => entry.isExpired).length;
+    const at = instantOf(this.#clock);
+    return [...this.#entries].filter((entry) => entry.isExpired(at)).length;
   }
 
   /** Why the last connect or validation failed; undefined after a success. */
@@ -159,10 +160,10 @@ export class ConnectionSet<C extends PoolableClient> {
   // ---- idle and leased -----------------------------------------------------------------------------------------------
 
   /** Takes the idle connection that was used last. Connections that can no longer be leased are removed on the way. */
-  takeIdle(): PoolEntry<C> | undefined {
+  takeIdle(at: Instant): PoolEntry<C> | undefined {
     for (let entry = this.#idle.pop(); entry; entry = this.#idle.pop()) {
       if (!entry.isUsable) this.remove(entry, 'broken');
-      else if (entry.isExpired) this.remove(entry, 'lifetime');
+      else if (entry.isExpired(at)) this.remove(entry, 'lifetime');
       else if (!this.#removeMisused(entry)) return entry;
     }
     return undefined;
@@ -173,9 +174,9 @@ export class ConnectionSet<C extends PoolableClient> {
     this.#idle.push(entry);
   }
 
-  needsValidation(entry: PoolEntry<C>): boolean {
+  needsValidation(entry: PoolEntry<C>, at: Instant): boolean {
     if (entry.generation !== this.generation) return true;
-    return this.#limits.prePing && entry.idleMs > this.#limits.validateAfterIdleMs;
+    return this.#limits.prePing && entry.idleMs(at) > this.#limits.validateAfterIdleMs;
   }
 
   /** Marks a connection as leased. */
@@ -186,12 +187,12 @@ export class ConnectionSet<C extends PoolableClient> {
   }
 
   /** Adds a connection to the idle ones. */
-  addIdle(entry: PoolEntry<C>): void {
+  addIdle(entry: PoolEntry<C>, at: Instant): void {
     this.#setState(entry, 'idle');
-    entry.markUsed();
+    entry.markUsed(at);
     this.#idle.push(entry);
     if (this.#allowExitOnIdle) entry.client.unref?.();
-    this.#scheduleIdleCheck(entry);
+    this.#scheduleIdleCheck(entry, at);
   }
 
   /**
@@ -360,8 +361,9 @@ export class ConnectionSet<C extends PoolableClient> {
         this.#recordLoss(entry, error);
         // Without an answer, the network has probably dropped the connections that were idle for longer, too. To validate each of
         // them would cost the waiter one timeout after another.
+        const at = instantOf(this.#clock);
         if (entry.isUsable)
-          for (const older of this.#idle.filter(({ idleMs }) => idleMs >= entry.idleMs))
+          for (const older of this.#idle.filter((idle) => idle.idleMs(at) >= entry.idleMs(at)))
             if (older.isUsable) this.remove(older, 'validation', error);
             else this.remove(older, 'broken');
         this.remove(entry, 'validation', error);
@@ -410,12 +412,12 @@ export class ConnectionSet<C extends PoolableClient> {
   }
 
   /** Schedules the next check of an idle connection: its idle timeout, the end of its lifetime, or its keepalive. */
-  #scheduleIdleCheck(entry: PoolEntry<C>): void {
+  #scheduleIdleCheck(entry: PoolEntry<C>, at: Instant): void {
     const timeoutMs = this.#idleTimeoutMs();
     // A connection with an idle timeout gets no keepalive.
     const idleMs = timeoutMs === Infinity ? this.#limits.keepaliveMs : timeoutMs;
-    const leftMs = Math.min(idleMs - entry.idleMs, entry.lifetimeMs - entry.ageMs);
-    this.#housekeeping.schedule(this.#clock.now() + leftMs);
+    const leftMs = Math.min(idleMs - entry.idleMs(at), entry.lifetimeMs - entry.ageMs(at));
+    this.#housekeeping.schedule(at.now + leftMs);
   }
 
   /** Calls `onChange` at `due` or earlier, without keeping the process alive. */
@@ -424,20 +426,21 @@ export class ConnectionSet<C extends PoolableClient> {
   }
 
   #checkIdle(): void {
+    const at = instantOf(this.#clock);
     for (const entry of [...this.#idle]) {
       const timeoutMs = this.#idleTimeoutMs();
-      if (entry.isExpired) this.remove(entry, 'lifetime');
-      else if (entry.idleMs > timeoutMs - TIMER_RESOLUTION_MS)
+      if (entry.isExpired(at)) this.remove(entry, 'lifetime');
+      else if (entry.idleMs(at) > timeoutMs - TIMER_RESOLUTION_MS)
         this.remove(entry, this.totalCount > this.#limits.size ? 'overflow' : 'idle');
       // Not with an idle timeout: the answer counts as a use, and the connection would never be closed.
-      else if (entry.idleMs >= this.#limits.keepaliveMs && timeoutMs === Infinity) {
+      else if (entry.idleMs(at) >= this.#limits.keepaliveMs && timeoutMs === Infinity) {
         if (this.#removeMisused(entry)) continue;
         this.#idle.splice(this.#idle.indexOf(entry), 1);
         this.validate(entry);
       }
     }
     this.#listener.onChange();
-    for (const entry of this.#idle) this.#scheduleIdleCheck(entry);
+    for (const entry of this.#idle) this.#scheduleIdleCheck(entry, at);
   }
 
   // ---- close ---------------------------------------------------------------------------------------------------------

@@ -1,4 +1,5 @@
-import type { Clock } from '../support/clock.js';
+import { instantOf } from '../support/clock.js';
+import type { Clock, Instant } from '../support/clock.js';
 import type { PooledConnection, PoolableClient } from './pooled-connection.js';
 
 /** The state of a connection; `connection-set.ts` draws the transitions. */
@@ -15,10 +16,8 @@ export class PoolEntry<C extends PoolableClient> {
   /** Completed leases. */
   uses = 0;
   lifetimeMs = Infinity;
-  readonly #startedAt: number;
-  readonly #startedAtWall: number;
-  #usedAt: number;
-  #usedAtWall: number;
+  readonly #startedAt: Instant;
+  #usedAt: Instant;
 
   constructor(
     readonly client: C,
@@ -28,8 +27,7 @@ export class PoolEntry<C extends PoolableClient> {
     clock: Clock,
   ) {
     this.#clock = clock;
-    this.#startedAt = this.#usedAt = clock.now();
-    this.#startedAtWall = this.#usedAtWall = clock.wall();
+    this.#startedAt = this.#usedAt = instantOf(clock);
   }
 
   now(): number {
@@ -46,23 +44,27 @@ export class PoolEntry<C extends PoolableClient> {
     return isReadyForQuery && (transactionStatus === 'T' || transactionStatus === 'E');
   }
 
-  /** The longer of both clocks: the monotonic clock stops while the machine sleeps, and firewalls do not. */
-  get ageMs(): number {
-    return Math.max(this.#clock.now() - this.#startedAt, this.#clock.wall() - this.#startedAtWall);
+  /** Milliseconds since the connect started. */
+  ageMs(at: Instant): number {
+    return elapsedMs(this.#startedAt, at);
   }
 
-  /** Milliseconds since the last use or answer, by the longer of both clocks. */
-  get idleMs(): number {
-    return Math.max(this.#clock.now() - this.#usedAt, this.#clock.wall() - this.#usedAtWall);
+  /** Milliseconds since the last use or answer. */
+  idleMs(at: Instant): number {
+    return elapsedMs(this.#usedAt, at);
   }
 
-  get isExpired(): boolean {
-    return this.ageMs >= this.lifetimeMs;
+  isExpired(at: Instant): boolean {
+    return this.ageMs(at) >= this.lifetimeMs;
   }
 
   /** Restarts `idleMs`: the connection was used, or has answered. */
-  markUsed(): void {
-    this.#usedAt = this.#clock.now();
-    this.#usedAtWall = this.#clock.wall();
+  markUsed(at: Instant): void {
+    this.#usedAt = at;
   }
+}
+
+/** The longer of both clocks: the monotonic clock stops while the machine sleeps, and firewalls do not. */
+function elapsedMs(since: Instant, at: Instant): number {
+  return Math.max(at.now - since.now, at.wall - since.wall);
 }

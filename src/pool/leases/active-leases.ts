@@ -37,9 +37,10 @@ export class ActiveLeases<C extends PoolableClient> extends LinkedList<Lease<C>>
     return lease;
   }
 
-  close(lease: Lease<C>): void {
+  /** @param now the time of the pool's clock */
+  close(lease: Lease<C>, now: number): void {
     this.remove(lease);
-    this.useTimes.record(lease.heldMs);
+    this.useTimes.record(now - lease.since);
   }
 
   find(client: C): Lease<C> | undefined {
