@@ -8,7 +8,7 @@ import type { RequestLifecycle } from './request-lifecycle.js';
  * the subscription to its Observable ends. The run settles before its outcome is passed on: the code that gets it may use the runners.
  */
 export function runHandler(lifecycle: RequestLifecycle, handle: () => unknown): unknown {
-  const run = lifecycle.startHandler();
+  const run = lifecycle.startMethod();
   let result: unknown;
   try {
     result = runInScope(run, () => asPromise(handle()));
@@ -34,7 +34,7 @@ export function runPerSubscription(
   lifecycle: RequestLifecycle,
   handle: () => Observable<unknown>,
 ): Observable<unknown> {
-  return runsOf(lifecycle, handle, () => lifecycle.startHandler());
+  return runsOf(lifecycle, handle, () => lifecycle.startInterceptors());
 }
 
 /** The value that a handler has returned, or its promise. An Observable continues the run with its first subscription. */
@@ -52,7 +52,7 @@ function outcomeOf(lifecycle: RequestLifecycle, run: ExecutionScope, value: unkn
     lifecycle,
     () => value,
     () => {
-      if (isSubscribed || run.isEnded) return lifecycle.startHandler();
+      if (isSubscribed || run.isEnded) return lifecycle.startMethod();
       isSubscribed = true;
       return run;
     },

@@ -19,10 +19,10 @@ type Handler = (this: unknown, ...args: unknown[]) => unknown;
  * Tracks the handlers of all request-scoped controllers: what a handler leaves open ends when the handler settles. Other controllers have
  * no runner of the request, and are left alone.
  *
- * - A route without interceptors gets a wrapper around its method. Nest serves such a route without rxjs, and any interceptor would make
- *   it dearer by a third. Nest reads the method and its parameters anew for each request of a request-scoped controller.
- * - A route with interceptors gets one more. An interceptor may begin a transaction around the handler, call the handler again, or
- *   abandon it, which a wrapper of the method cannot see.
+ * - The method of each route gets a wrapper. Nest serves a route without interceptors without rxjs, and any interceptor would make it
+ *   dearer by a third. Nest reads the method and its parameters anew for each request of a request-scoped controller.
+ * - A route with interceptors gets one more, outside of them. An interceptor may begin a transaction around the method, or abandon it,
+ *   which the wrapper cannot see.
  */
 export function trackHandlers(modules: ModulesContainer, config: ApplicationConfig): void {
   const hasGlobalInterceptors =
@@ -30,10 +30,10 @@ export function trackHandlers(modules: ModulesContainer, config: ApplicationConf
   // Inside the static interceptors, which may retry or abandon, and outside the others, which may begin a transaction. The routes of
   // static controllers already have their list of interceptors, without this one.
   if (hasGlobalInterceptors) config.useGlobalInterceptors(handlerInterceptor);
-  else
-    for (const { controllers } of modules.values())
-      for (const controller of controllers.values())
-        if (!controller.isDependencyTreeStatic()) trackController(controller.metatype as Type);
+  for (const { controllers } of modules.values())
+    for (const controller of controllers.values())
+      if (!controller.isDependencyTreeStatic())
+        trackController(controller.metatype as Type, hasGlobalInterceptors);
 }
 
 class HandlerInterceptor implements NestInterceptor {
@@ -47,13 +47,15 @@ class HandlerInterceptor implements NestInterceptor {
 /** One for all apps of a process, which may share a controller class. It has no state. */
 const handlerInterceptor = new HandlerInterceptor();
 
-function trackController(controller: Type): void {
+function trackController(controller: Type, hasGlobalInterceptors: boolean): void {
   const prototype = controller.prototype as Record<string, Handler>;
-  if (hasInterceptors(controller)) return addInterceptor(controller);
+  const isIntercepted = hasGlobalInterceptors || hasInterceptors(controller);
+  if (isIntercepted && !hasGlobalInterceptors) addInterceptor(controller);
   for (const name of new MetadataScanner().getAllMethodNames(prototype)) {
     const method = prototype[name];
     if (!method || !Reflect.hasMetadata(METHOD_METADATA, method)) continue;
-    if (hasInterceptors(method) || !wrapMethod(prototype, name, method)) addInterceptor(method);
+    const isWrapped = wrapMethod(prototype, name, method);
+    if (!isIntercepted && (hasInterceptors(method) || !isWrapped)) addInterceptor(method);
   }
 }
 

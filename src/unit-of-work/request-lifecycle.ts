@@ -16,6 +16,8 @@ export interface RequestUnitOfWork {
   createQueryRunner(): QueryRunner;
   /** Releases pinned connections. The runners stay usable, for an exception filter or for a handler that still begins. */
   unpin(): void;
+  /** Rolls back a transaction that began in this scope. */
+  rollBackWithin(scope: ExecutionScope): void;
   /** The client has disconnected while the handler runs. Running statements keep their connection. */
   onClientDisconnected(): void;
   /** The handler has settled and the response has ended. */
@@ -37,6 +39,12 @@ export function beginLifecycle(request: HttpRequest): RequestLifecycle {
   return (message[LIFECYCLE] ??= new RequestLifecycle(request));
 }
 
+/** The scope of a route's interceptors. They may call the method again, or abandon it. */
+class InterceptorScope extends ExecutionScope {
+  /** The scope of the last call of the method. */
+  method: ExecutionScope | undefined;
+}
+
 /**
  * The lifecycle of one request, and its units of work by data source. Handler and response end in either order, and an interceptor
  * may run the handler again.
@@ -56,7 +64,7 @@ export function beginLifecycle(request: HttpRequest): RequestLifecycle {
 export class RequestLifecycle implements RequestBorrower {
   readonly #request: HttpRequest;
   #units: readonly RequestUnitOfWork[] | undefined;
-  /** The number of runs of the handler that have not settled. */
+  /** The number of runs that have not settled: of the handler's interceptors and of its method. */
   #runs = 0;
   #hasHandlerStarted = false;
   #isResponseEnded = false;
@@ -131,20 +139,40 @@ export class RequestLifecycle implements RequestBorrower {
   // ---- handler -------------------------------------------------------------------------------------------------------
 
   /**
-   * Reports that a run of the handler begins.
-   * @returns the scope to run the handler in
+   * Reports that a run of the handler begins, at its interceptors.
+   * @returns the scope to run them in
    */
-  startHandler(): ExecutionScope {
-    this.#runs += 1;
-    this.#hasHandlerStarted = true;
-    return new ExecutionScope(currentScope(), false, this);
+  startInterceptors(): ExecutionScope {
+    return this.#start(new InterceptorScope(currentScope(), false, this));
   }
 
-  /** Reports that a run of the handler has settled. Further calls for the same run do nothing. */
+  /**
+   * Reports that a run of the handler begins, or reaches its method.
+   * @returns the scope to run the method in
+   */
+  startMethod(): ExecutionScope {
+    const run = new ExecutionScope(currentScope(), false, this);
+    const { parent } = run;
+    if (parent instanceof InterceptorScope && parent.request === this) {
+      // An interceptor retries: what the earlier call has left open ends, and its late statements are refused.
+      if (parent.method) this.#abandon(parent.method);
+      parent.method = run;
+    }
+    return this.#start(run);
+  }
+
+  #start(run: ExecutionScope): ExecutionScope {
+    this.#runs += 1;
+    this.#hasHandlerStarted = true;
+    return run;
+  }
+
+  /** Reports that a run has settled. Further calls for the same run do nothing. */
   settleHandler(run: ExecutionScope): void {
     if (run.isEnded) return;
-    run.end();
-    this.#runs -= 1;
+    this.#end(run);
+    // If an interceptor has abandoned the method, it still runs.
+    if (run instanceof InterceptorScope && run.method) this.#end(run.method);
     if (this.#runs > 0) return;
     // What the handler has left waiting runs to its end, as any statement that it has not awaited.
     this.#pendingAcquires?.clear();
@@ -152,6 +180,17 @@ export class RequestLifecycle implements RequestBorrower {
       if (this.#isResponseEnded) unit.end();
       else unit.unpin();
     }
+  }
+
+  #abandon(run: ExecutionScope): void {
+    this.#end(run);
+    for (const unit of this.#units ?? []) unit.rollBackWithin(run);
+  }
+
+  #end(run: ExecutionScope): void {
+    if (run.isEnded) return;
+    run.end();
+    this.#runs -= 1;
   }
 
   get isOver(): boolean {

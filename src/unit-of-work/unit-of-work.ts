@@ -1,4 +1,6 @@
 import type { QueryRunner } from 'typeorm';
+import { isWithin } from '../data-source/execution-scope.js';
+import type { ExecutionScope } from '../data-source/execution-scope.js';
 import type { ManagedDataSource } from '../data-source/managed-data-source.js';
 import type { RequestBorrower } from '../data-source/query-runner/borrower.js';
 import type { ManagedQueryRunner } from '../data-source/query-runner/managed-query-runner.js';
@@ -62,6 +64,14 @@ export class UnitOfWork {
   /** @internal */
   unpin(): void {
     this.#forEachRunner(unpin);
+  }
+
+  /** @internal */
+  rollBackWithin(scope: ExecutionScope): void {
+    this.#forEachRunner((runner) => {
+      const begun = runner.transactions.outermost?.scope;
+      if (isWithin(begun, scope)) unpin(runner);
+    });
   }
 
   /** @internal */

@@ -26,6 +26,8 @@ export class UnmanagedUnitOfWork implements RequestUnitOfWork {
 
   unpin(): void {}
 
+  rollBackWithin(): void {}
+
   onClientDisconnected(): void {}
 
   end(): void {

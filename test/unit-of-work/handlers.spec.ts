@@ -4,6 +4,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import {
   applyDecorators,
+  Catch,
   Controller,
   Get,
   Header,
@@ -20,12 +21,15 @@ import {
   Scope,
   SetMetadata,
   Sse,
+  UseFilters,
   UseGuards,
   UseInterceptors,
 } from '@nestjs/common';
 import type {
+  ArgumentsHost,
   CallHandler,
   CanActivate,
+  ExceptionFilter,
   ExecutionContext,
   MiddlewareConsumer,
   NestInterceptor,
@@ -35,6 +39,7 @@ import type {
 import { APP_INTERCEPTOR, ApplicationConfig, ContextIdFactory, ModuleRef, Reflector } from '@nestjs/core';
 import {
   DatabaseModule,
+  getDataSourceToken,
   getQueryRunnerToken,
   InjectQueryRunner,
   InjectUnitOfWork,
@@ -80,7 +85,9 @@ const listenersOf = (response: unknown) => {
 /** Lets handlers that wait for the test continue. */
 let goOn: Promise<void>;
 let letGoOn: () => void;
+let attempts: number;
 beforeEach(() => {
+  attempts = 0;
   seen.length = 0;
   goOn = new Promise((resolve) => (letGoOn = resolve));
 });
@@ -287,6 +294,21 @@ class RunnerController extends BaseController {
   }
 }
 
+@Controller('two')
+class TwoSourcesController {
+  constructor(
+    @InjectQueryRunner() private readonly first: QueryRunner,
+    @InjectQueryRunner('second') private readonly second: QueryRunner,
+  ) {}
+
+  @Get()
+  async both() {
+    await begin(this.first, 'first');
+    await begin(this.second, 'second');
+    return { same: this.first === this.second };
+  }
+}
+
 @Controller('runner')
 class FollowingController {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
@@ -313,9 +335,33 @@ class TimeoutInterceptor implements NestInterceptor {
 }
 
 @Injectable()
+class ImpatientInterceptor implements NestInterceptor {
+  intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    return next.handle().pipe(timeout(200), retry(1));
+  }
+}
+
+@Injectable()
 class RetryInterceptor implements NestInterceptor {
   intercept(_context: ExecutionContext, next: CallHandler): Observable<unknown> {
     return next.handle().pipe(retry(2));
+  }
+}
+
+/** Begins a transaction and refuses the request. */
+@Injectable()
+class BeginningGuard implements CanActivate {
+  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+  async canActivate(): Promise<boolean> {
+    await begin(this.runner, 'guard');
+    return false;
+  }
+}
+
+@Catch()
+class BigFilter implements ExceptionFilter {
+  catch(_error: unknown, host: ArgumentsHost): void {
+    host.switchToHttp().getResponse().status(500).send('x'.repeat(16_000_000));
   }
 }
 
@@ -351,6 +397,35 @@ class InterceptedController {
     seen.push(`late commit: ${await codeOf(this.runner.commitTransaction())}`);
   }
 
+  @Get('retried')
+  @UseInterceptors(RetryInterceptor)
+  async retried() {
+    attempts += 1;
+    await begin(this.runner, `attempt ${attempts}`);
+    // No rollback here.
+    if (attempts < 3) throw new Error('once more');
+    await this.runner.commitTransaction();
+    return { attempts };
+  }
+
+  @Get('impatient')
+  @UseInterceptors(ImpatientInterceptor)
+  async impatient() {
+    attempts += 1;
+    const isFirst = attempts === 1;
+    await begin(this.runner, `attempt ${attempts}`);
+    if (isFirst) {
+      await goOn;
+      seen.push(`late statement: ${await codeOf(write(this.runner, 'too late'))}`);
+      seen.push(`late commit: ${await codeOf(this.runner.commitTransaction())}`);
+    } else {
+      letGoOn();
+      await happened('late commit: TRANSACTION_ROLLED_BACK');
+      await this.runner.commitTransaction();
+    }
+    return 'ok';
+  }
+
   @Get('transaction')
   @UseInterceptors(TransactionInterceptor)
   async transaction(@Query('fail') fail?: string) {
@@ -358,6 +433,11 @@ class InterceptedController {
     if (fail) throw new Error('rolled back');
     return { committed: true };
   }
+
+  @Get('guarded')
+  @UseGuards(BeginningGuard)
+  @UseFilters(BigFilter)
+  guarded() {}
 
   @Get('plain')
   async plain(): Promise<unknown> {
@@ -638,6 +718,20 @@ describe.each(ADAPTERS)('the handlers of requests on %s', (platform, adapter) =>
       expect(await notes()).toEqual([]);
     });
 
+    it('that calls them again begin a new transaction', async () => {
+      expect((await http.fetch('/intercepted/retried')).body).toEqual({ attempts: 3 });
+      expect(await notes()).toEqual(['attempt 3']);
+    });
+
+    it('that abandons them and calls them again are not touched by the abandoned call', async () => {
+      expect((await http.fetch('/intercepted/impatient')).body).toBe('ok');
+      expect(seen).toEqual([
+        'late statement: TRANSACTION_ROLLED_BACK',
+        'late commit: TRANSACTION_ROLLED_BACK',
+      ]);
+      expect(await notes()).toEqual(['attempt 2']);
+    });
+
     it('that begins a transaction around them are committed by it', async () => {
       expect((await http.fetch('/intercepted/transaction')).body).toEqual({ committed: true });
       expect(await notes()).toEqual(['in the interceptor']);
@@ -671,6 +765,31 @@ describe.each(ADAPTERS)('the handlers of requests on %s', (platform, adapter) =>
       await other.close();
       expect(await notes()).toEqual(['in the interceptor of the app']);
     });
+  });
+
+  it('that a guard refuses hold no connection while the client slowly reads the answer', async () => {
+    const request = httpGet(`${http.url}/intercepted/guarded`, { agent: false });
+    request.on('error', () => undefined);
+    const [response] = (await once(request, 'response')) as [IncomingMessage];
+    response.pause();
+    await everythingReleased();
+    expect(response.complete).toBe(false);
+    request.destroy();
+    expect(await notes()).toEqual([]);
+  });
+
+  it('end their transactions on each data source', async () => {
+    const second = DatabaseModule.forRoot({ url: database.url, name: 'second', pool: { size: 1 } });
+    const other = await startHttpApp(
+      { imports: [databaseModule(), second], controllers: [TwoSourcesController] },
+      undefined,
+      adapter(),
+    );
+    expect((await other.fetch('/two')).body).toEqual({ same: false });
+    await poolAtRest(other.app.get(DataSource));
+    await poolAtRest(other.app.get(getDataSourceToken('second')));
+    await other.close();
+    expect(await notes()).toEqual([]);
   });
 
   it('of a class that two apps share are tracked in both', async () => {

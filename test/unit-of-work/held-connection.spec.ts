@@ -101,7 +101,7 @@ class BigFilter implements ExceptionFilter {
   }
 }
 
-/** Registered before the module, and therefore outside of its interceptor. */
+/** A static interceptor of the whole app, and therefore outside of the one of the module. */
 @Injectable()
 class RetryInterceptor implements NestInterceptor {
   intercept(_context: unknown, next: CallHandler): Observable<unknown> {
