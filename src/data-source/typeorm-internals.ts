@@ -42,17 +42,15 @@ export function defineManager<R extends PostgresQueryRunner>(
   runnerClass: new (...args: never[]) => R,
   create: (runner: R) => EntityManager,
 ): void {
-  const setManager = (runner: R, value: EntityManager) =>
-    Object.defineProperty(runner, 'manager', { value, writable: true, enumerable: true, configurable: true });
+  const MANAGER = Symbol('manager');
+  type WithManager = R & { [MANAGER]?: EntityManager };
   Object.defineProperty(runnerClass.prototype, 'manager', {
     configurable: true,
-    get(this: R) {
-      const manager = create(this);
-      setManager(this, manager);
-      return manager;
+    get(this: WithManager) {
+      return (this[MANAGER] ??= create(this));
     },
-    set(this: R, manager: EntityManager) {
-      setManager(this, manager);
+    set(this: WithManager, manager: EntityManager) {
+      this[MANAGER] = manager;
     },
   });
 }
