@@ -5,6 +5,7 @@ import { StatementTexts } from '../../src/connection/statements/statement-texts.
 import { Connection } from '../../src/pool/index.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 
 let database: TestDatabase;
 
@@ -22,7 +23,7 @@ interface Sent {
 }
 type Command = Sent | { kind: 'reset' | 'kill'; on: 0 | 1 };
 
-const PARAMETERISED = [
+const WITH_TABLE = [
   'SELECT * FROM t WHERE a > $1 ORDER BY a',
   'SELECT t.*, u.b FROM t LEFT JOIN u ON u.a = t.a WHERE t.a <> $1 ORDER BY t.a',
   'SELECT count(*)::int AS n FROM t WHERE a = $1',
@@ -30,8 +31,11 @@ const PARAMETERISED = [
   'INSERT INTO u (a) VALUES ($1)',
   'INSERT INTO t (a) VALUES ($1) RETURNING *',
   'UPDATE u SET b = 2 WHERE a = $1',
-  'SELECT 10 / $1::int AS n',
   'DELETE FROM u WHERE a = $1 RETURNING *',
+];
+/** Of two mistakes in one statement, a value of the wrong type and a missing table, a prepared one reports the other. */
+const WITHOUT_TABLE = [
+  'SELECT 10 / $1::int AS n',
   'SELECT $1::int AS "n" /* one */',
   'SELECT $1::int AS "n" /* another */',
 ];
@@ -57,16 +61,18 @@ const SESSION = [
 const TRANSACTION = ['BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT s', 'ROLLBACK TO s'];
 
 const on = fc.constantFrom<0 | 1>(0, 1);
-const parameterised = fc.record({
-  kind: fc.constant('send' as const),
-  on,
-  text: fc.constantFrom(...PARAMETERISED),
-  values: fc.tuple(fc.constantFrom<unknown>(0, 1, 2, 3, null, 'x')),
-});
+const parameterised = (texts: string[], ...values: unknown[]) =>
+  fc.record({
+    kind: fc.constant('send' as const),
+    on,
+    text: fc.constantFrom(...texts),
+    values: fc.tuple(fc.constantFrom<unknown>(...values)),
+  });
 const simple = (...texts: string[]) =>
   fc.record({ kind: fc.constant('send' as const), on, text: fc.constantFrom(...texts) });
 const command: fc.Arbitrary<Command> = fc.oneof(
-  { weight: 12, arbitrary: parameterised },
+  { weight: 10, arbitrary: parameterised(WITH_TABLE, 0, 1, 2, 3, null) },
+  { weight: 2, arbitrary: parameterised(WITHOUT_TABLE, 0, 1, 2, null, 'x') },
   { weight: 3, arbitrary: simple(...TRANSACTION) },
   { weight: 2, arbitrary: simple(...SCHEMA) },
   { weight: 1, arbitrary: simple(...SESSION) },
@@ -154,6 +160,15 @@ class World {
   }
 }
 
+/** How many sessions the worlds have on the server. */
+async function sessions(): Promise<number> {
+  const [row] = await database.sql<{ n: number }>(
+    'SELECT count(*)::int AS n FROM pg_stat_activity WHERE datname = current_database() AND usename = $1',
+    ['app'],
+  );
+  return row!.n;
+}
+
 /** What the caller sees of a statement. */
 async function outcomeOf(client: pg.Client, text: string, values?: unknown[]): Promise<unknown> {
   try {
@@ -167,12 +182,13 @@ async function outcomeOf(client: pg.Client, text: string, values?: unknown[]): P
     return { rows: rows as unknown, rowCount, tag, columns };
   } catch (error) {
     const { code, message, position, detail, hint, severity } = error as pg.DatabaseError;
-    return { code, message: message.replaceAll(/world_\w+/g, 'world'), position, detail, hint, severity };
+    // A statement that is parsed waits for a lock while its text is read, which has a position; a prepared one does not.
+    const place = code === '55P03' ? undefined : position;
+    return { code, message: message.replaceAll(/world_\w+/g, 'world'), place, detail, hint, severity };
   }
 }
 
 it('Statements have the same answers and errors with prepared statements as without', async () => {
-  let rejected = 0;
   await fc.assert(
     fc.asyncProperty(
       fc.constantFrom(1, 2),
@@ -193,7 +209,6 @@ it('Statements have the same answers and errors with prepared statements as with
               // The one difference: another process has changed the schema, and this transaction has to be tried again.
               expect(plain.status(given.on)).not.toBe('I');
               expect(prepared.status(given.on)).toBe('E');
-              rejected += 1;
               await Promise.all(
                 worlds.map((world) => world.run({ kind: 'send', on: given.on, text: 'ROLLBACK' })),
               );
@@ -205,10 +220,11 @@ it('Statements have the same answers and errors with prepared statements as with
           }
         } finally {
           await Promise.all(worlds.map((world) => world.close()));
+          // The sessions end later than their sockets. Those of many runs would exceed max_connections.
+          await until(async () => (await sessions()) === 0);
         }
       },
     ),
-    { numRuns: Number(process.env.PREPARED_STATEMENTS_RUNS ?? 40) },
+    { numRuns: Number(process.env.PREPARED_STATEMENTS_RUNS ?? 40), timeout: 20_000 },
   );
-  expect(rejected).toBeGreaterThanOrEqual(0);
 }, 600_000);

@@ -42,8 +42,10 @@ class SuperuserConnection {
   constructor(private readonly url: string) {}
 
   async query<Row extends pg.QueryResultRow>(text: string, parameters: unknown[] = []): Promise<Row[]> {
-    const client = this.idle ?? (await this.open());
+    const { idle } = this;
+    // Before the wait: another statement may make its connection the idle one meanwhile, which would be lost.
     this.idle = undefined;
+    const client = idle ?? (await this.open());
     let rows: Row[];
     try {
       ({ rows } = await client.query<Row>(text, parameters));

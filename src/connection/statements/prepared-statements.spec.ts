@@ -16,7 +16,7 @@ async function open(options: ConnectionOptions = {}): Promise<void> {
   server = new ScriptedServer();
   connection = new Connection({
     user: 'app',
-    stream: () => server as never,
+    stream: () => server,
     preparedStatements: { threshold: 1 },
     ...options,
   });

@@ -45,7 +45,9 @@ describeWithPgBouncer('Prepared statements behind a PgBouncer', () => {
 
   it('in transaction mode are not used, and the start says so', async () => {
     const dataSource = await start('transaction');
-    expect(startLine()).toContain('pooler (detected, transaction mode assumed), no prepared statements, pool');
+    expect(startLine()).toContain(
+      'pooler (detected, transaction mode assumed), no prepared statements, pool',
+    );
     await work((text, values) => dataSource.query(text, values));
     expect(await dataSource.query(preparedTexts)).toEqual([{ n: 0 }]);
   });
@@ -70,7 +72,8 @@ describeWithPgBouncer('Prepared statements behind a PgBouncer', () => {
       max: 6,
       preparedStatements: { threshold: 1 },
     });
-    const query = async (text: string, values: unknown[]) => (await pool.query<{ n: number }>(text, values)).rows;
+    const query = async (text: string, values: unknown[]) =>
+      (await pool.query<{ n: number }>(text, values)).rows;
     await work(query);
     // Transactions take the sessions of the server from each other.
     await Promise.all(
