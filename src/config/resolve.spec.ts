@@ -6,6 +6,7 @@ import { readEnvironment } from './environment/environment.js';
 import type { Environment } from './environment/variable-names.js';
 import { resolveDatabaseOptions } from './resolve.js';
 import { Secret } from './secrets/secret.js';
+import { DEFAULTS } from './settings/defaults.js';
 
 const URL = 'postgres://me:hunter2@localhost/app';
 const resolve = (options: object = {}, env: Environment = {}) =>
@@ -52,7 +53,7 @@ describe('The defaults', () => {
       startup: 'verify',
       connectRetry: { retries: 10, initialDelayMs: 200, maxDelayMs: 5_000 },
       echo: false,
-      preparedStatements: { threshold: 5, max: 256 },
+      preparedStatements: DEFAULTS.preparedStatements,
       autoLoadEntities: true,
       typeorm: {},
       warnings: [],
@@ -446,8 +447,8 @@ describe('A short form', () => {
   it('of preparedStatements is true or false', () => {
     const ofPreparing = (given: DatabaseModuleOptions['preparedStatements']) =>
       resolve({ preparedStatements: given }).preparedStatements;
-    expect(ofPreparing(undefined)).toEqual({ threshold: 5, max: 256 });
-    expect(ofPreparing(true)).toEqual({ threshold: 5, max: 256 });
+    expect(ofPreparing(undefined)).toEqual(DEFAULTS.preparedStatements);
+    expect(ofPreparing(true)).toEqual(DEFAULTS.preparedStatements);
     expect(ofPreparing({ max: 10 })).toEqual({ threshold: 5, max: 10 });
     expect(ofPreparing(false)).toBe(false);
   });
