@@ -1,7 +1,7 @@
 /** What is measured: an app on this package, or on one that it is compared with. */
 export interface Candidate {
   readonly title: string;
-  /** The file in `app/` without its extension, and what it is told. */
+  /** The file in `app/` without its extension, and its argument. */
   readonly app: string;
   readonly variant?: string;
   /** Uses packages that `bench/package.json` installs. */

@@ -1,11 +1,10 @@
 import { Module, Scope } from '@nestjs/common';
 import type { Provider } from '@nestjs/common';
 import { REQUEST } from '@nestjs/core';
-import type { DataSource } from 'typeorm';
 import { getDataSourceToken, getQueryRunnerToken, getUnitOfWorkToken } from '../database.tokens.js';
 import { HttpErrorsFilter } from './http/http-errors.filter.js';
 import { RequestTracker } from './request-tracker.js';
-import { unitOfWorkOf } from './request-unit-of-work.js';
+import { queryRunnerOf, unitOfWorkOf } from './request-unit-of-work.js';
 
 /** The providers for requests that all data sources share. A static module, so that Nest creates it once for several roots. */
 @Module({
@@ -31,7 +30,7 @@ export function requestProviders(name: string): Provider[] {
       provide: getQueryRunnerToken(name),
       scope: Scope.REQUEST,
       inject,
-      useFactory: (dataSource: DataSource, request: unknown) => unitOfWorkOf(dataSource, request).runner,
+      useFactory: queryRunnerOf,
     },
   ];
 }

@@ -8,19 +8,21 @@ import {
 } from '@nestjs/common/constants.js';
 import { MetadataScanner } from '@nestjs/core';
 import type { ApplicationConfig, ModulesContainer } from '@nestjs/core';
+import type { InstanceWrapper } from '@nestjs/core/injector/instance-wrapper.js';
 import type { Observable } from 'rxjs';
 import { runHandler, runPerSubscription } from './handler-run.js';
 import { isHttp } from './http/http-request.js';
 import { lifecycleOf } from './request-lifecycle.js';
+import { providesRunner } from './request-unit-of-work.js';
 
 type Handler = (this: unknown, ...args: unknown[]) => unknown;
 
 /**
- * Tracks the handlers of all request-scoped controllers: what a handler leaves open ends when the handler settles. Other controllers have
- * no runner of the request, and are left alone.
+ * Tracks the handlers of the controllers that inject a runner of the request, themselves or through a provider, a guard or another
+ * enhancer: what a handler leaves open ends when the handler settles. Other controllers are left alone.
  *
- * - The method of each route gets a wrapper. Nest serves a route without interceptors without rxjs, and any interceptor would make it
- *   dearer by a third. Nest reads the method and its parameters anew for each request of a request-scoped controller.
+ * - The method of each route gets a wrapper. Nest serves a route without interceptors without rxjs, and any interceptor would add a
+ *   third to its CPU time. Nest reads the method and its parameters anew for each request of a request-scoped controller.
  * - A route with interceptors gets one more, outside of them. An interceptor may begin a transaction around the method, or abandon it,
  *   which the wrapper cannot see.
  */
@@ -32,8 +34,24 @@ export function trackHandlers(modules: ModulesContainer, config: ApplicationConf
   if (hasGlobalInterceptors) config.useGlobalInterceptors(handlerInterceptor);
   for (const { controllers } of modules.values())
     for (const controller of controllers.values())
-      if (!controller.isDependencyTreeStatic())
+      if (!controller.isDependencyTreeStatic() && injectsRunner(controller))
         trackController(controller.metatype as Type, hasGlobalInterceptors);
+}
+
+/** Whether a provider is needed by the controller, directly or not, that provides a runner of the request. */
+function injectsRunner(controller: InstanceWrapper): boolean {
+  const needed = new Set([controller]);
+  for (const wrapper of needed) {
+    if (providesRunner(wrapper)) return true;
+    // Nest's types do not say that a provider without dependencies has none of these lists.
+    for (const lists of [wrapper.getCtorMetadata(), wrapper.getEnhancersMetadata()] as (
+      InstanceWrapper[] | undefined
+    )[])
+      for (const dependency of lists ?? []) if (dependency) needed.add(dependency);
+    const properties = wrapper.getPropertiesMetadata() as { wrapper: InstanceWrapper }[] | undefined;
+    for (const property of properties ?? []) needed.add(property.wrapper);
+  }
+  return false;
 }
 
 class HandlerInterceptor implements NestInterceptor {

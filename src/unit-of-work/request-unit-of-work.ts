@@ -1,4 +1,4 @@
-import type { DataSource } from 'typeorm';
+import type { DataSource, QueryRunner } from 'typeorm';
 import { ManagedDataSource } from '../data-source/managed-data-source.js';
 import { DatabaseError } from '../errors/database.error.js';
 import { isHttp } from './http/http-request.js';
@@ -17,6 +17,16 @@ import { UnmanagedUnitOfWork } from './unmanaged-unit-of-work.js';
 export function unitOfWorkOf(dataSource: DataSource, request: unknown): RequestUnitOfWork {
   const lifecycle = beginLifecycle(requireHttp(request));
   return lifecycle.unitOf(dataSource) ?? addUnit(lifecycle, dataSource);
+}
+
+/** The query runner of a request on a data source. */
+export function queryRunnerOf(dataSource: DataSource, request: unknown): QueryRunner {
+  return unitOfWorkOf(dataSource, request).runner;
+}
+
+/** Whether a provider has one of these two factories. */
+export function providesRunner({ metatype }: { readonly metatype: unknown }): boolean {
+  return metatype === unitOfWorkOf || metatype === queryRunnerOf;
 }
 
 function addUnit(lifecycle: RequestLifecycle, dataSource: DataSource): RequestUnitOfWork {

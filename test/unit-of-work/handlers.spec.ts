@@ -122,6 +122,8 @@ class RunnerlessController {
   }
 }
 
+const runnerlessMethod = RunnerlessController.prototype.serve;
+
 // ---- routes with a runner of the request ------------------------------------------------------------------------------
 
 const Labels = (...labels: string[]) => applyDecorators(SetMetadata('labels', labels));
@@ -600,6 +602,8 @@ describe.each(ADAPTERS)('the handlers of requests on %s', (platform, adapter) =>
     await http.fetch('/static/footprint');
     const { listeners } = footprint as { listeners: object };
     expect(body).toEqual({ count: 1, given: 'default', listeners });
+    // Each further parameter of a route costs each of its requests.
+    expect(RunnerlessController.prototype.serve).toBe(runnerlessMethod);
   });
 
   describe('of a request-scoped controller', () => {

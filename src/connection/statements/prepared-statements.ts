@@ -50,8 +50,8 @@ export class PreparedStatements {
   #current: PreparedStatement | undefined;
   /** The statement that is sent a second time, unprepared. */
   #resent: SubmittedQuery | undefined;
-  /** Who sees a change of the schema since the last ReadyForQuery outside a transaction. */
-  #schemaChangedFor: 'nobody' | 'session' | 'pool' = 'nobody';
+  /** Which connections see a change of the schema that was made since the last ReadyForQuery outside a transaction. */
+  #schemaChangedFor: 'none' | 'session' | 'pool' = 'none';
 
   /** @param isAllowed is read for each statement: a pooler may be detected at any time */
   constructor(
@@ -116,10 +116,10 @@ export class PreparedStatements {
       // rejects a statement whose result type has changed.
       this.#expireAll();
       if (tagChangesSchema(tag) && !changesSession) this.#schemaChangedFor = 'pool';
-      else if (this.#schemaChangedFor === 'nobody') this.#schemaChangedFor = 'session';
+      else if (this.#schemaChangedFor === 'none') this.#schemaChangedFor = 'session';
     }
     // A ROLLBACK to a savepoint may bring the former schema back.
-    else if (tag === 'ROLLBACK' && this.#schemaChangedFor !== 'nobody') this.#expireAll();
+    else if (tag === 'ROLLBACK' && this.#schemaChangedFor !== 'none') this.#expireAll();
   }
 
   /**
@@ -173,11 +173,11 @@ export class PreparedStatements {
     // An error in the values of a statement, which `pg` finds after Parse, arrives as no message.
     if (this.#current && !this.#current.isParsed) this.#drop(this.#current);
     this.#current = this.#facts = undefined;
-    if (status !== 'I' || this.#schemaChangedFor === 'nobody') return;
+    if (status !== 'I' || this.#schemaChangedFor === 'none') return;
     // The change is committed or undone.
     if (this.#schemaChangedFor === 'pool') this.#texts.schemaVersion += 1;
     else this.#expireAll();
-    this.#schemaChangedFor = 'nobody';
+    this.#schemaChangedFor = 'none';
   }
 
   /** The server has dropped all prepared statements. */
