@@ -27,29 +27,29 @@ type Handler = (this: unknown, ...args: unknown[]) => unknown;
  *   which the wrapper cannot see.
  */
 export function trackHandlers(modules: ModulesContainer, config: ApplicationConfig): void {
+  const tracked = [...modules.values()]
+    .flatMap(({ controllers }) => [...controllers.values()])
+    .filter((controller) => !controller.isDependencyTreeStatic() && injectsRunner(controller));
+  if (tracked.length === 0) return;
   const hasGlobalInterceptors =
     config.getGlobalInterceptors().length > 0 || config.getGlobalRequestInterceptors().length > 0;
   // Inside the static interceptors, which may retry or abandon, and outside the others, which may begin a transaction. The routes of
   // static controllers already have their list of interceptors, without this one.
   if (hasGlobalInterceptors) config.useGlobalInterceptors(handlerInterceptor);
-  for (const { controllers } of modules.values())
-    for (const controller of controllers.values())
-      if (!controller.isDependencyTreeStatic() && injectsRunner(controller))
-        trackController(controller.metatype as Type, hasGlobalInterceptors);
+  for (const { metatype } of tracked) trackController(metatype as Type, hasGlobalInterceptors);
 }
 
-/** Whether a provider is needed by the controller, directly or not, that provides a runner of the request. */
+/** Whether the controller, a provider that it needs, or one of its guards, pipes, interceptors and filters injects a runner. */
 function injectsRunner(controller: InstanceWrapper): boolean {
   const needed = new Set([controller]);
   for (const wrapper of needed) {
     if (providesRunner(wrapper)) return true;
-    // Nest's types do not say that a provider without dependencies has none of these lists.
-    for (const lists of [wrapper.getCtorMetadata(), wrapper.getEnhancersMetadata()] as (
-      InstanceWrapper[] | undefined
-    )[])
-      for (const dependency of lists ?? []) if (dependency) needed.add(dependency);
+    // Without dependencies there is no list, which Nest's types do not say.
+    const dependencies = wrapper.getCtorMetadata() as InstanceWrapper[] | undefined;
+    const enhancers = wrapper.getEnhancersMetadata() as InstanceWrapper[] | undefined;
     const properties = wrapper.getPropertiesMetadata() as { wrapper: InstanceWrapper }[] | undefined;
-    for (const property of properties ?? []) needed.add(property.wrapper);
+    for (const next of [...(dependencies ?? []), ...(enhancers ?? [])]) if (next) needed.add(next);
+    for (const { wrapper: next } of properties ?? []) needed.add(next);
   }
   return false;
 }
