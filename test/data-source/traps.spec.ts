@@ -161,6 +161,24 @@ describe('a known defect of TypeORM or pg is prevented:', () => {
     expect(await dataSource.query('SELECT 1 AS one')).toEqual([{ one: 1 }]);
   });
 
+  it('a connect() that nothing awaits is no unhandled rejection when it fails', async () => {
+    await open();
+    const unhandled: unknown[] = [];
+    const onUnhandled = (reason: unknown) => unhandled.push(reason);
+    process.on('unhandledRejection', onUnhandled);
+    const holder = dataSource.createQueryRunner();
+    await holder.connect();
+    const waiting = dataSource.createQueryRunner();
+    void waiting.connect();
+    const asked = failure(waiting.query('SELECT 1'));
+    await waiting.release();
+    expect(await asked).toMatchObject({ code: 'POOL_ACQUIRE_CANCELLED' });
+    await new Promise(setImmediate);
+    process.off('unhandledRejection', onUnhandled);
+    expect(unhandled).toEqual([]);
+    await holder.release();
+  });
+
   it('a runner whose connect() failed works when the database is available again', async () => {
     await open({ url: proxy.through(database.url) });
     await proxy.refuse();

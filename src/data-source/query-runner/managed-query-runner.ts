@@ -32,8 +32,6 @@ export interface RunnerSettings extends RunnerConnectionSettings, StatementSetti
 
 const ignore = () => undefined;
 
-const RELEASED = Promise.resolve();
-
 /**
  * The query runner of `ManagedDataSource`, which also serves `dataSource.query()`, repositories and `dataSource.transaction()`. It sends
  * the statements of TypeORM in the order of TypeORM, and differs in three points:
@@ -98,7 +96,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
 
   /** @internal As `release()`. No code has called it whose call site an error could show. */
   onRequestEnded(): Promise<void> {
-    if (this.isReleased) return RELEASED;
+    if (this.isReleased) return Promise.resolve();
     // Set before the rollback, so that the runner refuses further statements from here on.
     this.isReleased = true;
     this.runnerConnection.destroyStreams();
@@ -215,7 +213,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const lease = this.runnerConnection.acquire(callers.stream);
     lease.startStatement();
     try {
-      const connection = await lease.connected;
+      const connection = await lease.whenConnected();
       this.settings.dataSource.logger.logQuery(query, parameters, this);
       const queryStream: unknown = this.driver.loadStreamDependency();
       const stream = openStream(connection, queryStream, query, parameters);

@@ -166,7 +166,7 @@ export class RunnerConnection implements LeaseOwner {
     this.#isPinnedByCaller = true;
     this.#pinnedIn ??= currentScope();
     this.request?.onPinned();
-    return this.acquire(calledIn).connected;
+    return this.acquire(calledIn).whenConnected();
   }
 
   /** @throws DatabaseError `REQUEST_CLOSED` if the response ended before the handler began */

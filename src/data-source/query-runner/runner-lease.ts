@@ -1,6 +1,7 @@
 import type { Connection } from '../../connection/connection.js';
-import { PoolAcquireCancelledError } from '../../errors/pool.errors.js';
+import { PoolAcquireCancelledError, PoolError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
+import { rethrowWithStack } from '../../pool/reporting/error-stack.js';
 import type { Caller } from '../../text/call-site.js';
 import type { AcquireOptions, Wait } from '../../pool/waiters/waiter-queue.js';
 import { requestOf } from '../execution-scope.js';
@@ -77,6 +78,18 @@ export class RunnerLease implements AcquireOptions {
   /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
   get connected(): Promise<LeasedClient<Connection>> {
     return (this.#connected ??= Promise.resolve(this.connection!));
+  }
+
+  /** As `connected`, for one caller, which need not await it: the stack of a PoolError shows the code that does. */
+  whenConnected(): Promise<LeasedClient<Connection>> {
+    if (this.connection) return this.connected;
+    const connected = this.connected.catch((error: unknown) => {
+      // Not before: V8 finds the code that awaits a promise only while nothing else waits for it.
+      queueMicrotask(() => void connected.catch(ignore));
+      if (error instanceof PoolError) rethrowWithStack(error);
+      throw error;
+    });
+    return connected;
   }
 
   /** The pool reads it only for a message. */

@@ -5,10 +5,8 @@ import { isInterrupt } from '../../connection/wire/disconnect.js';
 import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
 import { noteHttpErrors } from '../../errors/http-errors.js';
 import type { EchoSettings } from '../../database.options.js';
-import { PoolError } from '../../errors/pool.errors.js';
 import { diagnose } from '../../diagnosis/diagnose.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
-import { rethrowWithStack } from '../../pool/reporting/error-stack.js';
 import type { Caller } from '../../text/call-site.js';
 import { statementText } from '../logging/database.logger.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
@@ -75,7 +73,7 @@ export async function executeStatement(
         ({ connection } = lease);
         if (!connection) {
           const startedAt = performance.now();
-          connection = await lease.connected;
+          connection = await lease.whenConnected();
           waitedMs += performance.now() - startedAt;
         }
         if (!isRepeated) {
@@ -90,7 +88,6 @@ export async function executeStatement(
         raw = await send(connection, query, parameters);
         break;
       } catch (error) {
-        if (!connection && error instanceof PoolError) rethrowWithStack(error);
         if (!connection || !isSent) throw error;
         const driverError = driverErrorOf(error, connection);
         const isTerminated = isRepeatable(runner, driverError, lease, connection, query);

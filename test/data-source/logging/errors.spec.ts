@@ -75,6 +75,18 @@ class RunnerController {
     const rows: unknown = await this.runner.query(wrong[0], [...wrong[1]]);
     return rows;
   }
+
+  @Get('runner-connect')
+  async viaConnect() {
+    await this.runner.connect();
+    return 'connected';
+  }
+
+  @Get('runner-stream')
+  async viaStream() {
+    await this.runner.stream('SELECT 1');
+    return 'streaming';
+  }
 }
 
 const routes = [
@@ -85,6 +97,12 @@ const routes = [
   ['runner', 'RunnerController', 'viaRunner'],
   ['runner-find', 'RunnerController', 'viaRunnerFind'],
   ['runner-begin', 'RunnerController', 'viaRunnerBegin'],
+] as const;
+
+/** Routes whose method fails only while it waits for a connection. */
+const waitingRoutes = [
+  ['runner-connect', 'RunnerController', 'viaConnect'],
+  ['runner-stream', 'RunnerController', 'viaStream'],
 ] as const;
 
 const poolOf = ({ app }: HttpApp) => app.get<{ pool: ConnectionPool }>(DataSource).pool;
@@ -152,7 +170,7 @@ describe("an error in the log of Nest's own logger", () => {
     },
   );
 
-  it.each(routes)(
+  it.each([...routes, ...waitingRoutes])(
     'of a wait for a connection has a stack that begins in the code of the app: GET /%s',
     async (route, type, method) => {
       const held = await poolOf(http).acquire();
