@@ -89,6 +89,8 @@ export async function executeStatement(
         break;
       } catch (error) {
         if (!connection || !isSent) throw error;
+        // As `pg` does for its promises: the stack of the socket does not show the caller.
+        if (error instanceof Error) Error.captureStackTrace(error, executeStatement);
         const driverError = driverErrorOf(error, connection);
         const isTerminated = isRepeatable(runner, driverError, lease, connection, query);
         if (!connection.isUsable && !isTerminated) lease.isLossReported = true;

@@ -167,6 +167,8 @@ describe("an error in the log of Nest's own logger", () => {
       expect(error.stack).toContain(`${type}.${method}`);
       expect(error.stack?.split('\n')[1]).toMatch(/errors\.spec\.ts/);
       expect(error.stack?.split('\n').length).toBeLessThan(12);
+      // As with `pg`, the error of the server leads to the code that awaits the statement, not to the socket.
+      expect((error as QueryFailedError).driverError.stack).not.toMatch(/pg-protocol/);
     },
   );
 
