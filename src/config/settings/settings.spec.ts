@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { PREPARED_STATEMENTS } from '../../connection/statements/prepared-statements.js';
 import { resolveLimits } from '../../pool/pool.options.js';
 import { DEFAULTS } from './defaults.js';
 import { SETTING_ROWS } from './settings.js';
@@ -43,5 +44,6 @@ describe('The defaults', () => {
     );
     expect(limits).toMatchObject(off);
     expect(limits.connectTimeoutMs).toBe(DEFAULTS.timeouts.connectMs);
+    expect(PREPARED_STATEMENTS).toEqual(DEFAULTS.preparedStatements);
   });
 });

@@ -16,7 +16,7 @@ const REJECTION_FACTOR = 10;
 /** The most uses. */
 const MOST_USES = 1_000_000;
 
-/** A prefix of the names, for whoever reads `pg_prepared_statements`. */
+/** The prefix of the names, which `pg_prepared_statements` shows. */
 const NAME_PREFIX = 'ndb_';
 
 /** What the text of a statement shows. It is judged once, since a text is sent many times. */
