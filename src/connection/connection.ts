@@ -493,6 +493,7 @@ export class Connection extends Client {
       prepare: (query) => prepared.use(query, this.#facts),
       takeClosing: () => prepared.takeClosing(),
     });
+    this.#pg.writeCursorMessagesTogether();
     this.#pg.dropExecuteOfClosedPortal();
     wire.on('commandComplete', ({ text: tag }) => {
       this.#hasCommandCompleted = true;

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { to as copyTo } from 'pg-copy-streams';
@@ -42,6 +43,17 @@ const pidOf = (connection: Connection) => (connection as unknown as { processID:
 /** Resolves when the backend has exited: its FATAL error has arrived, and a later write cannot fail before it is read. */
 const terminate = (connection: Connection) =>
   database.sql('SELECT pg_terminate_backend($1, 5000)', [pidOf(connection)]);
+
+/** Does the same, while this process reads nothing from its sockets. */
+function terminateUnnoticed(connection: Connection): void {
+  const script = `
+    const client = new (require('pg').Client)(process.env.URL);
+    client.connect();
+    client.query('SELECT pg_terminate_backend($1, 5000)', [process.env.PID]).then(() => client.end());`;
+  execFileSync(process.execPath, ['-e', script], {
+    env: { ...process.env, NODE_OPTIONS: '', URL: database.url, PID: String(pidOf(connection)) },
+  });
+}
 
 /** Reads a stream to its end or its error, which it returns. Calls `onFirstRow` after the first row. */
 async function readToTheEnd(
@@ -231,6 +243,17 @@ describe('pg-query-stream', () => {
 });
 
 describe('A cursor', () => {
+  it('is sent and read with one write, so that it meets the error of a server that has ended the session unnoticed', async () => {
+    for (const when of ['sent', 'read']) {
+      const connection = await open();
+      const send = () => connection.query(new Cursor('SELECT generate_series(1, 5)'));
+      const cursor = when === 'read' ? send() : undefined;
+      await cursor?.read(2);
+      terminateUnnoticed(connection);
+      await expect((cursor ?? send()).read(2)).rejects.toMatchObject({ code: '57P01' });
+    }
+  });
+
   it('rejects its pending and later reads with the reason for the end of the connection, and can be closed', async () => {
     for (const end of [
       (connection: Connection) => terminate(connection),

@@ -431,6 +431,33 @@ export class PgInternals {
   }
 
   /**
+   * Sends the messages of a cursor that are written in one tick with one system call, as `pg` does for its own queries. With a
+   * system call for each, the second one fails with EPIPE when the server has just ended the session, and Node.js destroys the
+   * socket before the server's error is read.
+   */
+  writeCursorMessagesTogether(): void {
+    const { wire } = this;
+    if (!wire) return;
+    const parse = wire.parse.bind(wire);
+    const execute = wire.execute.bind(wire);
+    const corkUntilNextTick = () => {
+      const { stream } = wire;
+      // `pg` has corked the stream for its own queries.
+      if (stream.writableCorked !== 0) return;
+      stream.cork();
+      process.nextTick(() => stream.uncork());
+    };
+    wire.parse = (parsed, more) => {
+      corkUntilNextTick();
+      parse(parsed, more);
+    };
+    wire.execute = (config, more) => {
+      corkUntilNextTick();
+      execute(config, more);
+    };
+  }
+
+  /**
    * Drops an Execute message for a portal that was closed. pg-cursor sends one when a queued cursor is read, and is closed
    * before its first answer. The server would answer with an error, which `pg` would attribute to the next statement. Then it
    * would skip all messages up to the next Sync, which pg-cursor does not send: the connection would hang.
