@@ -15,9 +15,9 @@ exports.layers = [
   },
   {
     level: 5,
-    paths: ['src/unit-of-work/', 'src/health/', 'src/monitoring/'],
+    paths: ['src/unit-of-work/', 'src/health/', 'src/monitoring/', 'src/migrations/'],
     apart: true,
-    content: 'what an app uses: the runner of a request, health, monitoring',
+    content: 'what an app uses: the runner of a request, health, monitoring, migrations',
   },
   {
     level: 4,

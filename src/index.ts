@@ -10,6 +10,7 @@ export {
   QueryTimeoutError,
 } from './errors/connection.errors.js';
 export { DatabaseError } from './errors/database.error.js';
+export { MigrationError } from './errors/migration.errors.js';
 export {
   PoolAcquireCancelledError,
   PoolAcquireTimeoutError,

@@ -8,6 +8,7 @@ import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
 import * as configErrors from '../../src/errors/config.errors.js';
 import * as connectionErrors from '../../src/errors/connection.errors.js';
+import * as migrationErrors from '../../src/errors/migration.errors.js';
 import * as poolErrors from '../../src/errors/pool.errors.js';
 import { blocksOf, codesIn, proseOf, tableOf } from './markdown.js';
 import { TABLES_OF_CODES } from './tables-of-codes.js';
@@ -92,7 +93,7 @@ describe('The tables of errors', () => {
 
   it('contain every error class except mere base classes', () => {
     const parents = ['DatabaseError', 'ConnectionError', 'PoolError'];
-    const errors = { ...configErrors, ...connectionErrors, ...poolErrors };
+    const errors = { ...configErrors, ...connectionErrors, ...migrationErrors, ...poolErrors };
     const classes = Object.entries(errors)
       .filter(
         ([name, value]) => typeof value === 'function' && /Error$/.test(name) && !parents.includes(name),

@@ -1,0 +1,24 @@
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from '@jest/globals';
+import { DataSource } from 'typeorm';
+import { sourceLocationOf } from './source-location.js';
+
+class Located {}
+
+describe('sourceLocationOf', () => {
+  it('finds the file of a class in this file and in a package', () => {
+    expect(sourceLocationOf(Located)?.file).toBe(fileURLToPath(import.meta.url));
+    expect(sourceLocationOf(DataSource)?.file).toMatch(/typeorm\/data-source\/DataSource\.js$/);
+  });
+
+  it('finds nothing for a function of the runtime', () => {
+    expect(sourceLocationOf(Map)).toBeUndefined();
+  });
+
+  it('leaves no global property behind', () => {
+    sourceLocationOf(Located);
+    expect(Object.getOwnPropertySymbols(globalThis).map(String)).not.toContain(
+      'Symbol(nestjs-database.function-to-locate)',
+    );
+  });
+});
