@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Connection } from '../connection/connection.js';
+import { StatementTimings } from '../connection/shared/statement-timings.js';
 import { DatabaseConfigError } from '../errors/config.errors.js';
 import type { DestroyReason, PoolSnapshot } from '../database.snapshot.js';
 import { callSite as captureCallSite } from '../text/call-site.js';
@@ -15,7 +16,7 @@ import { DeadlockDetector } from './leases/deadlock-detector.js';
 import type { Lease, PoolLease } from './leases/lease.js';
 import { PgPoolErrors } from './pg-pool/pg-pool-errors.js';
 import { queryOnPool } from './pg-pool/pool-query.js';
-import { resolveLimits, withoutSecrets } from './pool.options.js';
+import { resolveLimits, resolveMultiplex, withoutSecrets } from './pool.options.js';
 import type { PoolOptions, ResolvedLimits } from './pool.options.js';
 import { DurationHistogram, newCounters } from './reporting/counters.js';
 import { describePool } from './reporting/describe.js';
@@ -25,6 +26,9 @@ import type { Clock, Instant } from './support/clock.js';
 import { Notifier } from './support/notifier.js';
 import { rethrowWithStack } from './reporting/error-stack.js';
 import { rethrowOnNextTick } from './support/rethrow-on-next-tick.js';
+import { Multiplexer } from './shared/multiplexer.js';
+import { SharedConnections } from './shared/shared-connections.js';
+import type { SharingPool } from './shared/shared-connections.js';
 import { Scheduler } from './support/scheduler.js';
 import { Waiter, WaiterQueue } from './waiters/waiter-queue.js';
 import type { AcquireOptions, ErrorMapper } from './waiters/waiter-queue.js';
@@ -63,6 +67,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   readonly #waiterScheduler: Scheduler;
   readonly #deadlocks: DeadlockDetector<C, LeasedClient<C>>;
   readonly #deadlockScheduler: Scheduler;
+  /** The connections on which statements of several callers are in flight; undefined unless `multiplex` is on. */
+  readonly #shared: SharedConnections<C> | undefined;
+  readonly #multiplexer: Multiplexer<C> | undefined;
   /** Notified when nothing is leased and nothing waits. */
   readonly #quiescence: Notifier;
   #isReconciling = false;
@@ -85,7 +92,12 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.#leaseScheduler = new Scheduler(this.#clock, () => this.#inspectLeases(), false);
     this.#waiters = new WaiterQueue((waiter, reason) => this.#cancel(waiter, reason));
     this.#waiterScheduler = new Scheduler(this.#clock, () => this.#rejectOverdue(), true);
-    this.#deadlocks = new DeadlockDetector(this.#leases, this.#waiters, this.#limits.max);
+    this.#deadlocks = new DeadlockDetector(
+      this.#leases,
+      this.#waiters,
+      this.#limits.max,
+      () => this.#shared?.count ?? 0,
+    );
     this.#deadlockScheduler = new Scheduler(this.#clock, () => this.#checkForDeadlock(), true);
     this.#reporter = new PoolReporter({
       emitter: this,
@@ -95,6 +107,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       explainConnectError: options.explainConnectError,
     });
     const { connectTimeoutMs } = this.#limits;
+    const multiplex = resolveMultiplex(options, this.#limits.max);
+    const statementTimings = multiplex && new StatementTimings(multiplex);
     this.#connections = new ConnectionSet({
       Client: options.Client ?? Client ?? (Connection as unknown as new (options: never) => C),
       clientOptions: {
@@ -113,7 +127,19 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
           this.#rejectForFailedConnect(startedAt, cause, isStarting),
         onChange: () => this.#reconcile(),
       },
+      statementTimings,
     });
+    if (multiplex && statementTimings) {
+      const connections = this.#connections;
+      this.#shared = new SharedConnections(
+        connections,
+        this.#sharingPool(),
+        multiplex,
+        this.#limits.max,
+        this.#clock,
+      );
+      this.#multiplexer = new Multiplexer(this.#shared, connections.statementTexts, statementTimings);
+    }
     this.#showPgPoolOptions();
     this.#reconcile();
   }
@@ -174,6 +200,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       text,
       values,
       callback,
+      this.multiplexer,
     )) as Connection['query'];
 
   /**
@@ -221,6 +248,21 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     return this.#limits.leakThresholdMs === Infinity
       ? undefined
       : captureCallSite(options.calledIn ?? caller);
+  }
+
+  /** @internal Decides which statements are shared; undefined unless `multiplex` is on. */
+  get multiplexer(): Multiplexer<C> | undefined {
+    return this.#multiplexer;
+  }
+
+  /** What shared connections need of the pool. */
+  #sharingPool(): SharingPool<C> {
+    return {
+      takeFresh: (at) => (this.ending || this.#waiters.length > 0 ? undefined : this.#takeFresh(at)),
+      onEmpty: () => {
+        if (this.ending || this.#draining) this.#reconcile();
+      },
+    };
   }
 
   /** An idle connection that needs no validation. */
@@ -420,6 +462,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   #closeExcess(): void {
+    this.#shared?.closeEmpty();
     this.#rejectWaitersBeyond(this.#connections.pendingCount);
     this.#connections.removeExcess(this.#waiters.length);
   }
@@ -431,7 +474,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     // again.
     if (waiter && entry.isUsable && entry.generation === this.#connections.generation) {
       entry.markUsed(at);
-      this.#serve(waiter, entry, at);
+      if (!this.#shared?.takesReady(entry)) this.#serve(waiter, entry, at);
     } else {
       this.#connections.addIdle(entry, at);
     }
@@ -557,6 +600,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
         whenQuiescent: (ms) => (this.#isQuiescent ? Promise.resolve() : this.#quiescence.wait(ms)),
         close: () => this.#close({ servesWaiters: false }),
         reclaim: (lease, reason) => this.#reclaim(lease, reason),
+        destroyShared: () => this.#shared?.destroyAll(this.#reporter.closedError()),
       },
       timeoutMs,
     );
@@ -575,9 +619,10 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     if (this.#isQuiescent) this.#quiescence.notifyAll();
   }
 
-  /** Whether nothing is leased and nothing waits. */
+  /** Whether nothing is leased, nothing waits, and no statement is in flight on a shared connection. */
   get #isQuiescent(): boolean {
-    return this.#leases.length === 0 && this.#waiters.length === 0;
+    if (this.#leases.length > 0 || this.#waiters.length > 0) return false;
+    return this.#shared === undefined || this.#shared.inFlight === 0;
   }
 
   /** Whether `end()` was called, or a drain has stopped leasing. */
@@ -622,6 +667,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       counters: { ...this.#counters, destroyed: { ...this.#counters.destroyed } },
       wait: this.#waitTimes.snapshot(),
       use: this.#leases.useTimes.snapshot(),
+      ...(this.#multiplexer && { multiplex: this.#multiplexer.snapshot() }),
     };
   }
 

@@ -108,6 +108,25 @@ export interface PoolLimitsOptions {
   allowExitOnIdle?: boolean;
 }
 
+/** How connections are shared among callers. */
+export interface MultiplexOptions {
+  /** Connections that may be shared, of those of the pool. At least 1, and less than `size + maxOverflow`. */
+  connections: number;
+  /**
+   * Statements in flight on one shared connection. At least 1.
+   * @defaultValue 16
+   */
+  maxInFlight?: number;
+  /**
+   * Longest mean time on the server of a statement that is shared. Milliseconds.
+   * @defaultValue 5
+   */
+  maxMeanMs?: number;
+}
+
+/** The options with their defaults. */
+export type ResolvedMultiplex = Readonly<Required<MultiplexOptions>>;
+
 /** The names of `pg-pool` for the same limits. Those of `PoolLimitsOptions` take precedence. */
 export interface PgPoolNames {
   /** The most connections; sets `size` to the same value and `maxOverflow` to 0. */
@@ -149,6 +168,12 @@ export interface PoolOptions<C extends PoolableClient = Connection>
    * @defaultValue `Connection`
    */
   Client?: new (options: never) => C;
+  /**
+   * Whether prepared SELECTs that are fast, return little and only read share a few connections, on which several of them are
+   * in flight. Every other statement has a connection of its own.
+   * @defaultValue false
+   */
+  multiplex?: MultiplexOptions | false;
   /** Called before each connect. Returns further options of the client, which may change from connect to connect. */
   connectOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
   /**
@@ -276,6 +301,39 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
   };
   if (problems.length > 0) throw new DatabaseConfigError(problems);
   return limits;
+}
+
+/**
+ * Applies the defaults of `multiplex`.
+ * @param max the most connections of the pool
+ * @throws DatabaseConfigError (`DATABASE_CONFIG_INVALID`) that names every invalid value
+ */
+export function resolveMultiplex(
+  { multiplex, preparedStatements }: Pick<PoolOptions<never>, 'multiplex' | 'preparedStatements'>,
+  max: number,
+): ResolvedMultiplex | undefined {
+  if (!multiplex) return undefined;
+  const { connections, maxInFlight = 16, maxMeanMs = 5 } = multiplex;
+  const problems: ConfigProblem[] = [];
+  const check = (isValid: boolean, setting: string, message: string) => {
+    if (!isValid) problems.push({ setting: `multiplex.${setting}`, message });
+  };
+  const isCount = (value: number) => Number.isInteger(value) && value >= 1;
+  check(isCount(connections), 'connections', `is ${connections}; it must be a whole number of at least 1`);
+  check(isCount(maxInFlight), 'maxInFlight', `is ${maxInFlight}; it must be a whole number of at least 1`);
+  check(maxMeanMs > 0, 'maxMeanMs', `is ${maxMeanMs}; it must be more than 0`);
+  check(
+    !(connections >= max),
+    'connections',
+    `is ${connections} of at most ${max} connections; one of them must not be shared`,
+  );
+  if (preparedStatements === false)
+    problems.push({
+      setting: 'multiplex',
+      message: 'shares prepared statements only; preparedStatements is false',
+    });
+  if (problems.length > 0) throw new DatabaseConfigError(problems);
+  return { connections, maxInFlight, maxMeanMs };
 }
 
 const SECRET_OPTIONS = ['password', 'connectionString', 'ssl', 'connection', 'stream'];

@@ -1,4 +1,5 @@
 import type { ResolvedDatabaseOptions, SettingOrigin, TimeoutSettings } from '../../database.options.js';
+import { neonHost } from '../url/neon-host.js';
 import type { Problems } from '../problems/problems.js';
 import { spaced } from '../problems/value-shape.js';
 import { POSTGRES_LIMITS } from '../settings/settings.js';
@@ -7,6 +8,7 @@ import { POSTGRES_LIMITS } from '../settings/settings.js';
 export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: Problems): void {
   checkSchemaChanges(resolved, problems);
   checkMinIdle(resolved, problems);
+  checkMultiplex(resolved, problems);
   checkSession(resolved, problems);
   checkChannelBinding(resolved, problems);
   checkShortTimeouts(resolved, problems);
@@ -37,6 +39,39 @@ function checkMinIdle({ pool: { minIdle, size } }: ResolvedDatabaseOptions, prob
     problems.add(
       'pool.minIdle',
       `${minIdle} is more than pool.size ${size}; the pool keeps at most pool.size idle connections`,
+    );
+}
+
+function checkMultiplex(
+  {
+    multiplex,
+    pool: { size, maxOverflow },
+    pooler,
+    preparedStatements,
+    server,
+    origins,
+  }: ResolvedDatabaseOptions,
+  problems: Problems,
+): void {
+  if (!multiplex) return;
+  const { connections } = multiplex;
+  const setting = origins['multiplex.connections'] === 'options' ? 'multiplex.connections' : 'DB_MULTIPLEX';
+  const refuse = (message: string) => problems.add(setting, message);
+  if (pooler !== undefined && pooler !== 'none')
+    refuse(
+      `${connections} shares connections, which a pooler (pooler: ${pooler}) does itself; use 0, or a direct connection with pooler: none`,
+    );
+  else if (pooler === undefined && neonHost(server.host)?.isPooled === true)
+    refuse(
+      `${connections} shares connections, which the pooler of Neon does itself; use 0, or the host without -pooler`,
+    );
+  if (preparedStatements === false)
+    refuse(
+      `${connections} shares connections for prepared statements, and preparedStatements is false; use 0`,
+    );
+  if (connections >= size + maxOverflow)
+    refuse(
+      `${connections} of at most ${size + maxOverflow} connections (pool.size and pool.maxOverflow) leaves none for transactions; use less`,
     );
 }
 

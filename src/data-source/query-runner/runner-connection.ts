@@ -6,6 +6,7 @@ import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.erro
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { RESET_TIMEOUT_MS } from '../../pool/pool.options.js';
 import type { Caller } from '../../text/call-site.js';
+import type { DataSourcePool } from '../pools/data-source.pool.js';
 import { currentScope, requestOf } from '../execution-scope.js';
 import type { ExecutionScope } from '../execution-scope.js';
 import { describeBorrower, requestClosedError } from './borrower.js';
@@ -16,6 +17,8 @@ import { RunnerStreams } from './streams.js';
 import type { OpenTransaction, RunnerTransactions } from './transactions.js';
 
 const RELEASED = Promise.resolve();
+
+const ignore = () => undefined;
 
 /** The query runner whose connection this is. */
 interface ConnectionUser {
@@ -82,6 +85,7 @@ export class RunnerConnection implements LeaseOwner {
   /** Whether the caller has pinned the connection by `connect()`. */
   #isPinnedByCaller = false;
   #pinnedIn: ExecutionScope | undefined;
+  #sharedStatements: Promise<unknown> | undefined;
 
   constructor(
     user: ConnectionUser,
@@ -110,6 +114,29 @@ export class RunnerConnection implements LeaseOwner {
     if (lease && !this.#isReplaceable(lease)) return lease;
     if (lease) this.#release(lease);
     return this.#newLease(undefined, calledIn);
+  }
+
+  /**
+   * What decides whether a statement is shared; undefined when the statement belongs on the runner's own connection, or when the
+   * pool shares none.
+   */
+  get sharingPool(): DataSourcePool | undefined {
+    if (this.#lease || this.#isPinnedByCaller || this.#user.isTransactionActive) return undefined;
+    const pool = this.#pool();
+    return pool instanceof Promise || !pool.multiplexer ? undefined : pool;
+  }
+
+  /** Settles after the statements that are in flight on shared connections; undefined without any. */
+  get sharedStatements(): Promise<unknown> | undefined {
+    return this.#sharedStatements;
+  }
+
+  /** Makes the next statement of the runner wait for this one, as it would on one connection. */
+  addShared(statement: Promise<unknown>): void {
+    const settled = statement.then(ignore, ignore).then(() => {
+      if (this.#sharedStatements === settled) this.#sharedStatements = undefined;
+    });
+    this.#sharedStatements = settled;
   }
 
   /**

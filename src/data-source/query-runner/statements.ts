@@ -24,10 +24,12 @@ export interface StatementSettings {
   /** Whether HTTP requests are answered by the errors of the data source. */
   readonly httpErrors: boolean;
   readonly queryLogger: DatabaseLogger;
+  /** Whether the pools share connections. */
+  readonly sharesConnections: boolean;
 }
 
 /** The query runner that sends a statement. */
-interface StatementRunner extends QueryRunner {
+export interface StatementRunner extends QueryRunner {
   readonly settings: StatementSettings;
   readonly runnerConnection: RunnerConnection;
   /** Throws if the runner is released, or if its transaction refuses the statement. */
@@ -36,7 +38,7 @@ interface StatementRunner extends QueryRunner {
 }
 
 /** The result of `pg`; an array for several statements in one text. */
-type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
+export type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
 
 /**
  * Sends a statement with TypeORM's events and log lines: `logQuery`, `BeforeQuery`, then `AfterQuery`, `logQuerySlow` or
@@ -45,6 +47,7 @@ type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string 
  * One function, since each further one that awaits the statement would add a promise to every statement of the app.
  *
  * @param calledIn the runner's method that was called: captured stacks begin at its caller
+ * @param attempt the attempt on a shared connection that did not complete the statement
  * @returns the rows, or TypeORM's `QueryResult` if `isStructured`
  * @throws QueryFailedError if the statement fails; an error of the acquire is thrown unchanged
  */
@@ -54,6 +57,7 @@ export async function executeStatement(
   parameters: unknown[] | undefined,
   isStructured: boolean,
   calledIn: Caller,
+  attempt?: SharedAttempt,
 ): Promise<unknown> {
   runner.refuseStatement(query);
   const { settings, runnerConnection, broadcaster } = runner;
@@ -62,10 +66,11 @@ export async function executeStatement(
   const isTimed = hasSubscribers || echo !== false || !!dataSource.options.maxQueryExecutionTime;
   let lease = runnerConnection.acquire(calledIn);
   let waitedMs = 0;
-  let sentAt = 0;
+  let sentAt = attempt?.sentAt ?? 0;
+  let isAnnounced = attempt !== undefined;
   let raw: RawResult;
   try {
-    for (let isRepeated = false; ; isRepeated = true) {
+    for (let isRepeated = attempt?.isTerminated === true; ; isRepeated = true) {
       lease.startStatement();
       let connection: LeasedClient<Connection> | undefined;
       let isSent = false;
@@ -76,7 +81,8 @@ export async function executeStatement(
           connection = await lease.whenConnected();
           waitedMs += performance.now() - startedAt;
         }
-        if (!isRepeated) {
+        if (!isAnnounced) {
+          isAnnounced = true;
           dataSource.logger.logQuery(query, parameters, runner);
           if (hasSubscribers) await broadcaster.broadcast('BeforeQuery', query, parameters);
           // The duration of the statement does not include the wait for a connection.
@@ -105,23 +111,53 @@ export async function executeStatement(
     }
   } catch (error) {
     if (!(error instanceof QueryFailedError)) throw error;
-    const driverError = error.driverError as Error;
-    dataSource.logger.logQueryError(driverError, query, parameters, runner);
-    if (echo) {
-      const ms = (performance.now() - sentAt).toFixed(1);
-      settings.queryLogger.error(`failed after ${ms} ms: ${statementText(query, parameters, echo)}`);
-    }
-    if (hasSubscribers)
-      await broadcaster.broadcast('AfterQuery', query, parameters, false, undefined, undefined, driverError);
+    await announceFailure(runner, query, parameters, error, sentAt);
     throw withHint(error as QueryFailedError);
   }
-  if (isTimed) {
-    const ms = performance.now() - sentAt;
-    logCompleted(runner, query, parameters, ms);
-    if (hasSubscribers)
-      await broadcaster.broadcast('AfterQuery', query, parameters, true, Math.round(ms), raw, undefined);
-  }
+  if (isTimed) await announceResult(runner, query, parameters, raw, sentAt);
   return resultOf(raw, isStructured);
+}
+
+/** An attempt to execute a statement on a shared connection. */
+export interface SharedAttempt {
+  /** `performance.now()` of the attempt. */
+  readonly sentAt: number;
+  /** Whether the server has terminated the session, so that the statement is now sent for the second time. */
+  readonly isTerminated: boolean;
+}
+
+/** Logs a failed statement, and notifies the subscribers. */
+export async function announceFailure(
+  runner: StatementRunner,
+  query: string,
+  parameters: unknown[] | undefined,
+  error: QueryFailedError,
+  sentAt: number,
+): Promise<void> {
+  const { settings, broadcaster } = runner;
+  const { dataSource, echo } = settings;
+  const driverError = error.driverError as Error;
+  dataSource.logger.logQueryError(driverError, query, parameters, runner);
+  if (echo) {
+    const ms = (performance.now() - sentAt).toFixed(1);
+    settings.queryLogger.error(`failed after ${ms} ms: ${statementText(query, parameters, echo)}`);
+  }
+  if (dataSource.subscribers.length > 0)
+    await broadcaster.broadcast('AfterQuery', query, parameters, false, undefined, undefined, driverError);
+}
+
+/** Logs a completed statement, and notifies the subscribers. */
+export async function announceResult(
+  runner: StatementRunner,
+  query: string,
+  parameters: unknown[] | undefined,
+  raw: RawResult,
+  sentAt: number,
+): Promise<void> {
+  const ms = performance.now() - sentAt;
+  logCompleted(runner, query, parameters, ms);
+  if (runner.settings.dataSource.subscribers.length > 0)
+    await runner.broadcaster.broadcast('AfterQuery', query, parameters, true, Math.round(ms), raw, undefined);
 }
 
 /** With a callback, `pg` creates neither of the two promises that it creates without one. */
@@ -137,7 +173,7 @@ function send(
   });
 }
 
-function statementError(
+export function statementError(
   { echo, httpErrors }: StatementSettings,
   query: string,
   parameters: unknown[] | undefined,
@@ -199,7 +235,7 @@ function driverErrorOf(error: unknown, { closeReason }: LeasedClient<Connection>
 }
 
 /** Converts the result of `pg` to that of TypeORM. */
-function resultOf(raw: RawResult, isStructured: boolean): unknown {
+export function resultOf(raw: RawResult, isStructured: boolean): unknown {
   const result = new QueryResult();
   if (!raw) return result;
   if (Object.hasOwn(raw, 'rows')) result.records = raw.rows as unknown[];
@@ -222,7 +258,7 @@ const WITH_HINT: ReadonlySet<string> = new Set([
 ]);
 
 /** Adds the hint of the diagnosis, unless the server has sent a hint. */
-function withHint(error: QueryFailedError): QueryFailedError {
+export function withHint(error: QueryFailedError): QueryFailedError {
   const { driverError } = error as {
     driverError: { code?: unknown; hint?: unknown; severity?: unknown };
   };

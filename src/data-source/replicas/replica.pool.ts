@@ -2,6 +2,7 @@ import { PoolAcquireCancelledError, PoolConnectError } from '../../errors/pool.e
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { Connection } from '../../connection/connection.js';
 import type { DrainReport } from '../../pool/drain.js';
+import type { Multiplexer } from '../../pool/shared/multiplexer.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
 import type { Caller } from '../../text/call-site.js';
@@ -46,6 +47,11 @@ export class ReplicaPool extends DataSourcePool {
     if (!this.#outage.aborted) return true;
     if (!this.#retrySignal && performance.now() >= this.#retryAt) void this.#retry();
     return false;
+  }
+
+  /** @internal The multiplexer of the primary, while the replica cannot be reached. */
+  override get multiplexer(): Multiplexer<Connection> | undefined {
+    return this.#outage.aborted ? this.#primary().multiplexer : super.multiplexer;
   }
 
   /** @internal */

@@ -1,0 +1,73 @@
+import type { PreparedStatement } from '../statements/prepared-statements.js';
+import type { StatementFacts } from '../statements/statement-texts.js';
+import type { PgResult } from '../wire/pg-internals.js';
+
+/**
+ * The statement was not executed on the shared connection, and can be sent on a connection of its own: the server has
+ * rejected its prepared statement, or the connection was closed before the statement was written. It is no failure of the
+ * statement, and never reaches the caller.
+ */
+export const NOT_EXECUTED = new Error('The statement was not executed on the shared connection');
+
+/** A statement on a shared connection, from the choice of the connection to its answer. */
+export class SharedStatement {
+  readonly facts: StatementFacts;
+  /** Set when it is written. */
+  prepared: PreparedStatement | undefined;
+  result: PgResult | undefined;
+  /** Whether it has sent the Parse of its prepared statement. */
+  sendsParse = false;
+  /** Whether no other statement was in flight when it was written. */
+  isAlone = false;
+  /** `performance.now()` of the write. */
+  sentAt = 0;
+  /** Whether the server has sent CommandComplete. */
+  isCompleted = false;
+  /** The bytes of its rows. */
+  bytes = 0;
+  /** The error of the server, or of a type parser. */
+  error: Error | undefined;
+  readonly #write: (statement: SharedStatement, values: unknown[]) => void;
+  readonly #giveUp: () => void;
+  #resolve!: (result: PgResult) => void;
+  #reject!: (error: Error) => void;
+
+  /**
+   * @param write writes it to its connection
+   * @param giveUp gives its place on the connection up
+   */
+  constructor(
+    facts: StatementFacts,
+    write: (statement: SharedStatement, values: unknown[]) => void,
+    giveUp: () => void,
+  ) {
+    this.facts = facts;
+    this.#write = write;
+    this.#giveUp = giveUp;
+  }
+
+  /**
+   * Sends the statement.
+   * @throws {@link NOT_EXECUTED}, the error of the server, or the error with which the connection has ended
+   */
+  send(values: unknown[]): Promise<PgResult> {
+    return new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+      this.#write(this, values);
+    });
+  }
+
+  /** Instead of {@link send}: the statement is not sent. */
+  cancel(): void {
+    this.#giveUp();
+  }
+
+  resolve(): void {
+    this.#resolve(this.result!);
+  }
+
+  reject(error: Error): void {
+    this.#reject(error);
+  }
+}
