@@ -107,7 +107,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       explainConnectError: options.explainConnectError,
     });
     const { connectTimeoutMs } = this.#limits;
-    const multiplex = resolveMultiplex(options, this.#limits.max);
+    const multiplex = resolveMultiplex(options);
     const statementTimings = multiplex && new StatementTimings(multiplex);
     this.#connections = new ConnectionSet({
       Client: options.Client ?? Client ?? (Connection as unknown as new (options: never) => C),

@@ -110,7 +110,10 @@ export interface PoolLimitsOptions {
 
 /** How connections are shared among callers. */
 export interface MultiplexOptions {
-  /** Connections that may be shared, of those of the pool. At least 1, and less than `size + maxOverflow`. */
+  /**
+   * Connections that may be shared, of those of the pool. At least 0; 0 is off. At least one connection of the pool is never
+   * shared, so that a pool of one connection shares none.
+   */
   connections: number;
   /**
    * Statements in flight on one shared connection. At least 1.
@@ -126,6 +129,9 @@ export interface MultiplexOptions {
 
 /** The options with their defaults. */
 export type ResolvedMultiplex = Readonly<Required<MultiplexOptions>>;
+
+/** The defaults of `multiplex`. */
+export const MULTIPLEX: ResolvedMultiplex = { connections: 0, maxInFlight: 16, maxMeanMs: 5 };
 
 /** The names of `pg-pool` for the same limits. Those of `PoolLimitsOptions` take precedence. */
 export interface PgPoolNames {
@@ -305,35 +311,33 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
 
 /**
  * Applies the defaults of `multiplex`.
- * @param max the most connections of the pool
  * @throws DatabaseConfigError (`DATABASE_CONFIG_INVALID`) that names every invalid value
  */
-export function resolveMultiplex(
-  { multiplex, preparedStatements }: Pick<PoolOptions<never>, 'multiplex' | 'preparedStatements'>,
-  max: number,
-): ResolvedMultiplex | undefined {
-  if (!multiplex) return undefined;
-  const { connections, maxInFlight = 16, maxMeanMs = 5 } = multiplex;
+export function resolveMultiplex({
+  multiplex = MULTIPLEX,
+  preparedStatements,
+}: Pick<PoolOptions<never>, 'multiplex' | 'preparedStatements'>): ResolvedMultiplex | undefined {
+  if (!multiplex || multiplex.connections === 0) return undefined;
+  const resolved = { ...MULTIPLEX, ...multiplex };
   const problems: ConfigProblem[] = [];
-  const check = (isValid: boolean, setting: string, message: string) => {
-    if (!isValid) problems.push({ setting: `multiplex.${setting}`, message });
-  };
-  const isCount = (value: number) => Number.isInteger(value) && value >= 1;
-  check(isCount(connections), 'connections', `is ${connections}; it must be a whole number of at least 1`);
-  check(isCount(maxInFlight), 'maxInFlight', `is ${maxInFlight}; it must be a whole number of at least 1`);
-  check(maxMeanMs > 0, 'maxMeanMs', `is ${maxMeanMs}; it must be more than 0`);
-  check(
-    !(connections >= max),
-    'connections',
-    `is ${connections} of at most ${max} connections; one of them must not be shared`,
-  );
-  if (preparedStatements === false)
+  for (const name of ['connections', 'maxInFlight'] as const)
+    if (!Number.isInteger(resolved[name]) || resolved[name] < 1)
+      problems.push({
+        setting: `multiplex.${name}`,
+        message: `is ${resolved[name]}; it must be a whole number of at least 1`,
+      });
+  if (!(resolved.maxMeanMs > 0))
+    problems.push({
+      setting: 'multiplex.maxMeanMs',
+      message: `is ${resolved.maxMeanMs}; it must be more than 0`,
+    });
+  if (preparedStatements === false && multiplex !== MULTIPLEX)
     problems.push({
       setting: 'multiplex',
-      message: 'shares prepared statements only; preparedStatements is false',
+      message: 'shares connections for prepared statements, and preparedStatements is false',
     });
   if (problems.length > 0) throw new DatabaseConfigError(problems);
-  return { connections, maxInFlight, maxMeanMs };
+  return resolved;
 }
 
 const SECRET_OPTIONS = ['password', 'connectionString', 'ssl', 'connection', 'stream'];

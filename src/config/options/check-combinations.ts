@@ -43,36 +43,24 @@ function checkMinIdle({ pool: { minIdle, size } }: ResolvedDatabaseOptions, prob
 }
 
 function checkMultiplex(
-  {
-    multiplex,
-    pool: { size, maxOverflow },
-    pooler,
-    preparedStatements,
-    server,
-    origins,
-  }: ResolvedDatabaseOptions,
+  { multiplex, pooler, preparedStatements, server, origins }: ResolvedDatabaseOptions,
   problems: Problems,
 ): void {
-  if (!multiplex) return;
-  const { connections } = multiplex;
-  const setting = origins['multiplex.connections'] === 'options' ? 'multiplex.connections' : 'DB_MULTIPLEX';
-  const refuse = (message: string) => problems.add(setting, message);
+  const origin = origins['multiplex.connections'];
+  if (!multiplex || origin === 'default') return;
+  const refuse = (message: string) =>
+    problems.add(
+      origin === 'options' ? 'multiplex.connections' : 'DB_MULTIPLEX',
+      `${multiplex.connections} ${message}`,
+    );
   if (pooler !== undefined && pooler !== 'none')
     refuse(
-      `${connections} shares connections, which a pooler (pooler: ${pooler}) does itself; use 0, or a direct connection with pooler: none`,
+      `shares connections, which the pooler (pooler: ${pooler}) does already; use 0, or a direct connection with pooler: none`,
     );
   else if (pooler === undefined && neonHost(server.host)?.isPooled === true)
-    refuse(
-      `${connections} shares connections, which the pooler of Neon does itself; use 0, or the host without -pooler`,
-    );
+    refuse('shares connections, which the pooler of Neon does already; use 0, or the host without -pooler');
   if (preparedStatements === false)
-    refuse(
-      `${connections} shares connections for prepared statements, and preparedStatements is false; use 0`,
-    );
-  if (connections >= size + maxOverflow)
-    refuse(
-      `${connections} of at most ${size + maxOverflow} connections (pool.size and pool.maxOverflow) leaves none for transactions; use less`,
-    );
+    refuse('shares connections for prepared statements, and preparedStatements is false; use 0');
 }
 
 /** Settings of PostgreSQL that an option of this module sets, each with that option. */

@@ -29,7 +29,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     super({
       ...options,
       ...settings.pool,
-      multiplex: settings.multiplex,
+      multiplex: settings.preparedStatements !== false && settings.multiplex,
       idleTimeoutMillis: settings.pool.idleTimeoutMs,
       connectOptions: () => pooler.connectOptions(),
       explainConnectError: (cause) => {

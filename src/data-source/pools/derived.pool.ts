@@ -51,11 +51,9 @@ function derivedSettings(
       });
   }
   if (problems.length > 0) throw new DatabaseConfigError(problems, { dataSource: settings.name });
-  const { multiplex, pool, timeouts } = settings;
+  const { pool, timeouts } = settings;
   return {
     ...settings,
-    // With fewer connections than are shared, none would be left for transactions.
-    multiplex: multiplex && (max === undefined || multiplex.connections < (max as number)) && multiplex,
     server: { ...settings.server, database: database as string },
     // A derived data source does not observe its server, so it inherits what the base has detected.
     pooler: settings.pooler ?? (pooler && pooler.mode !== 'none' ? pooler.mode : undefined),
