@@ -36,7 +36,7 @@ const ROUNDS = 3;
 const ROWS = 1_000;
 const TEXT = 'SELECT id, name, created_at FROM item WHERE id = $1';
 
-const server = await startPostgres();
+const server = await startPostgres({ settings: { max_connections: 300 } });
 await server.sql(`CREATE TABLE item (id int PRIMARY KEY, name text, created_at timestamptz DEFAULT now());
   INSERT INTO item SELECT g, 'name ' || g FROM generate_series(1, ${ROWS}) g; ANALYZE item; GRANT ALL ON item TO app;`);
 

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Connection } from '../connection/connection.js';
+import type { StatementFacts } from '../connection/statements/statement-texts.js';
 import { StatementTimings } from '../connection/shared/statement-timings.js';
 import { DatabaseConfigError } from '../errors/config.errors.js';
 import type { DestroyReason, PoolSnapshot } from '../database.snapshot.js';
@@ -28,7 +29,8 @@ import { rethrowWithStack } from './reporting/error-stack.js';
 import { rethrowOnNextTick } from './support/rethrow-on-next-tick.js';
 import { Multiplexer } from './shared/multiplexer.js';
 import { SharedConnections } from './shared/shared-connections.js';
-import type { SharingPool } from './shared/shared-connections.js';
+import { PlaceOnSharedConnection } from './shared/place-on-shared-connection.js';
+import type { SharingPool, SharingWaiter } from './shared/shared-connections.js';
 import { Scheduler } from './support/scheduler.js';
 import { Waiter, WaiterQueue } from './waiters/waiter-queue.js';
 import type { AcquireOptions, ErrorMapper } from './waiters/waiter-queue.js';
@@ -196,7 +198,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   /** Runs one statement on a connection of the pool, in every form of `pg.Pool.query`; rejects as `connect()` does. */
   readonly query: Connection['query'] = ((text: unknown, values?: unknown, callback?: unknown) =>
     queryOnPool(
-      () => this.#acquire({ borrower: 'pool.query' }, this.query as Caller, this.#pgPoolErrors.map),
+      (shareable) =>
+        this.#acquire({ borrower: 'pool.query', shareable }, this.query as Caller, this.#pgPoolErrors.map),
       text,
       values,
       callback,
@@ -293,11 +296,27 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
         mapError,
       );
       this.#waiters.add(waiter);
+      if (request.shareable) this.#shared?.addWaiter(this.#sharingWaiter(waiter, request.shareable));
       request.onWait?.(waiter);
       this.#waiterScheduler.schedule(deadline);
       this.#reconcile();
       if (request.unit) this.#watchForDeadlock(since);
     }).catch(rethrowWithStack);
+  }
+
+  /** The wait of one statement that takes a place on a shared connection, too. */
+  #sharingWaiter(waiter: Waiter<LeasedClient<C>>, facts: StatementFacts): SharingWaiter {
+    return {
+      facts,
+      // The borrower may have queued another statement behind this one.
+      isWaiting: () => waiter.onCancel !== undefined && waiter.request.shareable === facts,
+      move: (statement) => {
+        this.#removeWaiter(waiter);
+        this.#waitTimes.record(this.#clock.now() - waiter.since);
+        waiter.reject(new PlaceOnSharedConnection(statement) as unknown as Error);
+        this.#reconcile();
+      },
+    };
   }
 
   /** @param waitingSince when the acquire began */

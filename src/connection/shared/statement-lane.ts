@@ -30,6 +30,9 @@ export interface LaneConnection {
 
 /** The owner of a lane, which chooses the statements. */
 export interface LaneOwner {
+  /** A statement has ended. */
+  onAnswer(): void;
+  /** No statement is in flight any more. */
   onEmpty(): void;
 }
 
@@ -283,8 +286,8 @@ export class StatementLane implements MessageReceiver {
       this.#resultOf(statement);
       statement.resolve();
     }
-    if (this.isExpectingAnswer) return;
-    if (this.#reserved === 0) this.#onEmpty();
+    this.#owner.onAnswer();
+    if (this.length === 0) this.#onEmpty();
   }
 
   #record(statement: SharedStatement, now: number): void {

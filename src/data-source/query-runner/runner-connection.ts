@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { noteHttpErrors } from '../../errors/http-errors.js';
 import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
@@ -108,12 +109,19 @@ export class RunnerConnection implements LeaseOwner {
 
   // ---- acquire -------------------------------------------------------------------------------------------------------
 
-  /** The lease for the next statement: the current one, or a new one. */
-  acquire(calledIn: Caller): RunnerLease {
+  /**
+   * The lease for the next statement: the current one, or a new one.
+   * @param shareable the text of the statement, when it may move to a shared connection while the acquire waits
+   */
+  acquire(calledIn: Caller, shareable?: StatementFacts): RunnerLease {
     const lease = this.#lease;
-    if (lease && !this.#isReplaceable(lease)) return lease;
+    if (lease && !this.#isReplaceable(lease)) {
+      // Another statement waits for the same connection.
+      if (!lease.connection) lease.shareable = undefined;
+      return lease;
+    }
     if (lease) this.#release(lease);
-    return this.#newLease(undefined, calledIn);
+    return this.#newLease(undefined, calledIn, shareable);
   }
 
   /**
@@ -156,8 +164,8 @@ export class RunnerConnection implements LeaseOwner {
     if (this.#lease && this.#isReplaceable(this.#lease)) this.#release(this.#lease);
   }
 
-  #newLease(deadlineMs?: number, calledIn?: Caller): RunnerLease {
-    const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn);
+  #newLease(deadlineMs?: number, calledIn?: Caller, shareable?: StatementFacts): RunnerLease {
+    const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn, shareable);
     this.#lease = lease;
     if (lease.connection) {
       this.#user.onConnectionChange(lease.connection, undefined);

@@ -1,7 +1,6 @@
-import { isInterrupt } from '../../connection/wire/disconnect.js';
-import { isDisconnect } from '../../connection/wire/disconnect.js';
-import { NOT_EXECUTED } from '../../connection/shared/shared-statement.js';
-import type { SharedStatement } from '../../connection/shared/shared-statement.js';
+import { NOT_EXECUTED, SharedStatement } from '../../connection/shared/shared-statement.js';
+import { isDisconnect, isInterrupt } from '../../connection/wire/disconnect.js';
+import { PlaceOnSharedConnection } from '../../pool/shared/place-on-shared-connection.js';
 import type { Caller } from '../../text/call-site.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 import {
@@ -15,8 +14,8 @@ import {
 import type { RawResult, StatementRunner } from './statements.js';
 
 /**
- * Sends a statement on a shared connection if the pool takes it there, and by {@link executeStatement} otherwise. Events, log
- * lines, results and errors are the same.
+ * Sends a statement on a shared connection if it can be shared, and by {@link executeStatement} otherwise. Events, log lines,
+ * results and errors are the same.
  *
  * A statement is shared only while its runner has no connection: it is outside a transaction, and nothing pins a session.
  * Statements of one runner are sent one after the other, as on one connection.
@@ -32,11 +31,19 @@ export function executeShareable(
   const earlier = runnerConnection.sharedStatements;
   if (earlier) return earlier.then(() => executeShareable(runner, query, parameters, isStructured, calledIn));
   const pool = parameters?.length ? runnerConnection.sharingPool : undefined;
-  const statement = pool && pool.multiplexer!.choose(query);
-  if (!statement) return executeStatement(runner, query, parameters, isStructured, calledIn);
-  const executed = executeShared(runner, pool, statement, query, parameters!, isStructured, calledIn);
-  runnerConnection.addShared(executed);
-  return executed;
+  if (!pool) return executeStatement(runner, query, parameters, isStructured, calledIn);
+  const place = pool.multiplexer!.choose(query);
+  if (place instanceof SharedStatement) {
+    const executed = executeShared(runner, pool, place, query, parameters!, isStructured, calledIn);
+    runnerConnection.addShared(executed);
+    return executed;
+  }
+  const executed = executeStatement(runner, query, parameters, isStructured, calledIn, { shareable: place });
+  if (!place) return executed;
+  return executed.catch((error: unknown) => {
+    if (!(error instanceof PlaceOnSharedConnection)) throw error;
+    return executeShared(runner, pool, error.statement, query, parameters!, isStructured, calledIn);
+  });
 }
 
 async function executeShared(

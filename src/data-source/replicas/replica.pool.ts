@@ -68,7 +68,12 @@ export class ReplicaPool extends DataSourcePool {
     const outage = this.#outage;
     return super
       .acquire(
-        withChanges(request, { failFast: true, signal: signal ? new EitherSignal(signal, outage) : outage }),
+        withChanges(request, {
+          failFast: true,
+          signal: signal ? new EitherSignal(signal, outage) : outage,
+          // The copy does not see that another statement waits for the same connection.
+          shareable: undefined,
+        }),
       )
       .catch((error: unknown) => {
         if (!outage.aborted || !isOutage(error, outage.reason)) throw error;

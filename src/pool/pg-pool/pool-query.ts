@@ -1,6 +1,7 @@
 import { rethrowFromCaller } from '../../text/call-site.js';
-import { NOT_EXECUTED } from '../../connection/shared/shared-statement.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import type { Multiplexer } from '../shared/multiplexer.js';
+import { queryShareable } from '../shared/shareable-query.js';
 import type { LeasedClient, PoolableClient } from '../connections/pooled-connection.js';
 
 type QueryCallback = (error: Error | null | undefined, result?: unknown) => void;
@@ -11,15 +12,18 @@ type QueryMethod = (text: unknown, values: unknown, callback: QueryCallback) => 
  * it does not close the connection after an error of the statement.
  */
 export function queryOnPool<C extends PoolableClient>(
-  connect: () => Promise<LeasedClient<C>>,
+  connect: (shareable?: StatementFacts) => Promise<LeasedClient<C>>,
   text: unknown,
   values: unknown,
   callback: unknown,
-  multiplexer?: Pick<Multiplexer<C>, 'choose'>,
+  multiplexer?: Multiplexer<C>,
 ): Promise<unknown> | undefined {
   const given = [text, values, callback].find((argument) => typeof argument === 'function') as
     QueryCallback | undefined;
-  const result = run(connect, text, typeof values === 'function' ? undefined : values, multiplexer);
+  const parameters = typeof values === 'function' ? undefined : values;
+  const result = multiplexer
+    ? queryShareable(multiplexer, text, parameters, (facts) => run(() => connect(facts), text, parameters))
+    : run(connect, text, parameters);
   if (!given) return result;
   result.then(
     (rows) => process.nextTick(given, undefined, rows),
@@ -32,16 +36,7 @@ async function run<C extends PoolableClient>(
   connect: () => Promise<LeasedClient<C>>,
   text: unknown,
   values: unknown,
-  multiplexer: Pick<Multiplexer<C>, 'choose'> | undefined,
 ): Promise<unknown> {
-  if (multiplexer) {
-    const shared = sendShared(multiplexer, text, values);
-    try {
-      if (shared) return await shared;
-    } catch (error) {
-      if (error !== NOT_EXECUTED) rethrowFromCaller(error as Error);
-    }
-  }
   if (typeof text === 'function')
     throw new Error('Passing a function as the first parameter to pool.query is not supported');
   const client = await connect();
@@ -59,15 +54,4 @@ async function run<C extends PoolableClient>(
     client.removeListener('error', rejectQuery);
     client.release();
   }
-}
-
-/** Sends a text with values on a shared connection; undefined when the statement needs one of its own. */
-function sendShared<C extends PoolableClient>(
-  multiplexer: Pick<Multiplexer<C>, 'choose'>,
-  text: unknown,
-  values: unknown,
-): Promise<unknown> | undefined {
-  // A config may ask for another form of the rows, a name or a type of its own.
-  if (typeof text !== 'string' || !Array.isArray(values) || values.length === 0) return undefined;
-  return multiplexer.choose(text)?.send(values as unknown[]);
 }

@@ -1,6 +1,6 @@
 import type { SharedStatement } from '../../connection/shared/shared-statement.js';
 import type { StatementTimings } from '../../connection/shared/statement-timings.js';
-import type { StatementTexts } from '../../connection/statements/statement-texts.js';
+import type { StatementFacts, StatementTexts } from '../../connection/statements/statement-texts.js';
 import type { MultiplexSnapshot, NotSharedReason } from '../../database.snapshot.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
 import type { SharedConnections } from './shared-connections.js';
@@ -32,15 +32,20 @@ export class Multiplexer<C extends PoolableClient> {
 
   /**
    * Chooses the connection for a statement and reserves a place on it.
-   * @returns undefined when the statement needs a connection of its own
+   * @returns the place; the facts of the text when the statement can be shared, but no place is free now; undefined when it needs a
+   * connection of its own
    */
-  choose(text: string): SharedStatement | undefined {
+  choose(text: string): SharedStatement | StatementFacts | undefined {
     const facts = this.#texts.factsOf(text);
     const reason = this.#timings.notShareableReason(facts);
-    const lane = reason ?? this.#connections.choose();
+    if (reason) {
+      this.#turnedAway[reason] += 1;
+      return undefined;
+    }
+    const lane = this.#connections.choose();
     if (typeof lane === 'string') {
       this.#turnedAway[lane] += 1;
-      return undefined;
+      return facts;
     }
     this.#sharedCount += 1;
     return lane.reserve(facts);
@@ -50,7 +55,7 @@ export class Multiplexer<C extends PoolableClient> {
     return {
       connections: this.#connections.count,
       inFlight: this.#connections.inFlight,
-      shared: this.#sharedCount,
+      shared: this.#sharedCount + this.#connections.movedCount,
       notShared: { ...this.#turnedAway },
     };
   }

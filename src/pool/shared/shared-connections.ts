@@ -1,4 +1,6 @@
+import type { SharedStatement } from '../../connection/shared/shared-statement.js';
 import type { StatementLane } from '../../connection/shared/statement-lane.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import type { ConnectionSet } from '../connections/connection-set.js';
 import type { PoolEntry } from '../connections/pool-entry.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
@@ -16,6 +18,15 @@ export type NoLaneReason = 'unavailable' | 'full' | 'late';
 interface SharedConnection<C extends PoolableClient> {
   readonly entry: PoolEntry<C>;
   readonly lane: StatementLane;
+}
+
+/** An acquire that waits for a connection for one statement, which can be shared. */
+export interface SharingWaiter {
+  readonly facts: StatementFacts;
+  /** Whether it still waits. */
+  isWaiting(): boolean;
+  /** Ends the wait: the statement has a place on a shared connection. */
+  move(statement: SharedStatement): void;
 }
 
 /** What shared connections need of the pool. */
@@ -47,6 +58,10 @@ export class SharedConnections<C extends PoolableClient> {
   #shared: SharedConnection<C>[] = [];
   /** Whether a statement has found fewer shared connections than there may be. */
   #isWanted = false;
+  /** Acquires that wait for a connection of their own, and take a place on a shared one when that is free first. */
+  #waiters: SharingWaiter[] = [];
+  /** How many of them have got a place. */
+  movedCount = 0;
 
   /** @param poolMax the most connections of the pool */
   constructor(
@@ -81,23 +96,47 @@ export class SharedConnections<C extends PoolableClient> {
   choose(): StatementLane | NoLaneReason {
     if (this.#connections.isClosing) return 'unavailable';
     const at = instantOf(this.#clock);
+    const { lane: free, isAnyLate, isAnyUnusable } = this.#findPlace(at);
+    if (isAnyUnusable) this.#removeUnusable(at);
+    const canAdopt = this.#shared.length < this.#max;
+    // A connection that was idle answers at once.
+    const chosen = (free?.length !== 0 && canAdopt ? this.#adoptIdle(at) : undefined) ?? free;
+    return chosen ?? (isAnyLate ? 'late' : canAdopt ? 'unavailable' : 'full');
+  }
+
+  /** The usable lane with the fewest statements that takes another one. */
+  #findPlace(at: Instant): { lane: StatementLane | undefined; isAnyLate: boolean; isAnyUnusable: boolean } {
     let chosen: StatementLane | undefined;
-    let hasLate = false;
-    let isAnyLeaving = false;
+    let isAnyLate = false;
+    let isAnyUnusable = false;
     for (const shared of this.#shared) {
       const { lane } = shared;
-      if (!this.#isUsable(shared, at)) isAnyLeaving = true;
+      if (!this.#isUsable(shared, at)) isAnyUnusable = true;
       else if (lane.length < (chosen?.length ?? this.#maxInFlight)) {
-        if (lane.length > 0 && lane.isLate(performance.now())) hasLate = true;
+        if (lane.length > 0 && lane.isLate(performance.now())) isAnyLate = true;
         else chosen = lane;
       }
     }
-    if (isAnyLeaving) this.#removeUnusable(at);
-    // An idle connection answers at once.
-    if (chosen?.length !== 0 && this.#shared.length < this.#max) chosen = this.#adoptIdle(at) ?? chosen;
-    if (chosen) return chosen;
-    if (hasLate) return 'late';
-    return this.#shared.length < this.#max ? 'unavailable' : 'full';
+    return { lane: chosen, isAnyLate, isAnyUnusable };
+  }
+
+  /** Adds an acquire for one statement that can be shared, for which no place is free now. */
+  addWaiter(waiter: SharingWaiter): void {
+    this.#waiters.push(waiter);
+  }
+
+  /** A statement has ended: the acquire that has waited for the longest time gets its place. */
+  #serveWaiters(): void {
+    while (this.#waiters.length > 0) {
+      const waiter = this.#waiters[0]!;
+      if (waiter.isWaiting()) {
+        const { lane } = this.#findPlace(instantOf(this.#clock));
+        if (!lane || this.#connections.isClosing) return;
+        this.movedCount += 1;
+        waiter.move(lane.reserve(waiter.facts));
+      }
+      this.#waiters.shift();
+    }
   }
 
   /**
@@ -136,7 +175,10 @@ export class SharedConnections<C extends PoolableClient> {
   #adopt(entry: PoolEntry<C>): StatementLane | undefined {
     this.forgetClosed();
     if (this.#shared.length >= this.#max) return undefined;
-    const lane = entry.connection.startSharing?.({ onEmpty: () => this.#onEmpty(shared) });
+    const lane = entry.connection.startSharing?.({
+      onAnswer: () => this.#waiters.length > 0 && this.#serveWaiters(),
+      onEmpty: () => this.#onEmpty(shared),
+    });
     if (!lane) return undefined;
     const shared = { entry, lane };
     this.#connections.share(entry);
