@@ -282,7 +282,7 @@ describe('a statement on a shared connection that is late', () => {
 });
 
 describe('the end of a shared connection', () => {
-  async function blockTwo(): Promise<{
+  async function blockFour(): Promise<{
     blocked: Promise<PromiseSettledResult<unknown>[]>;
     unlock(): Promise<void>;
   }> {
@@ -302,7 +302,7 @@ describe('the end of a shared connection', () => {
 
   it('by the server fails each statement in flight with its own copy of the error of the server', async () => {
     await open({ multiplex: { connections: 1 } });
-    const { blocked, unlock } = await blockTwo();
+    const { blocked, unlock } = await blockFour();
     await server.sql(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query = '${BY_ID}'`);
     const reasons = (await blocked).map((outcome) => (outcome as PromiseRejectedResult).reason);
     expect(reasons.map(({ code }) => code as string)).toEqual(Array(4).fill('57P01'));
@@ -314,15 +314,12 @@ describe('the end of a shared connection', () => {
 
   it('by a reset of the network fails each statement in flight once', async () => {
     await open({ multiplex: { connections: 1 } });
-    const { blocked, unlock } = await blockTwo();
-    await unlock().catch(() => undefined);
-    await blocked;
-    const again = await blockTwo();
+    const { blocked, unlock } = await blockFour();
     proxy.reset();
-    const reasons = (await again.blocked).map((outcome) => (outcome as PromiseRejectedResult).reason);
+    const reasons = (await blocked).map((outcome) => (outcome as PromiseRejectedResult).reason);
     expect(new Set(reasons).size).toBe(4);
     for (const reason of reasons) expect(reason.message).toMatch(/ECONNRESET|Connection terminated/);
-    await again.unlock().catch(() => undefined);
+    await unlock().catch(() => undefined);
     await proxy.pass();
     expect((await query(BY_ID, 3)).rows[0].id).toBe(3);
   });
@@ -339,7 +336,7 @@ describe('the end of a shared connection', () => {
 
   it('by a drain never hangs: it destroys a connection that does not answer', async () => {
     await open();
-    const { blocked, unlock } = await blockTwo();
+    const { blocked, unlock } = await blockFour();
     const drained = pool.drain({ timeoutMs: 100 });
     const reasons = (await blocked).map((outcome) => (outcome as PromiseRejectedResult).reason);
     expect(reasons.map(({ code }) => code as string)).toEqual(Array(4).fill('POOL_CLOSED'));

@@ -15,11 +15,11 @@ const WEIGHT = 1 / 8;
 /** One sample above this multiple of a limit is enough to end the sharing. */
 const OUTLIER = 4;
 
-/** How many samples in succession must be within the limits before a text is shared, */
-const FIRST_SAMPLES = 4;
-/** how many before it is shared again, and how many at most: their number doubles each time that the sharing ends. */
-const SAMPLES_AFTER_END = 16;
-const MOST_SAMPLES = 4_096;
+/**
+ * How many samples in succession must be within the limits: before a text is shared, before it is shared again, and at most, since
+ * their number doubles each time that the sharing ends.
+ */
+export const REQUIRED_SAMPLES = { first: 4, afterEnd: 16, most: 4_096 };
 
 /**
  * How long the statements of one text take and how large their results are, by moving averages. Statements of the text are
@@ -31,7 +31,7 @@ export class SharingRecord {
   #meanBytes = 0;
   /** Samples in the means. */
   #samples = 0;
-  #requiredSamples = FIRST_SAMPLES;
+  #requiredSamples = REQUIRED_SAMPLES.first;
   #isShareable = false;
   #reason: NotShareableReason = 'unknown';
 
@@ -51,7 +51,7 @@ export class SharingRecord {
     else if (this.#samples >= this.#requiredSamples) {
       this.#isShareable = true;
       // After a long time within the limits, the next end of the sharing counts as the first one.
-      if (this.#samples >= MOST_SAMPLES) this.#requiredSamples = FIRST_SAMPLES;
+      if (this.#samples >= REQUIRED_SAMPLES.most) this.#requiredSamples = REQUIRED_SAMPLES.first;
     }
   }
 
@@ -67,7 +67,10 @@ export class SharingRecord {
   /** Ends the sharing, and begins the means anew: the outlier would stay in them for too long. */
   #end(reason: NotShareableReason): void {
     if (this.#isShareable)
-      this.#requiredSamples = Math.min(Math.max(this.#requiredSamples * 2, SAMPLES_AFTER_END), MOST_SAMPLES);
+      this.#requiredSamples = Math.min(
+        Math.max(this.#requiredSamples * 2, REQUIRED_SAMPLES.afterEnd),
+        REQUIRED_SAMPLES.most,
+      );
     this.#isShareable = false;
     this.#reason = reason;
     this.#samples = 0;
