@@ -80,11 +80,13 @@ export interface Histogram {
  * - `not-plain`: it is no SELECT that only reads;
  * - `unknown`: it is not prepared yet, or was not measured often enough;
  * - `slow`, `large`: its text takes too long, or its results are too large;
+ * - `session`: a statement of its text has changed a setting of the session, which a function can do;
  * - `unavailable`: no connection could be shared;
  * - `full`: every shared connection had `maxInFlight` statements in flight;
  * - `late`: the first statement on every shared connection took longer than usual.
  */
-export type NotSharedReason = 'not-plain' | 'unknown' | 'slow' | 'large' | 'unavailable' | 'full' | 'late';
+export type NotSharedReason =
+  'not-plain' | 'unknown' | 'slow' | 'large' | 'session' | 'unavailable' | 'full' | 'late';
 
 /** The shared connections of a pool at one moment. */
 export interface MultiplexSnapshot {

@@ -3,8 +3,8 @@ import type { StatementFacts } from '../statements/statement-texts.js';
 import type { PgResult } from '../wire/pg-internals.js';
 
 /**
- * The statement was not executed on the shared connection, and can be sent on a connection of its own: the server has
- * rejected its prepared statement, or the connection was closed before the statement was written. It is no failure of the
+ * The statement is to be sent on a connection of its own: the server has rejected its prepared statement, the connection was
+ * closed before the statement was written, or the statement before it has changed the session. It is no failure of the
  * statement, and never reaches the caller.
  */
 export const NOT_EXECUTED = new Error('The statement was not executed on the shared connection');

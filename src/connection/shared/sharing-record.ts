@@ -7,7 +7,7 @@ export interface SharingLimits {
 }
 
 /** Why the statements of a text are not shared. */
-export type NotShareableReason = 'unknown' | 'slow' | 'large';
+export type NotShareableReason = 'unknown' | 'slow' | 'large' | 'session';
 
 /** The weight of the newest sample in a mean. */
 const WEIGHT = 1 / 8;
@@ -42,6 +42,7 @@ export class SharingRecord {
 
   /** Records a statement. */
   add(ms: number, bytes: number, limits: SharingLimits): void {
+    if (this.#reason === 'session') return;
     this.meanMs = this.#mean(this.meanMs, ms);
     this.#meanBytes = this.#mean(this.#meanBytes, bytes);
     this.#samples += 1;
@@ -58,6 +59,11 @@ export class SharingRecord {
   /** Ends the sharing before the answer of a statement, which is late. */
   markSlow(): void {
     this.#end('slow');
+  }
+
+  /** Ends the sharing for good: a statement of the text has changed a setting of its session. */
+  markSessionChanging(): void {
+    this.#end('session');
   }
 
   #mean(mean: number, sample: number): number {

@@ -50,7 +50,7 @@ export interface LaneOwner {
  * | the server ends the session by its own error   | a copy of that error each                                          |
  * | the socket fails or closes                     | the error of the socket, a copy each: the outcome is unknown       |
  * | the first one exceeds the client's limit       | a QueryTimeoutError; those behind it, that the connection has ended |
- * | a setting that the server reports has changed  | their answers; {@link isSessionChanged} is true from then on       |
+ * | a statement changes a setting of the session   | the statement its answer; those behind it `NOT_EXECUTED`           |
  */
 export class StatementLane implements MessageReceiver {
   readonly #connection: LaneConnection;
@@ -235,13 +235,22 @@ export class StatementLane implements MessageReceiver {
       case 'errorMessage':
         return this.#onError(statement, message as Error);
       case 'parameterStatus':
-        // The value is not that of a clean session: the connection must not be used for anything else.
-        this.#isSessionChanged = true;
+        this.#onSessionChanged(statement);
         return false;
       default:
         // bindComplete, closeComplete, parameterDescription, noData
         return false;
     }
+  }
+
+  /**
+   * The statement has changed a setting. The connection is not used for anything else, and the statements behind this one, which
+   * the server executes with that setting, are sent again on connections of their own.
+   */
+  #onSessionChanged(statement: SharedStatement): void {
+    this.#isSessionChanged = true;
+    statement.facts.sharing?.markSessionChanging();
+    for (const behind of this.#statements.slice(this.#head + 1)) behind.error = NOT_EXECUTED;
   }
 
   #resultOf(statement: SharedStatement) {

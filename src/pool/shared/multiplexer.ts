@@ -19,6 +19,7 @@ export class Multiplexer<C extends PoolableClient> {
     unknown: 0,
     slow: 0,
     large: 0,
+    session: 0,
     unavailable: 0,
     full: 0,
     late: 0,
