@@ -1,5 +1,5 @@
 // A row by key for many callers: a few shared connections beside connections of their own, `pg`, postgres.js and TypeORM.
-//   node scripts/build-once.mjs && node --import ./test/support/typescript.mjs bench/multiplexing.mjs [options]
+//   npm run bench:multiplexing -- [options]
 //
 // --round-trips 0,1,5   round trip of the network, in milliseconds
 // --callers 1,16,64,256 callers at a time

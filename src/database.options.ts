@@ -467,8 +467,8 @@ export interface PreparedStatementSettings {
 export interface MultiplexSettings {
   /**
    * Connections that may be shared. They are part of `pool.size` and `pool.maxOverflow`, and at least one connection of the pool
-   * is never shared. 0 to 100; 0 is off.
-   * @defaultValue 0
+   * is never shared. 0 to 100. Variable `DB_MULTIPLEX`.
+   * @defaultValue 0: off
    */
   connections?: number;
   /**

@@ -38,6 +38,7 @@ export type {
   EchoSettings,
   IssuedPassword,
   LoginMethod,
+  MultiplexSettings,
   PasswordFunction,
   PasswordSource,
   PoolerMode,

@@ -468,7 +468,7 @@ export const SETTINGS = {
     defaultText: '0: off',
     variable: 'DB_MULTIPLEX',
     example: '2',
-    text: 'Connections of the pool that prepared, fast, small SELECTs outside transactions share, several in flight on each: [multiplexing](multiplexing.md).',
+    text: 'Connections of the pool that fast, small, prepared SELECTs outside transactions share, with several in flight on each.',
   },
   'multiplex.maxInFlight': {
     type: wholeNumber(1, 1_000),

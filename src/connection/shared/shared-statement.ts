@@ -9,6 +9,14 @@ import type { PgResult } from '../wire/pg-internals.js';
  */
 export const NOT_EXECUTED = new Error('The statement was not executed on the shared connection');
 
+/** What a statement needs of its lane. */
+export interface Lane {
+  write(statement: SharedStatement, values: unknown[]): void;
+  /** Gives up a reserved place. */
+  giveUp(): void;
+  runTraced<R>(text: string, values: unknown[], run: () => Promise<R>): Promise<R>;
+}
+
 /** A statement on a shared connection, from the choice of the connection to its answer. */
 export class SharedStatement {
   readonly facts: StatementFacts;
@@ -27,23 +35,13 @@ export class SharedStatement {
   bytes = 0;
   /** The error of the server, or of a type parser. */
   error: Error | undefined;
-  readonly #write: (statement: SharedStatement, values: unknown[]) => void;
-  readonly #giveUp: () => void;
+  readonly #lane: Lane;
   #resolve!: (result: PgResult) => void;
-  #reject!: (error: Error) => void;
+  #reject: ((error: Error) => void) | undefined;
 
-  /**
-   * @param write writes it to its connection
-   * @param giveUp gives its place on the connection up
-   */
-  constructor(
-    facts: StatementFacts,
-    write: (statement: SharedStatement, values: unknown[]) => void,
-    giveUp: () => void,
-  ) {
+  constructor(facts: StatementFacts, lane: Lane) {
     this.facts = facts;
-    this.#write = write;
-    this.#giveUp = giveUp;
+    this.#lane = lane;
   }
 
   /**
@@ -51,23 +49,36 @@ export class SharedStatement {
    * @throws {@link NOT_EXECUTED}, the error of the server, or the error with which the connection has ended
    */
   send(values: unknown[]): Promise<PgResult> {
-    return new Promise((resolve, reject) => {
-      this.#resolve = resolve;
-      this.#reject = reject;
-      this.#write(this, values);
+    return this.#lane.runTraced(this.facts.text, values, () => {
+      return new Promise((resolve, reject) => {
+        this.#resolve = resolve;
+        this.#reject = reject;
+        this.#lane.write(this, values);
+      });
     });
   }
 
   /** Instead of {@link send}: the statement is not sent. */
   cancel(): void {
-    this.#giveUp();
+    this.#lane.giveUp();
+  }
+
+  /** Rejects the caller as a cancel request would, if the statement is in flight. The statement goes on. */
+  abort(): void {
+    this.#reject?.(
+      Object.assign(new Error('canceling statement due to user request'), {
+        severity: 'ERROR',
+        code: '57014',
+      }),
+    );
   }
 
   resolve(): void {
     this.#resolve(this.result!);
   }
 
+  /** Rejects the caller. A later answer is ignored: a statement in flight goes on. */
   reject(error: Error): void {
-    this.#reject(error);
+    this.#reject?.(error);
   }
 }

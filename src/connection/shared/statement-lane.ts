@@ -9,6 +9,7 @@ import type { MessageReceiver, StatementMessages } from '../wire/message-router.
 import { MessageWriter } from '../wire/message-writer.js';
 import type { Field, PgInternals } from '../wire/pg-internals.js';
 import { NOT_EXECUTED, SharedStatement } from './shared-statement.js';
+import type { Lane } from './shared-statement.js';
 import type { StatementTimings } from './statement-timings.js';
 
 /** A statement in flight is late after this multiple of the mean of its text, */
@@ -52,7 +53,7 @@ export interface LaneOwner {
  * | the first one exceeds the client's limit       | a QueryTimeoutError; those behind it, that the connection has ended |
  * | a statement changes a setting of the session   | the statement its answer; those behind it `NOT_EXECUTED`           |
  */
-export class StatementLane implements MessageReceiver {
+export class StatementLane implements MessageReceiver, Lane {
   readonly #connection: LaneConnection;
   readonly #pg: PgInternals;
   readonly #prepared: PreparedStatements;
@@ -133,7 +134,7 @@ export class StatementLane implements MessageReceiver {
   /** Reserves a place for a statement. */
   reserve(facts: StatementFacts): SharedStatement {
     this.#reserved += 1;
-    return new SharedStatement(facts, this.#write, this.#giveUp);
+    return new SharedStatement(facts, this);
   }
 
   /** Ends the lane: the messages go to the client again. The lane must be empty. */
@@ -151,15 +152,19 @@ export class StatementLane implements MessageReceiver {
 
   // ---- write ---------------------------------------------------------------------------------------------------------
 
-  readonly #giveUp = (): void => {
+  giveUp(): void {
     this.#reserved -= 1;
     if (this.length === 0) this.#onEmpty();
-  };
+  }
 
-  readonly #write = (statement: SharedStatement, values: unknown[]): void => {
+  runTraced<R>(text: string, values: unknown[], run: () => Promise<R>): Promise<R> {
+    return this.#pg.runTraced(text, values, run);
+  }
+
+  write(statement: SharedStatement, values: unknown[]): void {
     const prepared = this.isOpen ? this.#prepared.share(statement.facts) : undefined;
     if (!prepared) {
-      this.#giveUp();
+      this.giveUp();
       return statement.reject(NOT_EXECUTED);
     }
     const writer = this.#writer;
@@ -168,7 +173,7 @@ export class StatementLane implements MessageReceiver {
       execution = writer.execution(prepared.name, values);
     } catch (error) {
       // A value cannot be sent.
-      this.#giveUp();
+      this.giveUp();
       return statement.reject(error as Error);
     }
     for (const name of this.#prepared.takeClosing()) writer.close(name);
@@ -179,7 +184,7 @@ export class StatementLane implements MessageReceiver {
       writer.parse(prepared.name, prepared.text);
     }
     this.#append(statement, [...writer.take(), ...execution]);
-  };
+  }
 
   #append(statement: SharedStatement, messages: readonly Buffer[]): void {
     const now = performance.now();

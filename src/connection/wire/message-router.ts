@@ -38,7 +38,7 @@ export function routeMessages(wire: PgWire, receiver: MessageReceiver): () => vo
     if (event === 'error' || event === 'end')
       receiver.onSocketEnd(event === 'error' ? (message as Error) : undefined);
     else if (receiver.isExpectingAnswer && !OF_THE_CLIENT.has(event))
-      if (!receiver.onMessage(event as keyof StatementMessages, message as never)) return true;
+      if (!receiver.onMessage(event as keyof StatementMessages, message)) return true;
     return emit.call(wire, event, message);
   };
   return () => {

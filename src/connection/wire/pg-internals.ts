@@ -525,6 +525,29 @@ export class PgInternals {
     }
   }
 
+  /**
+   * Runs a statement that `pg` does not send, within the wrappers of tracing tools, so that it has the same span as the others.
+   * The `query` of `pg` is called for a client whose queue sends nothing.
+   */
+  runTraced<R>(text: string, values: unknown[], run: () => Promise<R>): Promise<R> {
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with a client as `this`
+    const query: Wrapped<Client['query']> = Client.prototype.query;
+    if (!query.__original) return run();
+    const queue: SubmittedQuery[] = [];
+    const send = () => {
+      const submitted = queue.shift()!;
+      const answer = (error: Error | null, result?: unknown) => submitted.callback?.(error, result);
+      // A tool may send a statement of its own first, such as a SET. On a shared connection it would be that of all callers.
+      if (submitted.text !== text) process.nextTick(answer, null, this.newResult(undefined));
+      else run().then((result) => answer(null, result), answer);
+    };
+    const client = Object.create(this.#client, {
+      _queryQueue: { value: queue },
+      _pulseQueryQueue: { value: send },
+    }) as Client;
+    return Reflect.apply(query, client, [text, values]);
+  }
+
   /** Sends a statement with the `query` of `pg`, without the wrappers of tracing tools. */
   queryUntraced(statement: { text: string; values?: unknown[] }): Promise<unknown> {
     return Reflect.apply(untracedQuery(), this.#client, [statement]) as Promise<unknown>;

@@ -1,6 +1,8 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Readable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
+import type { SharedStatement } from '../../connection/shared/shared-statement.js';
 import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { noteHttpErrors } from '../../errors/http-errors.js';
 import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.errors.js';
@@ -18,8 +20,6 @@ import { RunnerStreams } from './streams.js';
 import type { OpenTransaction, RunnerTransactions } from './transactions.js';
 
 const RELEASED = Promise.resolve();
-
-const ignore = () => undefined;
 
 /** The query runner whose connection this is. */
 interface ConnectionUser {
@@ -86,7 +86,9 @@ export class RunnerConnection implements LeaseOwner {
   /** Whether the caller has pinned the connection by `connect()`. */
   #isPinnedByCaller = false;
   #pinnedIn: ExecutionScope | undefined;
-  #sharedStatements: Promise<unknown> | undefined;
+  #sharedStatement: SharedStatement | undefined;
+  /** Statements that wait for it. */
+  #afterShared: (() => void)[] = [];
 
   constructor(
     user: ConnectionUser,
@@ -134,17 +136,30 @@ export class RunnerConnection implements LeaseOwner {
     return pool instanceof Promise || !pool.multiplexer ? undefined : pool;
   }
 
-  /** Settles after the statements that are in flight on shared connections; undefined without any. */
-  get sharedStatements(): Promise<unknown> | undefined {
-    return this.#sharedStatements;
+  /** Whether a statement of the runner is in flight on a shared connection. */
+  get isSharing(): boolean {
+    return this.#sharedStatement !== undefined;
   }
 
-  /** Makes the next statement of the runner wait for this one, as it would on one connection. */
-  addShared(statement: Promise<unknown>): void {
-    const settled = statement.then(ignore, ignore).then(() => {
-      if (this.#sharedStatements === settled) this.#sharedStatements = undefined;
+  /**
+   * Records the statement that is in flight on a shared connection.
+   * @returns ends it. Not by the promise of the caller: V8 finds the code that awaits a promise only while nothing else does
+   */
+  startShared(statement: SharedStatement): () => void {
+    this.#sharedStatement = statement;
+    return () => {
+      this.#sharedStatement = undefined;
+      const waiting = this.#afterShared;
+      this.#afterShared = [];
+      for (const run of waiting) run();
+    };
+  }
+
+  /** Runs a statement after the one on a shared connection, as it would on one connection. */
+  afterShared<T>(run: () => Promise<T>): Promise<T> {
+    return new Promise((resolve) => {
+      this.#afterShared.push(AsyncResource.bind(() => resolve(run())));
     });
-    this.#sharedStatements = settled;
   }
 
   /**
@@ -271,8 +286,12 @@ export class RunnerConnection implements LeaseOwner {
     return lease.release(RESET_TIMEOUT_MS) ?? RELEASED;
   }
 
-  /** Asks the server to cancel the running statement. */
+  /**
+   * Asks the server to cancel the running statement. On a shared connection the request would cancel the statement of any caller:
+   * there, the caller is rejected, and the statement ends by itself.
+   */
   async cancelRunning(): Promise<void> {
+    this.#sharedStatement?.abort();
     await this.#lease?.connection?.cancelRunning();
   }
 

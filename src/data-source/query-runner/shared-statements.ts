@@ -28,16 +28,15 @@ export function executeShareable(
   calledIn: Caller,
 ): Promise<unknown> {
   const { runnerConnection } = runner;
-  const earlier = runnerConnection.sharedStatements;
-  if (earlier) return earlier.then(() => executeShareable(runner, query, parameters, isStructured, calledIn));
+  if (runnerConnection.isSharing)
+    return runnerConnection.afterShared(() =>
+      executeShareable(runner, query, parameters, isStructured, calledIn),
+    );
   const pool = parameters?.length ? runnerConnection.sharingPool : undefined;
   if (!pool) return executeStatement(runner, query, parameters, isStructured, calledIn);
   const place = pool.multiplexer!.choose(query);
-  if (place instanceof SharedStatement) {
-    const executed = executeShared(runner, pool, place, query, parameters!, isStructured, calledIn);
-    runnerConnection.addShared(executed);
-    return executed;
-  }
+  if (place instanceof SharedStatement)
+    return executeShared(runner, pool, place, query, parameters!, isStructured, calledIn);
   const executed = executeStatement(runner, query, parameters, isStructured, calledIn, { shareable: place });
   if (!place) return executed;
   return executed.catch((error: unknown) => {
@@ -59,6 +58,7 @@ async function executeShared(
   const { dataSource, echo } = settings;
   const hasSubscribers = dataSource.subscribers.length > 0;
   const isTimed = hasSubscribers || echo !== false || !!dataSource.options.maxQueryExecutionTime;
+  const endSharing = runner.runnerConnection.startShared(statement);
   let sentAt = 0;
   let isSent = false;
   let raw: RawResult;
@@ -68,8 +68,10 @@ async function executeShared(
     if (hasSubscribers) await broadcaster.broadcast('BeforeQuery', query, parameters);
     if (isTimed) sentAt = performance.now();
     isSent = true;
-    raw = (await statement.send(parameters)) as RawResult;
+    raw = await statement.send(parameters);
+    endSharing();
   } catch (error) {
+    endSharing();
     if (!isSent) {
       statement.cancel();
       throw error;

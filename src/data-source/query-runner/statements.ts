@@ -112,7 +112,7 @@ export async function executeStatement(
     }
   } catch (error) {
     if (!(error instanceof QueryFailedError)) throw error;
-    await announceFailure(runner, query, parameters, error, sentAt);
+    await announceFailure(runner, query, parameters, error as QueryFailedError, sentAt);
     throw withHint(error as QueryFailedError);
   }
   if (isTimed) await announceResult(runner, query, parameters, raw, sentAt);
@@ -139,7 +139,7 @@ export async function announceFailure(
 ): Promise<void> {
   const { settings, broadcaster } = runner;
   const { dataSource, echo } = settings;
-  const driverError = error.driverError as Error;
+  const driverError = error.driverError;
   dataSource.logger.logQueryError(driverError, query, parameters, runner);
   if (echo) {
     const ms = (performance.now() - sentAt).toFixed(1);
