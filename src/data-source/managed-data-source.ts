@@ -8,6 +8,7 @@ import { TypeOrmLogger } from './logging/database.logger.js';
 import type { DatabaseLoggers } from './logging/database.logger.js';
 import { ManagedDriver } from './managed-driver.js';
 import { ManagedEntityManager } from './managed-entity-manager.js';
+import { Migrator } from './migrations/migrator.js';
 import { directPool, withDirectConnection } from './pooler/direct-connection.js';
 import type { DataSourcePool } from './pools/data-source.pool.js';
 import { PoolGroup } from './pools/pool-group.js';
@@ -90,6 +91,11 @@ export class ManagedDataSource extends DataSource {
   /** The pools of the read replicas, in the order of `replication.slaves`; empty without `replication`. */
   get replicaPools(): readonly DataSourcePool[] {
     return this.pools.replicas;
+  }
+
+  /** Runs, reverts and shows the migrations. */
+  get migrator(): Migrator {
+    return new Migrator();
   }
 
   /** Whether the app is shutting down: true from `onModuleDestroy` on, before the data source closes. */
