@@ -1,4 +1,3 @@
-import { Logger } from '@nestjs/common';
 import type {
   OnApplicationBootstrap,
   OnApplicationShutdown,
@@ -8,8 +7,9 @@ import type {
 import { ModulesContainer } from '@nestjs/core';
 import { Repository } from 'typeorm';
 import type { DataSource } from 'typeorm';
+import { commandLineHost } from './command-line-host.js';
 import { resolveDatabaseOptions } from './config/resolve.js';
-import type { DatabaseLoggers } from './data-source/logging/database.logger.js';
+import { dataSourceWith } from './create-data-source.js';
 import { ManagedDataSource } from './data-source/managed-data-source.js';
 import { LegacyConnection } from './data-source/typeorm-internals.js';
 import type { EntityTarget } from './data-source/typeorm-options.js';
@@ -37,7 +37,7 @@ export function rootProviders(name: string): Provider[] {
       // Options are resolved here, not in a provider of their own, so that a test that overrides the data source needs no settings.
       useFactory: async (options: ProvidedOptions, modules: ModulesContainer) => {
         refuseSecondRoot(modules, name);
-        return createDataSource(name, typeof options === 'function' ? options() : options, modules);
+        return startDataSource(name, typeof options === 'function' ? options() : options, modules);
       },
       inject: [MODULE_OPTIONS_TOKEN, ModulesContainer],
     },
@@ -84,16 +84,20 @@ function repositoryOf(entity: EntityClassOrSchema, dataSource: DataSource) {
   return isTree ? dataSource.getTreeRepository(entity) : dataSource.getRepository(entity);
 }
 
-async function createDataSource(
+async function startDataSource(
   name: string,
   options: DatabaseModuleOptions,
   modules: ModulesContainer,
 ): Promise<DataSource> {
   const settings = resolveDatabaseOptions(options, { name });
-  const loggers = nestLoggers(name);
-  for (const warning of settings.warnings) loggers.module.warn(warning);
   const entities = settings.autoLoadEntities ? featureEntities(modules, name) : [];
-  const dataSource = new ManagedDataSource(settings, entities, loggers);
+  const dataSource = dataSourceWith(settings, entities);
+  const capture = commandLineHost()?.capture;
+  if (capture) {
+    capture(dataSource);
+    // The creation of the app stops here, so that no hook of the app runs.
+    return new Promise(() => undefined);
+  }
   return settings.startup === 'off' ? dataSource : startWith(startingDataSources(modules), dataSource);
 }
 
@@ -119,15 +123,6 @@ async function startWith(
     for (const other of others) void other.destroy().catch(() => undefined);
     throw error;
   }
-}
-
-function nestLoggers(name: string): DatabaseLoggers {
-  const suffix = name === 'default' ? '' : `:${name}`;
-  return {
-    module: new Logger(`DatabaseModule${suffix}`),
-    pool: new Logger(`DatabasePool${suffix}`),
-    query: new Logger(`DatabaseQuery${suffix}`),
-  };
 }
 
 /** The entities that `forFeature` of this package or of `@nestjs/typeorm` has registered for this data source. */
