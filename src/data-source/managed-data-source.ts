@@ -16,6 +16,7 @@ import type { ManagedQueryRunner } from './query-runner/managed-query-runner.js'
 import { RunnerFactory } from './runner-factory.js';
 import { underSchemaLock } from './startup/schema-lock.js';
 import {
+  assumeServer,
   hideQueryResultCache,
   notConnectedError,
   setLogger,
@@ -159,6 +160,18 @@ export class ManagedDataSource extends DataSource {
     const supported = supportedIsolationLevels(this.driver as ManagedDriver);
     if (isolationLevel && supported && !supported.includes(isolationLevel))
       throw new TypeORMError(`${isolationLevel} isolation level is not supported`);
+  }
+
+  /**
+   * @internal Builds the metadata of entities and migrations without a connection, to write the SQL of migrations. The driver gets what it
+   * would otherwise read from the server: the database of the settings, and the schema `public` unless the option `schema` names one.
+   */
+  async prepareOffline(): Promise<void> {
+    if (this.isInitialized) return;
+    const driver = this.driver as ManagedDriver;
+    const { database } = this.settings.server;
+    assumeServer(driver, { database, schema: driver.schema ?? 'public' });
+    await this.buildMetadatas();
   }
 
   // ---- query runners -------------------------------------------------------------------------------------------------

@@ -83,6 +83,12 @@ export function setServerInfo(
   driver.schema ??= schema;
 }
 
+/** Sets what the driver reads from the server when it connects. The version is one that has all features that TypeORM looks for. */
+export function assumeServer(driver: PostgresDriver, server: { database: string; schema: string }): void {
+  setServerInfo(driver, { version: '18.0', ...server });
+  driver.isGeneratedColumnsSupported = true;
+}
+
 /** The isolation levels of the driver; undefined in TypeORM 0.3, which has no option to check against them. */
 export function supportedIsolationLevels(driver: PostgresDriver): readonly string[] | undefined {
   return (driver as { supportedIsolationLevels?: readonly string[] }).supportedIsolationLevels;
