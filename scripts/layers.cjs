@@ -15,6 +15,7 @@ exports.layers = [
       'src/database.module-definition.ts',
       'src/database.providers.ts',
       'src/create-data-source.ts',
+      'src/data-source-names.ts',
       'src/migration-tools.ts',
       'src/command-line-host.ts',
     ],

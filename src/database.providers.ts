@@ -13,6 +13,7 @@ import { dataSourceWith } from './create-data-source.js';
 import { ManagedDataSource } from './data-source/managed-data-source.js';
 import { LegacyConnection } from './data-source/typeorm-internals.js';
 import type { EntityTarget } from './data-source/typeorm-options.js';
+import { shutdownHooksToken } from './data-source-names.js';
 import { DatabaseConfigError } from './errors/config.errors.js';
 import { MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
 import type { DatabaseModuleOptions } from './database.options.js';
@@ -179,21 +180,6 @@ function refuseSecondRoot(modules: ModulesContainer, name: string): void {
     ],
     { code: 'DATA_SOURCE_DUPLICATE', dataSource: name },
   );
-}
-
-const SHUTDOWN_HOOKS = 'DataSourceLifecycle';
-
-function shutdownHooksToken(name: string): string {
-  return `${name}${SHUTDOWN_HOOKS}`;
-}
-
-/** The names of the data sources of an app's root modules. Their providers need not have been created. */
-export function dataSourceNames(modules: ModulesContainer): string[] {
-  const tokens = [...modules.values()].flatMap((module) =>
-    module.isGlobal ? [...module.providers.keys()] : [],
-  );
-  const hooks = tokens.filter((token) => typeof token === 'string' && token.endsWith(SHUTDOWN_HOOKS));
-  return hooks.map((token) => String(token).slice(0, -SHUTDOWN_HOOKS.length));
 }
 
 /**

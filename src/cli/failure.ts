@@ -23,8 +23,10 @@ export function reportFailure(error: unknown, { command, isJson, out, err }: Fai
   if (isJson) {
     const document = { command, ok: false, exitCode, error: { code, message, hint } };
     out.write(`${JSON.stringify(document, null, 2)}\n`);
-  } else
-    err.write(`✖ ${code === null ? '' : `${code}: `}${message}\n${hint === null ? '' : `  → ${hint}\n`}`);
+  } else {
+    const what = code === null ? message : `✖ ${code}: ${message}`;
+    err.write(`${what}\n${hint === null ? '' : `  → ${hint}\n`}`);
+  }
   return exitCode;
 }
 

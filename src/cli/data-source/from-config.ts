@@ -30,6 +30,6 @@ export async function dataSourceOfConfig(
     );
   if (isManaged(config) || 'driver' in config) return dataSourceIn({ default: config }, file, name);
   // Nest and TypeORM are loaded only by commands that need them.
-  const { createDataSource } = await import('../../create-data-source.js');
+  const { createDataSource } = await import('../../index.js');
   return createDataSource({ ...(config as DataSourceConfig), ...(name !== undefined && { name }) });
 }

@@ -1,4 +1,5 @@
 import type { Type } from '@nestjs/common';
+import { dataSourceNames } from '../../data-source-names.js';
 import type { ManagedDataSource } from '../../data-source/managed-data-source.js';
 import { CommandError } from '../../errors/command.error.js';
 import { redact } from '../../text/masking.js';
@@ -24,7 +25,6 @@ export async function dataSourceOfModule(
   err: Output,
 ): Promise<ManagedDataSource> {
   const { NestFactory, ModulesContainer } = await import('@nestjs/core');
-  const { dataSourceNames } = await import('../../database.providers.js');
   const options = { logger: errorLogger(err), abortOnError: false };
   // The preview creates no provider. Without it an app that has no data source would start, hooks included.
   const preview = await NestFactory.createApplicationContext(module, { ...options, preview: true });
