@@ -1,6 +1,6 @@
 import * as typeorm from 'typeorm';
 import { CannotExecuteNotConnectedError } from 'typeorm';
-import type { DataSource, EntityManager, Logger } from 'typeorm';
+import type { DataSource, EntityManager, Logger, MigrationExecutor, QueryRunner } from 'typeorm';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
 
@@ -102,6 +102,26 @@ export function hideQueryResultCache(dataSource: DataSource): void {
     writable: true,
     configurable: true,
   });
+}
+
+/** Members of TypeORM's schema builder and of its executor of migrations that are not public. */
+interface ExecutorMethods {
+  createMigrationsTableIfNotExist(runner: QueryRunner): Promise<void>;
+}
+interface SchemaBuilderMethods {
+  createMetadataTableIfNecessary(runner: QueryRunner): Promise<void>;
+}
+
+/** Creates the table of executed migrations unless it exists. */
+export function createMigrationsTable(executor: MigrationExecutor, runner: QueryRunner): Promise<void> {
+  return (executor as unknown as ExecutorMethods).createMigrationsTableIfNotExist(runner);
+}
+
+/** Creates the table of TypeORM's metadata unless it exists, if an entity needs it: views and generated columns do. */
+export function createMetadataTable({ driver }: DataSource, runner: QueryRunner): Promise<void> {
+  return (driver.createSchemaBuilder() as unknown as SchemaBuilderMethods).createMetadataTableIfNecessary(
+    runner,
+  );
 }
 
 /** Whether this is a statement by which TypeORM begins or ends a transaction or a savepoint. */

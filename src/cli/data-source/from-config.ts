@@ -31,5 +31,7 @@ export async function dataSourceOfConfig(
   if (isManaged(config) || 'driver' in config) return dataSourceIn({ default: config }, file, name);
   // Nest and TypeORM are loaded only by commands that need them.
   const { createDataSource } = await import('../../index.js');
-  return createDataSource({ ...(config as DataSourceConfig), ...(name !== undefined && { name }) });
+  const options = { ...(config as DataSourceConfig), ...(name !== undefined && { name }) };
+  // A command never synchronizes; the warning of a start would mislead.
+  return createDataSource({ ...options, synchronize: false });
 }

@@ -55,7 +55,7 @@ export async function importFile(path: string): Promise<FileExports> {
     throw new CommandError(
       'file',
       `The file ${path} cannot be loaded: ${messageOf(error)}`,
-      hintFor(file, error),
+      loaderHint(error, file),
     );
   }
 }
@@ -85,10 +85,16 @@ const TYPESCRIPT_FAILURES = [
   'MODULE_NOT_FOUND',
 ];
 
-function hintFor(file: string, error: unknown): string | undefined {
+/**
+ * Which loader to add if Node.js alone could not load a TypeScript file; undefined for any other failure.
+ *
+ * @param file that was loaded. @defaultValue the one that the error names
+ */
+export function loaderHint(error: unknown, file = ''): string | undefined {
   const { code } = error as NodeJS.ErrnoException;
   const isSyntax = error instanceof SyntaxError || TYPESCRIPT_FAILURES.includes(String(code));
-  if (!isSyntax || !(/\.[cm]?ts$/.test(file) || /\.[cm]?ts\b/.test(String(error)))) return undefined;
+  const text = error instanceof SyntaxError ? (error.stack ?? '') : String(error);
+  if (!isSyntax || !(/\.[cm]?ts$/.test(file) || /\.[cm]?ts\b/.test(text))) return undefined;
   return (
     "Add the app's TypeScript loader: --import tsx, --import @swc-node/register/esm-register or --loader ts-node/esm, whichever the " +
     'app has installed; or give a compiled file. Node.js alone loads TypeScript from version 22.18 on, without decorators.'

@@ -11,7 +11,7 @@ import { loadEnvironmentFile } from '../environment-file.js';
 import { dataSourceOfConfig, findConfigFile } from './from-config.js';
 import { dataSourceIn } from './from-exports.js';
 import { dataSourceOfModule, moduleIn } from './from-module.js';
-import { importFile, prepareLoaders } from './import-file.js';
+import { importFile, loaderHint, prepareLoaders } from './import-file.js';
 
 const SOURCES = ['data-source', 'module', 'config'] as const;
 
@@ -36,6 +36,10 @@ export async function withDataSource<T>(
     dataSource.setOptions({ synchronize: false, migrationsRun: false, dropSchema: false });
     if (connect && !dataSource.isInitialized) await dataSource.initialize();
     return await work(dataSource);
+  } catch (error) {
+    // TypeORM loads the files of entities and migrations.
+    const hint = loaderHint(error);
+    throw hint === undefined ? error : new CommandError('file', redact(String(error)), hint);
   } finally {
     if (dataSource?.isInitialized) await dataSource.destroy().catch(() => undefined);
     setCommandLineHost(undefined);
