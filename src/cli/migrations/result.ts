@@ -1,3 +1,4 @@
+import type { MigrationResult, PlannedMigration } from '../../data-source/migrations/migrator.js';
 import type { CommandContext } from '../command.js';
 import { EXIT } from '../exit-codes.js';
 import type { ExitCode } from '../exit-codes.js';
@@ -15,4 +16,17 @@ export function writeJson(
 /** `1 migration`, `2 migrations` */
 export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** A migration that has run, for `--json`. */
+export function resultOf({ migration, transaction, ms }: MigrationResult): object {
+  return { name: migration.name, transaction, ms: Math.round(ms * 10) / 10 };
+}
+
+/** A migration that would run, for `--json`. */
+export function plannedOf({ migration, transaction }: PlannedMigration): {
+  name: string;
+  transaction: boolean;
+} {
+  return { name: migration.name, transaction };
 }

@@ -3,7 +3,7 @@ import { DATA_SOURCE_OPTIONS } from '../data-source/options.js';
 import { withDataSource } from '../data-source/with-data-source.js';
 import { EXIT } from '../exit-codes.js';
 import { ProgressWriter } from './progress.js';
-import { writeJson } from './result.js';
+import { plannedOf, resultOf, writeJson } from './result.js';
 import {
   JSON_OPTION,
   LOCK_TIMEOUT_OPTION,
@@ -35,12 +35,7 @@ export const REVERT: Command = {
     const isFake = args.has('fake');
     return withDataSource(context, async ({ migrator }) => {
       if (args.has('dry-run')) {
-        const planned = (await migrator.plan({ ...mode, direction: 'down' })).map(
-          ({ migration, transaction }) => ({
-            name: migration.name,
-            transaction,
-          }),
-        );
+        const planned = (await migrator.plan({ ...mode, direction: 'down' })).map(plannedOf);
         if (args.has('json')) writeJson(context, REVERT.name, { dryRun: true, migrations: planned });
         else
           out.write(
@@ -54,9 +49,7 @@ export const REVERT: Command = {
       const result = await migrator
         .revert({ ...mode, fake: isFake, lockTimeoutMs: timeoutMs, onProgress })
         .finally(() => progress.end());
-      const migrations = result
-        ? [{ name: result.migration.name, transaction: result.transaction, ms: result.ms }]
-        : [];
+      const migrations = result ? [resultOf(result)] : [];
       if (args.has('json'))
         writeJson(context, REVERT.name, {
           dryRun: false,

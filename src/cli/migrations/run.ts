@@ -3,7 +3,7 @@ import { DATA_SOURCE_OPTIONS } from '../data-source/options.js';
 import { withDataSource } from '../data-source/with-data-source.js';
 import { EXIT } from '../exit-codes.js';
 import { ProgressWriter } from './progress.js';
-import { counted, writeJson } from './result.js';
+import { counted, plannedOf, resultOf, writeJson } from './result.js';
 import {
   JSON_OPTION,
   LOCK_TIMEOUT_OPTION,
@@ -36,10 +36,7 @@ finds nothing to do after it.`,
     const isFake = args.has('fake');
     return withDataSource(context, async ({ migrator }) => {
       if (args.has('dry-run')) {
-        const planned = (await migrator.plan(mode)).map(({ migration, transaction }) => ({
-          name: migration.name,
-          transaction,
-        }));
+        const planned = (await migrator.plan(mode)).map(plannedOf);
         if (args.has('json')) writeJson(context, RUN.name, { dryRun: true, migrations: planned });
         else {
           for (const { name, transaction } of planned)
@@ -52,11 +49,7 @@ finds nothing to do after it.`,
       const results = await migrator
         .run({ ...mode, fake: isFake, lockTimeoutMs: timeoutMs, onProgress })
         .finally(() => progress.end());
-      const migrations = results.map(({ migration, transaction, ms }) => ({
-        name: migration.name,
-        transaction,
-        ms,
-      }));
+      const migrations = results.map(resultOf);
       if (args.has('json'))
         writeJson(context, RUN.name, {
           dryRun: false,
