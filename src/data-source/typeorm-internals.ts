@@ -1,6 +1,8 @@
 import * as typeorm from 'typeorm';
 import { CannotExecuteNotConnectedError } from 'typeorm';
-import type { DataSource, EntityManager, Logger } from 'typeorm';
+import { MigrationExecutor } from 'typeorm';
+import type { DataSource, EntityManager, Logger, QueryRunner } from 'typeorm';
+import type { Query } from 'typeorm/driver/Query.js';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
 
@@ -11,6 +13,7 @@ import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryR
 export { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 export { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
 export { QueryResult } from 'typeorm/query-runner/QueryResult.js';
+export type { Query as BuiltQuery } from 'typeorm/driver/Query.js';
 export type { IsolationLevel } from 'typeorm/driver/types/IsolationLevel.js';
 export type { ReadStream } from 'typeorm/platform/PlatformTools.js';
 
@@ -53,6 +56,58 @@ export function defineManager<R extends PostgresQueryRunner>(
       this[MANAGER] = manager;
     },
   });
+}
+
+/** The methods of a query runner that build statements about TypeORM's table of metadata. */
+const METADATA_METHODS = [
+  'selectTypeormMetadataSql',
+  'insertTypeormMetadataSql',
+  'updateTypeormMetadataSql',
+  'deleteTypeormMetadataSql',
+] as const;
+
+/** Lets `change` see each statement about TypeORM's table of metadata before the query runners of this class send it. */
+export function changeMetadataStatements<R extends PostgresQueryRunner>(
+  runnerClass: new (...args: never[]) => R,
+  change: (runner: R, query: Query) => Query,
+): void {
+  type Build = (this: R, ...args: unknown[]) => Query;
+  const prototype = runnerClass.prototype as unknown as Record<string, Build>;
+  for (const name of METADATA_METHODS) {
+    const build = prototype[name]!;
+    prototype[name] = function (...args) {
+      return change(this, build.apply(this, args));
+    };
+  }
+}
+
+/**
+ * Creates TypeORM's own tables on `runner`: that of the executed migrations, which is said not to exist by its `hasTable()`, and that of
+ * metadata if an entity needs it.
+ */
+export async function createOwnTables(dataSource: DataSource, runner: QueryRunner): Promise<void> {
+  type Executor = { createMigrationsTableIfNotExist(runner: QueryRunner): Promise<void> };
+  type Builder = { createMetadataTableIfNecessary(runner: QueryRunner): Promise<void> };
+  const executor = new MigrationExecutor(dataSource, runner) as unknown as Executor;
+  await executor.createMigrationsTableIfNotExist(runner);
+  const builder = dataSource.driver.createSchemaBuilder() as unknown as Builder;
+  await builder.createMetadataTableIfNecessary(runner);
+}
+
+/** Sends what `PostgresDriver.afterConnect()` sends on a connection: the extensions that entities and options need. */
+export async function installExtensions(
+  driver: PostgresDriver,
+  connection: { query(sql: string): Promise<{ rows: object[] }> },
+): Promise<void> {
+  type Steps = {
+    obtainMasterConnection(): Promise<[unknown, () => Promise<void>]>;
+    executeQuery(connection: unknown, sql: string): Promise<unknown>;
+  };
+  const steps: Steps = {
+    obtainMasterConnection: () => Promise.resolve([connection, () => Promise.resolve()]),
+    executeQuery: (_connection, sql) => connection.query(sql),
+  };
+  await driver.afterConnect.call(Object.assign(Object.create(driver) as PostgresDriver, steps));
 }
 
 /** Sets what `PostgresQueryRunner.connect()` sets: TypeORM, and code that extends it, read the connection there. */
