@@ -57,14 +57,8 @@ describeWithPostgresTools('A database migrated by the file of migration:sql', (b
     return text.replaceAll(new URL(url).pathname.slice(1), 'DATABASE').replace(/^\\(un)?restrict.*$/gm, '');
   };
 
-  const createDatabase = async (name: string) => {
-    const url = await server.createDatabase(name);
-    await server.sql('CREATE EXTENSION citext; DROP EXTENSION citext', [], name);
-    return url;
-  };
-
   it('is the one that was migrated online, up and down', async () => {
-    const [online, offline] = [await createDatabase('online'), await createDatabase('offline')];
+    const [online, offline] = [await server.createDatabase('online'), await server.createDatabase('offline')];
     const states: string[] = [];
     await open(online).initialize();
     await dataSource!.runMigrations({ transaction: 'each' });

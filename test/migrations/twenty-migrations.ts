@@ -35,7 +35,7 @@ export class Extension1700000000001 implements MigrationInterface {
     await runner.createSchema('audit', true);
   }
   async down(runner: QueryRunner): Promise<void> {
-    await runner.dropSchema('audit');
+    await runner.dropSchema('audit', true, true);
     await runner.query('DROP EXTENSION citext');
   }
 }
@@ -175,7 +175,7 @@ export class ChangeColumns1700000000005 implements MigrationInterface {
     await runner.changeColumn(
       'users',
       'first',
-      new TableColumn({ name: 'first', type: 'varchar', length: '40', default: `'O''Neil'` }),
+      new TableColumn({ name: 'first', type: 'character varying', length: '40', default: `'O''Neil'` }),
     );
   }
 }
