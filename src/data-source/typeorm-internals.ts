@@ -1,7 +1,6 @@
 import * as typeorm from 'typeorm';
 import { CannotExecuteNotConnectedError } from 'typeorm';
-import { MigrationExecutor } from 'typeorm';
-import type { DataSource, EntityManager, Logger, QueryRunner } from 'typeorm';
+import type { DataSource, EntityManager, Logger, MigrationExecutor, QueryRunner } from 'typeorm';
 import type { Query } from 'typeorm/driver/Query.js';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
@@ -81,19 +80,6 @@ export function changeMetadataStatements<R extends PostgresQueryRunner>(
   }
 }
 
-/**
- * Creates TypeORM's own tables on `runner`: that of the executed migrations, which is said not to exist by its `hasTable()`, and that of
- * metadata if an entity needs it.
- */
-export async function createOwnTables(dataSource: DataSource, runner: QueryRunner): Promise<void> {
-  type Executor = { createMigrationsTableIfNotExist(runner: QueryRunner): Promise<void> };
-  type Builder = { createMetadataTableIfNecessary(runner: QueryRunner): Promise<void> };
-  const executor = new MigrationExecutor(dataSource, runner) as unknown as Executor;
-  await executor.createMigrationsTableIfNotExist(runner);
-  const builder = dataSource.driver.createSchemaBuilder() as unknown as Builder;
-  await builder.createMetadataTableIfNecessary(runner);
-}
-
 /** Sends what `PostgresDriver.afterConnect()` sends on a connection: the extensions that entities and options need. */
 export async function installExtensions(
   driver: PostgresDriver,
@@ -157,6 +143,26 @@ export function hideQueryResultCache(dataSource: DataSource): void {
     writable: true,
     configurable: true,
   });
+}
+
+/** Members of TypeORM's schema builder and of its executor of migrations that are not public. */
+interface ExecutorMethods {
+  createMigrationsTableIfNotExist(runner: QueryRunner): Promise<void>;
+}
+interface SchemaBuilderMethods {
+  createMetadataTableIfNecessary(runner: QueryRunner): Promise<void>;
+}
+
+/** Creates the table of executed migrations unless it exists. */
+export function createMigrationsTable(executor: MigrationExecutor, runner: QueryRunner): Promise<void> {
+  return (executor as unknown as ExecutorMethods).createMigrationsTableIfNotExist(runner);
+}
+
+/** Creates the table of TypeORM's metadata unless it exists, if an entity needs it: views and generated columns do. */
+export function createMetadataTable({ driver }: DataSource, runner: QueryRunner): Promise<void> {
+  return (driver.createSchemaBuilder() as unknown as SchemaBuilderMethods).createMetadataTableIfNecessary(
+    runner,
+  );
 }
 
 /** Whether this is a statement by which TypeORM begins or ends a transaction or a savepoint. */

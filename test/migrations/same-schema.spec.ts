@@ -38,7 +38,11 @@ describeWithPostgresTools('A database migrated by the file of migration:sql', (b
       { url, entities: [Person], migrations: TWENTY_MIGRATIONS },
       { env: {} },
     );
-    return (dataSource = new ManagedDataSource(settings, [], { module: silent, pool: silent, query: silent }));
+    return (dataSource = new ManagedDataSource(settings, [], {
+      module: silent,
+      pool: silent,
+      query: silent,
+    }));
   };
 
   /** The SQL of the data source at a server that does not exist. */
@@ -48,7 +52,21 @@ describeWithPostgresTools('A database migrated by the file of migration:sql', (b
   const psql = async (url: string, sql: string) => {
     const file = join(folder.path, 'migrations.sql');
     await writeFile(file, sql);
-    return runTool(bin, 'psql', ['-X', '-q', '-v', 'ON_ERROR_STOP=1', '-v', 'name=VARIABLE', '-v', 'x=X', '-v', 'n=N', '-f', file, url]);
+    return runTool(bin, 'psql', [
+      '-X',
+      '-q',
+      '-v',
+      'ON_ERROR_STOP=1',
+      '-v',
+      'name=VARIABLE',
+      '-v',
+      'x=X',
+      '-v',
+      'n=N',
+      '-f',
+      file,
+      url,
+    ]);
   };
 
   /** Schema and data, without the name of the database. */

@@ -161,12 +161,25 @@ export class ChangeColumns1700000000005 implements MigrationInterface {
     await runner.changeColumn(
       'users',
       'role',
-      new TableColumn({ name: 'role', type: 'enum', enum: ['admin', "guest's", 'user', 'robot'], default: `'user'` }),
+      new TableColumn({
+        name: 'role',
+        type: 'enum',
+        enum: ['admin', "guest's", 'user', 'robot'],
+        default: `'user'`,
+      }),
     );
-    await runner.changeColumn('users', 'age', new TableColumn({ name: 'age', type: 'smallint', isNullable: true }));
+    await runner.changeColumn(
+      'users',
+      'age',
+      new TableColumn({ name: 'age', type: 'smallint', isNullable: true }),
+    );
   }
   async down(runner: QueryRunner): Promise<void> {
-    await runner.changeColumn('users', 'age', new TableColumn({ name: 'age', type: 'int', isNullable: true }));
+    await runner.changeColumn(
+      'users',
+      'age',
+      new TableColumn({ name: 'age', type: 'int', isNullable: true }),
+    );
     await runner.changeColumn(
       'users',
       'role',
@@ -193,8 +206,14 @@ export class Rename1700000000006 implements MigrationInterface {
 
 export class Constraints1700000000007 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.createUniqueConstraint('users', new TableUnique({ name: 'users_age_email', columnNames: ['age', 'email'] }));
-    await runner.createCheckConstraint('users', new TableCheck({ name: 'adult', expression: `"age" > 17 OR "role" = 'robot'` }));
+    await runner.createUniqueConstraint(
+      'users',
+      new TableUnique({ name: 'users_age_email', columnNames: ['age', 'email'] }),
+    );
+    await runner.createCheckConstraint(
+      'users',
+      new TableCheck({ name: 'adult', expression: `"age" > 17 OR "role" = 'robot'` }),
+    );
     await runner.createExclusionConstraint(
       'articles',
       new TableExclusion({ name: 'articles_during', expression: 'USING gist ("during" WITH &&)' }),
@@ -222,7 +241,10 @@ export class Constraints1700000000007 implements MigrationInterface {
 
 export class Indices1700000000008 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.createIndex('articles', new TableIndex({ name: 'articles_kind', columnNames: ['kind'], where: `"kind" = 'note'` }));
+    await runner.createIndex(
+      'articles',
+      new TableIndex({ name: 'articles_kind', columnNames: ['kind'], where: `"kind" = 'note'` }),
+    );
     await runner.createIndices('users', [
       new TableIndex({ name: 'users_role', columnNames: ['role', 'score'] }),
       new TableIndex({ name: 'users_born', columnNames: ['born'], isUnique: true }),
@@ -273,7 +295,10 @@ export class Views1700000000010 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.createView(adults(), true);
     await runner.createView(totals(), true);
-    await forViews(runner).createViewIndex('totals', new TableIndex({ name: 'totals_author', columnNames: ['author'] }));
+    await forViews(runner).createViewIndex(
+      'totals',
+      new TableIndex({ name: 'totals_author', columnNames: ['author'] }),
+    );
   }
   async down(runner: QueryRunner): Promise<void> {
     await forViews(runner).dropViewIndex('totals', 'totals_author');
@@ -305,7 +330,9 @@ export class Functions1700000000011 implements MigrationInterface {
 
 export class Data1700000000012 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.query('CREATE TABLE things (id int, text text, list text[], doc jsonb, at timestamptz, bin bytea, flag boolean, big bigint, num numeric)');
+    await runner.query(
+      'CREATE TABLE things (id int, text text, list text[], doc jsonb, at timestamptz, bin bytea, flag boolean, big bigint, num numeric)',
+    );
     await runner.query('INSERT INTO things VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)', [
       1,
       AWKWARD,
@@ -319,8 +346,13 @@ export class Data1700000000012 implements MigrationInterface {
     ]);
     await runner.query('INSERT INTO things (id, text, num) VALUES ($1, $2, $3)', [2, undefined, NaN]);
     await runner.query('UPDATE things SET num = - $1::numeric-$2 WHERE id IN ($3, $3)', [-3, -4, 2]);
-    await runner.query(`INSERT INTO users (email, first, last, age) VALUES ('a@b.c', 'A', $1, 30), ('D@e.f', 'D', $2, 40)`, ["O'X", '\\']);
-    await runner.query(`INSERT INTO articles (author, path) SELECT id, 'p' || id || $1 FROM users`, [':name']);
+    await runner.query(
+      `INSERT INTO users (email, first, last, age) VALUES ('a@b.c', 'A', $1, 30), ('D@e.f', 'D', $2, 40)`,
+      ["O'X", '\\'],
+    );
+    await runner.query(`INSERT INTO articles (author, path) SELECT id, 'p' || id || $1 FROM users`, [
+      ':name',
+    ]);
     await runner.query(`UPDATE users SET tags = ARRAY[$1, 'b', 'c']`, ['a']);
     await runner.query('UPDATE users SET tags = tags[1:array_length(tags, 1)]');
   }
@@ -348,7 +380,10 @@ export class DropColumns1700000000013 implements MigrationInterface {
         isNullable: true,
       }),
     ]);
-    await runner.createIndex('articles', new TableIndex({ name: 'articles_kind', columnNames: ['kind'], where: `"kind" = 'note'` }));
+    await runner.createIndex(
+      'articles',
+      new TableIndex({ name: 'articles_kind', columnNames: ['kind'], where: `"kind" = 'note'` }),
+    );
   }
 }
 
@@ -357,7 +392,10 @@ export class PrimaryKeys1700000000014 implements MigrationInterface {
     await runner.query('CREATE TABLE pair (a int NOT NULL, b int NOT NULL, c int NOT NULL)');
     await runner.createPrimaryKey('pair', ['a']);
     const pair = await runner.getTable('pair');
-    await runner.updatePrimaryKeys('pair', pair!.columns.filter(({ name }) => name !== 'c'));
+    await runner.updatePrimaryKeys(
+      'pair',
+      pair!.columns.filter(({ name }) => name !== 'c'),
+    );
     await runner.dropPrimaryKey('pair');
     await runner.createPrimaryKey('pair', ['b', 'c']);
   }
@@ -388,7 +426,10 @@ export class DropConstraints1700000000016 implements MigrationInterface {
     await runner.dropIndex('users', 'users_born');
   }
   async down(runner: QueryRunner): Promise<void> {
-    await runner.createIndex('users', new TableIndex({ name: 'users_born', columnNames: ['born'], isUnique: true }));
+    await runner.createIndex(
+      'users',
+      new TableIndex({ name: 'users_born', columnNames: ['born'], isUnique: true }),
+    );
     await runner.createForeignKeys('articles', [
       new TableForeignKey({
         name: 'articles_editor',
@@ -419,7 +460,9 @@ export class DropViews1700000000017 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.createView(adults(), true);
     await runner.createView(totals(), true);
-    await forViews(runner).createViewIndices('totals', [new TableIndex({ name: 'totals_author', columnNames: ['author'] })]);
+    await forViews(runner).createViewIndices('totals', [
+      new TableIndex({ name: 'totals_author', columnNames: ['author'] }),
+    ]);
   }
 }
 
@@ -458,8 +501,18 @@ export class QueryBuilders1700000000019 implements MigrationInterface {
         { id: 3, name: 'Rex' },
       ])
       .execute();
-    await manager.createQueryBuilder().update('pets').set({ name: () => `name || '!'`, legs: 3 }).where('id = :id', { id: 2 }).execute();
-    await manager.createQueryBuilder().delete().from('pets').where('name LIKE :name', { name: 'R%' }).execute();
+    await manager
+      .createQueryBuilder()
+      .update('pets')
+      .set({ name: () => `name || '!'`, legs: 3 })
+      .where('id = :id', { id: 2 })
+      .execute();
+    await manager
+      .createQueryBuilder()
+      .delete()
+      .from('pets')
+      .where('name LIKE :name', { name: 'R%' })
+      .execute();
     await manager.query('UPDATE pets SET legs = $1 WHERE id = $2', [5, 1]);
   }
   async down(runner: QueryRunner): Promise<void> {

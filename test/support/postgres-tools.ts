@@ -14,7 +14,9 @@ export function postgresTools(): string | undefined {
   const debian = '/usr/lib/postgresql';
   const versions = existsSync(debian) ? readdirSync(debian) : [];
   const folders = [
-    ...versions.sort((one, other) => Number(other) - Number(one)).map((version) => join(debian, version, 'bin')),
+    ...versions
+      .sort((one, other) => Number(other) - Number(one))
+      .map((version) => join(debian, version, 'bin')),
     ...(process.env.PATH ?? '').split(':'),
   ];
   return folders.find((folder) => PROGRAMS.every((program) => existsSync(join(folder, program))));

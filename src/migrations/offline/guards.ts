@@ -1,20 +1,35 @@
 import { quoteLiteral } from './literals.js';
 
-/** The key of the migration lock, as `migrationLockKey` computes it, from the database in which the file is executed. */
-const LOCK_KEY = `('x' || encode(substr(sha256(convert_to('nestjs-database schema ' || current_database(), 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint`;
+/** The keys of the locks that a run holds, as `keyOf` computes them, for the database in which the file is executed. */
+const LOCK_KEYS = ['schema', 'migration session'].map(
+  (subject) =>
+    `('x' || encode(substr(sha256(convert_to('nestjs-database ${subject} ' || current_database(), 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint`,
+);
 
-/** Takes the migration lock, or stops. */
-export const TAKE_LOCK = block(
-  [
-    `IF NOT pg_try_advisory_lock(${LOCK_KEY}) THEN`,
+/** Takes the locks that a run takes, or stops. */
+export const TAKE_LOCKS = block(
+  LOCK_KEYS.flatMap((key) => [
+    `IF NOT pg_try_advisory_lock(${key}) THEN`,
     `  RAISE EXCEPTION 'Another process migrates this database.' USING HINT = 'Run this file again when it has finished.';`,
     'END IF;',
-  ],
+  ]),
   [],
 );
 
-/** Releases the migration lock, for a session that continues. */
-export const RELEASE_LOCK = block([`PERFORM pg_advisory_unlock(${LOCK_KEY});`], []);
+/** Releases the locks, for a session that continues. */
+export const RELEASE_LOCKS = block(
+  [...LOCK_KEYS].reverse().map((key) => `PERFORM pg_advisory_unlock(${key});`),
+  [],
+);
+
+/** Turns off the limits that the server has since some version, as a run does. */
+export const NO_LIMITS = block(
+  [
+    `PERFORM set_config(name, '0', false) FROM pg_catalog.pg_settings`,
+    `  WHERE name IN ('idle_session_timeout', 'transaction_timeout');`,
+  ],
+  [],
+);
 
 /**
  * Stops unless the migration is executed, or is not executed.

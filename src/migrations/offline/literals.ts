@@ -44,15 +44,18 @@ export function renderStatement(sql: string, parameters: readonly unknown[] = []
     return known;
   };
   const changes = [
-    ...text.parameters.map(({ start, end, number }) => ({ start, end, by: literal(number) })),
+    ...text.parameters.map(({ start, end, number }) => ({
+      start,
+      end,
+      by: apart(sql, start, end, literal(number)),
+    })),
     ...text.colons.map((start) => ({ start, end: start + 1, by: ': ' })),
   ].sort((one, other) => one.start - other.start);
   const end = text.isTerminated ? text.end - 1 : text.end;
   let rendered = '';
   let at = 0;
   for (const change of changes) {
-    rendered += sql.slice(at, change.start);
-    rendered += apart(sql, change.start, change.end, change.by);
+    rendered += sql.slice(at, change.start) + change.by;
     at = change.end;
   }
   return { text, sql: rendered + sql.slice(at, end), rest: sql.slice(text.end) };

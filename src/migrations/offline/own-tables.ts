@@ -1,6 +1,8 @@
+import { MigrationExecutor } from 'typeorm';
 import type { ManagedDataSource } from '../../data-source/managed-data-source.js';
 import {
-  createOwnTables,
+  createMetadataTable,
+  createMigrationsTable,
   installExtensions,
   PostgresQueryRunner,
 } from '../../data-source/typeorm-internals.js';
@@ -27,7 +29,8 @@ class OwnTablesRunner extends PostgresQueryRunner {
 /** The tables of a data source in which TypeORM keeps executed migrations and metadata, as statements that create missing ones. */
 export async function ownTables(dataSource: ManagedDataSource): Promise<string[]> {
   const runner = new OwnTablesRunner(dataSource.driver as PostgresDriver, 'master');
-  await createOwnTables(dataSource, runner);
+  await createMigrationsTable(new MigrationExecutor(dataSource, runner), runner);
+  await createMetadataTable(dataSource, runner);
   return runner.statements.map((text) => `${text.replace(/^CREATE TABLE /, 'CREATE TABLE IF NOT EXISTS ')};`);
 }
 
@@ -43,14 +46,4 @@ export async function ownExtensions(dataSource: ManagedDataSource): Promise<stri
     },
   });
   return statements;
-}
-
-/** The table of executed migrations, as SQL writes it. */
-export function migrationsTable({ driver, options }: ManagedDataSource): string {
-  const { schema } = driver.options as { schema?: string };
-  const path = driver.buildTableName(options.migrationsTableName ?? 'migrations', schema, driver.database);
-  return path
-    .split('.')
-    .map((name) => driver.escape(name))
-    .join('.');
 }

@@ -18,7 +18,9 @@ export class RecordingEntityManager extends EntityManager {
 
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature has two overloads
   override createQueryBuilder(...options: any[]): SelectQueryBuilder<any> {
-    const create = super.createQueryBuilder.bind(this) as (...given: unknown[]) => SelectQueryBuilder<ObjectLiteral>;
+    const create = super.createQueryBuilder.bind(this) as (
+      ...given: unknown[]
+    ) => SelectQueryBuilder<ObjectLiteral>;
     return guarded(create(...(options as unknown[])), this.#refuse);
   }
 }

@@ -58,7 +58,8 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
       return isStructured ? structured(rows, rows) : rows;
     }
     const refuse = recording.refusalOfUse(sql, isRead);
-    if (isRead) return isStructured ? structured(unknownResult(refuse), unknownResult(refuse)) : unknownResult(refuse);
+    if (isRead)
+      return isStructured ? structured(unknownResult(refuse), unknownResult(refuse)) : unknownResult(refuse);
     const { heads, words } = recording.record(sql, parameters);
     const head = heads.length === 1 ? heads[0]! : '';
     const hasNoRows = WITHOUT_ROWS.test(head) && !words.has('returning');
@@ -108,7 +109,9 @@ const WITHOUT_ROWS =
 
 changeMetadataStatements(RecordingQueryRunner, ({ driver: { database } }, query) => {
   // The name of the database in which the file is executed, which may differ from the one in the settings.
-  query.parameters = query.parameters?.map((value: unknown) => (value === database ? CURRENT_DATABASE : value));
+  query.parameters = query.parameters?.map((value: unknown) =>
+    value === database ? CURRENT_DATABASE : value,
+  );
   return query;
 });
 
@@ -141,7 +144,11 @@ export function migrationQueryRunner(
     set: (target, key, value) => Reflect.set(target, key, value, target),
   });
   Object.assign(runner, {
-    manager: new RecordingEntityManager(dataSource, facade, recording.refusalOfUse('the number of affected rows')),
+    manager: new RecordingEntityManager(
+      dataSource,
+      facade,
+      recording.refusalOfUse('the number of affected rows'),
+    ),
   });
   return facade;
 }

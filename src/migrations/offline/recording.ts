@@ -1,5 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { relative } from 'node:path';
+import { CONCURRENTLY_HINT, concurrentStatement } from '../../data-source/migrations/concurrently.js';
 import { fileOf } from '../../data-source/migrations/loaded-migration.js';
 import type { LoadedMigration } from '../../data-source/migrations/loaded-migration.js';
 import { MigrationError } from '../../errors/migration.errors.js';
@@ -86,7 +87,7 @@ export class Recording {
       return text;
     }
     const isOneTransaction = text.heads.length > 1 && !this.#isTransactionOpen;
-    if (this.#isTransactionOpen || isOneTransaction) this.#refuseConcurrently(text, sql);
+    if (this.#isTransactionOpen || isOneTransaction) this.#refuseConcurrently(sql);
     if (isOneTransaction) this.add('BEGIN;');
     this.add(`${rendered.trim()};${rest.trimEnd()}`);
     if (isOneTransaction) this.add('COMMIT;');
@@ -205,15 +206,14 @@ export class Recording {
     });
   }
 
-  #refuseConcurrently({ heads }: StatementText, sql: string): void {
-    const isConcurrent = heads.some((head) =>
-      /^(?:create (?:unique )?index|drop index|reindex.*) concurrently\b/.test(head),
-    );
-    if (!isConcurrent) return;
+  #refuseConcurrently(sql: string): void {
+    const found = concurrentStatement(sql);
+    if (!found) return;
+    const place = this.#place(calls.getStore()?.site);
     throw this.#note(
       new MigrationError(
-        `${this.#named(this.#place(calls.getStore()?.site))} runs in a transaction and contains a statement with CONCURRENTLY: ${shortSql(sql)}`,
-        { code: 'MIGRATION_CONCURRENTLY', hint: 'Add `transaction = false as const;` to its class.' },
+        `PostgreSQL refuses CONCURRENTLY inside a transaction, and ${this.#named(place)} runs in one: ${found}.`,
+        { code: 'MIGRATION_CONCURRENTLY', hint: CONCURRENTLY_HINT },
       ),
     );
   }

@@ -63,7 +63,8 @@ export class ShadowDatabase {
     await this.#session?.close().catch(ignore);
     const [admin, database] = [this.#admin, this.#database];
     try {
-      if (admin && database !== undefined) await admin.query(`DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`);
+      if (admin && database !== undefined)
+        await admin.query(`DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`);
     } catch (error) {
       throw shadowError(`"${database}" could not be dropped: ${messageOf(error)}`, error);
     } finally {
@@ -101,10 +102,15 @@ export class ShadowDatabase {
     return resolveDatabaseOptions(
       {
         ...typeorm,
-        ...{ url, session, entities, migrations: this.#source.before.map(({ instance }) => instance.constructor) },
+        ...{
+          url,
+          session,
+          entities,
+          migrations: this.#source.before.map(({ instance }) => instance.constructor),
+        },
         ...{ synchronize: false, migrationsRun: false, dropSchema: false, cache: false, logging: false },
         ...{ pooler: 'none', startup: 'verify', timeouts: { statementMs: 0 } },
-      } as DatabaseModuleOptions,
+      },
       { name: 'shadow', env: {} },
     );
   }

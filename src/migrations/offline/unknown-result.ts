@@ -9,7 +9,7 @@ export function unknownResult(refuse: () => never): unknown {
   // What `await`, `Promise.resolve()` and loggers read of any value.
   const harmless = new Set<PropertyKey>(['then', Symbol.toStringTag, INSPECT]);
   return new Proxy(target, {
-    get: (_target, key) => (harmless.has(key) ? Reflect.get(target, key) : refuse()),
+    get: (_target, key) => (harmless.has(key) ? (Reflect.get(target, key) as unknown) : refuse()),
     has: refuse,
     set: refuse,
     deleteProperty: refuse,

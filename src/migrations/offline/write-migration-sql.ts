@@ -1,14 +1,21 @@
-import type { MigrationInterface } from 'typeorm';
 import type { ManagedDataSource } from '../../data-source/managed-data-source.js';
+import { refuseConcurrently } from '../../data-source/migrations/concurrently.js';
 import { loadedMigrations } from '../../data-source/migrations/loaded-migration.js';
 import type { LoadedMigration } from '../../data-source/migrations/loaded-migration.js';
-import type { MigrationTransactionMode } from '../../data-source/migrations/migrator.js';
+import { LOCK_TIMEOUT_MS } from '../../data-source/migrations/migration-session.js';
+import { migrationsTableName } from '../../data-source/migrations/migrations-table.js';
+import {
+  refuseOverrides,
+  runsInTransaction,
+  transactionMode,
+} from '../../data-source/migrations/transaction-rule.js';
+import type { MigrationTransactionMode } from '../../data-source/migrations/transaction-rule.js';
 import type { PostgresDriver } from '../../data-source/typeorm-internals.js';
 import { MigrationError } from '../../errors/migration.errors.js';
 import { oneLine } from '../../text/masking.js';
-import { RELEASE_LOCK, requireMigration, TAKE_LOCK } from './guards.js';
+import { NO_LIMITS, RELEASE_LOCKS, requireMigration, TAKE_LOCKS } from './guards.js';
 import { quoteLiteral } from './literals.js';
-import { migrationsTable, ownExtensions, ownTables } from './own-tables.js';
+import { ownExtensions, ownTables } from './own-tables.js';
 import { migrationQueryRunner, RecordingQueryRunner } from './recording-query-runner.js';
 import { Recording } from './recording.js';
 import { selectMigrations } from './selected-migrations.js';
@@ -38,7 +45,7 @@ export interface MigrationSqlOptions {
 }
 
 /** How long a statement of a transactional migration waits for a lock, as in a run. */
-const LOCK_TIMEOUT = `SET LOCAL lock_timeout = '5s';`;
+const LOCK_TIMEOUT = `SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms';`;
 
 /**
  * Writes the SQL of migrations without connecting to the database of the data source. `psql -X -v ON_ERROR_STOP=1 -f` of it has the
@@ -54,14 +61,20 @@ export async function writeMigrationSql(
 ): Promise<string> {
   await dataSource.prepareOffline();
   const { before, selected } = selectMigrations(loadedMigrations(dataSource), options);
-  const transaction = options.transaction ?? dataSource.options.migrationsTransactionMode ?? 'each';
+  const transaction = transactionMode(dataSource, options.transaction);
+  const isDown = options.down ?? false;
+  if (!isDown) refuseOverrides(selected, transaction);
+  refuseConcurrently(
+    selected.filter((migration) => runsInTransaction(migration, transaction)),
+    isDown ? 'down' : 'up',
+  );
   const shadow = new ShadowDatabase({ dataSource, before, transaction, url: options.shadowUrl });
   try {
     const writer = new MigrationWriter(dataSource, new Recording(shadow), {
       before,
       selected,
       transaction,
-      isDown: options.down ?? false,
+      isDown,
     });
     return await writer.write();
   } finally {
@@ -87,7 +100,7 @@ class MigrationWriter {
     this.#dataSource = dataSource;
     this.#recording = recording;
     this.#plan = plan;
-    this.#table = migrationsTable(dataSource);
+    this.#table = migrationsTableName(dataSource);
   }
 
   async write(): Promise<string> {
@@ -100,7 +113,7 @@ class MigrationWriter {
     for (const migration of selected) await this.#writeMigration(migration, isOne);
     if (isOne) this.#recording.add('COMMIT;');
     this.#recording.comment('');
-    this.#recording.add(RELEASE_LOCK);
+    this.#recording.add(RELEASE_LOCKS);
     return this.#recording.text;
   }
 
@@ -128,11 +141,14 @@ class MigrationWriter {
     recording.add(`SET client_encoding = 'UTF8';`);
     recording.add('SET statement_timeout = 0;');
     recording.add('SET lock_timeout = 0;');
+    recording.add('SET idle_in_transaction_session_timeout = 0;');
+    recording.add(NO_LIMITS);
     for (const [name, value] of Object.entries(this.#dataSource.settings.session))
       recording.add(`SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false);`);
     recording.comment('');
-    recording.add(TAKE_LOCK);
-    const state = before.at(-1);
+    recording.add(TAKE_LOCKS);
+    // With `down` the first migration of the file requires the same.
+    const state = isDown ? undefined : before.at(-1);
     if (state) recording.add(requireMigration(this.#table, state.name, true));
     if (isDown) return;
     recording.comment('');
@@ -146,7 +162,7 @@ class MigrationWriter {
     const { driver } = this.#dataSource;
     const recording = this.#recording;
     const { instance, name } = migration;
-    const isTransactional = !isInOuterTransaction && isInTransaction(instance, transaction);
+    const isTransactional = !isInOuterTransaction && runsInTransaction(migration, transaction);
     recording.comment(`\n-- Migration ${oneLine(name)}${isDown ? ', down' : ''}`);
     recording.begin(migration);
     if (isTransactional) this.#begin();
@@ -178,10 +194,6 @@ class MigrationWriter {
   }
 }
 
-function isInTransaction({ transaction }: MigrationInterface, mode: MigrationTransactionMode): boolean {
-  return transaction ?? mode !== 'none';
-}
-
 /** A run fails as well: what follows would be committed with the wrong transaction. */
 function requireOpenTransaction(runner: RecordingQueryRunner, isExpected: boolean): void {
   const isOpen = runner.isTransactionActive;
@@ -190,6 +202,9 @@ function requireOpenTransaction(runner: RecordingQueryRunner, isExpected: boolea
     isExpected && !isOpen
       ? 'It has ended the transaction in which it runs'
       : 'It has started a transaction that it has not ended',
-    { code: 'MIGRATION_FAILED', hint: 'Pair startTransaction() with commitTransaction() or rollbackTransaction().' },
+    {
+      code: 'MIGRATION_FAILED',
+      hint: 'Pair startTransaction() with commitTransaction() or rollbackTransaction().',
+    },
   );
 }
