@@ -31,7 +31,7 @@ export function reportFailure(error: unknown, { command, isJson, out, err }: Fai
 }
 
 function describe(error: unknown): { code: string | null; message: string; hint: string | null } {
-  const { message, stack, code, hint } = error as Partial<
+  const { message, stack, code, hint } = (error ?? {}) as Partial<
     Record<'message' | 'stack' | 'code' | 'hint', unknown>
   >;
   const isOurs = error instanceof DatabaseError || error instanceof CommandError;

@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
+import { until } from '../support/until.js';
 import { MigrationProject } from './migration-project.js';
 
 const TYPESCRIPT = fileURLToPath(new URL('../support/typescript.mjs', import.meta.url));
@@ -153,6 +154,50 @@ describe('The migration commands', () => {
     const refused = await project.run('migration:show', '--config', 'unreachable.mjs');
     expect([refused.code, refused.err]).toEqual([3, expect.stringContaining('CONNECTION_REFUSED')]);
     expect(refused.err).not.toContain('secret');
+  });
+
+  it('wait for the migration lock for --lock-timeout, and end with exit code 9', async () => {
+    project.write(
+      'slow/1716200000000-slow.mjs',
+      `export class Slow1716200000000 {
+         async up(queryRunner) { await queryRunner.query("SELECT pg_sleep(60) /* slow */"); }
+         async down() {}
+       }`,
+    );
+    project.write('slow.config.mjs', `export default { migrations: ['slow/*.mjs'] };`);
+    const slow = project.run('migration:run', '--config', 'slow.config.mjs');
+    const isSleeping = `SELECT pid FROM pg_stat_activity WHERE query LIKE '%/* slow */' AND datname = current_database() AND pid <> pg_backend_pid()`;
+    await until(async () => (await database.sql(isSleeping)).length > 0);
+    const locked = await project.run(
+      'migration:run',
+      '--config',
+      'slow.config.mjs',
+      '--lock-timeout',
+      '500ms',
+    );
+    expect([locked.code, locked.err]).toEqual([9, expect.stringContaining('MIGRATION_LOCK_TIMEOUT')]);
+    expect(locked.out).toMatch(/^… Waiting for the migration lock, which process \d+ of the server holds/);
+    await database.sql(`SELECT pg_cancel_backend(pid) FROM (${isSleeping}) sleeping`);
+    expect((await slow).code).toBe(8);
+  });
+
+  it('write the SQL of migrations to standard output or a file, without a database', async () => {
+    const printed = await project.runWithoutDatabase('migration:sql');
+    expect([printed.code, printed.err]).toEqual([0, '']);
+    expect(printed.out).toContain('CREATE TABLE "users"');
+    const down = ['migration:sql', '--down', '--out', 'down.sql', '--json'];
+    const { out } = await project.runWithoutDatabase(...down);
+    expect(json(out)).toEqual({ command: 'migration:sql', ok: true, exitCode: 0, file: 'down.sql' });
+    expect(project.read('down.sql')).toContain('DROP TABLE "users"');
+    const unknown = await project.runWithoutDatabase(
+      'migration:sql',
+      '--to',
+      'Nowhere',
+      '--out',
+      'unknown.sql',
+    );
+    expect([unknown.code, unknown.err]).toEqual([8, expect.stringContaining('MIGRATION_UNKNOWN')]);
+    expect(existsSync(join(project.folder, 'unknown.sql'))).toBe(false);
   });
 
   describe('generate', () => {

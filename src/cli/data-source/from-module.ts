@@ -61,9 +61,10 @@ function idle(name: string): Promise<never> {
 export function moduleIn(exports: FileExports, file: string, exportName: string | undefined): Type {
   const isClass = (value: unknown): value is Type => typeof value === 'function';
   const classes = Object.values(exports).filter(isClass);
-  const found =
-    exports[exportName ?? 'default'] ??
-    (exportName === undefined && classes.length === 1 ? classes[0] : undefined);
+  const onlyClass = classes.length === 1 ? classes[0] : undefined;
+  // The default export of a CommonJS file is the object of all its exports.
+  const byDefault = isClass(exports['default']) ? exports['default'] : onlyClass;
+  const found = exportName === undefined ? byDefault : exports[exportName];
   if (isClass(found)) return found;
   const names = Object.keys(exports).filter((key) => isClass(exports[key]));
   throw new CommandError(

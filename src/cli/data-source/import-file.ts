@@ -60,11 +60,12 @@ export async function importFile(path: string): Promise<FileExports> {
   }
 }
 
-/** `import()` of CommonJS has `module.exports` as its default export; TypeScript writes `exports.default` there. */
+/** `import()` of CommonJS has `module.exports` as its default export; TypeScript, and code like it, writes `exports.default` there. */
 function withoutInterop(exports: FileExports): FileExports {
   const inner = exports['default'];
-  const isInterop = typeof inner === 'object' && inner !== null && '__esModule' in inner;
-  return isInterop ? inner : exports;
+  const isInterop =
+    typeof inner === 'object' && inner !== null && ('__esModule' in inner || 'default' in inner);
+  return isInterop ? (inner) : exports;
 }
 
 function messageOf(error: unknown): string {

@@ -93,8 +93,12 @@ async function compare(dataSource: ManagedDataSource, extension: string) {
   };
 }
 
-/** @throws MigrationError `MIGRATION_DESTRUCTIVE` if nobody allows it */
-async function requirePermission(
+/**
+ * Names destructive statements, and asks for permission on a terminal.
+ *
+ * @throws MigrationError `MIGRATION_DESTRUCTIVE` if nobody allows it
+ */
+export async function requirePermission(
   { args, err, ask }: CommandContext,
   destructive: readonly DestructiveStatement[],
 ): Promise<void> {
