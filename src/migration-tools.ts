@@ -1,5 +1,7 @@
 import type { ManagedDataSource } from './data-source/managed-data-source.js';
+import { writeMigrationSql } from './migrations/offline/write-migration-sql.js';
 import type { MigrationSqlOptions } from './migrations/offline/write-migration-sql.js';
+import { compareSchema } from './migrations/schema-diff/compare-schema.js';
 import type { SchemaDifference } from './migrations/schema-diff/compare-schema.js';
 
 /** What the command line does with a data source, beside its `migrator`. */
@@ -13,16 +15,11 @@ export interface MigrationTools {
 /** `Symbol.for`, because the command line is ESM and the data source may be of the CommonJS build. */
 const TOOLS = Symbol.for('nestjs-database.migration-tools');
 
-const load = () => import('./migrations/tools.js');
-
-/**
- * Gives a data source the tools of its own build of this package: connections and scopes of one build are unknown to the other one. The
- * code of the tools is loaded when a command uses it, and never by an app.
- */
+/** Gives a data source the tools of its own build of this package: connections and scopes of one build are unknown to the other one. */
 export function provideMigrationTools(dataSource: ManagedDataSource): ManagedDataSource {
   const tools: MigrationTools = {
-    compareSchema: async () => (await load()).compareSchema(dataSource),
-    writeSql: async (options) => (await load()).writeMigrationSql(dataSource, options),
+    compareSchema: () => compareSchema(dataSource),
+    writeSql: (options) => writeMigrationSql(dataSource, options),
   };
   return Object.defineProperty(dataSource, TOOLS, { value: tools });
 }

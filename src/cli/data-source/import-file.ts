@@ -65,7 +65,7 @@ function withoutInterop(exports: FileExports): FileExports {
   const inner = exports['default'];
   const isInterop =
     typeof inner === 'object' && inner !== null && ('__esModule' in inner || 'default' in inner);
-  return isInterop ? (inner) : exports;
+  return isInterop ? inner : exports;
 }
 
 function messageOf(error: unknown): string {
