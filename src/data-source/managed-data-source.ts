@@ -176,13 +176,15 @@ export class ManagedDataSource extends DataSource {
 
   /**
    * @internal Builds the metadata of entities and migrations without a connection, to write the SQL of migrations. The driver gets what it
-   * would otherwise read from the server: the database of the settings, and the schema `public` unless the option `schema` names one.
+   * would otherwise read from the server: the database of the settings, and the first schema of `search_path` or else `public`.
    */
   async prepareOffline(): Promise<void> {
     if (this.isInitialized) return;
-    const driver = this.driver as ManagedDriver;
-    const { database } = this.settings.server;
-    assumeServer(driver, { database, schema: driver.schema ?? 'public' });
+    const { server, session } = this.settings;
+    assumeServer(this.driver as ManagedDriver, {
+      database: server.database,
+      schema: firstSchemaOf(session['search_path']),
+    });
     await this.buildMetadatas();
   }
 
@@ -343,4 +345,10 @@ export function requireManagedDataSource(dataSource: DataSource): ManagedDataSou
     code: 'DATA_SOURCE_FOREIGN',
     hint: 'Only data sources of DatabaseModule.forRoot() and forRootAsync() have pool figures.',
   });
+}
+
+/** The schema in which a session with this `search_path` creates tables, if it exists and the role has no schema of its own. */
+function firstSchemaOf(searchPath = ''): string {
+  const names = searchPath.split(',').map((name) => name.trim().replace(/^"(.*)"$/, '$1'));
+  return names.find((name) => name !== '' && name !== '$user') ?? 'public';
 }

@@ -4,6 +4,10 @@ import { SqlScanner } from '../../text/sql-scanner.js';
 const FUNCTIONS =
   /^(?:to_reg\w+|pg_get_\w+|has_\w+_privilege|pg_\w+_is_visible|format_type|obj_description|col_description|shobj_description|current_schemas?|current_database|current_setting|version|quote_(?:ident|literal)|count|min|max|bool_and|bool_or|every|(?:array|string|json|jsonb)_agg|coalesce|nullif|greatest|least|lower|upper|length|substr|substring|replace|concat|concat_ws|left|right|array_to_string|array_length|cardinality|unnest|exists|any|all|some|in|cast|values|and|or|not|select|where|on|as|when|then|else|case|from|varchar|char|numeric|over|filter)$/;
 
+/** Names without one of which a query does not read the catalogue. */
+const CATALOGUE =
+  /^(?:pg_|to_reg|has_\w+_privilege$|information_schema$|current_(?:schemas?|database|setting)$|version$)/;
+
 /** Clauses that end a FROM clause. */
 const AFTER_FROM = /^(?:where|group|having|window|order|limit|offset|fetch|union|intersect|except|select)$/;
 
@@ -13,7 +17,7 @@ const AFTER_FROM = /^(?:where|group|having|window|order|limit|offset|fetch|union
  */
 export function readsOnlyCatalogue(text: string): boolean {
   const tokens = tokensOf(text);
-  if (!tokens || tokens[0] !== 'select') return false;
+  if (tokens?.[0] !== 'select' || !tokens.some((token) => CATALOGUE.test(unquoted(token)))) return false;
   /** For each level of parentheses, whether it is inside a FROM clause. */
   const levels: boolean[] = [false];
   for (let index = 0; index < tokens.length; index += 1) {

@@ -7,7 +7,7 @@ import type { MigrationTransactionMode } from '../../data-source/migrations/migr
 import { PoolerDetector } from '../../data-source/pooler/pooler-detector.js';
 import { connectionOptions } from '../../data-source/pools/data-source.pool.js';
 import { settingsForDatabase } from '../../data-source/pools/server-settings.js';
-import type { DatabaseModuleOptions, ResolvedDatabaseOptions } from '../../database.options.js';
+import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { MigrationError } from '../../errors/migration.errors.js';
 import { shortSql } from '../../text/masking.js';
 import { findEmbeddedPostgres, startEmbeddedServer } from './embedded-server.js';
