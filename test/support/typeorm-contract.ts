@@ -39,7 +39,7 @@ export function typeOrmVersion(require: NodeJS.Require): string {
 }
 
 function internalParts(load: Load): InternalPart[] {
-  const { DataSource, EntityManager, QueryFailedError } = load('typeorm');
+  const { DataSource, EntityManager, MigrationExecutor, QueryFailedError } = load('typeorm');
   const { PostgresDriver } = load('typeorm/driver/postgres/PostgresDriver.js');
   const { PostgresQueryRunner } = load('typeorm/driver/postgres/PostgresQueryRunner.js');
   const { QueryResult } = load('typeorm/query-runner/QueryResult.js');
@@ -113,6 +113,16 @@ function internalParts(load: Load): InternalPart[] {
       'createQueryRunner',
       'loadStreamDependency',
     ]),
+    ...methods('MigrationExecutor', MigrationExecutor.prototype, [
+      'createMigrationsTableIfNotExist',
+      'deleteMigration',
+      'getExecutedMigrations',
+      'insertMigration',
+    ]),
+    {
+      name: 'RdbmsSchemaBuilder.createMetadataTableIfNecessary()',
+      isPresent: () => typeof newDriver().createSchemaBuilder().createMetadataTableIfNecessary === 'function',
+    },
     ...methods('PostgresQueryRunner', PostgresQueryRunner.prototype, [
       'commitTransaction',
       'connect',
