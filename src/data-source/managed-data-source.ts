@@ -20,6 +20,7 @@ import { RunnerFactory } from './runner-factory.js';
 import { underSchemaLock } from './startup/schema-lock.js';
 import type { SchemaLockWait } from './startup/schema-lock.js';
 import {
+  assumeServer,
   hideQueryResultCache,
   notConnectedError,
   setLogger,
@@ -171,6 +172,20 @@ export class ManagedDataSource extends DataSource {
     const supported = supportedIsolationLevels(this.driver as ManagedDriver);
     if (isolationLevel && supported && !supported.includes(isolationLevel))
       throw new TypeORMError(`${isolationLevel} isolation level is not supported`);
+  }
+
+  /**
+   * @internal Builds the metadata of entities and migrations without a connection, to write the SQL of migrations. The driver gets what it
+   * would otherwise read from the server: the database of the settings, and the first schema of `search_path` or else `public`.
+   */
+  async prepareOffline(): Promise<void> {
+    if (this.isInitialized) return;
+    const { server, session } = this.settings;
+    assumeServer(this.driver as ManagedDriver, {
+      database: server.database,
+      schema: firstSchemaOf(session['search_path']),
+    });
+    await this.buildMetadatas();
   }
 
   // ---- query runners -------------------------------------------------------------------------------------------------
@@ -330,4 +345,10 @@ export function requireManagedDataSource(dataSource: DataSource): ManagedDataSou
     code: 'DATA_SOURCE_FOREIGN',
     hint: 'Only data sources of DatabaseModule.forRoot() and forRootAsync() have pool figures.',
   });
+}
+
+/** The schema in which a session with this `search_path` creates tables, if it exists and the role has no schema of its own. */
+function firstSchemaOf(searchPath = ''): string {
+  const names = searchPath.split(',').map((name) => name.trim().replace(/^"(.*)"$/, '$1'));
+  return names.find((name) => name !== '' && name !== '$user') ?? 'public';
 }

@@ -28,8 +28,11 @@ export function findConcurrently(source: string): string | undefined {
   return CONCURRENT_OPTION.test(code) ? 'an index with isConcurrent: true' : undefined;
 }
 
-/** Reads SQL word by word. What matters are a few words in a row, wherever they stand: the beginning may come from an expression. */
-function concurrentStatement(sql: string): string | undefined {
+/**
+ * Finds the first statement with CONCURRENTLY in a text of SQL. What matters are a few words in a row, wherever they stand: the beginning
+ * may come from an expression.
+ */
+export function concurrentStatement(sql: string): string | undefined {
   if (!/concurrently/i.test(sql)) return undefined;
   const scanner = new SqlScanner(sql);
   let words: string[] = [];

@@ -1,0 +1,95 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, expect, it } from '@jest/globals';
+import { resolveDatabaseOptions } from '../../src/config/resolve.js';
+import { ManagedDataSource } from '../../src/data-source/managed-data-source.js';
+import { writeMigrationSql } from '../../src/migrations/offline/write-migration-sql.js';
+import type { MigrationSqlOptions } from '../../src/migrations/offline/write-migration-sql.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
+import { describeWithPostgresTools, runTool } from '../support/postgres-tools.js';
+import { TemporaryFolder } from '../support/temporary-folder.js';
+import { Person, TWENTY_MIGRATIONS } from './twenty-migrations.js';
+
+const ignore = () => undefined;
+const silent = { log: ignore, warn: ignore, error: ignore, debug: ignore };
+
+describeWithPostgresTools('A database migrated by the file of migration:sql', (bin) => {
+  let server: PostgresServer;
+  let folder: TemporaryFolder;
+  let dataSource: ManagedDataSource | undefined;
+
+  beforeAll(async () => {
+    server = await startPostgres({ bin });
+    folder = TemporaryFolder.create('migrations');
+  });
+
+  afterEach(async () => {
+    if (dataSource?.isInitialized) await dataSource.destroy();
+  });
+
+  afterAll(async () => {
+    await server?.dispose();
+    await folder?.remove();
+  });
+
+  const open = (url: string) => {
+    const settings = resolveDatabaseOptions(
+      { url, entities: [Person], migrations: TWENTY_MIGRATIONS },
+      { env: {} },
+    );
+    return (dataSource = new ManagedDataSource(settings, [], {
+      module: silent,
+      pool: silent,
+      query: silent,
+    }));
+  };
+
+  /** The SQL of the data source at a server that does not exist. */
+  const write = (options?: MigrationSqlOptions) =>
+    writeMigrationSql(open('postgres://nobody@127.0.0.1:9/offline'), options);
+
+  const psql = async (url: string, sql: string) => {
+    const file = join(folder.path, 'migrations.sql');
+    await writeFile(file, sql);
+    return runTool(bin, 'psql', [
+      '-X',
+      '-q',
+      '-v',
+      'ON_ERROR_STOP=1',
+      '-v',
+      'name=VARIABLE',
+      '-v',
+      'x=X',
+      '-v',
+      'n=N',
+      '-f',
+      file,
+      url,
+    ]);
+  };
+
+  /** Schema and data, without the name of the database. */
+  const dump = async (url: string) => {
+    const text = await runTool(bin, 'pg_dump', ['--inserts', '--no-owner', url]);
+    return text.replaceAll(new URL(url).pathname.slice(1), 'DATABASE').replace(/^\\(un)?restrict.*$/gm, '');
+  };
+
+  it('is the one that was migrated online, up and down', async () => {
+    const [online, offline] = [await server.createDatabase('online'), await server.createDatabase('offline')];
+    const states: string[] = [];
+    await open(online).initialize();
+    await dataSource!.runMigrations({ transaction: 'each' });
+    states.push(await dump(online));
+    for (const _ of TWENTY_MIGRATIONS) await dataSource!.undoLastMigration();
+    states.push(await dump(online));
+    await dataSource!.destroy();
+
+    const up = await write();
+    await psql(offline, up);
+    expect(await dump(offline)).toBe(states[0]);
+    await psql(offline, await write({ down: true, to: 'Extension' }));
+    await psql(offline, await write({ down: true, from: 'Extension' }));
+    expect(await dump(offline)).toBe(states[1]);
+  }, 120_000);
+});
