@@ -23,7 +23,7 @@ export interface DatabasePingOptions {
 }
 
 const PENDING = {
-  code: 'MIGRATIONS_PENDING',
+  code: 'MIGRATION_PENDING',
   message: 'the database lacks migrations of this version of the app',
 };
 

@@ -107,7 +107,6 @@ describe('The tables of errors', () => {
     // The codes in these files, and in `diagnosis`, are those of diagnoses and warnings.
     const others = [
       'data-source/pools/pool-stats.ts',
-      'health/database-health.indicator.ts',
       'data-source/pools/probe.ts',
       'pool/reporting/pool-warning.ts',
     ];

@@ -45,7 +45,7 @@ describe('a health check of the migrations', () => {
       expect(status).toBe(503);
       expect(body.error.db).toEqual({
         status: 'down',
-        code: 'MIGRATIONS_PENDING',
+        code: 'MIGRATION_PENDING',
         message: 'the database lacks migrations of this version of the app',
         migrations: 'pending',
         latency_ms: expect.any(Number),
