@@ -81,7 +81,7 @@ describe('The packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
     ).toEqual([]);
     expect(new Set(testResults.map(({ name }) => basename(name)))).toEqual(
       new Set(
-        ['data-source', 'health', 'module', 'request', 'traps', 'typeorm-module'].map(
+        ['data-source', 'health', 'migrations', 'module', 'request', 'traps', 'typeorm-module'].map(
           (name) => `${name}.test.ts`,
         ),
       ),

@@ -266,12 +266,14 @@ export class Migrator {
     planned: readonly PlannedMigration[],
   ): void {
     const { logger } = this.#context.dataSource;
-    if (planned.length === 0)
-      return logger.logSchemaBuild(
+    if (planned.length === 0) {
+      logger.logSchemaBuild(
         direction === 'up'
           ? 'No migrations are pending'
           : 'No migrations were found in the database. Nothing to revert!',
       );
+      return;
+    }
     logger.logSchemaBuild(`${executed.length} migrations are already loaded in the database.`);
     logger.logSchemaBuild(
       direction === 'up'
