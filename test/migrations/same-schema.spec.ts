@@ -47,7 +47,10 @@ describeWithPostgresTools('A database migrated by the file of migration:sql', (b
 
   /** The SQL of the data source at a server that does not exist. */
   const write = (options?: MigrationSqlOptions) =>
-    writeMigrationSql(open('postgres://nobody@127.0.0.1:9/offline'), options);
+    writeMigrationSql(open('postgres://nobody@127.0.0.1:9/offline'), {
+      shadowUrl: server.urlFor('postgres', 'postgres'),
+      ...options,
+    });
 
   const psql = async (url: string, sql: string) => {
     const file = join(folder.path, 'migrations.sql');

