@@ -18,7 +18,8 @@ import { SQL } from './migrations/sql.js';
 import { packageVersion } from './package-version.js';
 import { askerFor } from './question.js';
 
-const COMMANDS: readonly Command[] = [DOCTOR, RUN, REVERT, SHOW, GENERATE, CREATE, SQL, CHECK];
+/** The commands of the program, in the order of its help. */
+export const COMMANDS: readonly Command[] = [DOCTOR, RUN, REVERT, SHOW, GENERATE, CREATE, SQL, CHECK];
 
 const COMMON_OPTIONS = {
   help: { short: 'h', help: 'prints this text' },
