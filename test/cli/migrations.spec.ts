@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { run } from '../../src/cli/commands.js';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { until } from '../support/until.js';
@@ -316,26 +317,39 @@ describe('The migration commands', () => {
       `import { DataSource } from 'typeorm';
        export default new DataSource({ type: 'postgres', url: 'postgres://app:secret@127.0.0.1:1/app' });`,
     );
-    const foreign = await project.run('migration:run', '-d', 'foreign.mjs');
+    const [foreign, missing] = await Promise.all([
+      project.run('migration:run', '-d', 'foreign.mjs'),
+      project.run('migration:run', '-d', 'nowhere.mjs'),
+    ]);
     expect([foreign.code, foreign.err]).toEqual([7, expect.stringContaining('createDataSource()')]);
-    const missing = await project.run('migration:run', '-d', 'nowhere.mjs');
     expect(missing).toEqual({ code: 7, out: '', err: 'The file nowhere.mjs does not exist.\n' });
   });
 
   it('list the commands and the options, and name what is probably meant', async () => {
-    const help = await project.run('help');
-    expect(help.out).toContain('migration:generate NAME');
-    expect((await project.run('migration:run', '--help')).out).toContain('--lock-timeout TIME');
-    const command = await project.run('migration:rnu');
-    expect([command.code, command.err]).toEqual([1, expect.stringContaining('did you mean migration:run?')]);
+    const print = async (...args: string[]) => {
+      const printed = { out: '', err: '' };
+      const code = await run(
+        args,
+        { write: (text) => (printed.out += text) },
+        { write: (text) => (printed.err += text) },
+      );
+      return { code, ...printed };
+    };
+    expect((await print('help')).out).toContain('migration:generate NAME');
+    expect((await print('migration:run', '--help')).out).toContain('--lock-timeout TIME');
+    expect((await print('help', 'migration:sql')).out).toContain('--shadow URL');
+    const near = { code: 1, out: '', err: expect.stringContaining('did you mean migration:run?') };
+    expect(await print('migration:rnu')).toEqual(near);
+    expect(await print('run')).toEqual(near);
     const url = 'postgres://app:secret@127.0.0.1/app';
     for (const args of [
       [url],
       ['migration:run', url],
       ['migration:run', `--${url}`],
       ['migration:run', '--module', url],
+      ['migration:run', '--module', 'a.js', '--config', 'b.js'],
     ]) {
-      const { code, out, err } = await project.run(...args);
+      const { code, out, err } = await print(...args);
       expect([code, out]).toEqual([1, '']);
       expect(err).not.toContain('secret');
     }
@@ -471,9 +485,7 @@ describe('The command line of TypeORM with a data source of createDataSource()',
     );
     expect((await project.typeorm('schema:log', ...source)).out).toContain('up to date');
     expect((await project.typeorm('migration:revert', ...source)).code).toBe(0);
-    expect((await project.typeorm('migration:show', ...source)).out).toContain(
-      '[ ] CreateUsers1716200000000',
-    );
+    expect(await database.sql(`SELECT to_regclass('users') AS found`)).toEqual([{ found: null }]);
     // The command line sets `logging`, which has no effect on a logger of the app.
     project.write(
       'own-logger.mjs',

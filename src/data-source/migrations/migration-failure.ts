@@ -33,7 +33,7 @@ export interface MigrationFailure {
   readonly log: StatementLog | undefined;
   /** Whether the COMMIT failed: the one of the migration, or with the mode `all` the one of all migrations. */
   readonly isCommit: boolean;
-  /** Whether the connection was lost during the COMMIT. */
+  /** Whether the connection was lost during the COMMIT, or during a statement outside a transaction. */
   readonly isOutcomeUnknown: boolean;
   readonly isInTransaction: boolean;
   /** Migrations before it in the same transaction. */
@@ -120,7 +120,9 @@ function outcomeText(failure: MigrationFailure): string[] {
   const texts: string[] = [];
   const inEffect = log?.inEffect ?? 0;
   const others = rolledBack.length > 0 ? ` with the ${count(rolledBack.length, 'migration')} before it` : '';
-  if (isOutcomeUnknown)
+  if (isOutcomeUnknown && !isInTransaction)
+    texts.push('The connection was lost: it is unknown whether its last statement is in effect.');
+  if (isOutcomeUnknown && isInTransaction)
     texts.push(
       `The connection was lost before the server confirmed the COMMIT: it is unknown whether the migration${others} was ${direction === 'up' ? 'executed' : 'reverted'}.`,
     );
@@ -130,7 +132,7 @@ function outcomeText(failure: MigrationFailure): string[] {
         `since ${isInTransaction ? 'the migration has committed by itself' : 'the migration does not run in a transaction'}.`,
     );
   else if (isInTransaction) texts.push(`It was rolled back${others}.`);
-  else texts.push('None of its statements is in effect.');
+  else if (!isOutcomeUnknown) texts.push('None of its statements is in effect.');
   if (executed.length > 0)
     texts.push(
       `The ${executed.length === 1 ? 'migration' : `${executed.length} migrations`} that ran before (${executed.map(({ name }) => name).join(', ')}) ${executed.length === 1 ? 'was' : 'were'} not rolled back.`,
@@ -143,15 +145,15 @@ function outcomeText(failure: MigrationFailure): string[] {
 }
 
 function hintOf(failure: MigrationFailure): string {
-  const { error, isOutcomeUnknown, log, direction, drops } = failure;
+  const { error, isOutcomeUnknown, isInTransaction, log, direction, drops } = failure;
   const again = direction === 'up' ? 'run the migrations again' : 'revert it again';
-  if (isOutcomeUnknown)
+  if (isOutcomeUnknown && isInTransaction)
     return `Look at the executed migrations (nestjs-database migration:show), and ${again} if it is not as intended.`;
   if (sqlStateOf(error) === ACTIVE_SQL_TRANSACTION) return CONCURRENTLY_HINT;
   if (isLockFailure(error))
     return `End what holds the lock (SELECT pg_terminate_backend(pid)), or wait for it, and ${again}.`;
   if (error instanceof TransactionMisuse) return `${error.advice} Then ${again}.`;
-  if ((log?.inEffect ?? 0) > 0 || drops.length > 0)
+  if ((log?.inEffect ?? 0) > 0 || drops.length > 0 || isOutcomeUnknown)
     return `Undo by hand what is in effect, or let the migration skip it (IF NOT EXISTS); correct the cause, and ${again}.`;
   return `Correct the migration, or the data that it met, and ${again}.`;
 }

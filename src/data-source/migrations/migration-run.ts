@@ -4,7 +4,7 @@ import type { LoadedMigration } from './loaded-migration.js';
 import { isLockFailure, migrationError, TransactionMisuse } from './migration-failure.js';
 import type { MigrationFailure } from './migration-failure.js';
 import type { MigrationDirection, MigrationProgress } from './migration-progress.js';
-import { LOCK_TIMEOUT_MS } from './migration-session.js';
+import { LOCK_TIMEOUT_MS, openTransactions } from './migration-session.js';
 import type { MigrationSession } from './migration-session.js';
 import type { MigrationsTable } from './migrations-table.js';
 import { isAborted, StatementLog, transactionStatus } from './statement-log.js';
@@ -120,6 +120,7 @@ export class MigrationRun {
       await this.#apply(migration, (begun) => (log = begun));
       await session.runner.afterMigration();
     } catch (error) {
+      const isOutcomeUnknown = transactionStatus(session.runner) === undefined;
       await session.rollBack();
       return this.#fail(
         this.#failure({
@@ -127,7 +128,7 @@ export class MigrationRun {
           migration,
           log,
           isCommit: false,
-          isOutcomeUnknown: false,
+          isOutcomeUnknown,
           isInTransaction: false,
           rolledBack: [],
           attempts: 1,
@@ -168,23 +169,20 @@ export class MigrationRun {
   /** Refuses to record a migration that has left the session in another state: the record would be lost, or outlive the work. */
   async #checkTransaction(wasInTransaction: boolean, log: StatementLog): Promise<void> {
     const { session } = this.#context;
-    const { isTransactionActive, transactionDepth } = session.runner as unknown as {
-      isTransactionActive: boolean;
-      transactionDepth: number;
-    };
+    const depth = openTransactions(session.runner);
     const status = await session.status();
     if (status === 'E') throw swallowedError(log);
-    if (!wasInTransaction && (isTransactionActive || status === 'T'))
+    if (!wasInTransaction && (depth > 0 || status === 'T'))
       throw new TransactionMisuse(
         'it has begun a transaction and not ended it',
         'Commit the transaction in the migration.',
       );
-    if (wasInTransaction && transactionDepth > 1)
+    if (wasInTransaction && depth > 1)
       throw new TransactionMisuse(
         'it has begun a nested transaction and not ended it',
         'Commit the nested transaction in the migration.',
       );
-    if (wasInTransaction && (!isTransactionActive || status === 'I'))
+    if (wasInTransaction && (depth === 0 || status === 'I'))
       throw new TransactionMisuse(
         'it has ended the transaction in which it runs',
         'Set `transaction = false` in the migration, which may then begin and commit transactions of its own.',

@@ -113,7 +113,8 @@ export class MigrationSession {
   async rollBack(): Promise<void> {
     const { runner } = this;
     try {
-      while (runner.isTransactionActive) await runner.rollbackTransaction();
+      // A rollback that is refused leaves the depth as it is.
+      for (let depth = openTransactions(runner); depth > 0; depth -= 1) await runner.rollbackTransaction();
       if ((await this.status()) !== 'I') await runner.query('ROLLBACK');
     } catch {
       // The connection is lost, and the server rolls back. The error that led here is reported.
@@ -143,6 +144,11 @@ export class MigrationSession {
   #query<Row>(text: string, parameters?: unknown[]): Promise<Row[]> {
     return this.runner.query(text, parameters) as Promise<Row[]>;
   }
+}
+
+/** How many transactions are open, nested ones included. */
+export function openTransactions(runner: ManagedQueryRunner): number {
+  return runner.isTransactionActive ? Math.max(1, runner.openDepth) : 0;
 }
 
 function quoted(name: string): string {

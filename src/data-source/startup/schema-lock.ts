@@ -106,8 +106,7 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   const statements = pooler.isSessionShared ? TRANSACTION_LOCK : SESSION_LOCK;
   const key = keyOf(database);
   try {
-    // The server behind DB_DIRECT_URL may be a pooler as well. The pool's detector has observed its server already.
-    if (direct) pooler.observeServer(await queryServerInfo(connection, settings, () => undefined));
+    if (direct) await observeDirectServer(connection, settings, pooler);
     if (options.needsSession) refuseSharedSession(pooler, direct);
     // In statement mode no lock lasts longer than one statement.
     if (pooler.mode !== 'statement') await waitForLock(connection, statements, key, options);
@@ -191,6 +190,16 @@ async function connect(
       check();
     }
   }
+}
+
+/** The server behind DB_DIRECT_URL may be a pooler as well. Without configured settings, a proxy looks like a pooler. */
+async function observeDirectServer(
+  connection: Connection,
+  settings: ResolvedDatabaseOptions,
+  pooler: PoolerDetector,
+): Promise<void> {
+  const server = await queryServerInfo(connection, settings, () => undefined);
+  if (server.settings) pooler.observeServer(server);
 }
 
 async function tryLock(connection: Connection, statements: LockStatements, key: string): Promise<boolean> {

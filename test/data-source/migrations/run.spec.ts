@@ -540,6 +540,22 @@ describe('migrations', () => {
       expect(error.hint).toMatch(/^Look at the executed migrations/);
     });
 
+    it('since the connection is lost without a transaction say that the last statement may be in effect', async () => {
+      const lost = migrationClass(
+        'lost',
+        1,
+        async (runner) => {
+          await runner.query('CREATE TABLE first (id int)');
+          await runner.query('SELECT pg_terminate_backend(pg_backend_pid())');
+        },
+        { transaction: false },
+      );
+      const error = await failure((await start([lost])).runMigrations());
+      expect(error.message).toMatch(
+        /failed at its 2nd statement, SELECT pg_terminate_backend.*\(57P01\)\. The connection was lost: it is unknown whether its last statement is in effect\. One statement of it is in effect/,
+      );
+    });
+
     it('when they are reverted say so, and stay recorded', async () => {
       const dataSource = await start([
         migrationClass('stuck', 1, 'CREATE TABLE first (id int)', { down: 'DROP TABLE nowhere' }),
