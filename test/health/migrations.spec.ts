@@ -7,6 +7,7 @@ import type { TestDatabase } from '../support/database.js';
 import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
+import type { TcpProxy } from '../support/tcp-proxy.js';
 import { migrationClass } from '../data-source/migrations/migration-classes.js';
 
 const first = migrationClass('first', 1, 'SELECT 1');
@@ -14,6 +15,7 @@ const second = migrationClass('second', 2, 'SELECT 1');
 
 describe('a health check of the migrations', () => {
   let database: TestDatabase;
+  let proxy: TcpProxy;
   let http: HttpApp;
 
   const start = async (options: DatabaseModuleOptions, health: { timeoutMs?: number } = {}) => {
@@ -28,12 +30,16 @@ describe('a health check of the migrations', () => {
 
   beforeAll(async () => {
     database = await createTestDatabase();
+    proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
   });
   afterEach(async () => {
     await http.close();
     await database.sql('DROP TABLE IF EXISTS migrations');
   });
-  afterAll(() => database.drop());
+  afterAll(async () => {
+    await proxy.close();
+    await database.drop();
+  });
 
   it('answers 503 until all migrations of the app are executed, without the table as well', async () => {
     const dataSource = await start({ migrations: [first, second] });
@@ -109,7 +115,6 @@ describe('a health check of the migrations', () => {
   });
 
   it('answers 503 on a frozen network, as without the option', async () => {
-    const proxy = await startTcpProxy({ port: Number(new URL(database.url).port) });
     await start({ url: proxy.through(database.url), migrations: [first] }, { timeoutMs: 300 });
     proxy.freeze();
     const { status, body } = await http.fetch('/health/db');
@@ -118,7 +123,5 @@ describe('a health check of the migrations', () => {
       expect.not.objectContaining({ migrations: expect.anything() }),
     ]);
     await proxy.pass();
-    await http.close();
-    await proxy.close();
   });
 });
