@@ -71,9 +71,11 @@ export function changeMetadataStatements<R extends PostgresQueryRunner>(
   change: (runner: R, query: Query) => Query,
 ): void {
   type Build = (this: R, ...args: unknown[]) => Query;
-  const prototype = runnerClass.prototype as unknown as Record<string, Build>;
+  const prototype = runnerClass.prototype as unknown as Partial<Record<string, Build>>;
   for (const name of METADATA_METHODS) {
-    const build = prototype[name]!;
+    const build = prototype[name];
+    // TypeORM 0.3 has no update.
+    if (!build) continue;
     prototype[name] = function (...args) {
       return change(this, build.apply(this, args));
     };

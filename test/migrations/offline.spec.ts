@@ -114,7 +114,7 @@ describe('writeMigrationSql()', () => {
       });
       expect(statements(sql)).toEqual([
         'BEGIN;',
-        `SET LOCAL lock_timeout = '5000ms';`,
+        `SET LOCAL lock_timeout = '5s';`,
         `UPDATE pet SET name = 'O''X';`,
         `INSERT INTO "typeorm_metadata"("database", "schema", "table", "type", "name", "value") VALUES (current_database()::text, 'public', 'circle', 'GENERATED_COLUMN', 'd', 'r * 2');`,
         'CREATE TABLE "circle" ("r" int NOT NULL, "d" int GENERATED ALWAYS AS (r * 2) STORED NOT NULL);',
@@ -195,9 +195,13 @@ describe('writeMigrationSql()', () => {
       [
         'ends the transaction in which it runs',
         (runner) => runner.commitTransaction(),
-        /ended the transaction/,
+        /^Migration One1700000000001 \(.*\) failed: It has ended the transaction/,
       ],
-      ['leaves a savepoint open', (runner) => runner.startTransaction(), /started a transaction/],
+      [
+        'leaves a savepoint open',
+        (runner) => runner.startTransaction(),
+        /^Migration One1700000000001 \(.*\) failed: It has started a transaction/,
+      ],
       [
         'throws',
         () => Promise.reject(new Error('my own')),
@@ -207,15 +211,17 @@ describe('writeMigrationSql()', () => {
       await expect(writeOne(up)).rejects.toThrow(refusal('MIGRATION_FAILED', message));
     });
 
-    it('a statement that comes after the end of its migration', async () => {
-      let late: Promise<unknown> = Promise.resolve();
-      const sql = writeOne((runner) => {
-        late = new Promise(setImmediate).then(() => runner.query('SELECT 1'));
-        late.catch(ignore);
+    it('a statement that comes after the end of its migration, during the next one', async () => {
+      const failures: unknown[] = [];
+      let late: Work = ignore as never;
+      const First = migration('First1700000000001', (runner) => {
+        late = () => runner.query('SELECT 1').catch((error: unknown) => failures.push(error));
         return Promise.resolve();
       });
-      await sql;
-      await expect(late).rejects.toThrow(refusal('MIGRATION_FAILED', /after its migration had ended/));
+      const Second = migration('Second1700000000002', () => late(undefined as never));
+      const error = refusal('MIGRATION_FAILED', /after its migration had ended: SELECT 1/);
+      await expect(write([First, Second])).rejects.toThrow(error);
+      expect(failures).toEqual([error]);
     });
   });
 
@@ -338,7 +344,7 @@ describe('writeMigrationSql()', () => {
     const Two = migration('Two1700000000002', (runner) => runner.query('SELECT 2; SELECT 3'));
     const record = (name: string) =>
       `INSERT INTO "migrations" ("timestamp", "name") VALUES (${name.slice(3)}, '${name}');`;
-    const begin = ['BEGIN;', `SET LOCAL lock_timeout = '5000ms';`];
+    const begin = ['BEGIN;', `SET LOCAL lock_timeout = '5s';`];
 
     it('one each', async () => {
       expect(statements(await write([One, Two], { transaction: 'each' }))).toEqual([

@@ -7,7 +7,8 @@ import { writeMigrationSql } from '../../src/migrations/offline/write-migration-
 import type { MigrationSqlOptions } from '../../src/migrations/offline/write-migration-sql.js';
 import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
-import { describeWithPostgresTools, runTool } from '../support/postgres-tools.js';
+import { dumpOf, runSqlFile } from '../support/dump.js';
+import { describeWithPostgresTools } from '../support/postgres-tools.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
 import { Person, TWENTY_MIGRATIONS } from './twenty-migrations.js';
 
@@ -55,28 +56,9 @@ describeWithPostgresTools('A database migrated by the file of migration:sql', (b
   const psql = async (url: string, sql: string) => {
     const file = join(folder.path, 'migrations.sql');
     await writeFile(file, sql);
-    return runTool(bin, 'psql', [
-      '-X',
-      '-q',
-      '-v',
-      'ON_ERROR_STOP=1',
-      '-v',
-      'name=VARIABLE',
-      '-v',
-      'x=X',
-      '-v',
-      'n=N',
-      '-f',
-      file,
-      url,
-    ]);
+    return runSqlFile(bin, file, url);
   };
-
-  /** Schema and data, without the name of the database. */
-  const dump = async (url: string) => {
-    const text = await runTool(bin, 'pg_dump', ['--inserts', '--no-owner', url]);
-    return text.replaceAll(new URL(url).pathname.slice(1), 'DATABASE').replace(/^\\(un)?restrict.*$/gm, '');
-  };
+  const dump = (url: string) => dumpOf(bin, url);
 
   it('is the one that was migrated online, up and down', async () => {
     const [online, offline] = [await server.createDatabase('online'), await server.createDatabase('offline')];

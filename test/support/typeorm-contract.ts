@@ -138,8 +138,12 @@ function internalParts(load: Load): InternalPart[] {
       'selectTypeormMetadataSql',
       'startTransaction',
       'stream',
-      'updateTypeormMetadataSql',
     ]),
+    {
+      name: 'PostgresQueryRunner.updateTypeormMetadataSql(), since TypeORM 1',
+      isPresent: () =>
+        'updateTypeormMetadataSql' in PostgresQueryRunner.prototype || 'Connection' in load('typeorm'),
+    },
     {
       name: 'PostgresQueryRunner.executeQueries(), by which createTable() sends its statements, and the text SELECT current_schema()',
       isPresent: async () => {

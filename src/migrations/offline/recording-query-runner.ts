@@ -34,8 +34,14 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
     this.transactionDepth = 1;
   }
 
+  /** Ends the migration: its later statements would be part of the next one. */
+  end(): void {
+    this.isReleased = true;
+  }
+
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
   override async query(sql: string, parameters?: unknown[]): Promise<any> {
+    if (this.isReleased) this.#recording.refuseLate(sql);
     // Known from the settings, and part of createTable(), which needs no catalogue otherwise.
     if (sql === 'SELECT current_schema()') return [{ current_schema: await this.getCurrentSchema() }];
     if (/^\s*(?:SELECT|WITH)\b/i.test(sql)) return this.#recording.readCatalogue(sql, parameters);
@@ -52,6 +58,7 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
     // Named parameters: TypeORM refuses them, with a message that differs by version.
     if (parameters && !Array.isArray(parameters)) return super.query(sql, parameters as never);
     const recording = this.#recording;
+    if (this.isReleased) recording.refuseLate(sql);
     const isRead = readsOnlyCatalogue(sql);
     if (isRead && recording.canReadCatalogue) {
       const rows = await recording.readCatalogue(sql, parameters);
@@ -74,8 +81,10 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
     down: BuiltQuery | BuiltQuery[],
   ): Promise<void> {
     if (this.sqlMemoryMode) return super.executeQueries(up, down);
-    for (const { query, parameters } of Array.isArray(up) ? up : [up])
+    for (const { query, parameters } of Array.isArray(up) ? up : [up]) {
+      if (this.isReleased) this.#recording.refuseLate(query);
       this.#recording.record(query, parameters);
+    }
   }
 
   override getCurrentSchema(): Promise<string> {

@@ -80,7 +80,6 @@ export class Recording {
    * @throws MigrationError `MIGRATION_VALUE`, `MIGRATION_CONCURRENTLY`
    */
   record(sql: string, parameters: readonly unknown[] = []): StatementText {
-    this.refuseLate(sql);
     const { text, sql: rendered, rest } = this.#refusing(() => renderStatement(sql, parameters));
     if (text.heads.length === 0) {
       if (rest.trim() !== '') this.comment(rest.trim());
@@ -109,7 +108,6 @@ export class Recording {
    * @throws MigrationError `MIGRATION_NEEDS_CATALOGUE` if there is no shadow database, `MIGRATION_SHADOW` if it fails
    */
   readCatalogue(sql: string, parameters: readonly unknown[] = []): Promise<object[]> {
-    this.refuseLate(sql);
     const call = calls.getStore();
     if (!this.#shadow.isAvailable) throw this.needsCatalogue(sql, call);
     const { sql: rendered } = this.#refusing(() => renderStatement(sql, parameters));
@@ -186,8 +184,7 @@ export class Recording {
   }
 
   /** @throws MigrationError `MIGRATION_FAILED` for a statement that a migration sends after it has returned */
-  refuseLate(sql: string): void {
-    if (this.#migration) return;
+  refuseLate(sql: string): never {
     throw this.#note(
       new MigrationError(`A statement was sent after its migration had ended: ${shortSql(sql)}`, {
         code: 'MIGRATION_FAILED',

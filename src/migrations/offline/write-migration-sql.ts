@@ -11,7 +11,6 @@ import {
 } from '../../data-source/migrations/transaction-rule.js';
 import type { MigrationTransactionMode } from '../../data-source/migrations/transaction-rule.js';
 import type { PostgresDriver } from '../../data-source/typeorm-internals.js';
-import { MigrationError } from '../../errors/migration.errors.js';
 import { oneLine } from '../../text/masking.js';
 import { NO_LIMITS, RELEASE_LOCKS, requireMigration, TAKE_LOCKS } from './guards.js';
 import { quoteLiteral } from './literals.js';
@@ -45,7 +44,7 @@ export interface MigrationSqlOptions {
 }
 
 /** How long a statement of a transactional migration waits for a lock, as in a run. */
-const LOCK_TIMEOUT = `SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS}ms';`;
+const LOCK_TIMEOUT = `SET LOCAL lock_timeout = '${LOCK_TIMEOUT_MS / 1000}s';`;
 
 /**
  * Writes the SQL of migrations without connecting to the database of the data source. `psql -X -v ON_ERROR_STOP=1 -f` of it has the
@@ -174,6 +173,8 @@ class MigrationWriter {
       requireOpenTransaction(runner, isTransactional || isInOuterTransaction);
     } catch (error) {
       throw recording.failed(error);
+    } finally {
+      runner.end();
     }
     recording.end();
     recording.add(this.#bookkeeping(migration));
@@ -198,13 +199,9 @@ class MigrationWriter {
 function requireOpenTransaction(runner: RecordingQueryRunner, isExpected: boolean): void {
   const isOpen = runner.isTransactionActive;
   if (isOpen === isExpected && runner.depth === (isExpected ? 1 : 0)) return;
-  throw new MigrationError(
+  throw new Error(
     isExpected && !isOpen
-      ? 'It has ended the transaction in which it runs'
-      : 'It has started a transaction that it has not ended',
-    {
-      code: 'MIGRATION_FAILED',
-      hint: 'Pair startTransaction() with commitTransaction() or rollbackTransaction().',
-    },
+      ? 'It has ended the transaction in which it runs.'
+      : 'It has started a transaction and not ended it.',
   );
 }
