@@ -3,9 +3,9 @@ import { ConfigModule } from '@nestjs/config';
 import type { ConfigType } from '@nestjs/config';
 import { APP_FILTER } from '@nestjs/core';
 import { databaseConfig, DatabaseHealthModule, DatabaseModule } from 'nestjs-database';
+import { databaseOptions } from './database.options.js';
 import { OverloadedFilter } from './overloaded.filter.js';
 import { TransfersController } from './transfers/transfers.controller.js';
-import { CreateUsers1760000000000 } from './users/create-users.migration.js';
 import { UsersModule } from './users/users.module.js';
 
 @Module({
@@ -16,8 +16,7 @@ import { UsersModule } from './users/users.module.js';
       useFactory: (config: ConfigType<typeof databaseConfig>) => ({
         ...config,
         autoLoadEntities: true,
-        migrations: [CreateUsers1760000000000],
-        migrationsTableName: 'example_migrations',
+        ...databaseOptions,
         migrationsRun: true,
       }),
     }),

@@ -8,12 +8,19 @@ import { rolldown } from 'rolldown';
 const dist = fileURLToPath(new URL('../dist/', import.meta.url));
 const compiled = join(dist, 'esm');
 const library = { index: 'index.js', 'pool/index': 'pool/index.js' };
-// The program is available as ESM only.
+// The program is available as ESM only. It is one file of its own, which loads the library by import() only for the commands that create
+// a data source: shared files would split the library into more files, which each app would load.
 const program = { 'cli/main': 'cli/main.js' };
 
+/** Keeps the program's import of the entry point: `../index.js`, seen from `cli/main.js`. */
+const programImportsLibrary = {
+  name: 'program-imports-library',
+  resolveId: (id) => (id === '../../index.js' ? { id: '../index.js', external: true } : null),
+};
 const files = readdirSync(compiled, { recursive: true });
 const output = [
-  ...(await bundle('esm', { ...library, ...program })),
+  ...(await bundle('esm', library)),
+  ...(await bundle('esm', program, [programImportsLibrary])),
   ...(await bundle('cjs', library)),
   // The package is ESM ("type": "module"). Only with this marker beside it, Node reads the CommonJS build as CommonJS.
   { path: 'cjs/package.json', text: '{ "type": "commonjs" }\n' },
@@ -29,15 +36,18 @@ for (const { path, text } of output) {
   writeFileSync(join(dist, path), text);
 }
 
-/** The files of one build. Code that several entry points use is in files of its own, so that they share its classes. */
-async function bundle(format, entries) {
+/**
+ * The files of one build. Code that several entry points use is in files of its own, so that they share its classes.
+ * @param plugins of this build alone
+ */
+async function bundle(format, entries, plugins = []) {
   const build = await rolldown({
     cwd: compiled,
     input: Object.fromEntries(Object.entries(entries).map(([name, file]) => [name, join(compiled, file)])),
     platform: 'node',
     // Everything that is not a relative path is another package.
     external: /^[^./]/,
-    plugins: [{ name: 'source-maps', load: compiledFile }],
+    plugins: [...plugins, { name: 'source-maps', load: compiledFile }],
   });
   const { output: bundled } = await build.generate({
     dir: join(dist, format),

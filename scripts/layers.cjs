@@ -10,8 +10,16 @@ exports.layers = [
   },
   {
     level: 6,
-    paths: ['src/database.module.ts', 'src/database.module-definition.ts', 'src/database.providers.ts'],
-    content: 'the Nest module and its providers',
+    paths: [
+      'src/database.module.ts',
+      'src/database.module-definition.ts',
+      'src/database.providers.ts',
+      'src/create-data-source.ts',
+      'src/data-source-names.ts',
+      'src/migration-tools.ts',
+      'src/command-line-host.ts',
+    ],
+    content: 'the Nest module and its providers; the data source outside an app',
   },
   {
     level: 5,

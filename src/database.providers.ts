@@ -1,4 +1,3 @@
-import { Logger } from '@nestjs/common';
 import type {
   OnApplicationBootstrap,
   OnApplicationShutdown,
@@ -8,11 +7,13 @@ import type {
 import { ModulesContainer } from '@nestjs/core';
 import { Repository } from 'typeorm';
 import type { DataSource } from 'typeorm';
+import { commandLineHost } from './command-line-host.js';
 import { resolveDatabaseOptions } from './config/resolve.js';
-import type { DatabaseLoggers } from './data-source/logging/database.logger.js';
+import { dataSourceWith } from './create-data-source.js';
 import { ManagedDataSource } from './data-source/managed-data-source.js';
 import { LegacyConnection } from './data-source/typeorm-internals.js';
 import type { EntityTarget } from './data-source/typeorm-options.js';
+import { shutdownHooksToken } from './data-source-names.js';
 import { DatabaseConfigError } from './errors/config.errors.js';
 import { MODULE_OPTIONS_TOKEN } from './database.module-definition.js';
 import type { DatabaseModuleOptions } from './database.options.js';
@@ -37,7 +38,7 @@ export function rootProviders(name: string): Provider[] {
       // Options are resolved here, not in a provider of their own, so that a test that overrides the data source needs no settings.
       useFactory: async (options: ProvidedOptions, modules: ModulesContainer) => {
         refuseSecondRoot(modules, name);
-        return createDataSource(name, typeof options === 'function' ? options() : options, modules);
+        return startDataSource(name, typeof options === 'function' ? options() : options, modules);
       },
       inject: [MODULE_OPTIONS_TOKEN, ModulesContainer],
     },
@@ -84,16 +85,20 @@ function repositoryOf(entity: EntityClassOrSchema, dataSource: DataSource) {
   return isTree ? dataSource.getTreeRepository(entity) : dataSource.getRepository(entity);
 }
 
-async function createDataSource(
+async function startDataSource(
   name: string,
   options: DatabaseModuleOptions,
   modules: ModulesContainer,
 ): Promise<DataSource> {
   const settings = resolveDatabaseOptions(options, { name });
-  const loggers = nestLoggers(name);
-  for (const warning of settings.warnings) loggers.module.warn(warning);
   const entities = settings.autoLoadEntities ? featureEntities(modules, name) : [];
-  const dataSource = new ManagedDataSource(settings, entities, loggers);
+  const dataSource = dataSourceWith(settings, entities);
+  const capture = commandLineHost()?.capture;
+  if (capture) {
+    capture(dataSource);
+    // The creation of the app stops here, so that no hook of the app runs.
+    return new Promise(() => undefined);
+  }
   return settings.startup === 'off' ? dataSource : startWith(startingDataSources(modules), dataSource);
 }
 
@@ -119,15 +124,6 @@ async function startWith(
     for (const other of others) void other.destroy().catch(() => undefined);
     throw error;
   }
-}
-
-function nestLoggers(name: string): DatabaseLoggers {
-  const suffix = name === 'default' ? '' : `:${name}`;
-  return {
-    module: new Logger(`DatabaseModule${suffix}`),
-    pool: new Logger(`DatabasePool${suffix}`),
-    query: new Logger(`DatabaseQuery${suffix}`),
-  };
 }
 
 /** The entities that `forFeature` of this package or of `@nestjs/typeorm` has registered for this data source. */
@@ -184,10 +180,6 @@ function refuseSecondRoot(modules: ModulesContainer, name: string): void {
     ],
     { code: 'DATA_SOURCE_DUPLICATE', dataSource: name },
   );
-}
-
-function shutdownHooksToken(name: string): string {
-  return `${name}DataSourceLifecycle`;
 }
 
 /**

@@ -24,6 +24,7 @@ export {
 } from './errors/pool.errors.js';
 export type { ConfigProblem } from './errors/config.errors.js';
 export type { DatabaseErrorOptions } from './errors/database.error.js';
+export { createDataSource, type DataSourceConfig, defineConfig } from './create-data-source.js';
 export { DatabaseModule } from './database.module.js';
 export type { DatabaseModuleExtras } from './database.module-definition.js';
 // Adds the options of TypeORM to `DatabaseModuleOptions`.

@@ -1,4 +1,4 @@
-import { Check, Column, Entity, PrimaryGeneratedColumn } from 'typeorm';
+import { Check, Column, Entity, Index, PrimaryGeneratedColumn } from 'typeorm';
 
 /** Has a prefix, because the database of the example may already have a table `users`. */
 export const USERS_TABLE = 'example_users';
@@ -13,6 +13,7 @@ export class User {
   name!: string;
 
   /** In cents. `pg` returns a bigint as text. */
+  @Index('example_users_balance')
   @Column({
     type: 'bigint',
     default: 0,

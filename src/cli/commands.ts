@@ -1,112 +1,81 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { parseArgs } from 'node:util';
-import { processEnvironment, readEnvironment } from '../config/environment/environment.js';
-import { fileProblem } from '../config/environment/text-file.js';
-import { resolveDatabaseOptions } from '../config/resolve.js';
-import { redact } from '../text/masking.js';
-import { examine } from './doctor/doctor.js';
-import { lineWriter } from './doctor/report.js';
-import type { Check, Output } from './doctor/report.js';
+import { nearMiss } from '../config/problems/near-miss.js';
+import { CommandError } from '../errors/command.error.js';
+import { readArguments } from './arguments.js';
+import type { Command } from './command.js';
+import { DOCTOR } from './doctor/command.js';
+import type { Output } from './doctor/report.js';
 import { EXIT } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
+import { reportFailure } from './failure.js';
+import { commandHelp, programHelp } from './help.js';
+import { CHECK } from './migrations/check.js';
+import { CREATE } from './migrations/create.js';
+import { GENERATE } from './migrations/generate.js';
+import { REVERT } from './migrations/revert.js';
+import { RUN } from './migrations/run.js';
+import { SHOW } from './migrations/show.js';
+import { SQL } from './migrations/sql.js';
+import { packageVersion } from './package-version.js';
+import { askerFor } from './question.js';
 
-const HELP = `Usage: nestjs-database doctor [url] [--json] [--env-file <file>]
-       nestjs-database --version
+/** The commands of the program, in the order of its help. */
+export const COMMANDS: readonly Command[] = [DOCTOR, RUN, REVERT, SHOW, GENERATE, CREATE, SQL, CHECK];
 
-Checks a database connection step by step. Stops at the first failure, and prints its meaning and what to do.
-
-  url              postgres://user:password@host:5432/database; default: DB_URL or DATABASE_URL. The other DB_…
-                   variables always apply. On a shared machine, other users can see the arguments of a command.
-  --json           prints the checks as JSON
-  --env-file       reads variables from this file, as node --env-file does; default: .env, if it exists
-  -v, --version    prints the version of this package
-  -h, --help       prints this text
-
-Exit codes: 0 healthy (possibly with warnings), 1 usage, 2 settings, 3 network, 4 TLS, 5 login, 6 server,
-7 missing or unreadable --env-file.
-`;
-
-/** The default of `ConfigModule.forRoot()`, too. */
-const DEFAULT_ENV_FILE = '.env';
+const COMMON_OPTIONS = {
+  help: { short: 'h', help: 'prints this text' },
+  version: { short: 'v', help: 'prints the version of this package' },
+};
 
 /** Runs the command line `args`, without the name of the program. Resolves with the exit code and never rejects. */
 export async function run(args: readonly string[], out: Output, err: Output): Promise<ExitCode> {
+  let isJson = false;
+  let command: Command | undefined;
   try {
-    const { values, positionals } = parseArgs({
-      args: [...args],
-      allowPositionals: true,
-      options: {
-        json: { type: 'boolean', default: false },
-        help: { type: 'boolean', short: 'h', default: false },
-        version: { type: 'boolean', short: 'v', default: false },
-        'env-file': { type: 'string' },
-      },
-    });
-    const [command, url, ...more] = positionals;
-    if (values.version) {
-      out.write(`${packageVersion()}\n`);
-      return EXIT.healthy;
-    }
-    if (values.help) {
-      out.write(HELP);
-      return EXIT.healthy;
-    }
-    if (command !== 'doctor' || more.length > 0) {
-      // The arguments are not repeated: one of them may be a URL with a password.
-      err.write(`${command === undefined ? 'A command is missing' : 'Unknown command'}.\n\n${HELP}`);
-      return EXIT.usage;
-    }
-    const file = values['env-file'] ?? (existsSync(DEFAULT_ENV_FILE) ? DEFAULT_ENV_FILE : undefined);
-    const problem = file === undefined ? undefined : loadEnvFile(file);
-    if (problem !== undefined) {
-      err.write(`--env-file: the file ${file} ${problem}.\n`);
-      return EXIT.file;
-    }
-    return await doctor(url, file, values.json, out);
+    const [first, ...rest] = args;
+    command = COMMANDS.find(({ name }) => name === first);
+    if (!command) return runWithoutCommand(args, out);
+    const given = readArguments(rest, { ...command.options, ...COMMON_OPTIONS });
+    isJson = given.has('json');
+    if (given.has('version')) return print(out, `${packageVersion()}\n`);
+    if (given.has('help')) return print(out, commandHelp(command));
+    if (given.positionals.length > command.maxOperands)
+      throw new CommandError(
+        'usage',
+        'There are too many arguments.',
+        `See: nestjs-database ${command.name} --help`,
+      );
+    return await command.run({ args: given, out, err, ask: askerFor(out) });
   } catch (error) {
-    err.write(`${redact(error instanceof Error ? error.message : String(error))}\n`);
-    return EXIT.usage;
+    return reportFailure(error, { command: command?.name, isJson, out, err });
   }
 }
 
-/** Runs the doctor and writes its checks, as lines or as JSON. */
-async function doctor(
-  url: string | undefined,
-  file: string | undefined,
-  json: boolean,
-  out: Output,
-): Promise<ExitCode> {
-  const read = () => {
-    // The argument replaces every variable that holds a URL.
-    const argument = url === undefined ? {} : { DB_URL: url, DB_URL_FILE: undefined };
-    const env = { ...processEnvironment(), ...argument };
-    return resolveDatabaseOptions(readEnvironment(env, { requireUrl: true }));
-  };
-  if (!json) return examine({ read, file }, lineWriter(out));
-  const checks: Check[] = [];
-  const exitCode = await examine({ read, file }, (check) => checks.push(check));
-  out.write(`${JSON.stringify({ healthy: exitCode === EXIT.healthy, exitCode, checks }, null, 2)}\n`);
-  return exitCode;
+/** `help`, `help COMMAND`, `--help` and `--version`. */
+function runWithoutCommand(args: readonly string[], out: Output): ExitCode {
+  const [first, subject] = args;
+  if (first === 'help' && subject !== undefined) return print(out, commandHelp(commandNamed(subject)));
+  if (first === 'help') return print(out, programHelp(COMMANDS));
+  if (first !== undefined && !first.startsWith('-')) commandNamed(first);
+  const given = readArguments(args, COMMON_OPTIONS);
+  if (given.has('version')) return print(out, `${packageVersion()}\n`);
+  if (given.has('help')) return print(out, programHelp(COMMANDS));
+  throw new CommandError('usage', 'A command is missing.', 'See: nestjs-database help');
 }
 
-/** Loads variables from a file; variables that are already set take precedence. Returns what is wrong with the file. */
-function loadEnvFile(file: string): string | undefined {
-  try {
-    process.loadEnvFile(file);
-    return undefined;
-  } catch (error) {
-    return fileProblem(error);
-  }
+/** @throws CommandError with the command that is probably meant. Another argument is not repeated: it may be a URL with a password. */
+function commandNamed(name: string): Command {
+  const found = COMMANDS.find((command) => command.name === name);
+  if (found) return found;
+  const names = COMMANDS.map((command) => command.name);
+  const meant = nearMiss(name, names) ?? names.find((known) => known === `migration:${name}`);
+  throw new CommandError(
+    'usage',
+    `Unknown command${meant ? `; did you mean ${meant}?` : '.'}`,
+    'See: nestjs-database help',
+  );
 }
 
-/** The version in the nearest package.json of this package. Its folder differs between the sources and the builds. */
-function packageVersion(): string {
-  for (let at = new URL('.', import.meta.url); ; at = new URL('..', at)) {
-    const file = new URL('package.json', at);
-    if (existsSync(file)) {
-      const { name, version } = JSON.parse(readFileSync(file, 'utf8')) as { name?: string; version?: string };
-      if (name === 'nestjs-database') return version ?? 'unknown';
-    }
-    if (at.pathname === '/' || at.href === new URL('..', at).href) return 'unknown';
-  }
+function print(out: Output, text: string): ExitCode {
+  out.write(text);
+  return EXIT.healthy;
 }

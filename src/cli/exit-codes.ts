@@ -1,8 +1,8 @@
 import type { FailureCategory } from '../diagnosis/failure-rule.js';
 
-/** Exit codes of the command line. The doctor's exit code follows from its first failure. */
+/** Exit codes of the command line: the class of the first failure. */
 export const EXIT = {
-  /** Every check passed; there may be warnings. */
+  /** The command has done its work; for the doctor: every check passed, perhaps with warnings. */
   healthy: 0,
   /** The command line is wrong, or the command itself failed. */
   usage: 1,
@@ -16,8 +16,16 @@ export const EXIT = {
   login: 5,
   /** The server, or the pooler in front of it, was reached but did not serve the connection. */
   server: 6,
-  /** The file of `--env-file` does not exist or cannot be read. */
+  /** A file does not exist, or cannot be read, loaded or written. */
   file: 7,
+  /** A migration failed, or was refused before it ran. */
+  migration: 8,
+  /** Another process held the migration lock for the whole lock timeout. */
+  locked: 9,
+  /** `migration:check` found pending migrations, or entities that differ from the schema. */
+  different: 10,
+  /** A destructive migration was not allowed. */
+  destructive: 11,
 } as const;
 
 export type ExitCode = (typeof EXIT)[keyof typeof EXIT];

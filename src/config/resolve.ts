@@ -46,6 +46,8 @@ interface ResolveContext {
   readonly name?: string;
   /** Where NODE_ENV and the name of the app come from. @defaultValue the environment of the process */
   readonly env?: Environment;
+  /** Whether a missing server is a problem now; otherwise it is one of `initialize()`. @defaultValue true */
+  readonly requireServer?: boolean;
 }
 
 /**
@@ -72,7 +74,8 @@ export function resolveDatabaseOptions(
   const missingServer =
     primary.isMissing && !isServerInvalid(filled, checked) ? missingServerProblem(name, env) : undefined;
   // With `startup: 'off'` the server may be set as late as initialize().
-  if (missingServer && given.startup !== 'off') problems.add(missingServer.setting, missingServer.message);
+  const isRequired = context.requireServer !== false && given.startup !== 'off';
+  if (missingServer && isRequired) problems.add(missingServer.setting, missingServer.message);
 
   const ssl = resolvePrimarySsl(given, primary, origins, problems);
   const settings = resolveSettings(filled, given, primary, env, origins, problems);

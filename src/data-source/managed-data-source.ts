@@ -8,13 +8,19 @@ import { TypeOrmLogger } from './logging/database.logger.js';
 import type { DatabaseLoggers } from './logging/database.logger.js';
 import { ManagedDriver } from './managed-driver.js';
 import { ManagedEntityManager } from './managed-entity-manager.js';
+import { loadedMigrations } from './migrations/loaded-migration.js';
+import { Migrator } from './migrations/migrator.js';
+import { typeOrmMigration } from './migrations/transaction-rule.js';
 import { directPool, withDirectConnection } from './pooler/direct-connection.js';
 import type { DataSourcePool } from './pools/data-source.pool.js';
 import { PoolGroup } from './pools/pool-group.js';
+import { refuseSharedSession } from './pooler/shared-session.js';
 import type { ManagedQueryRunner } from './query-runner/managed-query-runner.js';
 import { RunnerFactory } from './runner-factory.js';
 import { underSchemaLock } from './startup/schema-lock.js';
+import type { SchemaLockWait } from './startup/schema-lock.js';
 import {
+  assumeServer,
   hideQueryResultCache,
   notConnectedError,
   setLogger,
@@ -51,6 +57,8 @@ export class ManagedDataSource extends DataSource {
   readonly lifecycle: DataSourceLifecycle;
   /** @internal */
   readonly runners: RunnerFactory;
+  /** @internal Runs, reverts and shows the migrations. */
+  readonly migrator: Migrator;
 
   constructor(
     settings: ResolvedDatabaseOptions,
@@ -69,11 +77,22 @@ export class ManagedDataSource extends DataSource {
       initialize: () => {
         const { dropSchema, migrationsRun, synchronize } = this.options;
         // One lock for all three: another instance must not change the schema between them.
-        if (dropSchema || migrationsRun || synchronize) return this.changeSchema(() => super.initialize());
+        if (dropSchema || migrationsRun || synchronize)
+          return this.changeSchema(() => super.initialize(), { needsSession: migrationsRun });
         return super.initialize();
       },
     });
     this.runners = new RunnerFactory(this, driver, pools, this.lifecycle);
+    this.migrator = new Migrator({
+      dataSource: this,
+      logger: loggers.module,
+      database: () => this.databaseName(),
+      createQueryRunner: (callerName) => this.createQueryRunner('master', callerName),
+      refusePooler: () => this.refusePooler(),
+      underLock: (work, wait) => this.changeSchema(work, wait),
+      onDirectConnection: (work) => this.onDirectConnection(work),
+      check: () => this.refuseClosing(),
+    });
     hideQueryResultCache(this);
   }
 
@@ -155,6 +174,20 @@ export class ManagedDataSource extends DataSource {
       throw new TypeORMError(`${isolationLevel} isolation level is not supported`);
   }
 
+  /**
+   * @internal Builds the metadata of entities and migrations without a connection, to write the SQL of migrations. The driver gets what it
+   * would otherwise read from the server: the database of the settings, and the first schema of `search_path` or else `public`.
+   */
+  async prepareOffline(): Promise<void> {
+    if (this.isInitialized) return;
+    const { server, session } = this.settings;
+    assumeServer(this.driver as ManagedDriver, {
+      database: server.database,
+      schema: firstSchemaOf(session['search_path']),
+    });
+    await this.buildMetadatas();
+  }
+
   // ---- query runners -------------------------------------------------------------------------------------------------
 
   /**
@@ -216,38 +249,81 @@ export class ManagedDataSource extends DataSource {
   }
 
   /**
-   * As TypeORM's, under the schema lock, and on a direct connection if a direct server is configured.
+   * Runs the pending migrations under the schema lock, on a direct connection if a direct server is configured. Each migration runs in a
+   * transaction of its own, unless the option `migrationsTransactionMode` or `options.transaction` says otherwise: TypeORM's default is one
+   * transaction for all (`all`), in which no migration may set `transaction = false`.
    *
+   * @throws MigrationError `MIGRATION_FAILED` with the error of the statement as `cause`; `MIGRATION_POOLER` behind a pooler in transaction
+   * mode without a direct server; `MIGRATION_CONCURRENTLY`, `MIGRATION_NAME_INVALID`
    * @throws DatabaseConnectionError if the connection of the schema lock cannot be opened
    */
-  override runMigrations(...options: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
-    return this.changeSchema(() => this.onDirectConnection(() => super.runMigrations(...options)));
+  override async runMigrations(...[options]: Parameters<DataSource['runMigrations']>): Promise<Migration[]> {
+    this.refuseNotInitialized();
+    const results = await this.migrator.run(options);
+    // As TypeORM, which returns the migrations that it has run, and not those that it has only recorded.
+    if (options?.fake) return [];
+    return results.map(({ migration, transaction }) => typeOrmMigration(migration, transaction));
   }
 
   /**
-   * As TypeORM's, under the schema lock, and on a direct connection if a direct server is configured.
+   * Reverts the migration that was executed last, under the schema lock, and on a direct connection if a direct server is configured. It
+   * runs in a transaction unless the migration sets `transaction = false`, which TypeORM ignores here, or `options.transaction` is `none`.
    *
+   * @throws MigrationError `MIGRATION_UNKNOWN` if the source code does not have that migration; otherwise as `runMigrations()`
    * @throws DatabaseConnectionError if the connection of the schema lock cannot be opened
    */
-  override undoLastMigration(...options: Parameters<DataSource['undoLastMigration']>): Promise<void> {
-    return this.changeSchema(() => this.onDirectConnection(() => super.undoLastMigration(...options)));
+  override async undoLastMigration(...[options]: Parameters<DataSource['undoLastMigration']>): Promise<void> {
+    this.refuseNotInitialized();
+    await this.migrator.revert(options);
   }
 
-  /** As TypeORM's, on a direct connection if a direct server is configured. */
-  override showMigrations(): Promise<boolean> {
-    return this.onDirectConnection(() => super.showMigrations());
+  /**
+   * Logs all migrations of the source code, on a direct connection if a direct server is configured. Creates no table.
+   * @returns whether one is pending
+   */
+  override async showMigrations(): Promise<boolean> {
+    this.refuseNotInitialized();
+    const { executed, pending } = await this.migrator.status();
+    const ids = new Map(executed.map(({ id, name }) => [name, id]));
+    for (const { name } of loadedMigrations(this)) {
+      const id = ids.get(name);
+      this.logger.logSchemaBuild(id === undefined ? `[ ] ${name}` : `[X] ${id} ${name}`);
+    }
+    return pending.length > 0;
   }
 
-  protected async changeSchema<T>(work: () => Promise<T>): Promise<T> {
+  protected async changeSchema<T>(work: () => Promise<T>, wait: SchemaLockWait = {}): Promise<T> {
     // TypeORM throws its own error then.
     if (!this.isInitialized && !this.lifecycle.isStarting) return work();
     const { pooler } = await this.lifecycle.readyPool();
     const { settings, loggers } = this.pools;
-    const check = () => {
-      if (this.lifecycle.isClosing || !this.pools.primary) throw notConnectedError();
-    };
-    const database = this.driver.database ?? settings.server.database;
-    return underSchemaLock(this, { settings, pooler, logger: loggers.module, database, check }, work);
+    const check = () => this.refuseClosing();
+    const database = this.databaseName();
+    return underSchemaLock(
+      this,
+      { ...wait, settings, pooler, logger: loggers.module, database, check },
+      work,
+    );
+  }
+
+  protected databaseName(): string {
+    return this.driver.database ?? this.pools.settings.server.database;
+  }
+
+  /** @throws CannotExecuteNotConnectedError */
+  protected refuseNotInitialized(): void {
+    if (!this.isInitialized) throw notConnectedError();
+  }
+
+  /** @throws CannotExecuteNotConnectedError */
+  protected refuseClosing(): void {
+    if (this.lifecycle.isClosing || !this.pools.primary) throw notConnectedError();
+  }
+
+  /** @throws MigrationError `MIGRATION_POOLER` */
+  protected async refusePooler(): Promise<void> {
+    const { pooler } = await this.lifecycle.readyPool();
+    if (!this.pools.settings.direct) refuseSharedSession(pooler, undefined);
   }
 
   protected async onDirectConnection<T>(work: () => Promise<T>): Promise<T> {
@@ -269,4 +345,10 @@ export function requireManagedDataSource(dataSource: DataSource): ManagedDataSou
     code: 'DATA_SOURCE_FOREIGN',
     hint: 'Only data sources of DatabaseModule.forRoot() and forRootAsync() have pool figures.',
   });
+}
+
+/** The schema in which a session with this `search_path` creates tables, if it exists and the role has no schema of its own. */
+function firstSchemaOf(searchPath = ''): string {
+  const names = searchPath.split(',').map((name) => name.trim().replace(/^"(.*)"$/, '$1'));
+  return names.find((name) => name !== '' && name !== '$user') ?? 'public';
 }

@@ -1,6 +1,7 @@
 import * as typeorm from 'typeorm';
 import { CannotExecuteNotConnectedError } from 'typeorm';
-import type { DataSource, EntityManager, Logger } from 'typeorm';
+import type { DataSource, EntityManager, Logger, MigrationExecutor, QueryRunner } from 'typeorm';
+import type { Query } from 'typeorm/driver/Query.js';
 import type { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
 
@@ -11,6 +12,7 @@ import type { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryR
 export { PostgresDriver } from 'typeorm/driver/postgres/PostgresDriver.js';
 export { PostgresQueryRunner } from 'typeorm/driver/postgres/PostgresQueryRunner.js';
 export { QueryResult } from 'typeorm/query-runner/QueryResult.js';
+export type { Query as BuiltQuery } from 'typeorm/driver/Query.js';
 export type { IsolationLevel } from 'typeorm/driver/types/IsolationLevel.js';
 export type { ReadStream } from 'typeorm/platform/PlatformTools.js';
 
@@ -55,6 +57,47 @@ export function defineManager<R extends PostgresQueryRunner>(
   });
 }
 
+/** The methods of a query runner that build statements about TypeORM's table of metadata. */
+const METADATA_METHODS = [
+  'selectTypeormMetadataSql',
+  'insertTypeormMetadataSql',
+  'updateTypeormMetadataSql',
+  'deleteTypeormMetadataSql',
+] as const;
+
+/** Lets `change` see each statement about TypeORM's table of metadata before the query runners of this class send it. */
+export function changeMetadataStatements<R extends PostgresQueryRunner>(
+  runnerClass: new (...args: never[]) => R,
+  change: (runner: R, query: Query) => Query,
+): void {
+  type Build = (this: R, ...args: unknown[]) => Query;
+  const prototype = runnerClass.prototype as unknown as Partial<Record<string, Build>>;
+  for (const name of METADATA_METHODS) {
+    const build = prototype[name];
+    // TypeORM 0.3 has no update.
+    if (!build) continue;
+    prototype[name] = function (...args) {
+      return change(this, build.apply(this, args));
+    };
+  }
+}
+
+/** Sends what `PostgresDriver.afterConnect()` sends on a connection: the extensions that entities and options need. */
+export async function installExtensions(
+  driver: PostgresDriver,
+  connection: { query(sql: string): Promise<{ rows: object[] }> },
+): Promise<void> {
+  type Steps = {
+    obtainMasterConnection(): Promise<[unknown, () => Promise<void>]>;
+    executeQuery(connection: unknown, sql: string): Promise<unknown>;
+  };
+  const steps: Steps = {
+    obtainMasterConnection: () => Promise.resolve([connection, () => Promise.resolve()]),
+    executeQuery: (_connection, sql) => connection.query(sql),
+  };
+  await driver.afterConnect.call(Object.assign(Object.create(driver) as PostgresDriver, steps));
+}
+
 /** Sets what `PostgresQueryRunner.connect()` sets: TypeORM, and code that extends it, read the connection there. */
 export function setConnection(
   runner: PostgresQueryRunner,
@@ -83,6 +126,12 @@ export function setServerInfo(
   driver.schema ??= schema;
 }
 
+/** Sets what the driver reads from the server when it connects. The version is one that has all features that TypeORM looks for. */
+export function assumeServer(driver: PostgresDriver, server: { database: string; schema: string }): void {
+  setServerInfo(driver, { version: '18.0', ...server });
+  driver.isGeneratedColumnsSupported = true;
+}
+
 /** The isolation levels of the driver; undefined in TypeORM 0.3, which has no option to check against them. */
 export function supportedIsolationLevels(driver: PostgresDriver): readonly string[] | undefined {
   return (driver as { supportedIsolationLevels?: readonly string[] }).supportedIsolationLevels;
@@ -96,6 +145,26 @@ export function hideQueryResultCache(dataSource: DataSource): void {
     writable: true,
     configurable: true,
   });
+}
+
+/** Members of TypeORM's schema builder and of its executor of migrations that are not public. */
+interface ExecutorMethods {
+  createMigrationsTableIfNotExist(runner: QueryRunner): Promise<void>;
+}
+interface SchemaBuilderMethods {
+  createMetadataTableIfNecessary(runner: QueryRunner): Promise<void>;
+}
+
+/** Creates the table of executed migrations unless it exists. */
+export function createMigrationsTable(executor: MigrationExecutor, runner: QueryRunner): Promise<void> {
+  return (executor as unknown as ExecutorMethods).createMigrationsTableIfNotExist(runner);
+}
+
+/** Creates the table of TypeORM's metadata unless it exists, if an entity needs it: views and generated columns do. */
+export function createMetadataTable({ driver }: DataSource, runner: QueryRunner): Promise<void> {
+  return (driver.createSchemaBuilder() as unknown as SchemaBuilderMethods).createMetadataTableIfNecessary(
+    runner,
+  );
 }
 
 /** Whether this is a statement by which TypeORM begins or ends a transaction or a savepoint. */

@@ -110,7 +110,9 @@ export function ineffectiveOptions(
         'new DataSource({ ...dataSource.options, database })',
     });
   const { logger } = current;
+  // The command line of TypeORM sets `logging` before it connects; there the logger of the app decides, as with TypeORM's own data source.
   if (
+    hasStarted &&
     given['logging'] !== undefined &&
     !given['logger'] &&
     typeof logger === 'object' &&

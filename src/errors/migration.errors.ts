@@ -13,6 +13,7 @@ import { DatabaseError } from './database.error.js';
  * - `MIGRATION_BRANCHES`: a migration uses the result of a statement, which is not known offline.
  * - `MIGRATION_SHADOW`: the shadow database cannot be used.
  * - `MIGRATION_VALUE`: a parameter has no form as a literal.
+ * - `MIGRATION_PENDING`: a migration cannot be generated before the pending ones are executed.
  * - `MIGRATION_DESTRUCTIVE`: a generated migration would drop or change data, and this was not allowed.
  */
 export class MigrationError extends DatabaseError {

@@ -15,7 +15,17 @@ export interface DatabasePingOptions {
   dataSource?: string | DataSource;
   /** Milliseconds for the whole check, the wait for a connection included; 1 to 2 147 483 000. @defaultValue 1 000 */
   timeoutMs?: number;
+  /**
+   * Whether the database is `down` until all migrations of the source code are executed, so that a rolling deployment sends no requests to
+   * code that is ahead of its schema. The check reads the table of executed migrations until all are executed. @defaultValue false
+   */
+  migrations?: boolean;
 }
+
+const PENDING = {
+  code: 'MIGRATION_PENDING',
+  message: 'the database lacks migrations of this version of the app',
+};
 
 /**
  * Validates `timeoutMs` of a health check.
@@ -56,7 +66,7 @@ export class DatabaseHealthIndicator {
   /**
    * Runs `SELECT current_database()`. The result is `{ [key]: { status: 'up', latency_ms, database, pool } }`, or `down` with
    * `code`, `message` and `pool`. Concurrent checks with the same timeout share one query: probes use at most one connection,
-   * for at most `timeoutMs`. When the pool is exhausted, the query runs on a separate connection, and the status is `up`.
+   * for at most `timeoutMs`. With `migrations`, the result has `migrations: 'pending'` or `'up-to-date'`. When the pool is exhausted, the query runs on a separate connection, and the status is `up`.
    *
    * @param key key in the result of Terminus
    * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` when `timeoutMs` is outside its bounds, or no data source has this
@@ -64,16 +74,19 @@ export class DatabaseHealthIndicator {
    */
   async pingCheck<Key extends string>(
     key: Key,
-    { dataSource = 'default', timeoutMs = 1_000 }: DatabasePingOptions = {},
+    { dataSource = 'default', timeoutMs = 1_000, migrations = false }: DatabasePingOptions = {},
   ): Promise<HealthIndicatorResult<Key>> {
     validateTimeout({ timeoutMs });
     const target = typeof dataSource === 'string' ? this.dataSourceNamed(dataSource) : dataSource;
-    const result = await probe(target, timeoutMs);
+    const result = await probe(target, timeoutMs, migrations);
     const pool = poolStats(target);
     const poolFigures = pool && { pool: { ...pool } };
     if (result.up) {
       const latency = result.latencyMs !== undefined && { latency_ms: result.latencyMs };
-      return resultOf(key, 'up', { ...latency, database: result.database, ...poolFigures });
+      const state = result.migrations && { migrations: result.migrations };
+      const details = { ...latency, database: result.database, ...state, ...poolFigures };
+      if (result.migrations !== 'pending') return resultOf(key, 'up', details);
+      return resultOf(key, 'down', { ...PENDING, ...details });
     }
     const { code, meaning } = result.diagnosis;
     // Computed from the counts alone, the status would be `ok` or `connecting` although the database is down.

@@ -44,6 +44,8 @@ export class SqlScanner {
    * quote. With `standard_conforming_strings = off`, and in the continuation of an `E''`, the backslash escapes the quote.
    */
   isAmbiguous = false;
+  /** Whether the text ends inside a literal, a quoted identifier or a block comment. */
+  isIncomplete = false;
 
   constructor(text: string) {
     this.text = text;
@@ -97,7 +99,7 @@ export class SqlScanner {
         depth += 1;
       }
     }
-    this.isAmbiguous = true;
+    this.#endIncomplete();
     return text.length;
   }
 
@@ -130,7 +132,7 @@ export class SqlScanner {
         at += 1;
       }
     }
-    this.isAmbiguous = true;
+    this.#endIncomplete();
     this.end = text.length;
     return 'quoted';
   }
@@ -148,9 +150,14 @@ export class SqlScanner {
     }
     const tag = text.slice(from, at + 1);
     const closing = text.indexOf(tag, at + 1);
-    if (closing < 0) this.isAmbiguous = true;
+    if (closing < 0) this.#endIncomplete();
     this.end = closing < 0 ? text.length : closing + tag.length;
     return 'quoted';
+  }
+
+  #endIncomplete(): void {
+    this.isAmbiguous = true;
+    this.isIncomplete = true;
   }
 }
 

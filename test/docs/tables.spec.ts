@@ -6,6 +6,8 @@ import { POSTGRES_LIMITS } from '../../src/config/settings/settings.js';
 import { readEnvironment } from '../../src/config/environment/environment.js';
 import { UNSUPPORTED } from '../../src/config/url/unsupported-parameters.js';
 import { parseDatabaseUrl } from '../../src/config/url/database-url.js';
+import { COMMANDS } from '../../src/cli/commands.js';
+import { DATA_SOURCE_OPTIONS } from '../../src/cli/data-source/options.js';
 import * as configErrors from '../../src/errors/config.errors.js';
 import * as connectionErrors from '../../src/errors/connection.errors.js';
 import * as migrationErrors from '../../src/errors/migration.errors.js';
@@ -84,6 +86,21 @@ it('The table of exit codes matches the code', () => {
     Number(exit),
   ]);
   expect(Object.fromEntries(rows)).toEqual(EXIT);
+});
+
+it('The table of migration commands names the options that only some of them have', () => {
+  const rows = tableOf('docs/migrations.md', 'command', 'its own options').map(([command, options]) => [
+    codesIn(command!)[0]!.split(' ')[0]!,
+    codesIn(options!).map((option) => option.split(' ')[0]!.slice(2)),
+  ]);
+  const common = [...Object.keys(DATA_SOURCE_OPTIONS), 'json'];
+  const own = COMMANDS.filter(({ name }) => name.startsWith('migration:')).map(({ name, options }) => [
+    name,
+    Object.keys(options).filter((option) => !common.includes(option)),
+  ]);
+  const sorted = (table: unknown[][]) =>
+    Object.fromEntries(table.map(([name, options]) => [name, [...(options as string[])].sort()])) as object;
+  expect(sorted(rows)).toEqual(sorted(own));
 });
 
 describe('The tables of errors', () => {

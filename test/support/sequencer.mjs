@@ -3,6 +3,7 @@ import Sequencer from '@jest/test-sequencer';
 /** The specs that last longest: one of them at the end would run alone, with the other processor idle. */
 const LONGEST = [
   'test/package-nest11/',
+  'test/cli/migrations.',
   'test/unit-of-work/many-requests',
   'test/example/example.',
   'src/pool/pool-model',

@@ -39,7 +39,7 @@ export function typeOrmVersion(require: NodeJS.Require): string {
 }
 
 function internalParts(load: Load): InternalPart[] {
-  const { DataSource, EntityManager, QueryFailedError } = load('typeorm');
+  const { DataSource, EntityManager, MigrationExecutor, QueryFailedError, Table } = load('typeorm');
   const { PostgresDriver } = load('typeorm/driver/postgres/PostgresDriver.js');
   const { PostgresQueryRunner } = load('typeorm/driver/postgres/PostgresQueryRunner.js');
   const { QueryResult } = load('typeorm/query-runner/QueryResult.js');
@@ -113,15 +113,80 @@ function internalParts(load: Load): InternalPart[] {
       'createQueryRunner',
       'loadStreamDependency',
     ]),
+    ...methods('MigrationExecutor', MigrationExecutor.prototype, [
+      'createMigrationsTableIfNotExist',
+      'deleteMigration',
+      'getExecutedMigrations',
+      'insertMigration',
+    ]),
+    {
+      name: 'RdbmsSchemaBuilder.createMetadataTableIfNecessary()',
+      isPresent: () => typeof newDriver().createSchemaBuilder().createMetadataTableIfNecessary === 'function',
+    },
     ...methods('PostgresQueryRunner', PostgresQueryRunner.prototype, [
       'commitTransaction',
       'connect',
+      'deleteTypeormMetadataSql',
+      'executeQueries',
+      'getCurrentDatabase',
+      'getCurrentSchema',
+      'getVersion',
+      'insertTypeormMetadataSql',
       'query',
       'release',
       'rollbackTransaction',
+      'selectTypeormMetadataSql',
       'startTransaction',
       'stream',
     ]),
+    {
+      name: 'PostgresQueryRunner.updateTypeormMetadataSql(), since TypeORM 1',
+      isPresent: () =>
+        'updateTypeormMetadataSql' in PostgresQueryRunner.prototype || 'Connection' in load('typeorm'),
+    },
+    {
+      name: 'PostgresQueryRunner.executeQueries(), by which createTable() sends its statements, and the text SELECT current_schema()',
+      isPresent: async () => {
+        const runner = newRunner();
+        const reads: string[] = [];
+        const sent: unknown[] = [];
+        runner.query = (text: string) => {
+          reads.push(text);
+          return Promise.resolve([{ current_schema: 'public' }]);
+        };
+        runner.executeQueries = (up: { query: string; parameters?: unknown[] }[]) => {
+          sent.push(...up.map(({ query, parameters = [] }) => [query.split('(')[0], parameters[0]]));
+          return Promise.resolve();
+        };
+        runner.driver.database = 'app';
+        const column = { name: 'a', type: 'int', generatedType: 'STORED', asExpression: '1' };
+        await runner.createTable(new Table({ name: 't', columns: [column] }));
+        return (
+          reads.join() === 'SELECT current_schema()' &&
+          JSON.stringify(sent) ===
+            '[["INSERT INTO \\"typeorm_metadata\\"","app"],["CREATE TABLE \\"t\\" ",null]]'
+        );
+      },
+    },
+    {
+      name: 'PostgresDriver.isGeneratedColumnsSupported, and afterConnect(), which sends by executeQuery() on what obtainMasterConnection() returns',
+      isPresent: async () => {
+        const driver = newDriver();
+        const sent: unknown[] = [];
+        driver.version = '18.0';
+        driver.obtainMasterConnection = () => Promise.resolve([connection, () => Promise.resolve()]);
+        driver.checkMetadataForExtensions = () =>
+          Promise.resolve({ hasExtensions: true, hasUuidColumns: true });
+        driver.executeQuery = (on: unknown, text: string) => Promise.resolve(void sent.push(on, text));
+        await driver.afterConnect();
+        return (
+          driver.isGeneratedColumnsSupported === true &&
+          sent[0] === connection &&
+          sent[1] === 'CREATE EXTENSION IF NOT EXISTS "uuid-ossp"' &&
+          sent.length === 2
+        );
+      },
+    },
     {
       name: 'PostgresQueryRunner.manager, which its constructor leaves to the prototype',
       isPresent: () => !('manager' in newRunner()),

@@ -66,16 +66,21 @@ export const processEnvironment = (): Environment => process.env;
 /**
  * Adds the settings of the environment to the options of `forRoot`. Options in code take precedence. Options that name a
  * server (`url` or `host`, also in `replication.master`) are returned without the environment.
+ * @param context `requireServer`: whether a missing server is a problem. @defaultValue true
  * @throws DatabaseConfigError `DATABASE_CONFIG_INVALID` with every variable that is wrong
  */
-export function withEnvironment(options: DatabaseModuleOptions, dataSource: string): DatabaseModuleOptions {
+export function withEnvironment(
+  options: DatabaseModuleOptions,
+  dataSource: string,
+  { requireServer = true }: { readonly requireServer?: boolean } = {},
+): DatabaseModuleOptions {
   const given = withoutUndefined(options);
   const servers = [given, given.replication?.master];
   if (servers.some((server) => server?.url !== undefined || server?.host !== undefined)) return given;
   const isDefault = dataSource === 'default';
   // `url: process.env.X` with X unset must not silently connect to the database of DB_URL instead.
   if (!isDefault && ('url' in options || 'host' in options)) return given;
-  const requireUrl = isDefault && given.startup !== 'off';
+  const requireUrl = requireServer && isDefault && given.startup !== 'off';
   const environment = readEnvironment(processEnvironment(), { requireUrl });
   return { ...environment, ...given, ...mergedGroups(environment, given) };
 }

@@ -2,7 +2,7 @@ import { createRequire } from 'node:module';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Client, Query } from 'pg';
 import { ScriptedServer } from '../../../test/support/scripted-server.js';
-import { createWire } from './pg-internals.js';
+import { createWire, sentValues } from './pg-internals.js';
 import type { PgWire } from './pg-internals.js';
 
 const { version } = createRequire(import.meta.url)('pg/package.json') as { version: string };
@@ -26,6 +26,15 @@ function rely(what: string, holds: boolean): void {
 }
 
 describe(`pg ${version} has these undocumented properties, which PgInternals uses:`, () => {
+  it('query.prepare(), which gives the conversion of values to bind()', () => {
+    const bytes = Buffer.from('a');
+    const sent = sentValues([1, null, undefined, [1, 'a"'], { a: 1 }, bytes, { toPostgres: () => 'x' }]);
+    rely(
+      'query.prepare() with a valueMapper',
+      JSON.stringify(sent) === JSON.stringify(['1', null, null, '{"1","a\\""}', '{"a":1}', bytes, 'x']),
+    );
+  });
+
   it.each(['readyForQuery', '_activeQuery', '_queryQueue', '_queryable', '_ending', '_ended'])(
     'client.%s after the connect',
     async (name) => {

@@ -662,3 +662,21 @@ function untracedQuery(): Client['query'] {
 export function createWire(config: { ssl?: unknown; sslNegotiation?: string; stream?: unknown }): PgWire {
   return new Connection(config as object) as unknown as PgWire;
 }
+
+/**
+ * The values of a statement as `pg` sends them: as texts, buffers in the binary format, or null.
+ * @throws what the conversion of a value throws, its `toPostgres()` for one
+ */
+export function sentValues(values: readonly unknown[]): (string | Buffer | null)[] {
+  let mapper: (value: unknown) => string | Buffer | null = () => null;
+  const ignore = () => undefined;
+  const wire = {
+    ...{ parse: ignore, describe: ignore, execute: ignore, flush: ignore, sync: ignore },
+    bind: (config: { valueMapper: typeof mapper }) => {
+      mapper = config.valueMapper;
+    },
+  };
+  const query = new Query({ text: '', values: [] }) as unknown as { prepare(connection: typeof wire): void };
+  query.prepare(wire);
+  return values.map((value) => mapper(value));
+}

@@ -18,7 +18,7 @@ export interface LoadedMigration {
  */
 export function loadedMigrations({ migrations }: DataSource): LoadedMigration[] {
   const loaded = migrations.map((instance) => {
-    const name = instance.name ?? instance.constructor.name;
+    const name = migrationName(instance);
     return { name, timestamp: Number(/\d{13}$/.exec(name)?.[0]), instance };
   });
   const unnumbered = loaded.filter(({ timestamp }) => Number.isNaN(timestamp)).map(({ name }) => name);
@@ -34,6 +34,11 @@ export function loadedMigrations({ migrations }: DataSource): LoadedMigration[] 
       hint: 'Name each class as TypeORM does, for example AddUsers1716200000000. nestjs-database migration:create generates such names.',
     });
   return loaded.sort((one, other) => one.timestamp - other.timestamp);
+}
+
+/** The name by which TypeORM identifies a migration. */
+export function migrationName(instance: MigrationInterface): string {
+  return instance.name ?? instance.constructor.name;
 }
 
 /** The absolute path of a migration's file, for messages; undefined where it is not known. */

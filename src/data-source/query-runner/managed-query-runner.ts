@@ -135,6 +135,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     this.transactions.clear();
   }
 
+  /** @internal The depth of the innermost transaction: 1 for the outermost, 0 without one. */
+  get openDepth(): number {
+    return this.transactionDepth;
+  }
+
   /** @internal */
   onPoolClosed(): void {
     this.isReleased = true;

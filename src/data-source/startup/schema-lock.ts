@@ -10,11 +10,11 @@ import type { DatabaseLogger } from '../logging/database.logger.js';
 import { connectFailure } from '../logging/connect-failure.js';
 import { directSettings } from '../pooler/direct-connection.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
-import { retryDelayMs, withJitter } from './retry-delay.js';
-
-/** The first and the longest interval between two attempts to lock; milliseconds. */
-const FIRST_PAUSE_MS = 50;
-const LONGEST_PAUSE_MS = 1_000;
+import { refuseSharedSession } from '../pooler/shared-session.js';
+import { describeLockHolder, pollForLock } from './lock-poll.js';
+import type { LockHolder } from './lock-poll.js';
+import { retryDelayMs } from './retry-delay.js';
+import { queryServerInfo } from './server-info.js';
 
 /** SQLSTATE of a server without advisory locks: another product with PostgreSQL's protocol. */
 const UNDEFINED_FUNCTION = '42883';
@@ -52,7 +52,17 @@ interface SchemaLock {
 
 const locks = new AsyncLocalStorage<SchemaLock>();
 
-interface SchemaLockOptions {
+/** How the caller of a schema change waits for the lock. */
+export interface SchemaLockWait {
+  /** Whether the work needs a session of its own, as migrations do: then a pooler in transaction mode is refused. */
+  readonly needsSession?: boolean;
+  /** Longest wait for the lock; milliseconds. @defaultValue no limit */
+  readonly lockTimeoutMs?: number;
+  /** Called once for each holder of the lock. @defaultValue logs it */
+  readonly onWaiting?: (holder: LockHolder | undefined) => void;
+}
+
+interface SchemaLockOptions extends SchemaLockWait {
   readonly settings: ResolvedDatabaseOptions;
   /** Detects a pooler between client and server. */
   readonly pooler: PoolerDetector;
@@ -66,9 +76,6 @@ interface SchemaLockOptions {
 /**
  * Runs `work`, which changes the schema, in one instance of the app at a time. It holds an advisory lock of the database on a connection
  * outside the pool: a direct connection if the settings have a direct server.
- *
- * An instance that waits polls for the lock and is idle between polls. A session that waits in `pg_advisory_lock()` would have a snapshot,
- * and CREATE INDEX CONCURRENTLY of the other instance would wait for the end of that snapshot: a deadlock.
  *
  * @param owner the data source. It may call this function again inside `work`: a migration may call `synchronize()`
  */
@@ -99,6 +106,8 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   const statements = pooler.isSessionShared ? TRANSACTION_LOCK : SESSION_LOCK;
   const key = keyOf(database);
   try {
+    if (direct) await observeDirectServer(connection, settings, pooler);
+    if (options.needsSession) refuseSharedSession(pooler, direct);
     // In statement mode no lock lasts longer than one statement.
     if (pooler.mode !== 'statement') await waitForLock(connection, statements, key, options);
   } catch (error) {
@@ -120,22 +129,29 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
   };
 }
 
-async function waitForLock(
+function waitForLock(
   connection: Connection,
   statements: LockStatements,
   key: string,
-  { logger, database, check }: SchemaLockOptions,
+  { logger, database, check, lockTimeoutMs, onWaiting }: SchemaLockOptions,
 ): Promise<void> {
-  let pauseMs = FIRST_PAUSE_MS;
-  let isLogged = false;
-  while (!(await tryLock(connection, statements, key))) {
-    if (!isLogged)
-      logger.log(`Another instance is changing the schema of database "${database}"; waiting for its end.`);
-    isLogged = true;
-    await pause(withJitter(pauseMs));
-    check();
-    pauseMs = Math.min(pauseMs * 1.5, LONGEST_PAUSE_MS);
-  }
+  const what = `database "${database}"`;
+  return pollForLock(
+    () => tryLock(connection, statements, key),
+    async (text, parameters) => (await connection.query(text, parameters)).rows as never[],
+    key,
+    what,
+    {
+      timeoutMs: lockTimeoutMs,
+      check,
+      onWaiting:
+        onWaiting ??
+        ((holder) => {
+          const by = holder ? ` (${describeLockHolder(holder)})` : '';
+          logger.log(`Another instance is changing the schema of ${what}${by}; waiting for its end.`);
+        }),
+    },
+  );
 }
 
 /** Connects outside the pool, which may be exhausted. Retries transient failures, as the start does. */
@@ -176,6 +192,16 @@ async function connect(
   }
 }
 
+/** The server behind DB_DIRECT_URL may be a pooler as well. Without configured settings, a proxy looks like a pooler. */
+async function observeDirectServer(
+  connection: Connection,
+  settings: ResolvedDatabaseOptions,
+  pooler: PoolerDetector,
+): Promise<void> {
+  const server = await queryServerInfo(connection, settings, () => undefined);
+  if (server.settings) pooler.observeServer(server);
+}
+
 async function tryLock(connection: Connection, statements: LockStatements, key: string): Promise<boolean> {
   if (statements.begin) await connection.query(statements.begin);
   await connection.query(NO_IDLE_LIMIT, [statements.begin !== undefined]);
@@ -185,10 +211,13 @@ async function tryLock(connection: Connection, statements: LockStatements, key: 
   return isLocked;
 }
 
-/** The key of the lock: the same for all instances, and different from the keys of the app's own locks. */
-function keyOf(database: string): string {
+/**
+ * The key of the lock: the same for all instances, and different from the keys of the app's own locks.
+ * @param subject what the lock protects
+ */
+export function keyOf(database: string, subject = 'schema'): string {
   return createHash('sha256')
-    .update(`nestjs-database schema ${database}`)
+    .update(`nestjs-database ${subject} ${database}`)
     .digest()
     .readBigInt64BE()
     .toString();

@@ -85,7 +85,7 @@ describe('a migration on the direct connection', () => {
       begun();
       await slow;
     };
-    const failed = expect(dataSource.runMigrations()).rejects.toMatchObject({ code: '57014' });
+    const failed = expect(dataSource.runMigrations()).rejects.toMatchObject({ cause: { code: '57014' } });
     await running;
     await dataSource.destroy();
     expect(
@@ -99,7 +99,7 @@ describe('a migration on the direct connection', () => {
   it('that fails leaves no connection, and the next migration runs', async () => {
     const dataSource = await start();
     Working.work = (runner) => runner.query('SELECT 1/0');
-    await expect(dataSource.runMigrations()).rejects.toMatchObject({ code: '22012' });
+    await expect(dataSource.runMigrations()).rejects.toMatchObject({ cause: { code: '22012' } });
     Working.work = () => Promise.resolve();
     expect(await dataSource.runMigrations()).toHaveLength(1);
   });

@@ -165,7 +165,10 @@ describe('instances that change the schema concurrently', () => {
   it('release the lock when the work fails', async () => {
     const dataSource = await start({ migrations: [Working] });
     Working.work = (runner) => runner.query('SELECT nothing');
-    await expect(dataSource.runMigrations()).rejects.toMatchObject({ code: '42703' });
+    await expect(dataSource.runMigrations()).rejects.toMatchObject({
+      code: 'MIGRATION_FAILED',
+      cause: { code: '42703' },
+    });
     expect(await locks()).toEqual([]);
   });
 
@@ -191,7 +194,12 @@ describe('instances that change the schema concurrently', () => {
         await startAll(4, { url: bouncer.url, entities, synchronize: true });
         let runs = 0;
         Working.work = async () => void (runs += 1);
-        await startAll(3, { url: bouncer.url, migrations: [Working], migrationsRun: true });
+        await startAll(3, {
+          url: bouncer.url,
+          directUrl: database.url,
+          migrations: [Working],
+          migrationsRun: true,
+        });
         expect(runs).toBe(1);
         expect(await locks()).toEqual([]);
       } finally {

@@ -321,7 +321,10 @@ describe('Traps of TypeORM 0.3', () => {
     await started?.module.close();
 
     await open({ migrations: [CreateBooks1700000000000, Fails1700000000001] });
-    expect(await failure(dataSource.runMigrations())).toMatchObject({ code: '22012' });
+    expect(await failure(dataSource.runMigrations())).toMatchObject({
+      code: 'MIGRATION_FAILED',
+      cause: { code: '22012' },
+    });
     expect(await sql('SELECT * FROM books')).toEqual([]);
     await dataSource.undoLastMigration();
     expect(await sql(`SELECT to_regclass('books') AS books`)).toEqual([{ books: null }]);

@@ -1,0 +1,57 @@
+import { diagnose } from '../diagnosis/diagnose.js';
+import { CommandError } from '../errors/command.error.js';
+import { DatabaseConfigError } from '../errors/config.errors.js';
+import { DatabaseConnectionError } from '../errors/connection.errors.js';
+import { DatabaseError } from '../errors/database.error.js';
+import { MigrationError } from '../errors/migration.errors.js';
+import { redact } from '../text/masking.js';
+import type { Output } from './doctor/report.js';
+import { EXIT, EXIT_CODE_OF } from './exit-codes.js';
+import type { ExitCode } from './exit-codes.js';
+
+interface FailedCommand {
+  readonly command: string | undefined;
+  readonly isJson: boolean;
+  readonly out: Output;
+  readonly err: Output;
+}
+
+/** Prints why a command failed, without a secret, and returns its exit code. */
+export function reportFailure(error: unknown, { command, isJson, out, err }: FailedCommand): ExitCode {
+  const exitCode = exitCodeOf(error);
+  const { code, message, hint } = describe(error);
+  if (isJson) {
+    const document = { command, ok: false, exitCode, error: { code, message, hint } };
+    out.write(`${JSON.stringify(document, null, 2)}\n`);
+  } else {
+    const what = code === null ? message : `✖ ${code}: ${message}`;
+    err.write(`${what}\n${hint === null ? '' : `  → ${hint}\n`}`);
+  }
+  return exitCode;
+}
+
+function describe(error: unknown): { code: string | null; message: string; hint: string | null } {
+  const { message, stack, code, hint } = (error ?? {}) as Partial<
+    Record<'message' | 'stack' | 'code' | 'hint', unknown>
+  >;
+  const isOurs = error instanceof DatabaseError || error instanceof CommandError;
+  // An error of the app is shown with its stack, which leads to its cause.
+  const text = isOurs ? message : (stack ?? message ?? error);
+  return {
+    code: typeof code === 'string' ? code : null,
+    message: redact(String(text)),
+    hint: typeof hint === 'string' ? redact(hint) : null,
+  };
+}
+
+/** The exit code of a failure, by its class. */
+export function exitCodeOf(error: unknown): ExitCode {
+  if (error instanceof CommandError) return EXIT[error.mistake];
+  if (error instanceof DatabaseConfigError) return EXIT.settings;
+  if (error instanceof MigrationError) {
+    if (error.code === 'MIGRATION_LOCK_TIMEOUT') return EXIT.locked;
+    return error.code === 'MIGRATION_DESTRUCTIVE' ? EXIT.destructive : EXIT.migration;
+  }
+  const { category } = diagnose(error, { connecting: error instanceof DatabaseConnectionError });
+  return category === 'unknown' ? EXIT.usage : EXIT_CODE_OF[category];
+}
