@@ -541,11 +541,11 @@ export class PgInternals {
       if (submitted.text !== text) process.nextTick(answer, null, this.newResult(undefined));
       else run().then((result) => answer(null, result), answer);
     };
-    const client = Object.create(this.#client, {
+    const client: object = Object.create(this.#client, {
       _queryQueue: { value: queue },
       _pulseQueryQueue: { value: send },
-    }) as Client;
-    return Reflect.apply(query, client, [text, values]);
+    });
+    return Reflect.apply(query as (...request: unknown[]) => Promise<R>, client, [text, values]);
   }
 
   /** Sends a statement with the `query` of `pg`, without the wrappers of tracing tools. */
