@@ -541,10 +541,10 @@ export class PgInternals {
       if (submitted.text !== text) process.nextTick(answer, null, this.newResult(undefined));
       else run().then((result) => answer(null, result), answer);
     };
-    const client: object = Object.create(this.#client, {
+    const client = Object.create(this.#client, {
       _queryQueue: { value: queue },
       _pulseQueryQueue: { value: send },
-    });
+    }) as object;
     return Reflect.apply(query as (...request: unknown[]) => Promise<R>, client, [text, values]);
   }
 
