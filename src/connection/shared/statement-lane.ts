@@ -17,6 +17,9 @@ const LATE_FACTOR = 4;
 /** and not before this many milliseconds on the server. */
 const LATE_MIN_MS = 5;
 
+/** How many answered statements are kept: to remove each one at once would move those behind it. */
+const MAX_ANSWERED = 32;
+
 /** What a lane needs of its connection. */
 export interface LaneConnection {
   /** Whether the connection is open, and neither `pg` nor its queue has a statement. */
@@ -295,6 +298,10 @@ export class StatementLane implements MessageReceiver, Lane {
     this.#record(statement, now);
     this.#headSince = now;
     this.#head += 1;
+    if (this.#head >= MAX_ANSWERED) {
+      this.#statements.splice(0, this.#head);
+      this.#head = 0;
+    }
     if (statement.error) statement.reject(statement.error);
     else {
       this.#resultOf(statement);

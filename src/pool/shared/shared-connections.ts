@@ -122,6 +122,8 @@ export class SharedConnections<C extends PoolableClient> {
 
   /** Adds an acquire for one statement that can be shared, for which no place is free now. */
   addWaiter(waiter: SharingWaiter): void {
+    // Without a shared connection, nothing else removes those that got a connection of their own.
+    while (this.#waiters[0]?.isWaiting() === false) this.#waiters.shift();
     this.#waiters.push(waiter);
   }
 
