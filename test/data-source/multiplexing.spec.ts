@@ -22,13 +22,7 @@ class QueryEvents implements EntitySubscriberInterface {
     events.push(['before', query, parameters]);
   }
   afterQuery({ query, success, rawResults, error }: AfterQueryEvent) {
-    events.push([
-      'after',
-      query,
-      success,
-      (rawResults as { rows?: unknown } | undefined)?.rows,
-      (error)?.code,
-    ]);
+    events.push(['after', query, success, (rawResults as { rows?: unknown } | undefined)?.rows, error?.code]);
   }
 }
 

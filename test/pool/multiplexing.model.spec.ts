@@ -192,7 +192,7 @@ async function expectCleanSessions(pool: ConnectionPool<Connection>): Promise<vo
   }
 }
 
-const numRuns = Number(process.env['PROPERTY_RUNS'] ?? 6);
+const numRuns = Number(process.env['MULTIPLEX_RUNS'] ?? 6);
 
 it('without faults, callers get the same answers with and without shared connections', async () => {
   await fc.assert(
