@@ -313,6 +313,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       move: (statement) => {
         this.#removeWaiter(waiter);
         this.#waitTimes.record(this.#clock.now() - waiter.since);
+        waiter.request.onPlace?.(statement);
         waiter.reject(new PlaceOnSharedConnection(statement) as unknown as Error);
         this.#reconcile();
       },
