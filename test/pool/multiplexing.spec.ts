@@ -296,6 +296,8 @@ describe('the end of a shared connection', () => {
     blocked: Promise<PromiseSettledResult<unknown>[]>;
     unlock(): Promise<void>;
   }> {
+    // A pause of the machine may have made it look slow meanwhile.
+    await makeShareable(BY_ID);
     const locker = await pool.acquire();
     await locker.query('BEGIN');
     await locker.query('LOCK TABLE item IN ACCESS EXCLUSIVE MODE');

@@ -7,7 +7,8 @@ import { isFatal } from '../wire/disconnect.js';
 import { routeMessages } from '../wire/message-router.js';
 import type { MessageReceiver, StatementMessages } from '../wire/message-router.js';
 import { MessageWriter } from '../wire/message-writer.js';
-import type { Field, PgInternals } from '../wire/pg-internals.js';
+import { sentValues } from '../wire/pg-internals.js';
+import type { Field, PgInternals, SentValue } from '../wire/pg-internals.js';
 import { NOT_EXECUTED, SharedStatement } from './shared-statement.js';
 import type { Lane } from './shared-statement.js';
 import type { StatementTimings } from './statement-timings.js';
@@ -165,20 +166,21 @@ export class StatementLane implements MessageReceiver, Lane {
   }
 
   write(statement: SharedStatement, values: unknown[]): void {
+    let sent: SentValue[];
+    try {
+      // Before anything else: the conversion of a value may send another statement.
+      sent = sentValues(values);
+    } catch (error) {
+      // A value cannot be sent.
+      this.giveUp();
+      return statement.reject(error as Error);
+    }
     const prepared = this.isOpen ? this.#prepared.share(statement.facts) : undefined;
     if (!prepared) {
       this.giveUp();
       return statement.reject(NOT_EXECUTED);
     }
     const writer = this.#writer;
-    let execution: readonly Buffer[];
-    try {
-      execution = writer.execution(prepared.name, values);
-    } catch (error) {
-      // A value cannot be sent.
-      this.giveUp();
-      return statement.reject(error as Error);
-    }
     for (const name of this.#prepared.takeClosing()) writer.close(name);
     statement.prepared = prepared;
     statement.sendsParse = !prepared.isParsed && !prepared.isParsing;
@@ -186,7 +188,8 @@ export class StatementLane implements MessageReceiver, Lane {
       prepared.isParsing = true;
       writer.parse(prepared.name, prepared.text);
     }
-    this.#append(statement, [...writer.take(), ...execution]);
+    writer.execute(prepared.name, sent);
+    this.#append(statement, writer.take());
   }
 
   #append(statement: SharedStatement, messages: readonly Buffer[]): void {
@@ -243,6 +246,8 @@ export class StatementLane implements MessageReceiver, Lane {
       case 'errorMessage':
         return this.#onError(statement, message as Error);
       case 'parameterStatus':
+        // The server has been promoted: no statement can change that.
+        if ((message as StatementMessages['parameterStatus']).parameterName === 'in_hot_standby') return true;
         this.#onSessionChanged(statement);
         return false;
       default:

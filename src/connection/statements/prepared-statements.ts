@@ -16,14 +16,15 @@ export class PreparedStatement {
   isParsing = false;
   /** The columns of its rows; undefined when it returns no rows. */
   description: RowDescription | undefined;
-  /** The version of the schema when it was parsed. */
-  schemaVersion = -1;
+  /** The version of the schema when it was parsed; -1 when it is to be parsed again. */
+  schemaVersion: number;
   /** The number of its last use, for the choice of the one to close. */
   lastUse = 0;
 
-  constructor({ name, text }: StatementFacts) {
+  constructor({ name, text }: StatementFacts, schemaVersion: number) {
     this.name = name;
     this.text = text;
+    this.schemaVersion = schemaVersion;
   }
 }
 
@@ -95,13 +96,13 @@ export class PreparedStatements {
 
   /** The statement of a text. A schema that has changed since it was parsed makes it be parsed again. */
   #find(facts: StatementFacts): PreparedStatement {
-    const statement = this.#statements.get(facts.name) ?? this.#add(facts);
-    const { schemaVersion } = this.#texts;
-    if (statement.schemaVersion !== schemaVersion) {
-      if (statement.isParsed || statement.isParsing) this.#closing.push(statement.name);
-      statement.isParsed = statement.isParsing = false;
-      statement.schemaVersion = schemaVersion;
+    let statement = this.#statements.get(facts.name);
+    if (statement && statement.schemaVersion !== this.#texts.schemaVersion) {
+      // Another object: on a shared connection, answers that concern this one may be on their way.
+      this.#drop(statement);
+      statement = undefined;
     }
+    statement ??= this.#add(facts);
     statement.lastUse = this.#uses += 1;
     return statement;
   }
@@ -219,7 +220,7 @@ export class PreparedStatements {
 
   #add(facts: StatementFacts): PreparedStatement {
     if (this.#statements.size >= this.#max) this.#drop(this.#leastRecentlyUsed());
-    const statement = new PreparedStatement(facts);
+    const statement = new PreparedStatement(facts, this.#texts.schemaVersion);
     this.#statements.set(facts.name, statement);
     return statement;
   }

@@ -80,6 +80,8 @@ export class StatementFacts {
   onRejected(): void {
     this.#usesAfterRejection = Math.min(Math.max(this.#usesAfterRejection, 1) * REJECTION_FACTOR, MOST_USES);
     this.uses = -this.#usesAfterRejection;
+    // Not shared either, until it is prepared and measured again.
+    if (this.sharing?.notShareableReason !== 'session') this.sharing = undefined;
   }
 }
 

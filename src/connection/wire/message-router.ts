@@ -8,7 +8,7 @@ export interface StatementMessages {
   commandComplete: { text: string };
   errorMessage: Error;
   readyForQuery: { status?: string };
-  parameterStatus: unknown;
+  parameterStatus: { parameterName: string };
 }
 
 /** Receives the messages of the server instead of the client. */

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { ScriptedServer } from '../../../test/support/scripted-server.js';
 import { MessageWriter } from './message-writer.js';
-import { PgInternals } from './pg-internals.js';
+import { PgInternals, sentValues } from './pg-internals.js';
 
 /** What `pg` writes for a named statement. */
 async function writtenByPg(text: string, values: unknown[]): Promise<Buffer> {
@@ -22,20 +22,20 @@ describe('A writer of messages', () => {
     const values = [1, 'two', null, new Date(0), [3, 4], { five: 6 }, Buffer.from('seven'), true, 8n];
     const text = 'SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9';
     const writer = new MessageWriter();
-    const [bind, executeAndSync] = writer.execution('named', values);
     writer.parse('named', text);
-    const [parse, describe] = writer.take();
+    writer.execute('named', sentValues(values));
+    const [parse, describe, bind, executeAndSync] = writer.take();
     const describePortal = Buffer.from('D\0\0\0\x06P\0');
-    expect(Buffer.concat([parse!, bind, describePortal, executeAndSync])).toEqual(
+    expect(Buffer.concat([parse!, bind!, describePortal, executeAndSync!])).toEqual(
       await writtenByPg(text, values),
     );
     expect(describe!.toString()).toBe('D\0\0\0\x0bSnamed\0');
   });
 
-  it('writes nothing of a statement whose value cannot be sent', () => {
+  it('throws the error of a value that cannot be sent, and writes Close by name', () => {
     const writer = new MessageWriter();
     const value = { toPostgres: () => { throw new Error('no text'); } }; // prettier-ignore
-    expect(() => writer.execution('named', [value])).toThrow('no text');
+    expect(() => writer.execute('named', sentValues([value]))).toThrow('no text');
     expect(writer.take()).toEqual([]);
     writer.close('named');
     expect(writer.take()[0]!.toString()).toMatch(/^C.*Snamed\0$/s);

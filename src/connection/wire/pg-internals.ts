@@ -663,20 +663,31 @@ export function createWire(config: { ssl?: unknown; sslNegotiation?: string; str
   return new Connection(config as object) as unknown as PgWire;
 }
 
+/** The values of a statement as `pg` sends them: as texts, buffers in the binary format, or null. */
+export type SentValue = string | Buffer | null;
+
+/** `pg` does not export its conversion of values, but passes it to `bind`. */
+const toSentValue = captureValueMapper();
+
 /**
- * The values of a statement as `pg` sends them: as texts, buffers in the binary format, or null.
+ * The values of a statement as `pg` sends them.
  * @throws what the conversion of a value throws, its `toPostgres()` for one
  */
-export function sentValues(values: readonly unknown[]): (string | Buffer | null)[] {
-  let mapper: (value: unknown) => string | Buffer | null = () => null;
+export function sentValues(values: readonly unknown[]): SentValue[] {
+  return values.map((value) => toSentValue(value));
+}
+
+function captureValueMapper(): (value: unknown) => SentValue {
+  let captured: (value: unknown) => SentValue = () => null;
   const ignore = () => undefined;
   const wire = {
+    ...{ parsedStatements: {}, submittedNamedStatements: {}, stream: {} },
     ...{ parse: ignore, describe: ignore, execute: ignore, flush: ignore, sync: ignore },
-    bind: (config: { valueMapper: typeof mapper }) => {
-      mapper = config.valueMapper;
+    bind: (config: { valueMapper: typeof captured }) => {
+      captured = config.valueMapper;
     },
   };
   const query = new Query({ text: '', values: [] }) as unknown as { prepare(connection: typeof wire): void };
   query.prepare(wire);
-  return values.map((value) => mapper(value));
+  return captured;
 }

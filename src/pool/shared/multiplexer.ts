@@ -38,7 +38,7 @@ export class Multiplexer<C extends PoolableClient> {
    */
   choose(text: string): SharedStatement | StatementFacts | undefined {
     const facts = this.#texts.factsOf(text);
-    const reason = this.#timings.notShareableReason(facts);
+    const reason = this.#texts.hasLostStatement ? 'unavailable' : this.#timings.notShareableReason(facts);
     if (reason) {
       this.#turnedAway[reason] += 1;
       return undefined;

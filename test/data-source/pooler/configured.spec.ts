@@ -16,7 +16,8 @@ describeWithPgBouncer('a pooler', () => {
   const nest = new NestModule();
 
   const start = async (options: DatabaseModuleOptions = {}) => {
-    return nest.start({ url: bouncer?.url ?? database.url, ...options });
+    // The warnings are those of a data source without multiplexing.
+    return nest.start({ url: bouncer?.url ?? database.url, multiplex: false, ...options });
   };
   const show = async (dataSource: DataSource, name: string) => {
     const [row] = await dataSource.query<{ value: string }[]>(`SELECT current_setting($1, true) AS value`, [

@@ -1,0 +1,109 @@
+import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { ScriptedServer } from '../../../test/support/scripted-server.js';
+import { Connection } from '../connection.js';
+import { StatementTexts } from '../statements/statement-texts.js';
+import type { StatementFacts } from '../statements/statement-texts.js';
+import { NOT_EXECUTED } from './shared-statement.js';
+import type { StatementLane } from './statement-lane.js';
+import { StatementTimings } from './statement-timings.js';
+
+const TEXT = 'SELECT $1';
+
+let server: ScriptedServer;
+let connection: Connection;
+let texts: StatementTexts;
+let facts: StatementFacts;
+let lane: StatementLane;
+/** The types of the messages that the client has sent; a packet ends with a space. */
+let sent: string;
+
+beforeEach(async () => {
+  server = new ScriptedServer();
+  texts = new StatementTexts();
+  facts = texts.factsOf(TEXT);
+  facts.uses = 1;
+  connection = new Connection({
+    user: 'app',
+    stream: () => server,
+    preparedStatements: { threshold: 1 },
+    statementTexts: texts,
+    statementTimings: new StatementTimings({ maxMeanMs: 5 }),
+  });
+  connection.on('error', () => undefined);
+  await connection.connect();
+  connection.finishSetup();
+  lane = connection.startSharing({ onAnswer: () => undefined, onEmpty: () => undefined })!;
+  sent = '';
+  const write = server._write.bind(server);
+  server._write = (chunk: Buffer, encoding, done) => {
+    for (let at = 0; at < chunk.length; at += 1 + chunk.readInt32BE(at + 1))
+      sent += String.fromCharCode(chunk[at]!);
+    sent += ' ';
+    write(chunk, encoding, done);
+  };
+});
+afterEach(() => connection.close());
+
+const send = (value: unknown = 1) => lane.reserve(facts).send([value]);
+const unsendable = () => ({ toPostgres: () => { throw new Error('no text'); } }); // prettier-ignore
+
+it('A lane parses a statement once, however many are in flight', async () => {
+  await Promise.all([send(), send(), send()]);
+  await send();
+  expect(sent).toBe('PDBESBESBES BES ');
+});
+
+it('A lane parses a statement again after a change of the schema, although the first Parse is answered later', async () => {
+  const first = send();
+  texts.schemaVersion += 1;
+  await expect(send(unsendable())).rejects.toThrow('no text');
+  await first;
+  await send();
+  expect(sent).toBe('PDBES CPDBES ');
+});
+
+it('A lane is not ended by a report of the server about itself', async () => {
+  const answer = send();
+  server.say('S', 'in_hot_standby\0off\0');
+  await answer;
+  expect(lane.isSessionChanged).toBe(false);
+  expect(lane.isOpen).toBe(true);
+  expect(connection.isSessionChanged).toBe(false);
+});
+
+it('A lane sends the statements behind one that changes its session elsewhere', async () => {
+  const answers = Promise.allSettled([send(), send()]);
+  server.say('S', 'TimeZone\0Asia/Tokyo\0');
+  expect(await answers).toMatchObject([
+    { status: 'fulfilled' },
+    { status: 'rejected', reason: NOT_EXECUTED },
+  ]);
+  expect(lane.isOpen).toBe(false);
+});
+
+it('A value that sends another statement while it is converted leaves both intact', async () => {
+  let nested: Promise<unknown> | undefined;
+  const values: string[] = [];
+  const hear = server._write.bind(server);
+  server._write = (chunk: Buffer, encoding, done) => {
+    for (const [value] of chunk.toString('latin1').matchAll(/outer|inner/g)) values.push(value);
+    hear(chunk, encoding, done);
+  };
+  await send({
+    toPostgres: () => {
+      nested = send('inner');
+      return 'outer';
+    },
+  });
+  await nested;
+  expect(values.sort()).toEqual(['inner', 'outer']);
+  expect(sent).toBe('PDBESBES ');
+});
+
+it('A text whose prepared statement the server has rejected is unknown until it is prepared again', () => {
+  const timings = new StatementTimings({ maxMeanMs: 5 });
+  for (let sample = 0; sample < 8; sample += 1) timings.record(facts, 1, 10);
+  expect(timings.notShareableReason(facts)).toBeUndefined();
+  facts.onRejected();
+  expect(timings.notShareableReason(facts)).toBe('unknown');
+});
