@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import type { Output } from './doctor/report.js';
 
@@ -5,9 +6,12 @@ import type { Output } from './doctor/report.js';
 export function askerFor(out: Output): ((question: string) => Promise<boolean>) | undefined {
   if (out.isTTY !== true || !process.stdin.isTTY) return undefined;
   return async (question) => {
-    const terminal = createInterface({ input: process.stdin, output: process.stdout });
+    const terminal = createInterface({ input: process.stdin, output: process.stderr });
+    // Ctrl-C and Ctrl-D close it, and leave the question without an answer.
+    const closed = once(terminal, 'close').then(() => '');
     try {
-      return /^y/i.test((await terminal.question(`${question} [y/N] `)).trim());
+      const answer = await Promise.race([terminal.question(`${question} [y/N] `), closed]);
+      return /^y/i.test(answer.trim());
     } finally {
       terminal.close();
     }

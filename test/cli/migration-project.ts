@@ -1,6 +1,9 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { text as readAll } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { linkModules } from '../package/consumer.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
@@ -9,7 +12,8 @@ const root = fileURLToPath(new URL('../../', import.meta.url));
 const TYPEORM = join(root, 'node_modules/typeorm/cli.js');
 
 export interface Finished {
-  readonly code: number;
+  /** The exit code, or the signal that has ended the process. */
+  readonly code: number | NodeJS.Signals;
   readonly out: string;
   readonly err: string;
 }
@@ -42,33 +46,41 @@ export class MigrationProject {
 
   /** Runs `nestjs-database` in the folder, without a terminal. */
   run(...args: string[]): Promise<Finished> {
+    return this.start(...args).finished;
+  }
+
+  /** Starts `nestjs-database` in the folder. */
+  start(...args: string[]): { child: ChildProcess; finished: Promise<Finished> } {
     return this.#start([join(root, 'dist/esm/cli/main.js'), ...args], { DB_URL: this.#url });
   }
 
   /** Runs `nestjs-database` without any variable that names a database. */
   runWithoutDatabase(...args: string[]): Promise<Finished> {
-    return this.#start([join(root, 'dist/esm/cli/main.js'), ...args], {});
+    return this.#start([join(root, 'dist/esm/cli/main.js'), ...args], {}).finished;
   }
 
   /** Runs the command line of TypeORM. */
   typeorm(...args: string[]): Promise<Finished> {
-    return this.#start([TYPEORM, ...args], { DB_URL: this.#url });
+    return this.#start([TYPEORM, ...args], { DB_URL: this.#url }).finished;
   }
 
   remove(): Promise<void> {
     return this.#temporary.remove();
   }
 
-  #start(args: string[], env: Record<string, string>): Promise<Finished> {
-    const password = new URL(this.#url).password;
-    return new Promise((resolve, reject) => {
-      const options = { cwd: this.folder, env: { PATH: process.env.PATH, ...env } };
-      const child = execFile(process.execPath, args, options, (error, out, err) => {
-        if ((out + err).includes(password))
-          reject(new Error(`The output contains the password: ${out}${err}`));
-        else resolve({ code: error ? Number(error.code) : 0, out, err });
-      });
-      child.stdin?.end();
+  #start(args: string[], env: Record<string, string>) {
+    const { password } = new URL(this.#url);
+    const options = { cwd: this.folder, env: { PATH: process.env.PATH, ...env } };
+    const child = spawn(process.execPath, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    const finished = Promise.all([
+      // A test may have closed the pipe.
+      readAll(child.stdout).catch(() => ''),
+      readAll(child.stderr),
+      once(child, 'exit'),
+    ]).then(([out, err, [code, signal]]) => {
+      if ((out + err).includes(password)) throw new Error(`The output contains the password: ${out}${err}`);
+      return { code: (code ?? signal) as number | NodeJS.Signals, out, err };
     });
+    return { child, finished };
   }
 }

@@ -353,6 +353,90 @@ describe('The migration commands', () => {
       expect([code, out]).toEqual([1, '']);
       expect(err).not.toContain('secret');
     }
+    for (const args of [
+      ['migration:run', '--nope'],
+      ['migration:rnu'],
+      ['migration:run', '--json'],
+      ['migration:create', 'doctor', 'too', 'many'],
+    ]) {
+      const { code, out, err } = await print(...args, '--json');
+      expect([code, err]).toEqual([1, '']);
+      expect(json(out)).toEqual({
+        command: args[0] === 'migration:rnu' ? null : args[0],
+        ok: false,
+        exitCode: 1,
+        error: expect.objectContaining({ code: null, message: expect.any(String) }),
+      });
+    }
+  });
+});
+
+describe('The program', () => {
+  let database: TestDatabase;
+  let project: MigrationProject;
+
+  const migration = (timestamp: number, body: string) =>
+    `export class M${timestamp} { async up(queryRunner) { ${body} } async down() {} }`;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    project = new MigrationProject(database.url, 'module');
+  });
+  afterAll(async () => {
+    await project.remove();
+    await database.drop();
+  });
+
+  it('leaves standard output to the results, whatever the code of the app prints', async () => {
+    project.write('talkative.mjs', `console.log('Hello'); export default {};`);
+    const { code, out, err } = await project.run('migration:show', '--config', 'talkative.mjs', '--json');
+    expect([code, err]).toEqual([0, 'Hello\n']);
+    expect(JSON.parse(out)).toMatchObject({ ok: true });
+  });
+
+  it.each([
+    ['process.exit(0)', 'has called process.exit()'],
+    ['await new Promise(() => undefined)', 'waits for something that never happens'],
+    [
+      `Promise.reject(new Error('cannot reach redis://app:secret@cache/0')); setInterval(() => undefined, 1_000); await new Promise(() => undefined)`,
+      'cannot reach redis://***@cache/0',
+    ],
+  ])('reports that the app has ended it: %s', async (ending, message) => {
+    project.write('ending.mjs', `${ending}; export default {};`);
+    const { code, out } = await project.run('migration:show', '--config', 'ending.mjs', '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      exitCode: 1,
+      error: { message: expect.stringContaining(message) },
+    });
+  });
+
+  it('goes on when nothing reads its output any more', async () => {
+    const create = (table: string) => `await queryRunner.query('CREATE TABLE ${table} ()')`;
+    project.write('pipe/1.mjs', migration(1716200000001, create('first')));
+    project.write('pipe/2.mjs', migration(1716200000002, create('second')));
+    project.write('pipe.mjs', `export default { migrations: ['pipe/*.mjs'] };`);
+    const { child, finished } = project.start('migration:run', '--config', 'pipe.mjs');
+    child.stdout?.destroy();
+    expect(await finished).toMatchObject({ code: 0, err: '' });
+    expect(
+      await database.sql(
+        `SELECT to_regclass('first') IS NOT NULL AND to_regclass('second') IS NOT NULL AS done`,
+      ),
+    ).toEqual([{ done: true }]);
+  });
+
+  it('ends by a signal with its exit code and releases the migration lock', async () => {
+    project.write('slow/1.mjs', migration(1716200000003, `await queryRunner.query('SELECT pg_sleep(60)')`));
+    project.write('slow.mjs', `export default { migrations: ['slow/*.mjs'] };`);
+    const { child, finished } = project.start('migration:run', '--config', 'slow.mjs', '--json');
+    const sessions = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`;
+    await until(async () => (await database.sql(`${sessions} AND query LIKE '%pg_sleep%'`)).length > 0);
+    child.kill('SIGTERM');
+    const { code, out } = await finished;
+    expect(code).toBe(143);
+    expect(JSON.parse(out)).toMatchObject({ exitCode: 143, error: { message: 'Interrupted by SIGTERM.' } });
+    await until(async () => (await database.sql(sessions)).length === 0);
   });
 });
 
