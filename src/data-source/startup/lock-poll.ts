@@ -16,7 +16,7 @@ export interface LockHolder {
   readonly since: Date | undefined;
 }
 
-/** How long a lock is waited for, and who is told of the wait. */
+/** How a caller waits for a lock. */
 export interface LockWait {
   /** Milliseconds; undefined waits without limit. */
   readonly timeoutMs?: number;
