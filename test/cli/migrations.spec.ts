@@ -177,7 +177,7 @@ describe('The migration commands', () => {
       '500ms',
     );
     expect([locked.code, locked.err]).toEqual([9, expect.stringContaining('MIGRATION_LOCK_TIMEOUT')]);
-    expect(locked.out).toMatch(/^… Waiting for the migration lock, which process \d+ of the server holds/);
+    expect(locked.out).toMatch(/^… Waiting for the migration lock: another process holds it \(pid \d+/);
     await database.sql(`SELECT pg_cancel_backend(pid) FROM (${isSleeping}) sleeping`);
     expect((await slow).code).toBe(8);
   });
@@ -388,9 +388,9 @@ describe('The program', () => {
   });
 
   it('leaves standard output to the results, whatever the code of the app prints', async () => {
-    project.write('talkative.mjs', `console.log('Hello'); export default {};`);
+    project.write('talkative.mjs', `console.log('Hello'); export default { migrations: ['nowhere/*.mjs'] };`);
     const { code, out, err } = await project.run('migration:show', '--config', 'talkative.mjs', '--json');
-    expect([code, err]).toEqual([0, 'Hello\n']);
+    expect([code, err]).toEqual([0, 'Hello\n! The patterns of migrations find none: nowhere/*.mjs\n']);
     expect(JSON.parse(out)).toMatchObject({ ok: true });
   });
 
