@@ -26,6 +26,8 @@ interface RunContext {
   readonly table: MigrationsTable;
   readonly direction: MigrationDirection;
   readonly isFake: boolean;
+  /** The names of the migrations whose code runs in this data source. */
+  readonly running: Set<string>;
   readonly onProgress: (progress: MigrationProgress) => void;
 }
 
@@ -147,19 +149,21 @@ export class MigrationRun {
 
   /** Runs the migration and records it. */
   async #apply(migration: LoadedMigration, onBegun: (log: StatementLog) => void): Promise<void> {
-    const { direction, isFake, table, session, onProgress } = this.#context;
+    const { direction, isFake, table, session, running, onProgress } = this.#context;
     const { runner } = session;
     const wasInTransaction = runner.isTransactionActive;
     onProgress({ type: 'started', direction, migration });
     if (!isFake) {
       const log = new StatementLog(runner);
       onBegun(log);
+      running.add(migration.name);
       try {
         await migration.instance[direction](runner);
         await this.#checkTransaction(wasInTransaction, log);
       } catch (error) {
         throw isAborted(error) && log.lastFailed ? swallowedError(log) : error;
       } finally {
+        running.delete(migration.name);
         log.stop();
       }
     }

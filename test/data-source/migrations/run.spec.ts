@@ -262,6 +262,27 @@ describe('migrations', () => {
       await dataSource.runMigrations();
       expect(await recorded()).toEqual(['outer', 'outer']);
     });
+
+    it('may not run themselves again', async () => {
+      const dataSource = await start(
+        [migrationClass('outer', 1, async () => void (await dataSource.runMigrations()))],
+        { pool: { size: 3 } },
+      );
+      const { message } = await failure(dataSource.runMigrations());
+      expect(message).toContain('Migration outer1700000000001 runs already, and would run itself again.');
+      expect(await recorded()).toEqual([]);
+    });
+  });
+
+  describe('whose table the role may not read', () => {
+    it('are not taken for pending', async () => {
+      await database.sql(
+        'CREATE TABLE migrations (id serial, timestamp bigint NOT NULL, name text NOT NULL)',
+      );
+      const dataSource = await start([first()]);
+      await expect(dataSource.showMigrations()).rejects.toThrow('permission denied for table migrations');
+      await expect(dataSource.runMigrations()).rejects.toThrow('permission denied for table migrations');
+    });
   });
 
   describe('that the source code does not have', () => {
@@ -315,7 +336,7 @@ describe('migrations', () => {
           'Concurrent1700000000002 (test/data-source/migrations/run.spec.ts): CREATE INDEX CONCURRENTLY. Nothing was changed.',
       });
       expect(await failure(dataSource.migrator.plan())).toMatchObject({ code: 'MIGRATION_CONCURRENTLY' });
-      expect(await exists('first')).toBe(false);
+      expect([await exists('first'), await exists('migrations')]).toEqual([false, false]);
     });
 
     it('run without a transaction, up and down', async () => {
