@@ -255,7 +255,9 @@ describe('migrations', () => {
       ]);
       await dataSource.runMigrations({ transaction: 'all' });
       expect(
-        await database.sql(`SELECT attname FROM pg_attribute WHERE attrelid = 'first'::regclass AND attnum > 0`),
+        await database.sql(
+          `SELECT attname FROM pg_attribute WHERE attrelid = 'first'::regclass AND attnum > 0`,
+        ),
       ).toEqual([{ attname: 'id' }, { attname: 'c' }]);
     });
 
