@@ -1,4 +1,5 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFile, execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -6,6 +7,7 @@ import { linkModules } from '../package/consumer.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+const MAIN = join(root, 'dist/esm/cli/main.js');
 const TYPEORM = join(root, 'node_modules/typeorm/cli.js');
 
 export interface Finished {
@@ -42,12 +44,18 @@ export class MigrationProject {
 
   /** Runs `nestjs-database` in the folder, without a terminal. */
   run(...args: string[]): Promise<Finished> {
-    return this.#start([join(root, 'dist/esm/cli/main.js'), ...args], { DB_URL: this.#url });
+    return this.#start([MAIN, ...args], { DB_URL: this.#url });
   }
 
   /** Runs `nestjs-database` without any variable that names a database. */
   runWithoutDatabase(...args: string[]): Promise<Finished> {
-    return this.#start([join(root, 'dist/esm/cli/main.js'), ...args], {});
+    return this.#start([MAIN, ...args], {});
+  }
+
+  /** Starts `nestjs-database` in the folder, without any variable that names a database, for a test that ends it. */
+  start(...args: string[]): ChildProcess {
+    const options = { cwd: this.folder, env: { PATH: process.env.PATH }, stdio: 'ignore' } as const;
+    return spawn(process.execPath, [MAIN, ...args], options);
   }
 
   /** Runs the command line of TypeORM. */

