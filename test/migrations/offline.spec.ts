@@ -39,6 +39,10 @@ const Pet = new EntitySchema<{ id: number; name: string }>({
   columns: { id: { type: 'int', primary: true, generated: true }, name: { type: 'text' } },
 });
 
+/** A query builder that the manager of the runner has not created. */
+const outsideBuilder = (runner: QueryRunner) =>
+  runner.manager.dataSource.createQueryBuilder(Pet, 'pet', runner);
+
 /** The number of the line of this file with this comment. */
 function lineOf(comment: string): number {
   const lines = readFileSync(fileURLToPath(import.meta.url), 'utf8').split('\n');
@@ -159,6 +163,10 @@ describe('writeMigrationSql()', () => {
       ['save', async (runner) => await runner.manager.save(Pet, { name: 'Tom' })], // save
       ['insert', async (runner) => await runner.manager.insert(Pet, { name: 'Tom' })], // insert
       ['affected', async (runner) => (await runner.manager.update(Pet, { id: 1 }, { name: 'Tom' })).affected], // affected
+      ['affectedQuery', async (runner) => (await runner.query('DELETE FROM pet', [], true)).affected === 0], // affectedQuery
+      ['outside', async (runner) => (await outsideBuilder(runner).delete().execute()).affected], // outside
+      ['hasDatabase', (runner) => runner.hasDatabase('app')], // hasDatabase
+      ['createDatabase', (runner) => runner.createDatabase('app', true)], // createDatabase
       ['getMany', async (runner) => await runner.manager.createQueryBuilder(Pet, 'pet').getMany()], // getMany
       ['stream', (runner) => runner.stream('SELECT 1')], // stream
       ['connect', (runner) => runner.connect()], // connect
@@ -203,12 +211,27 @@ describe('writeMigrationSql()', () => {
         /^Migration One1700000000001 \(.*\) failed: It has started a transaction/,
       ],
       [
+        'ends it as SQL',
+        (runner) => runner.query('SELECT 1; COMMIT'),
+        /^Migration One1700000000001 \(.*\) failed: It has ended the transaction/,
+      ],
+      [
+        'releases the query runner',
+        (runner) => runner.release(),
+        /^Migration One1700000000001 \(.*\) failed: It has released the query runner/,
+      ],
+      [
         'throws',
         () => Promise.reject(new Error('my own')),
         /^Migration One1700000000001 \(.*\) failed: my own/,
       ],
     ])('a migration that %s', async (_what, up, message) => {
       await expect(writeOne(up)).rejects.toThrow(refusal('MIGRATION_FAILED', message));
+    });
+
+    it('a migration without a transaction that leaves one open as SQL', async () => {
+      const own = migration('One1700000000001', (runner) => runner.query('BEGIN'), undefined, false);
+      await expect(write([own])).rejects.toThrow(refusal('MIGRATION_FAILED', /It has started a transaction/));
     });
 
     it('a statement that comes after the end of its migration, during the next one', async () => {
@@ -281,6 +304,29 @@ describe('writeMigrationSql()', () => {
       expect(sql).toContain('ALTER TABLE "pet" ADD "age" int NOT NULL;');
       expect(sql).not.toContain('to_regclass');
       expect(await databases()).toEqual([]);
+    });
+
+    it('answers as the real database: version, name and schemas', async () => {
+      const answers: unknown[] = [];
+      const up: Work = async (runner) => {
+        const [row] = await runner.query(
+          'SELECT current_database() AS name, current_schema() AS schema, version()',
+        );
+        answers.push(row.name, row.schema, row.version);
+        await runner.createTable(new Table({ name: 'cat', columns: [{ name: 'id', type: 'int' }] }));
+        await runner.renameColumn('cat', 'id', 'number');
+      };
+      const [{ version }] = (await database.sql<{ version: string }>(`SELECT version()`)) as [
+        { version: string },
+      ];
+      for (const options of [{ schema: 'My app' }, { session: { search_path: '"My app", public' } }]) {
+        const sql = await writeMigrationSql(
+          dataSourceOf([First, migration('Two1700000000002', up)], options),
+          { from: 'First', ...withShadow() },
+        );
+        expect(sql).toMatch(/ALTER TABLE "(My app"\.")?cat" RENAME COLUMN "id" TO "number";/);
+      }
+      expect(answers).toEqual(['app', 'public', version, 'app', 'My app', version]);
     });
 
     it('runs the migrations before --from in it, whose results are known there', async () => {

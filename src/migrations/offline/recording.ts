@@ -50,6 +50,11 @@ export class Recording {
     return this.#parts.map(({ text }) => `${text}\n`).join('');
   }
 
+  /** Whether the statements so far leave a transaction open. */
+  get isTransactionOpen(): boolean {
+    return this.#isTransactionOpen;
+  }
+
   /** The migration whose statements are being recorded. */
   begin(migration: LoadedMigration): void {
     this.#migration = migration;
@@ -175,9 +180,10 @@ export class Recording {
 
   /** Refuses a method that cannot work without a connection. */
   refuseMethod(method: string): never {
+    const call = calls.getStore();
     throw this.#note(
       new MigrationError(
-        `${this.#named(this.#place(calls.getStore()?.site))} calls ${method}(), which needs a connection.`,
+        `${this.#named(this.#place(call?.site))} calls ${call?.method ?? method}(), which needs a connection.`,
         { code: 'MIGRATION_BRANCHES', hint: 'Use queryRunner.query(…), or run this migration online.' },
       ),
     );

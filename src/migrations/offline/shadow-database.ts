@@ -6,6 +6,7 @@ import type { LoadedMigration } from '../../data-source/migrations/loaded-migrat
 import type { MigrationTransactionMode } from '../../data-source/migrations/migrator.js';
 import { PoolerDetector } from '../../data-source/pooler/pooler-detector.js';
 import { connectionOptions } from '../../data-source/pools/data-source.pool.js';
+import type { PostgresDriver } from '../../data-source/typeorm-internals.js';
 import { settingsForDatabase } from '../../data-source/pools/server-settings.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { MigrationError } from '../../errors/migration.errors.js';
@@ -67,7 +68,19 @@ export class ShadowDatabase {
         throw shadowError(`refuses "${shortSql(statement)}": ${messageOf(error)}`, error);
       });
     for (const statement of statements) await execute(statement);
-    return (await execute(query)).rows;
+    const { rows } = await execute(query);
+    return rows.map((row) => this.#withRealName(row));
+  }
+
+  /** A row as the database of the settings returns it: `current_database()` and `table_catalog` are not the shadow's name. */
+  #withRealName(row: object): object {
+    const { database } = this.#source.dataSource.settings.server;
+    return Object.fromEntries(
+      Object.entries(row).map(([column, value]) => [
+        column,
+        value === this.#name ? database : (value as unknown),
+      ]),
+    );
   }
 
   /** Drops the database, and stops the server that was started for it. Ends a `read()` that is under way. */
@@ -93,6 +106,7 @@ export class ShadowDatabase {
       throw shadowError(`cannot be created: ${messageOf(error)}`, error);
     });
     const settings = settingsForDatabase(server, this.#name);
+    await this.#createSchemas(settings);
     if (this.#source.before.length > 0) await this.#migrate(settings);
     return connect(settings);
   }
@@ -103,6 +117,21 @@ export class ShadowDatabase {
     const module = findEmbeddedPostgres();
     if (module === undefined) throw shadowError('has no server');
     return (await (this.#server = startEmbeddedServer(module))).url;
+  }
+
+  /** Creates the schemas that the settings name. The real database has them before the first migration. */
+  async #createSchemas(settings: ResolvedDatabaseOptions): Promise<void> {
+    const { schema, searchSchema } = this.#source.dataSource.driver as PostgresDriver;
+    const session = await connect(settings);
+    try {
+      for (const name of new Set([schema, searchSchema]))
+        if (name !== undefined)
+          await session.query(`CREATE SCHEMA IF NOT EXISTS "${name.replaceAll('"', '""')}"`);
+    } catch (error) {
+      throw shadowError(`cannot create a schema: ${messageOf(error)}`, error);
+    } finally {
+      await session.close();
+    }
   }
 
   #settings(url: string): ResolvedDatabaseOptions {

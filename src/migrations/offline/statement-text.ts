@@ -85,6 +85,7 @@ function readColon(scanner: SqlScanner, colons: number[]): void {
 /** Whether a statement with this head begins or ends a transaction; undefined if it does neither. */
 export function transactionEffect(head: string): 'begins' | 'ends' | undefined {
   if (/^(?:begin|start transaction)\b/.test(head)) return 'begins';
-  if (/^(?:commit|end|abort|prepare transaction)\b/.test(head)) return 'ends';
-  return /^rollback\b(?!(?: work| transaction)? to\b)/.test(head) ? 'ends' : undefined;
+  // ROLLBACK TO a savepoint, and COMMIT AND CHAIN, which begins the next one.
+  if (/^\w+(?: work| transaction)? (?:to|and chain)\b/.test(head)) return undefined;
+  return /^(?:commit|end|abort|rollback|prepare transaction)\b/.test(head) ? 'ends' : undefined;
 }

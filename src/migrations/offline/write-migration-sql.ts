@@ -173,19 +173,20 @@ class MigrationWriter {
     const recording = this.#recording;
     const { instance, name } = migration;
     const isTransactional = !isInOuterTransaction && runsInTransaction(migration, transaction);
+    const isInTransaction = isInOuterTransaction || isTransactional;
     recording.comment(`\n-- Migration ${oneLine(name)}${isDown ? ', down' : ''}`);
     recording.begin(migration);
     if (isTransactional) this.#begin();
     recording.add(requireMigration(this.#table, name, isDown));
     const runner = new RecordingQueryRunner(driver as PostgresDriver, recording);
-    if (isTransactional || isInOuterTransaction) runner.joinTransaction();
+    if (isInTransaction) runner.joinTransaction();
     try {
       await instance[isDown ? 'down' : 'up'](migrationQueryRunner(this.#dataSource, runner, recording));
-      requireOpenTransaction(runner, isTransactional || isInOuterTransaction);
+      requireTransaction(isInTransaction, runner, recording);
     } catch (error) {
       throw recording.failed(error);
     } finally {
-      runner.end();
+      await runner.release();
     }
     recording.end();
     recording.add(this.#bookkeeping(migration));
@@ -206,13 +207,12 @@ class MigrationWriter {
   }
 }
 
-/** A run fails as well: what follows would be committed with the wrong transaction. */
-function requireOpenTransaction(runner: RecordingQueryRunner, isExpected: boolean): void {
-  const isOpen = runner.isTransactionActive;
-  if (isOpen === isExpected && runner.depth === (isExpected ? 1 : 0)) return;
-  throw new Error(
-    isExpected && !isOpen
-      ? 'It has ended the transaction in which it runs.'
-      : 'It has started a transaction and not ended it.',
-  );
+/** A run fails as well: what follows would be committed with the wrong transaction, or without one. */
+function requireTransaction(isExpected: boolean, runner: RecordingQueryRunner, recording: Recording): void {
+  if (runner.isReleased) throw new Error('It has released the query runner of the run.');
+  // The runner does not see a COMMIT or BEGIN that the migration sends as SQL.
+  const isOpen = runner.isTransactionActive && recording.isTransactionOpen;
+  if (isExpected && !isOpen) throw new Error('It has ended the transaction in which it runs.');
+  if (runner.depth > (isExpected ? 1 : 0) || (!isExpected && recording.isTransactionOpen))
+    throw new Error('It has started a transaction and not ended it.');
 }
