@@ -27,7 +27,7 @@ export default {
   },
   globalSetup: '<rootDir>/test/support/global-setup.mjs',
   globalTeardown: '<rootDir>/test/support/global-teardown.mjs',
-  setupFiles: ['<rootDir>/test/support/prepared-statements.ts'],
+  setupFiles: ['<rootDir>/test/support/prepared-statements.ts', '<rootDir>/test/support/multiplex.ts'],
   testSequencer: '<rootDir>/test/support/sequencer.mjs',
   testTimeout: 30_000,
   // Jest's own choice leaves one core out; most tests wait for a server or a timer.

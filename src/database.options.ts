@@ -416,6 +416,13 @@ export interface DatabaseSettings {
    */
   preparedStatements?: boolean | PreparedStatementSettings;
   /**
+   * Whether prepared SELECTs that are fast, return little and only read share a few connections, on which several of them are
+   * in flight. Every other statement, and every transaction, has a connection of its own. Not behind a pooler.
+   * Variable `DB_MULTIPLEX`: the number of shared connections, 0 is off.
+   * @defaultValue false
+   */
+  multiplex?: false | MultiplexSettings;
+  /**
    * Whether an HTTP request is answered with 503 and `Retry-After` when no connection or no database is available, and with
    * 504 after a statement timeout. Exception filters of the app take precedence.
    * @defaultValue true
@@ -454,6 +461,26 @@ export interface PreparedStatementSettings {
    * @defaultValue 256
    */
   max?: number;
+}
+
+/** How connections are shared. */
+export interface MultiplexSettings {
+  /**
+   * Connections that may be shared. They are part of `pool.size` and `pool.maxOverflow`, and at least one connection of the pool
+   * is never shared. 0 to 100. Variable `DB_MULTIPLEX`.
+   * @defaultValue 0: off
+   */
+  connections?: number;
+  /**
+   * Statements in flight on one shared connection. 1 to 1 000.
+   * @defaultValue 16
+   */
+  maxInFlight?: number;
+  /**
+   * Longest mean time on the server of a statement that is shared. Milliseconds, 1 to 1 000.
+   * @defaultValue 5
+   */
+  maxMeanMs?: number;
 }
 
 /** What `echo` logs. */
@@ -549,6 +576,7 @@ export interface ResolvedDatabaseOptions {
   readonly cancelOnDisconnect: boolean;
   readonly retryTerminated: boolean;
   readonly preparedStatements: Readonly<Required<PreparedStatementSettings>> | false;
+  readonly multiplex: Readonly<Required<MultiplexSettings>> | false;
   readonly httpErrors: boolean;
   /** The options of TypeORM, unchanged. */
   readonly typeorm: Readonly<TypeOrmOptions>;

@@ -75,6 +75,31 @@ export interface Histogram {
   readonly maxMs: number;
 }
 
+/**
+ * Why a statement had a connection of its own in a pool that shares connections:
+ * - `not-plain`: it is no SELECT that only reads;
+ * - `unknown`: it is not prepared yet, or was not measured often enough;
+ * - `slow`, `large`: its text takes too long, or its results are too large;
+ * - `session`: a statement of its text has changed a setting of the session, which a function can do;
+ * - `unavailable`: no connection could be shared;
+ * - `full`: every shared connection had `maxInFlight` statements in flight;
+ * - `late`: the first statement on every shared connection took longer than usual.
+ */
+export type NotSharedReason =
+  'not-plain' | 'unknown' | 'slow' | 'large' | 'session' | 'unavailable' | 'full' | 'late';
+
+/** The shared connections of a pool at one moment. */
+export interface MultiplexSnapshot {
+  /** Connections that are shared; they are part of `total`. */
+  readonly connections: number;
+  /** Statements in flight on them. */
+  readonly inFlight: number;
+  /** Statements that were sent on shared connections since the pool was created. */
+  readonly shared: number;
+  /** Statements that had a connection of their own, by reason. */
+  readonly notShared: Readonly<Record<NotSharedReason, number>>;
+}
+
 /** The state of a pool at one moment. Durations are milliseconds. */
 export interface PoolSnapshot {
   /** `draining`: waiters are still served; `ending`: no acquire is served; `ended`: every connection is closed. */
@@ -85,7 +110,7 @@ export interface PoolSnapshot {
   readonly maxOverflow: number;
   /** `size + maxOverflow`. */
   readonly max: number;
-  /** All connections: idle, leased, connecting, validating and resetting. */
+  /** All connections: idle, leased, connecting, validating, resetting and shared. */
   readonly total: number;
   readonly idle: number;
   readonly leased: number;
@@ -107,6 +132,8 @@ export interface PoolSnapshot {
   readonly wait: Histogram;
   /** How long completed leases have lasted. */
   readonly use: Histogram;
+  /** The shared connections; undefined unless `multiplex` is on. */
+  readonly multiplex?: MultiplexSnapshot;
 }
 
 /** A lease as messages and warnings show it. */

@@ -39,6 +39,7 @@ export type {
   EchoSettings,
   IssuedPassword,
   LoginMethod,
+  MultiplexSettings,
   PasswordFunction,
   PasswordSource,
   PoolerMode,

@@ -5,6 +5,7 @@ import type {
   DatabaseModuleOptions,
   DatabaseProfile,
   EchoSettings,
+  MultiplexSettings,
   PreparedStatementSettings,
   ResolvedDatabaseOptions,
 } from '../database.options.js';
@@ -250,6 +251,7 @@ function resolveSettings(
       given.preparedStatements,
       origins,
     ),
+    multiplex: resolveMultiplex(given, origins),
   };
 }
 
@@ -285,6 +287,7 @@ const NOT_SIMPLE = [
   'session',
   'echo',
   'preparedStatements',
+  'multiplex',
   'connectRetry',
   'retryAttempts',
   'retryDelay',
@@ -368,6 +371,12 @@ function resolveFlagOrGroup<T extends object>(
     ['default', SETTINGS[name].default],
   ]);
   return isOn ? ({ ...DEFAULTS[name] } as object as Required<T>) : false;
+}
+
+/** Without a connection to share, `multiplex` is off. */
+function resolveMultiplex(given: CheckedSettings, origins: Origins): Required<MultiplexSettings> | false {
+  const multiplex = resolveGroup<MultiplexSettings>('multiplex', given.multiplex, origins);
+  return multiplex.connections > 0 && multiplex;
 }
 
 function resolveGroup<T extends object>(

@@ -8,6 +8,7 @@ import type {
 } from '../database.options.js';
 import type { PoolerTerms } from './session/pooler-terms.js';
 import type { SessionSettings } from './session/session-settings.js';
+import type { StatementTimings } from './shared/statement-timings.js';
 import type { StatementTexts } from './statements/statement-texts.js';
 
 /** The options of a `Connection`: those of `pg.Client`, and the following. */
@@ -80,6 +81,11 @@ export interface ConnectionOptions extends ClientConfig {
    * @internal
    */
   statementTexts?: StatementTexts;
+  /**
+   * How long the statements of one pool take. Given by a pool that shares connections; they measure their statements then.
+   * @internal
+   */
+  statementTimings?: StatementTimings;
 }
 
 /** The options for the constructor of `pg.Client`. */

@@ -23,6 +23,10 @@ import type { ResetResult } from './session/reset.js';
 import { SessionChanges } from './session/session-changes.js';
 import { startupOptions } from './session/session-settings.js';
 import { tagDropsPreparedStatements } from './session/statement-effects.js';
+import { StatementLane } from './shared/statement-lane.js';
+import type { LaneConnection, LaneOwner } from './shared/statement-lane.js';
+import { StatementMeter } from './shared/statement-meter.js';
+import type { StatementTimings } from './shared/statement-timings.js';
 import { Cancellation, unconfirmedCancelError } from './statements/cancellation.js';
 import { PreparedStatements } from './statements/prepared-statements.js';
 import { QueryQueue } from './statements/query-queue.js';
@@ -62,6 +66,9 @@ export class Connection extends Client {
   readonly #preparedStatements: PreparedStatements;
   readonly #statementLimit: StatementLimit;
   readonly #idleLimit: IdleInTransactionLimit;
+  readonly #timings: StatementTimings | undefined;
+  /** The statements in flight, while the connection is shared. */
+  #lane: StatementLane | undefined;
   #hasConnectStarted = false;
   /** The error of the first requirement that the server did not meet. */
   #refusedBy: Error | undefined;
@@ -92,6 +99,7 @@ export class Connection extends Client {
     const terms = (this.#poolerTerms = given.poolerTerms ?? NO_POOLER);
     const texts = (this.#texts = given.statementTexts ?? new StatementTexts());
     this.#facts = texts.factsOf('');
+    this.#timings = given.statementTimings;
     this.#changes = new SessionChanges(this.#pg, terms, (text) => this.#factsOf(text).changesSession);
     this.#preparedStatements = new PreparedStatements(
       this.#pg,
@@ -307,7 +315,11 @@ export class Connection extends Client {
 
   /** Whether the server is ready for a query, and no statement is active or queued. */
   get isReadyForQuery(): boolean {
-    return this.#queue.length === 0 && this.#pg.isReadyForQuery;
+    return (
+      this.#queue.length === 0 &&
+      this.#pg.isReadyForQuery &&
+      (this.#lane === undefined || this.#lane.length === 0)
+    );
   }
 
   /** Resolves when {@link isReadyForQuery} is true; rejects when the connection ends first. */
@@ -321,6 +333,57 @@ export class Connection extends Client {
    */
   get transactionStatus(): 'I' | 'T' | 'E' | null {
     return this.#pg.transactionStatus;
+  }
+
+  // Share
+
+  /**
+   * Begins to share the connection: statements of several callers are sent without waiting for each other. Meanwhile it has no
+   * borrower.
+   * @param owner is notified when no statement is in flight
+   * @returns undefined when the connection cannot be shared
+   * @internal
+   */
+  startSharing(owner: LaneOwner): StatementLane | undefined {
+    const { allowsNamedStatements, isSessionShared } = this.#poolerTerms;
+    if (!this.#timings || this.#pg.hasOtherProtocol || !allowsNamedStatements || isSessionShared)
+      return undefined;
+    if (this.transactionStatus !== 'I' || !this.#isFreeForLane || this.#changes.isChanged) return undefined;
+    const connection = this.#laneConnection();
+    return (this.#lane = new StatementLane(
+      connection,
+      this.#pg,
+      this.#preparedStatements,
+      this.#timings,
+      owner,
+    ));
+  }
+
+  /** Ends the sharing. No statement may be in flight. */
+  stopSharing(): void {
+    this.#lane?.end();
+    this.#lane = undefined;
+  }
+
+  #laneConnection(): LaneConnection {
+    // eslint-disable-next-line @typescript-eslint/no-this-alias -- for the getters
+    const connection = this;
+    return {
+      get isFreeForLane() {
+        return connection.#isFreeForLane;
+      },
+      statementLimitMs: this.#statementLimit.backupLimitMs,
+      statementLimitSetting: this.#statementLimit.setting,
+      destroy: (reason) => this.destroy(reason),
+      // A listener of the pool may have sent a statement, which was queued.
+      onLaneEmpty: () => void this.#sendNextQueued(),
+    };
+  }
+
+  get #isFreeForLane(): boolean {
+    return (
+      this.isUsable && this.#queue.length === 0 && this.#pg.isReadyForQuery && !this.#cancellation.isInFlight
+    );
   }
 
   // Reset
@@ -413,7 +476,8 @@ export class Connection extends Client {
    * @returns resolves when the request is over, confirmed or not; immediately when no statement is active
    */
   cancelRunning(timeoutMs: number = CLOSE_TIMEOUT_MS): Promise<void> {
-    if (this.isReadyForQuery) return Promise.resolve();
+    // On a shared connection, the request would cancel the statement of any caller.
+    if (this.isReadyForQuery || this.#lane) return Promise.resolve();
     return this.#cancellation.request(
       () => sendCancelRequest(this, timeoutMs, this.#stream),
       () => {
@@ -464,6 +528,7 @@ export class Connection extends Client {
 
   #markTerminated(reason: Error): void {
     if (this.#closeReason) return;
+    this.#lane?.rejectAll(reason);
     this.#terminatedBy = reason;
     this.#markClosed(reason);
   }
@@ -488,11 +553,20 @@ export class Connection extends Client {
     const { wire } = this.#pg;
     if (!wire) return;
     const prepared = this.#preparedStatements;
+    const meter = this.#timings && new StatementMeter(this.#pg, this.#timings);
     this.#pg.interceptStatements({
       onSent: (text) => this.#onStatementSent(text),
-      prepare: (query) => prepared.use(query, this.#facts),
+      prepare: meter
+        ? (query) => {
+            const statement = prepared.use(query, this.#facts);
+            if (statement?.isParsed) meter.onSent(this.#facts);
+            return statement;
+          }
+        : (query) => prepared.use(query, this.#facts),
       takeClosing: () => prepared.takeClosing(),
     });
+    if (meter) wire.on('readyForQuery', () => meter.onReadyForQuery());
+    if (meter) wire.on('errorMessage', () => meter.onError());
     this.#pg.writeCursorMessagesTogether();
     this.#pg.dropExecuteOfClosedPortal();
     wire.on('commandComplete', ({ text: tag }) => {

@@ -22,7 +22,7 @@ export class RunnerFactory {
     pools: PoolGroup,
     lifecycle: DataSourceLifecycle,
   ) {
-    const { echo, httpErrors, pool, retryTerminated } = pools.settings;
+    const { echo, httpErrors, multiplex, pool, retryTerminated } = pools.settings;
     this.#driver = driver;
     this.#pools = pools;
     this.#settings = {
@@ -30,6 +30,7 @@ export class RunnerFactory {
       echo,
       httpErrors,
       retryTerminated,
+      sharesConnections: multiplex !== false,
       isTracing: pool.leakThresholdMs > 0,
       acquireTimeoutMs: pool.acquireTimeoutMs,
       moduleLogger: pools.loggers.module,

@@ -1,6 +1,8 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Connection } from '../connection/connection.js';
+import type { StatementFacts } from '../connection/statements/statement-texts.js';
+import { StatementTimings } from '../connection/shared/statement-timings.js';
 import { DatabaseConfigError } from '../errors/config.errors.js';
 import type { DestroyReason, PoolSnapshot } from '../database.snapshot.js';
 import { callSite as captureCallSite } from '../text/call-site.js';
@@ -15,7 +17,7 @@ import { DeadlockDetector } from './leases/deadlock-detector.js';
 import type { Lease, PoolLease } from './leases/lease.js';
 import { PgPoolErrors } from './pg-pool/pg-pool-errors.js';
 import { queryOnPool } from './pg-pool/pool-query.js';
-import { resolveLimits, withoutSecrets } from './pool.options.js';
+import { resolveLimits, resolveMultiplex, withoutSecrets } from './pool.options.js';
 import type { PoolOptions, ResolvedLimits } from './pool.options.js';
 import { DurationHistogram, newCounters } from './reporting/counters.js';
 import { describePool } from './reporting/describe.js';
@@ -25,6 +27,10 @@ import type { Clock, Instant } from './support/clock.js';
 import { Notifier } from './support/notifier.js';
 import { rethrowWithStack } from './reporting/error-stack.js';
 import { rethrowOnNextTick } from './support/rethrow-on-next-tick.js';
+import { Multiplexer } from './shared/multiplexer.js';
+import { SharedConnections } from './shared/shared-connections.js';
+import { PlaceOnSharedConnection } from './shared/place-on-shared-connection.js';
+import type { SharingPool, SharingWaiter } from './shared/shared-connections.js';
 import { Scheduler } from './support/scheduler.js';
 import { Waiter, WaiterQueue } from './waiters/waiter-queue.js';
 import type { AcquireOptions, ErrorMapper } from './waiters/waiter-queue.js';
@@ -63,6 +69,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   readonly #waiterScheduler: Scheduler;
   readonly #deadlocks: DeadlockDetector<C, LeasedClient<C>>;
   readonly #deadlockScheduler: Scheduler;
+  /** The connections on which statements of several callers are in flight; undefined unless `multiplex` is on. */
+  readonly #shared: SharedConnections<C> | undefined;
+  readonly #multiplexer: Multiplexer<C> | undefined;
   /** Notified when nothing is leased and nothing waits. */
   readonly #quiescence: Notifier;
   #isReconciling = false;
@@ -85,7 +94,12 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     this.#leaseScheduler = new Scheduler(this.#clock, () => this.#inspectLeases(), false);
     this.#waiters = new WaiterQueue((waiter, reason) => this.#cancel(waiter, reason));
     this.#waiterScheduler = new Scheduler(this.#clock, () => this.#rejectOverdue(), true);
-    this.#deadlocks = new DeadlockDetector(this.#leases, this.#waiters, this.#limits.max);
+    this.#deadlocks = new DeadlockDetector(
+      this.#leases,
+      this.#waiters,
+      this.#limits.max,
+      () => this.#shared?.count ?? 0,
+    );
     this.#deadlockScheduler = new Scheduler(this.#clock, () => this.#checkForDeadlock(), true);
     this.#reporter = new PoolReporter({
       emitter: this,
@@ -95,6 +109,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       explainConnectError: options.explainConnectError,
     });
     const { connectTimeoutMs } = this.#limits;
+    const multiplex = resolveMultiplex(options);
+    const statementTimings = multiplex && new StatementTimings(multiplex);
     this.#connections = new ConnectionSet({
       Client: options.Client ?? Client ?? (Connection as unknown as new (options: never) => C),
       clientOptions: {
@@ -113,7 +129,19 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
           this.#rejectForFailedConnect(startedAt, cause, isStarting),
         onChange: () => this.#reconcile(),
       },
+      statementTimings,
     });
+    if (multiplex && statementTimings) {
+      const connections = this.#connections;
+      this.#shared = new SharedConnections(
+        connections,
+        this.#sharingPool(),
+        multiplex,
+        this.#limits.max,
+        this.#clock,
+      );
+      this.#multiplexer = new Multiplexer(this.#shared, connections.statementTexts, statementTimings);
+    }
     this.#showPgPoolOptions();
     this.#reconcile();
   }
@@ -170,10 +198,12 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   /** Runs one statement on a connection of the pool, in every form of `pg.Pool.query`; rejects as `connect()` does. */
   readonly query: Connection['query'] = ((text: unknown, values?: unknown, callback?: unknown) =>
     queryOnPool(
-      () => this.#acquire({ borrower: 'pool.query' }, this.query as Caller, this.#pgPoolErrors.map),
+      (shareable) =>
+        this.#acquire({ borrower: 'pool.query', shareable }, this.query as Caller, this.#pgPoolErrors.map),
       text,
       values,
       callback,
+      this.multiplexer,
     )) as Connection['query'];
 
   /**
@@ -223,6 +253,21 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       : captureCallSite(options.calledIn ?? caller);
   }
 
+  /** @internal Decides which statements are shared; undefined unless `multiplex` is on. */
+  get multiplexer(): Multiplexer<C> | undefined {
+    return this.#multiplexer;
+  }
+
+  /** What shared connections need of the pool. */
+  #sharingPool(): SharingPool<C> {
+    return {
+      takeFresh: (at) => (this.ending || this.#waiters.length > 0 ? undefined : this.#takeFresh(at)),
+      onEmpty: () => {
+        if (this.ending || this.#draining) this.#reconcile();
+      },
+    };
+  }
+
   /** An idle connection that needs no validation. */
   #takeFresh(at: Instant): PoolEntry<C> | undefined {
     const entry = this.#connections.takeIdle(at);
@@ -251,11 +296,27 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
         mapError,
       );
       this.#waiters.add(waiter);
+      if (request.shareable) this.#shared?.addWaiter(this.#sharingWaiter(waiter, request.shareable));
       request.onWait?.(waiter);
       this.#waiterScheduler.schedule(deadline);
       this.#reconcile();
       if (request.unit) this.#watchForDeadlock(since);
     }).catch(rethrowWithStack);
+  }
+
+  /** The wait of one statement that takes a place on a shared connection, too. */
+  #sharingWaiter(waiter: Waiter<LeasedClient<C>>, facts: StatementFacts): SharingWaiter {
+    return {
+      facts,
+      // The borrower may have queued another statement behind this one.
+      isWaiting: () => waiter.onCancel !== undefined && waiter.request.shareable === facts,
+      move: (statement) => {
+        this.#removeWaiter(waiter);
+        this.#waitTimes.record(this.#clock.now() - waiter.since);
+        waiter.reject(new PlaceOnSharedConnection(statement) as unknown as Error);
+        this.#reconcile();
+      },
+    };
   }
 
   /** @param waitingSince when the acquire began */
@@ -420,6 +481,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   #closeExcess(): void {
+    this.#shared?.closeEmpty();
     this.#rejectWaitersBeyond(this.#connections.pendingCount);
     this.#connections.removeExcess(this.#waiters.length);
   }
@@ -431,7 +493,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     // again.
     if (waiter && entry.isUsable && entry.generation === this.#connections.generation) {
       entry.markUsed(at);
-      this.#serve(waiter, entry, at);
+      if (!this.#shared?.takesReady(entry)) this.#serve(waiter, entry, at);
     } else {
       this.#connections.addIdle(entry, at);
     }
@@ -557,6 +619,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
         whenQuiescent: (ms) => (this.#isQuiescent ? Promise.resolve() : this.#quiescence.wait(ms)),
         close: () => this.#close({ servesWaiters: false }),
         reclaim: (lease, reason) => this.#reclaim(lease, reason),
+        destroyShared: () => this.#shared?.destroyAll(this.#reporter.closedError()),
       },
       timeoutMs,
     );
@@ -575,9 +638,10 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     if (this.#isQuiescent) this.#quiescence.notifyAll();
   }
 
-  /** Whether nothing is leased and nothing waits. */
+  /** Whether nothing is leased, nothing waits, and no statement is in flight on a shared connection. */
   get #isQuiescent(): boolean {
-    return this.#leases.length === 0 && this.#waiters.length === 0;
+    if (this.#leases.length > 0 || this.#waiters.length > 0) return false;
+    return this.#shared === undefined || this.#shared.inFlight === 0;
   }
 
   /** Whether `end()` was called, or a drain has stopped leasing. */
@@ -622,6 +686,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       counters: { ...this.#counters, destroyed: { ...this.#counters.destroyed } },
       wait: this.#waitTimes.snapshot(),
       use: this.#leases.useTimes.snapshot(),
+      ...(this.#multiplexer && { multiplex: this.#multiplexer.snapshot() }),
     };
   }
 

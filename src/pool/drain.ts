@@ -25,6 +25,8 @@ export interface DrainablePool<C extends PoolableClient> {
   /** Rejects the waiters and leases no more; resolves when every connection is closed. */
   close(): Promise<void>;
   reclaim(lease: Lease<C>, reason: 'shutdown'): void;
+  /** Destroys shared connections with statements in flight. */
+  destroyShared?(): void;
 }
 
 /** How long a borrower has to release its connection after the statement was cancelled. */
@@ -45,12 +47,13 @@ export async function drain<C extends PoolableClient>(
   );
 
   const whenClosed = pool.close();
-  if (pool.leases.length > 0) {
+  if (!pool.isQuiescent()) {
     for (const lease of pool.leases) void lease.entry.connection.cancelRunning(CANCEL_GRACE_MS);
     await pool.whenQuiescent(CANCEL_GRACE_MS);
   }
   const remaining = [...pool.leases];
   for (const lease of remaining) pool.reclaim(lease, 'shutdown');
+  pool.destroyShared?.();
   await whenClosed;
   return {
     released: pool.counters.released - released,

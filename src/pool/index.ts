@@ -27,6 +27,8 @@ export type {
   DestroyReason,
   Histogram,
   LeaseInfo,
+  MultiplexSnapshot,
+  NotSharedReason,
   PoolCounters,
   PoolSnapshot,
 } from '../database.snapshot.js';
@@ -35,6 +37,6 @@ export { ConnectionPool } from './connection-pool.js';
 export type { DrainReport } from './drain.js';
 export type { PoolLease } from './leases/lease.js';
 export type { LeasedClient, PooledConnection, PoolableClient } from './connections/pooled-connection.js';
-export type { Explanation, PoolOptions } from './pool.options.js';
+export type { Explanation, MultiplexOptions, PoolOptions } from './pool.options.js';
 export type { AcquireOptions, WorkUnit } from './waiters/waiter-queue.js';
 export type { PoolWarning } from './reporting/pool-warning.js';

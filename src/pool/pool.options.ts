@@ -108,6 +108,31 @@ export interface PoolLimitsOptions {
   allowExitOnIdle?: boolean;
 }
 
+/** How connections are shared among callers. */
+export interface MultiplexOptions {
+  /**
+   * Connections that may be shared, of those of the pool. At least 0; 0 is off. At least one connection of the pool is never
+   * shared, so that a pool of one connection shares none.
+   */
+  connections: number;
+  /**
+   * Statements in flight on one shared connection. At least 1.
+   * @defaultValue 16
+   */
+  maxInFlight?: number;
+  /**
+   * Longest mean time on the server of a statement that is shared. Milliseconds.
+   * @defaultValue 5
+   */
+  maxMeanMs?: number;
+}
+
+/** The options with their defaults. */
+export type ResolvedMultiplex = Readonly<Required<MultiplexOptions>>;
+
+/** The defaults of `multiplex`. */
+export const MULTIPLEX: ResolvedMultiplex = { connections: 0, maxInFlight: 16, maxMeanMs: 5 };
+
 /** The names of `pg-pool` for the same limits. Those of `PoolLimitsOptions` take precedence. */
 export interface PgPoolNames {
   /** The most connections; sets `size` to the same value and `maxOverflow` to 0. */
@@ -149,6 +174,12 @@ export interface PoolOptions<C extends PoolableClient = Connection>
    * @defaultValue `Connection`
    */
   Client?: new (options: never) => C;
+  /**
+   * Whether prepared SELECTs that are fast, return little and only read share a few connections, on which several of them are
+   * in flight. Every other statement has a connection of its own.
+   * @defaultValue false
+   */
+  multiplex?: MultiplexOptions | false;
   /** Called before each connect. Returns further options of the client, which may change from connect to connect. */
   connectOptions?: () => Omit<ConnectionOptions, 'connectionTimeoutMillis' | 'connectTimeoutMs'>;
   /**
@@ -276,6 +307,37 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
   };
   if (problems.length > 0) throw new DatabaseConfigError(problems);
   return limits;
+}
+
+/**
+ * Applies the defaults of `multiplex`.
+ * @throws DatabaseConfigError (`DATABASE_CONFIG_INVALID`) that names every invalid value
+ */
+export function resolveMultiplex({
+  multiplex = MULTIPLEX,
+  preparedStatements,
+}: Pick<PoolOptions<never>, 'multiplex' | 'preparedStatements'>): ResolvedMultiplex | undefined {
+  if (!multiplex || multiplex.connections === 0) return undefined;
+  const resolved = { ...MULTIPLEX, ...multiplex };
+  const problems: ConfigProblem[] = [];
+  for (const name of ['connections', 'maxInFlight'] as const)
+    if (!Number.isInteger(resolved[name]) || resolved[name] < 1)
+      problems.push({
+        setting: `multiplex.${name}`,
+        message: `is ${resolved[name]}; it must be a whole number of at least 1`,
+      });
+  if (!(resolved.maxMeanMs > 0))
+    problems.push({
+      setting: 'multiplex.maxMeanMs',
+      message: `is ${resolved.maxMeanMs}; it must be more than 0`,
+    });
+  if (preparedStatements === false && multiplex !== MULTIPLEX)
+    problems.push({
+      setting: 'multiplex',
+      message: 'shares connections for prepared statements, and preparedStatements is false',
+    });
+  if (problems.length > 0) throw new DatabaseConfigError(problems);
+  return resolved;
 }
 
 const SECRET_OPTIONS = ['password', 'connectionString', 'ssl', 'connection', 'stream'];

@@ -148,6 +148,26 @@ describe('Connections that OpenTelemetry traces', () => {
     expect(runs[0]!.filter(({ name }) => name.startsWith('pg.query'))).toHaveLength(6);
   });
 
+  it('have the same span for a statement on a shared connection, under the span of its caller', async () => {
+    instrument();
+    open({ max: 2, application_name: undefined, multiplex: { connections: 1 } });
+    const read = (value: unknown) => pool!.query('SELECT $1::int AS n', [value]).catch(() => undefined);
+    const shared = () => pool!.snapshot().multiplex!.shared;
+    const runs: object[][] = [];
+    while (shared() === 0) {
+      exporter.reset();
+      await inSpan(() => Promise.all([read(1), read('x')]));
+      const [parent] = spans().filter(({ name }) => name === 'request');
+      const queries = spans().filter(({ name }) => name.startsWith('pg.query'));
+      for (const { parentSpanContext } of queries)
+        expect(parentSpanContext?.spanId).toBe(parent!.spanContext().spanId);
+      // The failed one of both may end first.
+      runs.push(queries.map(summaryOf).sort((a, b) => a.status.code - b.status.code));
+    }
+    expect(runs.at(-1)).toHaveLength(2);
+    expect(runs.at(-1)).toEqual(runs.at(-2));
+  });
+
   it('are reset and validated without a span', async () => {
     instrument();
     open({ validateAfterIdleMs: 0 });

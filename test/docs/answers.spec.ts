@@ -46,6 +46,7 @@ describe('An answer that the documentation shows', () => {
         DatabaseModule.forRoot({
           url: proxy.through(database.url),
           pool: { size: 1, maxOverflow: 1 },
+          multiplex: false,
           timeouts: { shutdownMs: 0 },
         }),
         DatabaseHealthModule.forRoot({ timeoutMs: 200 }),

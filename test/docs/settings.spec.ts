@@ -56,6 +56,7 @@ const INTERFACES: Readonly<Record<string, string>> = {
   connectRetry: 'ConnectRetrySettings',
   echo: 'EchoSettings',
   preparedStatements: 'PreparedStatementSettings',
+  multiplex: 'MultiplexSettings',
   replication: 'ReplicationSettings',
 };
 

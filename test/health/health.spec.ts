@@ -51,7 +51,7 @@ describe('GET /health/db', () => {
 
   it('answers 200 with latency, the name of the database and the counts of the pool', async () => {
     http = await startHttpApp({
-      imports: [DatabaseModule.forRoot({ url: database.url }), DatabaseHealthModule],
+      imports: [DatabaseModule.forRoot({ url: database.url, multiplex: false }), DatabaseHealthModule],
     });
     const { status, body } = await http.fetch('/health/db');
     expect(status).toBe(200);

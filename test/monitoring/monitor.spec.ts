@@ -18,7 +18,14 @@ describe('DatabaseMonitor', () => {
 
   const start = async (options: DatabaseModuleOptions = {}) => {
     module = await Test.createTestingModule({
-      imports: [DatabaseModule.forRoot({ url: database.url, pool: { size: 2, maxOverflow: 1 }, ...options })],
+      imports: [
+        DatabaseModule.forRoot({
+          url: database.url,
+          pool: { size: 2, maxOverflow: 1 },
+          multiplex: false,
+          ...options,
+        }),
+      ],
     })
       .setLogger(new CapturingLogger())
       .compile();

@@ -1,4 +1,5 @@
 import type { ResolvedDatabaseOptions, SettingOrigin, TimeoutSettings } from '../../database.options.js';
+import { neonHost } from '../url/neon-host.js';
 import type { Problems } from '../problems/problems.js';
 import { spaced } from '../problems/value-shape.js';
 import { POSTGRES_LIMITS } from '../settings/settings.js';
@@ -7,6 +8,7 @@ import { POSTGRES_LIMITS } from '../settings/settings.js';
 export function checkCombinations(resolved: ResolvedDatabaseOptions, problems: Problems): void {
   checkSchemaChanges(resolved, problems);
   checkMinIdle(resolved, problems);
+  checkMultiplex(resolved, problems);
   checkSession(resolved, problems);
   checkChannelBinding(resolved, problems);
   checkShortTimeouts(resolved, problems);
@@ -38,6 +40,27 @@ function checkMinIdle({ pool: { minIdle, size } }: ResolvedDatabaseOptions, prob
       'pool.minIdle',
       `${minIdle} is more than pool.size ${size}; the pool keeps at most pool.size idle connections`,
     );
+}
+
+function checkMultiplex(
+  { multiplex, pooler, preparedStatements, server, origins }: ResolvedDatabaseOptions,
+  problems: Problems,
+): void {
+  const origin = origins['multiplex.connections'];
+  if (!multiplex || origin === 'default') return;
+  const refuse = (message: string) =>
+    problems.add(
+      origin === 'options' ? 'multiplex.connections' : 'DB_MULTIPLEX',
+      `${multiplex.connections} ${message}`,
+    );
+  if (pooler !== undefined && pooler !== 'none')
+    refuse(
+      `shares connections, which the pooler (pooler: ${pooler}) does already; use 0, or a direct connection with pooler: none`,
+    );
+  else if (pooler === undefined && neonHost(server.host)?.isPooled === true)
+    refuse('shares connections, which the pooler of Neon does already; use 0, or the host without -pooler');
+  if (preparedStatements === false)
+    refuse('shares connections for prepared statements, and preparedStatements is false; use 0');
 }
 
 /** Settings of PostgreSQL that an option of this module sets, each with that option. */

@@ -2,6 +2,7 @@ import type {
   ConnectRetrySettings,
   DatabaseModuleOptions,
   DatabaseSettings,
+  MultiplexSettings,
   ReplicationServer,
   ReplicationSettings,
   SslSettings,
@@ -17,8 +18,12 @@ import { EXTRA_REPLACED, KNOWN_OPTIONS, REPLACED, TLS_OPTIONS, TLS_REFUSED } fro
 import type { Origins } from './origins.js';
 
 /** The valid settings, in their long form. An invalid one is reported as a problem and is absent here. */
-export interface CheckedSettings extends Omit<DatabaseSettings, 'connectRetry' | 'replication'> {
+export interface CheckedSettings extends Omit<
+  DatabaseSettings,
+  'connectRetry' | 'multiplex' | 'replication'
+> {
   readonly connectRetry?: ConnectRetrySettings;
+  readonly multiplex?: MultiplexSettings;
   readonly replication?: CheckedReplication;
 }
 
@@ -80,6 +85,7 @@ export function checkOptions(
 /** Expands a short form: `connectRetry: 3` is `{ retries: 3 }`, and `replication: false` is no replication. */
 function inLongForm(name: keyof DatabaseSettings, value: unknown): unknown {
   if (name === 'connectRetry' && typeof value === 'number') return { retries: value };
+  if (name === 'multiplex' && value === false) return { connections: 0 };
   return name === 'replication' && value === false ? undefined : value;
 }
 

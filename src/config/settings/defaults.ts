@@ -1,6 +1,7 @@
 import type {
   ConnectRetrySettings,
   EchoSettings,
+  MultiplexSettings,
   PoolSettings,
   PreparedStatementSettings,
   TimeoutSettings,
@@ -15,6 +16,7 @@ export const DEFAULTS = {
   connectRetry: defaultsOf<ConnectRetrySettings>('connectRetry'),
   echo: defaultsOf<EchoSettings>('echo'),
   preparedStatements: defaultsOf<PreparedStatementSettings>('preparedStatements'),
+  multiplex: defaultsOf<MultiplexSettings>('multiplex'),
 };
 
 /** Every row of these groups has a default, so that every key of `T` is present. */

@@ -3,6 +3,7 @@ import type {
   DatabaseProfile,
   DatabaseSettings,
   EchoSettings,
+  MultiplexSettings,
   PoolSettings,
   PreparedStatementSettings,
   ReplicationSettings,
@@ -68,11 +69,12 @@ export type SettingPath =
   | `echo.${keyof EchoSettings}`
   | 'preparedStatements'
   | `preparedStatements.${keyof PreparedStatementSettings}`
+  | `multiplex.${keyof MultiplexSettings}`
   | `replication.${keyof ReplicationSettings}`
   | `ssl.${'mode' | 'negotiation' | 'ca' | 'cert' | 'key' | 'rejectUnauthorized' | 'servername' | 'passphrase'}`;
 
 export type GroupName =
-  'pool' | 'timeouts' | 'connectRetry' | 'echo' | 'preparedStatements' | 'replication' | 'ssl';
+  'pool' | 'timeouts' | 'connectRetry' | 'echo' | 'preparedStatements' | 'multiplex' | 'replication' | 'ssl';
 
 export const SSL_MODES = ['disable', 'require', 'verify-ca', 'verify-full'] as const satisfies SslMode[];
 
@@ -460,6 +462,24 @@ export const SETTINGS = {
     default: 256,
     text: 'Prepared statements per connection; the least recently used one is closed when there are more.',
   },
+  'multiplex.connections': {
+    type: wholeNumber(0, 100),
+    default: 0,
+    defaultText: '0: off',
+    variable: 'DB_MULTIPLEX',
+    example: '2',
+    text: 'Connections of the pool that fast, small, prepared SELECTs outside transactions share, with several in flight on each.',
+  },
+  'multiplex.maxInFlight': {
+    type: wholeNumber(1, 1_000),
+    default: 16,
+    text: 'Statements in flight on one shared connection.',
+  },
+  'multiplex.maxMeanMs': {
+    type: duration({ min: 1, max: SECOND }),
+    default: 5,
+    text: 'Longest mean time on the server of a statement that is shared.',
+  },
   httpErrors: {
     type: flag,
     default: true,
@@ -530,6 +550,7 @@ export const GROUPS: Readonly<Record<GroupName, Readonly<Record<string, Setting>
   connectRetry: rowsOf('connectRetry'),
   echo: rowsOf('echo'),
   preparedStatements: rowsOf('preparedStatements'),
+  multiplex: rowsOf('multiplex'),
   replication: rowsOf('replication'),
   ssl: rowsOf('ssl'),
 };

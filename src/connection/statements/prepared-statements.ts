@@ -12,6 +12,8 @@ export class PreparedStatement {
   readonly text: string;
   /** Whether the server has it. */
   isParsed = false;
+  /** Whether a shared connection has sent its Parse, and the server has not answered yet. */
+  isParsing = false;
   /** The columns of its rows; undefined when it returns no rows. */
   description: RowDescription | undefined;
   /** The version of the schema when it was parsed. */
@@ -82,15 +84,26 @@ export class PreparedStatements {
     facts.uses += 1;
     this.#facts = facts;
     if (facts.uses < this.#threshold || !facts.isPreparable) return undefined;
+    return (this.#current = this.#find(facts));
+  }
+
+  /** The prepared statement for a shared connection, on which several are active; undefined when none may be used. */
+  share(facts: StatementFacts): PreparedStatement | undefined {
+    if (facts.uses < this.#threshold || this.#texts.hasLostStatement || !this.#isAllowed()) return undefined;
+    return this.#find(facts);
+  }
+
+  /** The statement of a text. A schema that has changed since it was parsed makes it be parsed again. */
+  #find(facts: StatementFacts): PreparedStatement {
     const statement = this.#statements.get(facts.name) ?? this.#add(facts);
     const { schemaVersion } = this.#texts;
     if (statement.schemaVersion !== schemaVersion) {
-      if (statement.isParsed) this.#closing.push(statement.name);
-      statement.isParsed = false;
+      if (statement.isParsed || statement.isParsing) this.#closing.push(statement.name);
+      statement.isParsed = statement.isParsing = false;
       statement.schemaVersion = schemaVersion;
     }
     statement.lastUse = this.#uses += 1;
-    return (this.#current = statement);
+    return statement;
   }
 
   /** The names of statements to close before the next one is sent. Empties the list. */
@@ -148,6 +161,19 @@ export class PreparedStatements {
     return false;
   }
 
+  /**
+   * Examines an error of a statement on a shared connection. A prepared statement that the server has rejected is not used
+   * again.
+   * @returns whether the server has rejected the prepared statement, so that the statement has not run
+   */
+  onSharedError(error: ServerError, statement: PreparedStatement, facts: StatementFacts): boolean {
+    // The Parse of a statement before this one has failed.
+    const isMissing = !statement.isParsed && error.code === '26000';
+    const isRejected = isMissing || this.#rejectionHint(error, statement, facts) !== undefined;
+    if (isRejected || !statement.isParsed) this.#drop(statement);
+    return isRejected;
+  }
+
   /** The hint for an error by which the server rejects a prepared statement; undefined for any other error. */
   #rejectionHint(
     error: ServerError,
@@ -198,7 +224,10 @@ export class PreparedStatements {
     return statement;
   }
 
-  #drop({ name }: PreparedStatement): void {
+  #drop(statement: PreparedStatement): void {
+    const { name } = statement;
+    // On a shared connection, another one of the name may have been sent before the error of this one has arrived.
+    if (this.#statements.get(name) !== statement) return;
     this.#statements.delete(name);
     this.#closing.push(name);
   }

@@ -100,6 +100,16 @@ export class StatementLimit {
     this.#setting = setting;
   }
 
+  /** The limit that is longer than the server's. Milliseconds, 0 is off. */
+  get backupLimitMs(): number {
+    return this.#backupLimitMs;
+  }
+
+  /** The name of the setting that the limit comes from. */
+  get setting(): string | undefined {
+    return this.#setting;
+  }
+
   onStatementSent(): void {
     if (this.#isSuspended || this.#checkAt !== Infinity) return;
     const limitMs = this.#currentLimitMs();

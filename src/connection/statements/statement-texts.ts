@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
 import { mentionsStatementTimeout, textChangesSession } from '../session/statement-effects.js';
+import { isPlainSelect } from '../shared/plain-select.js';
+import type { SharingRecord } from '../shared/sharing-record.js';
 import { SqlScanner } from '../../text/sql-scanner.js';
 import { isSingleRepeatableStatement } from './repeatable-statement.js';
 
@@ -27,7 +29,10 @@ export class StatementFacts {
   readonly changesSession: boolean;
   /** How many uses count towards the threshold. */
   uses = 0;
+  /** How long the statements take, in a pool that shares connections. */
+  sharing: SharingRecord | undefined;
   #isPreparable: boolean | undefined;
+  #isPlainSelect: boolean | undefined;
   #isComplete: boolean | undefined;
   #name: string | undefined;
   #usesAfterRejection = 0;
@@ -45,6 +50,11 @@ export class StatementFacts {
   get isPreparable(): boolean {
     return (this.#isPreparable ??=
       this.text.length <= MAX_TEXT_LENGTH && isSingleRepeatableStatement(this.text));
+  }
+
+  /** Whether the statement only reads, so that it may run between the statements of other callers. */
+  get isPlainSelect(): boolean {
+    return (this.#isPlainSelect ??= !this.changesSession && this.isPreparable && isPlainSelect(this.text));
   }
 
   /** Whether the text ends outside literals and comments, so that what follows it may be a comment. */

@@ -293,4 +293,25 @@ describe(`pg ${version} has these undocumented properties, which PgInternals use
       rely(`Connection.${name}`, typeof alone[name] === 'function');
     if (minor >= 23) rely('Connection.upgradeToSSL', typeof alone['upgradeToSSL'] === 'function');
   });
+
+  it('wire.emit, which is called for each message of the server', async () => {
+    await client.connect();
+    const emitted: string[] = [];
+    const emit = wire.emit.bind(wire);
+    wire.emit = (event: string, message: unknown) => {
+      emitted.push(event);
+      return emit(event, message);
+    };
+    await client.query('SELECT 1');
+    rely('wire.emit as the dispatch of messages', emitted.includes('readyForQuery'));
+  });
+
+  it('query._result.constructor as the class of results, and the methods that build rows', () => {
+    const result = (new Query('') as any)._result;
+    rely('query._result.addFields', typeof result.addFields === 'function');
+    rely('query._result.addCommandComplete', typeof result.addCommandComplete === 'function');
+    const built = new result.constructor(undefined, client._types);
+    rely('query._result.parseRow', typeof built.parseRow === 'function');
+    expect(built._types).toBe(client._types);
+  });
 });

@@ -11,7 +11,7 @@ export interface SubmittedQuery {
 }
 
 /** A column of the rows, as the class `Field` of `pg-protocol` describes it. */
-interface Field {
+export interface Field {
   readonly name: string;
   readonly tableID: number;
   readonly columnID: number;
@@ -33,13 +33,21 @@ type FieldConstructor = new (
 
 type TypeParser = (value: string) => unknown;
 
+/** The type parsers of a client. */
+interface TypeParsers {
+  getTypeParser(oid: number, format: string): TypeParser;
+}
+
 /** The `Result` of a `pg.Query`, which builds the rows. */
-interface PgResult {
+export interface PgResult {
   fields: Field[];
   rows: unknown[];
   _parsers?: TypeParser[];
-  _types: { getTypeParser(oid: number, format: string): TypeParser };
+  _types: TypeParsers;
   _prebuiltEmptyResultObject: object | null;
+  addFields(fields: readonly Field[]): void;
+  addCommandComplete(message: { text: string }): void;
+  parseRow(values: readonly unknown[]): unknown;
 }
 
 /** The properties of a `pg.Query` beyond those of {@link SubmittedQuery}. */
@@ -156,6 +164,8 @@ interface UndocumentedClient {
   _queryQueue?: SubmittedQuery[];
   _sentQueryQueue?: SubmittedQuery[];
   pipeline?: boolean;
+  binary?: boolean;
+  _types?: TypeParsers;
 }
 
 /**
@@ -403,13 +413,26 @@ export class PgInternals {
   /** The description of the rows of the active query; undefined when the server has sent none. */
   get rowDescription(): RowDescription | undefined {
     const result = (this.#client._activeQuery as PgQuery | null | undefined)?._result;
-    return result?._prebuiltEmptyResultObject
-      ? {
-          fields: copyOf(result.fields),
-          parsers: result._parsers,
-          emptyRow: result._prebuiltEmptyResultObject,
-        }
-      : undefined;
+    return result && descriptionOf(result);
+  }
+
+  /** The description of rows with these columns, which the server has sent in RowDescription. */
+  describeRows(fields: readonly Field[]): RowDescription {
+    const result = new Result(undefined, this.#client._types!);
+    result.addFields(fields);
+    return descriptionOf(result)!;
+  }
+
+  /** The result of a statement that `pg` does not know of, as `pg` would build it. */
+  newResult(description: RowDescription | undefined): PgResult {
+    const result = new Result(undefined, this.#client._types!);
+    if (description) setDescription(result, description);
+    return result;
+  }
+
+  /** Whether the client takes results in the binary format, or sends statements before the active one is answered. */
+  get hasOtherProtocol(): boolean {
+    return this.#client.binary === true || this.#client.pipeline === true;
   }
 
   /**
@@ -502,6 +525,29 @@ export class PgInternals {
     }
   }
 
+  /**
+   * Runs a statement that `pg` does not send, within the wrappers of tracing tools, so that it has the same span as the others.
+   * The `query` of `pg` is called for a client whose queue sends nothing.
+   */
+  runTraced<R>(text: string, values: unknown[], run: () => Promise<R>): Promise<R> {
+    // eslint-disable-next-line @typescript-eslint/unbound-method -- called with a client as `this`
+    const query: Wrapped<Client['query']> = Client.prototype.query;
+    if (!query.__original) return run();
+    const queue: SubmittedQuery[] = [];
+    const send = () => {
+      const submitted = queue.shift()!;
+      const answer = (error: Error | null, result?: unknown) => submitted.callback?.(error, result);
+      // A tool may send a statement of its own first, such as a SET. On a shared connection it would be that of all callers.
+      if (submitted.text !== text) process.nextTick(answer, null, this.newResult(undefined));
+      else run().then((result) => answer(null, result), answer);
+    };
+    const client = Object.create(this.#client, {
+      _queryQueue: { value: queue },
+      _pulseQueryQueue: { value: send },
+    }) as object;
+    return Reflect.apply(query as (...request: unknown[]) => Promise<R>, client, [text, values]);
+  }
+
   /** Sends a statement with the `query` of `pg`, without the wrappers of tracing tools. */
   queryUntraced(statement: { text: string; values?: unknown[] }): Promise<unknown> {
     return Reflect.apply(untracedQuery(), this.#client, [statement]) as Promise<unknown>;
@@ -535,12 +581,31 @@ function sendTogether(messages: readonly Buffer[], send: (message: Buffer) => vo
 function describeRows(query: PgQuery, description: RowDescription | undefined): boolean {
   if (!query.callback) return false;
   if (!description) return true;
-  const { _result: result } = query;
+  setDescription(query._result, description);
+  query._accumulateRows = query.callback;
+  return true;
+}
+
+/** The class of results, with the constructor that a `pg.Query` calls. */
+const Result = (new Query('') as unknown as PgQuery)._result.constructor as new (
+  rowMode: undefined,
+  types: TypeParsers,
+) => PgResult;
+
+function setDescription(result: PgResult, description: RowDescription): void {
   result.fields = copyOf(description.fields);
   result._parsers = description.parsers = currentParsers(description, result._types);
   result._prebuiltEmptyResultObject = description.emptyRow;
-  query._accumulateRows = query.callback;
-  return true;
+}
+
+function descriptionOf(result: PgResult): RowDescription | undefined {
+  return result._prebuiltEmptyResultObject
+    ? {
+        fields: copyOf(result.fields),
+        parsers: result._parsers,
+        emptyRow: result._prebuiltEmptyResultObject,
+      }
+    : undefined;
 }
 
 /** The type parsers of the columns. They may have changed: `setTypeParser` may be called at any time. */

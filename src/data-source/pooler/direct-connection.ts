@@ -53,6 +53,6 @@ export function directSettings(
   direct: DirectServer,
 ): ResolvedDatabaseOptions {
   const pool = { ...settings.pool, size: 1, maxOverflow: 1, minIdle: 0 };
-  // A direct connection bypasses the configured pooler.
-  return { ...settingsForServer(settings, direct), pooler: undefined, pool };
+  // A direct connection bypasses the configured pooler, and is not shared.
+  return { ...settingsForServer(settings, direct), pooler: undefined, multiplex: false, pool };
 }

@@ -29,6 +29,7 @@ export class DataSourcePool extends ConnectionPool<Connection> {
     super({
       ...options,
       ...settings.pool,
+      multiplex: settings.preparedStatements !== false && settings.multiplex,
       idleTimeoutMillis: settings.pool.idleTimeoutMs,
       connectOptions: () => pooler.connectOptions(),
       explainConnectError: (cause) => {

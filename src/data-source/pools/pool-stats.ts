@@ -9,6 +9,8 @@ export interface PoolStats {
   checkedIn: number;
   /** Leased connections. */
   checkedOut: number;
+  /** Connections that are shared by several callers; absent unless `multiplex` is on. */
+  shared?: number;
   /** Open connections beyond `size`. */
   overflow: number;
   /** Acquires that wait for a connection. */
@@ -47,12 +49,15 @@ export function poolStats(dataSource: DataSource): PoolStats | undefined {
   const snapshot = dataSource.pool?.snapshot();
   const max = size + maxOverflow;
   if (!snapshot) return { size, checkedIn: 0, checkedOut: 0, overflow: 0, waiting: 0, max, status: 'closed' };
-  const { overflow, connecting, waiting, leased } = snapshot;
-  const isFull = leased >= max || (waiting > 0 && connecting === 0 && snapshot.total >= max);
+  const { overflow, connecting, waiting, leased, multiplex } = snapshot;
+  const isFull =
+    leased + (multiplex?.connections ?? 0) >= max ||
+    (waiting > 0 && connecting === 0 && snapshot.total >= max);
   return {
     size,
     checkedIn: snapshot.idle,
     checkedOut: leased,
+    ...(multiplex && { shared: multiplex.connections }),
     overflow,
     waiting,
     max,

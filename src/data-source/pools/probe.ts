@@ -102,9 +102,10 @@ async function pingManaged(
   const { pool } = dataSource;
   if (!pool || dataSource.isStopping)
     throw new DatabaseError('The data source is not started yet, or closed.', { code: 'DATA_SOURCE_CLOSED' });
-  const { leased, validating, resetting, waiting, max } = pool.snapshot();
+  const { leased, validating, resetting, waiting, max, multiplex } = pool.snapshot();
+  const shared = multiplex?.connections ?? 0;
   // Behind other waiters, the ping would measure the queue.
-  const hasFreeConnection = waiting === 0 && leased + validating + resetting < max;
+  const hasFreeConnection = waiting === 0 && leased + shared + validating + resetting < max;
   return hasFreeConnection
     ? pingOnPool(pool, deadline, check)
     : pingOutsidePool(dataSource.settings, pool, deadline, check);

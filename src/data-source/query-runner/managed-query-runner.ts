@@ -17,6 +17,7 @@ import type { RequestBorrower } from './borrower.js';
 import { RunnerConnection } from './runner-connection.js';
 import type { RunnerConnectionSettings } from './runner-connection.js';
 import type { PoolSource } from './runner-lease.js';
+import { executeShareable } from './shared-statements.js';
 import { executeStatement } from './statements.js';
 import type { StatementSettings } from './statements.js';
 import { notifyCaller, openStream } from './streams.js';
@@ -173,9 +174,9 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
   ): Promise<any> {
     // Named parameters: TypeORM refuses them, with a message that differs by version.
     if (parameters && !Array.isArray(parameters)) return super.query(query, parameters as never);
-    return isTransactionControl(query)
-      ? this.controlTransaction(query, parameters, useStructuredResult)
-      : executeStatement(this, query, parameters, useStructuredResult, callers.query);
+    if (isTransactionControl(query)) return this.controlTransaction(query, parameters, useStructuredResult);
+    const execute = this.settings.sharesConnections ? executeShareable : executeStatement;
+    return execute(this, query, parameters, useStructuredResult, callers.query);
   }
 
   /** Sends a statement that begins or ends a transaction or a savepoint. */

@@ -1,11 +1,15 @@
+import { AsyncResource } from 'node:async_hooks';
 import type { Readable } from 'node:stream';
 import type { DataSource } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
+import type { SharedStatement } from '../../connection/shared/shared-statement.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { noteHttpErrors } from '../../errors/http-errors.js';
 import { PoolClosedError, PoolLeaseReclaimedError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { RESET_TIMEOUT_MS } from '../../pool/pool.options.js';
 import type { Caller } from '../../text/call-site.js';
+import type { DataSourcePool } from '../pools/data-source.pool.js';
 import { currentScope, requestOf } from '../execution-scope.js';
 import type { ExecutionScope } from '../execution-scope.js';
 import { describeBorrower, requestClosedError } from './borrower.js';
@@ -82,6 +86,9 @@ export class RunnerConnection implements LeaseOwner {
   /** Whether the caller has pinned the connection by `connect()`. */
   #isPinnedByCaller = false;
   #pinnedIn: ExecutionScope | undefined;
+  #sharedStatement: SharedStatement | undefined;
+  /** Statements that wait for it. */
+  #afterShared: (() => void)[] = [];
 
   constructor(
     user: ConnectionUser,
@@ -104,12 +111,55 @@ export class RunnerConnection implements LeaseOwner {
 
   // ---- acquire -------------------------------------------------------------------------------------------------------
 
-  /** The lease for the next statement: the current one, or a new one. */
-  acquire(calledIn: Caller): RunnerLease {
+  /**
+   * The lease for the next statement: the current one, or a new one.
+   * @param shareable the text of the statement, when it may move to a shared connection while the acquire waits
+   */
+  acquire(calledIn: Caller, shareable?: StatementFacts): RunnerLease {
     const lease = this.#lease;
-    if (lease && !this.#isReplaceable(lease)) return lease;
+    if (lease && !this.#isReplaceable(lease)) {
+      // Another statement waits for the same connection.
+      if (!lease.connection) lease.shareable = undefined;
+      return lease;
+    }
     if (lease) this.#release(lease);
-    return this.#newLease(undefined, calledIn);
+    return this.#newLease(undefined, calledIn, shareable);
+  }
+
+  /**
+   * What decides whether a statement is shared; undefined when the statement belongs on the runner's own connection, or when the
+   * pool shares none.
+   */
+  get sharingPool(): DataSourcePool | undefined {
+    if (this.#lease || this.#isPinnedByCaller || this.#user.isTransactionActive) return undefined;
+    const pool = this.#pool();
+    return pool instanceof Promise || !pool.multiplexer ? undefined : pool;
+  }
+
+  /** Whether a statement of the runner is in flight on a shared connection. */
+  get isSharing(): boolean {
+    return this.#sharedStatement !== undefined;
+  }
+
+  /**
+   * Records the statement that is in flight on a shared connection.
+   * @returns ends it. Not by the promise of the caller: V8 finds the code that awaits a promise only while nothing else does
+   */
+  startShared(statement: SharedStatement): () => void {
+    this.#sharedStatement = statement;
+    return () => {
+      this.#sharedStatement = undefined;
+      const waiting = this.#afterShared;
+      this.#afterShared = [];
+      for (const run of waiting) run();
+    };
+  }
+
+  /** Runs a statement after the one on a shared connection, as it would on one connection. */
+  afterShared<T>(run: () => Promise<T>): Promise<T> {
+    return new Promise((resolve) => {
+      this.#afterShared.push(AsyncResource.bind(() => resolve(run())));
+    });
   }
 
   /**
@@ -129,8 +179,8 @@ export class RunnerConnection implements LeaseOwner {
     if (this.#lease && this.#isReplaceable(this.#lease)) this.#release(this.#lease);
   }
 
-  #newLease(deadlineMs?: number, calledIn?: Caller): RunnerLease {
-    const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn);
+  #newLease(deadlineMs?: number, calledIn?: Caller, shareable?: StatementFacts): RunnerLease {
+    const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn, shareable);
     this.#lease = lease;
     if (lease.connection) {
       this.#user.onConnectionChange(lease.connection, undefined);
@@ -236,8 +286,12 @@ export class RunnerConnection implements LeaseOwner {
     return lease.release(RESET_TIMEOUT_MS) ?? RELEASED;
   }
 
-  /** Asks the server to cancel the running statement. */
+  /**
+   * Asks the server to cancel the running statement. On a shared connection the request would cancel the statement of any caller:
+   * there, the caller is rejected, and the statement ends by itself.
+   */
   async cancelRunning(): Promise<void> {
+    this.#sharedStatement?.abort();
     await this.#lease?.connection?.cancelRunning();
   }
 

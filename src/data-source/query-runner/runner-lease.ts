@@ -1,4 +1,5 @@
 import type { Connection } from '../../connection/connection.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { PoolAcquireCancelledError, PoolError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { rethrowWithStack } from '../../pool/reporting/error-stack.js';
@@ -52,6 +53,7 @@ export class RunnerLease implements AcquireOptions {
    * @param unit the scope that acquires
    * @param deadlineMs longest wait for the connection, in milliseconds; the pool's own limit by default
    * @param calledIn the runner's method that was called: with leak detection, the stack of the lease begins at its caller
+   * @param shareable the text of the only statement that waits for the connection, when it can be shared
    */
   constructor(
     source: PoolSource,
@@ -59,6 +61,7 @@ export class RunnerLease implements AcquireOptions {
     readonly unit: ExecutionScope | undefined,
     readonly deadlineMs?: number,
     public calledIn?: Caller,
+    public shareable?: StatementFacts,
   ) {
     this.#owner = owner;
     const pool = source();

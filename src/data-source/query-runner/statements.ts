@@ -2,6 +2,7 @@ import { QueryFailedError } from 'typeorm';
 import type { DataSource, QueryRunner } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
 import { isInterrupt } from '../../connection/wire/disconnect.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
 import { noteHttpErrors } from '../../errors/http-errors.js';
 import type { EchoSettings } from '../../database.options.js';
@@ -24,10 +25,12 @@ export interface StatementSettings {
   /** Whether HTTP requests are answered by the errors of the data source. */
   readonly httpErrors: boolean;
   readonly queryLogger: DatabaseLogger;
+  /** Whether the pools share connections. */
+  readonly sharesConnections: boolean;
 }
 
 /** The query runner that sends a statement. */
-interface StatementRunner extends QueryRunner {
+export interface StatementRunner extends QueryRunner {
   readonly settings: StatementSettings;
   readonly runnerConnection: RunnerConnection;
   /** Throws if the runner is released, or if its transaction refuses the statement. */
@@ -36,7 +39,7 @@ interface StatementRunner extends QueryRunner {
 }
 
 /** The result of `pg`; an array for several statements in one text. */
-type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
+export type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string } | undefined;
 
 /**
  * Sends a statement with TypeORM's events and log lines: `logQuery`, `BeforeQuery`, then `AfterQuery`, `logQuerySlow` or
@@ -45,6 +48,7 @@ type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: string 
  * One function, since each further one that awaits the statement would add a promise to every statement of the app.
  *
  * @param calledIn the runner's method that was called: captured stacks begin at its caller
+ * @param sharing what is known from the attempt to share the statement
  * @returns the rows, or TypeORM's `QueryResult` if `isStructured`
  * @throws QueryFailedError if the statement fails; an error of the acquire is thrown unchanged
  */
@@ -54,18 +58,20 @@ export async function executeStatement(
   parameters: unknown[] | undefined,
   isStructured: boolean,
   calledIn: Caller,
+  sharing?: Sharing,
 ): Promise<unknown> {
   runner.refuseStatement(query);
   const { settings, runnerConnection, broadcaster } = runner;
   const { dataSource, echo } = settings;
   const hasSubscribers = dataSource.subscribers.length > 0;
   const isTimed = hasSubscribers || echo !== false || !!dataSource.options.maxQueryExecutionTime;
-  let lease = runnerConnection.acquire(calledIn);
+  let lease = runnerConnection.acquire(calledIn, sharing?.shareable);
   let waitedMs = 0;
-  let sentAt = 0;
+  let sentAt = sharing?.sentAt ?? 0;
+  let isAnnounced = sharing?.sentAt !== undefined;
   let raw: RawResult;
   try {
-    for (let isRepeated = false; ; isRepeated = true) {
+    for (let isRepeated = sharing?.isTerminated === true; ; isRepeated = true) {
       lease.startStatement();
       let connection: LeasedClient<Connection> | undefined;
       let isSent = false;
@@ -76,7 +82,8 @@ export async function executeStatement(
           connection = await lease.whenConnected();
           waitedMs += performance.now() - startedAt;
         }
-        if (!isRepeated) {
+        if (!isAnnounced) {
+          isAnnounced = true;
           dataSource.logger.logQuery(query, parameters, runner);
           if (hasSubscribers) await broadcaster.broadcast('BeforeQuery', query, parameters);
           // The duration of the statement does not include the wait for a connection.
@@ -105,23 +112,55 @@ export async function executeStatement(
     }
   } catch (error) {
     if (!(error instanceof QueryFailedError)) throw error;
-    const driverError = error.driverError as Error;
-    dataSource.logger.logQueryError(driverError, query, parameters, runner);
-    if (echo) {
-      const ms = (performance.now() - sentAt).toFixed(1);
-      settings.queryLogger.error(`failed after ${ms} ms: ${statementText(query, parameters, echo)}`);
-    }
-    if (hasSubscribers)
-      await broadcaster.broadcast('AfterQuery', query, parameters, false, undefined, undefined, driverError);
+    await announceFailure(runner, query, parameters, error as QueryFailedError, sentAt);
     throw withHint(error as QueryFailedError);
   }
-  if (isTimed) {
-    const ms = performance.now() - sentAt;
-    logCompleted(runner, query, parameters, ms);
-    if (hasSubscribers)
-      await broadcaster.broadcast('AfterQuery', query, parameters, true, Math.round(ms), raw, undefined);
-  }
+  if (isTimed) await announceResult(runner, query, parameters, raw, sentAt);
   return resultOf(raw, isStructured);
+}
+
+/** A statement that can be shared, before it has a connection of its own. */
+export interface Sharing {
+  /** The facts of its text, when it may move to a shared connection while it waits for its own. */
+  readonly shareable?: StatementFacts | undefined;
+  /** `performance.now()` of the attempt on a shared connection, which has logged the statement but not completed it. */
+  readonly sentAt?: number;
+  /** Whether the server has terminated the session of that attempt, so that the statement is now sent for the second time. */
+  readonly isTerminated?: boolean;
+}
+
+/** Logs a failed statement, and notifies the subscribers. */
+export async function announceFailure(
+  runner: StatementRunner,
+  query: string,
+  parameters: unknown[] | undefined,
+  error: QueryFailedError,
+  sentAt: number,
+): Promise<void> {
+  const { settings, broadcaster } = runner;
+  const { dataSource, echo } = settings;
+  const driverError = error.driverError;
+  dataSource.logger.logQueryError(driverError, query, parameters, runner);
+  if (echo) {
+    const ms = (performance.now() - sentAt).toFixed(1);
+    settings.queryLogger.error(`failed after ${ms} ms: ${statementText(query, parameters, echo)}`);
+  }
+  if (dataSource.subscribers.length > 0)
+    await broadcaster.broadcast('AfterQuery', query, parameters, false, undefined, undefined, driverError);
+}
+
+/** Logs a completed statement, and notifies the subscribers. */
+export async function announceResult(
+  runner: StatementRunner,
+  query: string,
+  parameters: unknown[] | undefined,
+  raw: RawResult,
+  sentAt: number,
+): Promise<void> {
+  const ms = performance.now() - sentAt;
+  logCompleted(runner, query, parameters, ms);
+  if (runner.settings.dataSource.subscribers.length > 0)
+    await runner.broadcaster.broadcast('AfterQuery', query, parameters, true, Math.round(ms), raw, undefined);
 }
 
 /** With a callback, `pg` creates neither of the two promises that it creates without one. */
@@ -137,7 +176,7 @@ function send(
   });
 }
 
-function statementError(
+export function statementError(
   { echo, httpErrors }: StatementSettings,
   query: string,
   parameters: unknown[] | undefined,
@@ -199,7 +238,7 @@ function driverErrorOf(error: unknown, { closeReason }: LeasedClient<Connection>
 }
 
 /** Converts the result of `pg` to that of TypeORM. */
-function resultOf(raw: RawResult, isStructured: boolean): unknown {
+export function resultOf(raw: RawResult, isStructured: boolean): unknown {
   const result = new QueryResult();
   if (!raw) return result;
   if (Object.hasOwn(raw, 'rows')) result.records = raw.rows as unknown[];
@@ -222,7 +261,7 @@ const WITH_HINT: ReadonlySet<string> = new Set([
 ]);
 
 /** Adds the hint of the diagnosis, unless the server has sent a hint. */
-function withHint(error: QueryFailedError): QueryFailedError {
+export function withHint(error: QueryFailedError): QueryFailedError {
   const { driverError } = error as {
     driverError: { code?: unknown; hint?: unknown; severity?: unknown };
   };

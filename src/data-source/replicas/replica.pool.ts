@@ -2,6 +2,7 @@ import { PoolAcquireCancelledError, PoolConnectError } from '../../errors/pool.e
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { Connection } from '../../connection/connection.js';
 import type { DrainReport } from '../../pool/drain.js';
+import type { Multiplexer } from '../../pool/shared/multiplexer.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
 import type { Caller } from '../../text/call-site.js';
@@ -48,6 +49,11 @@ export class ReplicaPool extends DataSourcePool {
     return false;
   }
 
+  /** @internal The multiplexer of the primary, while the replica cannot be reached. */
+  override get multiplexer(): Multiplexer<Connection> | undefined {
+    return this.#outage.aborted ? this.#primary().multiplexer : super.multiplexer;
+  }
+
   /** @internal */
   override tryAcquire(request: AcquireOptions, caller?: Caller): LeasedClient<Connection> | undefined {
     if (this.#outage.aborted) return this.#primary().tryAcquire(request, caller);
@@ -62,7 +68,12 @@ export class ReplicaPool extends DataSourcePool {
     const outage = this.#outage;
     return super
       .acquire(
-        withChanges(request, { failFast: true, signal: signal ? new EitherSignal(signal, outage) : outage }),
+        withChanges(request, {
+          failFast: true,
+          signal: signal ? new EitherSignal(signal, outage) : outage,
+          // The copy does not see that another statement waits for the same connection.
+          shareable: undefined,
+        }),
       )
       .catch((error: unknown) => {
         if (!outage.aborted || !isOutage(error, outage.reason)) throw error;

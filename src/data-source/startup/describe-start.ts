@@ -23,7 +23,7 @@ export function describeStart(
   const replicas = settings.replication?.replicas.length ?? 0;
   const line =
     `Connected to database "${info.database}" at ${server.host}:${server.port}, ${describeServer(info)}, ${tls}, ` +
-    `${poolerText}pool ${pool.size} + ${pool.maxOverflow}, ${replicas > 0 ? `${replicas} read replica(s), ` : ''}profile ${profile}${byClient && `; in force: ${byClient}`}`;
+    `${poolerText}pool ${pool.size} + ${pool.maxOverflow}, ${settings.multiplex ? `${settings.multiplex.connections} shared, ` : ''}${replicas > 0 ? `${replicas} read replica(s), ` : ''}profile ${profile}${byClient && `; in force: ${byClient}`}`;
   return { line, warnings: [...inForce.warnings, ...budget.warnings], details: budget.details };
 }
 
@@ -46,6 +46,10 @@ export function settingsInForce(
 ): { checks: SettingCheck[]; warnings: string[] } {
   const checks = info.settings ? checkSettings(settings, info.settings, pooler) : [];
   const warnings = describeUnenforced(checks, pooler);
+  if (settings.multiplex && pooler.isSessionShared)
+    warnings.push(
+      'multiplex (DB_MULTIPLEX) has no effect: the pooler shares the connections already, and may not keep prepared statements.',
+    );
   if (pooler.isUrlOptionsOmitted)
     warnings.push('options of the URL are not in force: the pooler refuses them.');
   if (pooler.isSessionShared && settings.pool.reset === 'discard')

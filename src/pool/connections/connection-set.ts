@@ -1,5 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
 import type { ResetResult } from '../../connection/session/reset.js';
+import type { StatementTimings } from '../../connection/shared/statement-timings.js';
 import { StatementTexts } from '../../connection/statements/statement-texts.js';
 import type { DestroyReason, LeaseInfo } from '../../database.snapshot.js';
 import { immediateClock, instantOf } from '../support/clock.js';
@@ -57,6 +58,8 @@ export interface ConnectionSetOptions<C extends PoolableClient> {
   reporter: PoolReporter;
   counters: Counters;
   listener: ConnectionSetListener<C>;
+  /** Measures the statements of the connections, when the pool shares connections. */
+  statementTimings?: StatementTimings | undefined;
 }
 
 /**
@@ -66,6 +69,8 @@ export interface ConnectionSetOptions<C extends PoolableClient> {
  *                              |  ^                  |
  *                       stale  v  | valid            | released, needs a reset
  *                           validating            resetting --reset--> idle
+ *
+ *     idle --a statement can be shared--> shared --no statement--> idle
  *
  * `remove` takes an entry to `closed` from every state. A connection that could become idle is first reported as ready, and the
  * pool may lease it instead. No waiter belongs to a particular connect, validation or reset.
@@ -80,9 +85,10 @@ export class ConnectionSet<C extends PoolableClient> {
   readonly #reporter: PoolReporter;
   readonly #counters: Counters;
   readonly #listener: ConnectionSetListener<C>;
+  readonly #statementTimings: StatementTimings | undefined;
 
   readonly #entries = new Set<PoolEntry<C>>();
-  readonly #statementTexts = new StatementTexts();
+  readonly statementTexts = new StatementTexts();
   /** Last in, first out, so that connections that are not needed reach their idle timeout. */
   readonly #idle: PoolEntry<C>[] = [];
   readonly #backoff: ConnectBackoff;
@@ -113,6 +119,7 @@ export class ConnectionSet<C extends PoolableClient> {
     this.#reporter = options.reporter;
     this.#counters = options.counters;
     this.#listener = options.listener;
+    this.#statementTimings = options.statementTimings;
     this.#allowExitOnIdle = options.limits.allowExitOnIdle;
     this.#backoff = new ConnectBackoff(this.#clock);
     this.#restarts = new RestartDetector(this.#clock);
@@ -195,6 +202,21 @@ export class ConnectionSet<C extends PoolableClient> {
     this.#scheduleIdleCheck(entry, at);
   }
 
+  /** Marks a connection as shared by callers. */
+  share(entry: PoolEntry<C>): void {
+    this.#setState(entry, 'shared');
+    if (this.#allowExitOnIdle) entry.client.ref?.();
+  }
+
+  /** Returns a shared connection to the idle ones. Unlike `addIdle`, it does not count as used now: it may need a validation. */
+  returnShared(entry: PoolEntry<C>, at: Instant): void {
+    this.#setState(entry, 'idle');
+    this.#idle.push(entry);
+    if (this.#allowExitOnIdle) entry.client.unref?.();
+    this.#scheduleIdleCheck(entry, at);
+    this.#listener.onChange();
+  }
+
   /**
    * Closes an idle connection that its last borrower has used after the release: the next borrower would inherit its transaction,
    * wait for its statement, or find its session changed.
@@ -250,7 +272,8 @@ export class ConnectionSet<C extends PoolableClient> {
       client = new this.#Client({
         ...this.#clientOptions,
         ...this.#clientOptions.connectOptions?.(),
-        statementTexts: this.#statementTexts,
+        statementTexts: this.statementTexts,
+        statementTimings: this.#statementTimings,
       } as never);
     } catch (thrown) {
       this.#connectFailed(startedAt, thrown as Error);
@@ -473,7 +496,7 @@ export class ConnectionSet<C extends PoolableClient> {
   /** While the pool is closing: removes idle connections, and the newest pending ones beyond the first `pendingCount`. */
   removeExcess(pendingCount: number): void {
     for (const entry of [...this.#entries].reverse()) {
-      if (entry.state === 'leased') continue;
+      if (entry.state === 'leased' || entry.state === 'shared') continue;
       if (entry.state === 'idle' || this.pendingCount > pendingCount) this.remove(entry, 'shutdown');
     }
   }

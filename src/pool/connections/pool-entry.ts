@@ -3,7 +3,8 @@ import type { Clock, Instant } from '../support/clock.js';
 import type { PooledConnection, PoolableClient } from './pooled-connection.js';
 
 /** The state of a connection; `connection-set.ts` draws the transitions. */
-export type PoolEntryState = 'connecting' | 'idle' | 'validating' | 'leased' | 'resetting' | 'closed';
+export type PoolEntryState =
+  'connecting' | 'idle' | 'validating' | 'leased' | 'shared' | 'resetting' | 'closed';
 
 /** A connection and its place in the pool. */
 export class PoolEntry<C extends PoolableClient> {

@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import { PgClientAdapter } from '../../connection/pg-client-adapter.js';
 import type { ResetResult } from '../../connection/session/reset.js';
+import type { LaneOwner, StatementLane } from '../../connection/shared/statement-lane.js';
 import type { ResetMode } from '../../database.options.js';
 
 /** What the pool needs of a connection. The pool itself sends no SQL. */
@@ -32,6 +33,10 @@ export interface PooledConnection {
   destroy(reason?: Error): void;
   /** Cancels the active statement, then destroys the connection. */
   terminate(reason: Error): Promise<void>;
+  /** Begins to share the connection among callers; undefined when it cannot be shared. */
+  startSharing?(owner: LaneOwner): StatementLane | undefined;
+  /** Ends the sharing. */
+  stopSharing?(): void;
   /** Called when a borrower acquires the connection. */
   onAcquired?(): void;
   /** Called once, when the hooks and listeners of a new connection have run. */

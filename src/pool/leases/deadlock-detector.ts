@@ -51,17 +51,28 @@ export class DeadlockDetector<C extends PoolableClient, W> {
   readonly #leases: ActiveLeases<C>;
   readonly #waiters: WaiterQueue<W>;
   readonly #max: number;
+  readonly #sharedCount: () => number;
   #finding: Finding<C> | undefined;
 
-  constructor(leases: ActiveLeases<C>, waiters: WaiterQueue<W>, max: number) {
+  /**
+   * @param max the most connections of the pool
+   * @param sharedCount how many of them are shared, and cannot be leased at this moment
+   */
+  constructor(
+    leases: ActiveLeases<C>,
+    waiters: WaiterQueue<W>,
+    max: number,
+    sharedCount: () => number = () => 0,
+  ) {
     this.#leases = leases;
     this.#waiters = waiters;
     this.#max = max;
+    this.#sharedCount = sharedCount;
   }
 
   /** Whether a check could find anything: a unit of work waits, and every connection is leased. */
   get isPossible(): boolean {
-    return this.#waiters.unitCount > 0 && this.#leases.length >= this.#max;
+    return this.#waiters.unitCount > 0 && this.#leases.length >= this.#max - this.#sharedCount();
   }
 
   nextCheckAt(now: number): number {

@@ -5,6 +5,7 @@ import {
   PoolConnectError,
   PoolError,
 } from '../../errors/pool.errors.js';
+import { copyOfError } from '../../text/error-copy.js';
 import type { ErrorMapper } from '../waiters/waiter-queue.js';
 
 /**
@@ -39,7 +40,7 @@ export class PgPoolErrors {
     if (cause instanceof ConnectTimeoutError) return connectTimeoutError(cause);
     if (typeof cause !== 'object' || cause === null) return cause;
     // The first caller gets the error itself: a hook may compare it with the one that it has thrown.
-    if (this.#used.has(cause) || !Object.isExtensible(cause)) return copyOf(cause);
+    if (this.#used.has(cause) || !Object.isExtensible(cause)) return copyOfError(cause);
     this.#used.add(cause);
     return cause;
   }
@@ -47,12 +48,4 @@ export class PgPoolErrors {
 
 function connectTimeoutError(cause: Error): Error {
   return new Error('Connection terminated due to connection timeout', { cause });
-}
-
-/** The same error with all its properties but the stack. */
-function copyOf(error: Error): Error {
-  const { stack: _stack, ...properties } = Object.getOwnPropertyDescriptors(error) as PropertyDescriptorMap;
-  const copy = new Error(error.message);
-  Object.setPrototypeOf(copy, Object.getPrototypeOf(error) as object);
-  return Object.defineProperties(copy, properties);
 }

@@ -1,4 +1,7 @@
 import { rethrowFromCaller } from '../../text/call-site.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
+import type { Multiplexer } from '../shared/multiplexer.js';
+import { queryShareable } from '../shared/shareable-query.js';
 import type { LeasedClient, PoolableClient } from '../connections/pooled-connection.js';
 
 type QueryCallback = (error: Error | null | undefined, result?: unknown) => void;
@@ -9,14 +12,18 @@ type QueryMethod = (text: unknown, values: unknown, callback: QueryCallback) => 
  * it does not close the connection after an error of the statement.
  */
 export function queryOnPool<C extends PoolableClient>(
-  connect: () => Promise<LeasedClient<C>>,
+  connect: (shareable?: StatementFacts) => Promise<LeasedClient<C>>,
   text: unknown,
   values: unknown,
   callback: unknown,
+  multiplexer?: Multiplexer<C>,
 ): Promise<unknown> | undefined {
   const given = [text, values, callback].find((argument) => typeof argument === 'function') as
     QueryCallback | undefined;
-  const result = run(connect, text, typeof values === 'function' ? undefined : values);
+  const parameters = typeof values === 'function' ? undefined : values;
+  const result = multiplexer
+    ? queryShareable(multiplexer, text, parameters, (facts) => run(() => connect(facts), text, parameters))
+    : run(connect, text, parameters);
   if (!given) return result;
   result.then(
     (rows) => process.nextTick(given, undefined, rows),

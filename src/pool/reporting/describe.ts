@@ -28,6 +28,10 @@ export function describePool(pool: PoolSnapshot, holders: readonly LeaseInfo[]):
   const parts = [`${pool.leased} of ${pool.max} connections in use`];
   if (pool.connecting > 0) parts.push(`${pool.connecting} connecting`);
   if (pool.validating > 0) parts.push(`${pool.validating} validating`);
+  if (pool.multiplex && pool.multiplex.connections > 0) {
+    const { connections, inFlight } = pool.multiplex;
+    parts.push(`${connections} shared by ${inFlight} statement${inFlight === 1 ? '' : 's'}`);
+  }
   if (pool.resetting > 0) parts.push(`${pool.resetting} resetting`);
   parts.push(`${pool.waiting} waiting`);
   const text = parts.join(', ');

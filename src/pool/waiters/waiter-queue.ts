@@ -1,3 +1,4 @@
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { LinkedList } from '../support/linked-list.js';
 import type { Caller, CallSite } from '../../text/call-site.js';
 import type { Linked } from '../support/linked-list.js';
@@ -52,6 +53,11 @@ export interface AcquireOptions {
   calledIn?: Caller | undefined;
   /** @internal Called when the acquire has to wait. A borrower that cancels by it needs no `signal`, which costs a listener. */
   onWait?: (wait: Wait) => void;
+  /**
+   * @internal The text of the one statement for which the connection is acquired, if it can be shared. The acquire may be rejected
+   * with a `PlaceOnSharedConnection` then.
+   */
+  shareable?: StatementFacts | undefined;
   /** Called when the pool forcibly ends the lease: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;
 }

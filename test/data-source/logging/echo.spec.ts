@@ -35,7 +35,7 @@ describe('logging', () => {
   });
 
   it('logs the start in one line, without user and password', async () => {
-    await start();
+    await start({ multiplex: false });
     const lines = logger.of('DatabaseModule');
     expect(lines).toHaveLength(1);
     const { port, password } = new URL(database.url);

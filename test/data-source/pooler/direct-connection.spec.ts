@@ -6,6 +6,7 @@ import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { createTestDatabase } from '../../support/database.js';
 import type { TestDatabase } from '../../support/database.js';
 import { NestModule } from '../../support/nest-module.js';
+import { until } from '../../support/until.js';
 
 /** A migration whose work the test sets. */
 class Working implements MigrationInterface {
@@ -88,11 +89,11 @@ describe('a migration on the direct connection', () => {
     const failed = expect(dataSource.runMigrations()).rejects.toMatchObject({ cause: { code: '57014' } });
     await running;
     await dataSource.destroy();
-    expect(
-      await database.sql(
-        "SELECT query FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()",
-      ),
-    ).toEqual([]);
+    // The backend exits when it has read the end of the socket.
+    await until(async () => {
+      const sql = `SELECT FROM pg_stat_activity WHERE query LIKE '%pg_sleep(20)%' AND pid <> pg_backend_pid()`;
+      return (await database.sql(sql)).length === 0;
+    });
     await failed;
   });
 

@@ -1,0 +1,377 @@
+import { QueryTimeoutError } from '../../errors/connection.errors.js';
+import { startDeadline } from '../deadline.js';
+import { copyOfError } from '../../text/error-copy.js';
+import type { PreparedStatements } from '../statements/prepared-statements.js';
+import type { StatementFacts } from '../statements/statement-texts.js';
+import { isFatal } from '../wire/disconnect.js';
+import { routeMessages } from '../wire/message-router.js';
+import type { MessageReceiver, StatementMessages } from '../wire/message-router.js';
+import { MessageWriter } from '../wire/message-writer.js';
+import type { Field, PgInternals } from '../wire/pg-internals.js';
+import { NOT_EXECUTED, SharedStatement } from './shared-statement.js';
+import type { Lane } from './shared-statement.js';
+import type { StatementTimings } from './statement-timings.js';
+
+/** A statement in flight is late after this multiple of the mean of its text, */
+const LATE_FACTOR = 4;
+/** and not before this many milliseconds on the server. */
+const LATE_MIN_MS = 5;
+
+/** How many answered statements are kept: to remove each one at once would move those behind it. */
+const MAX_ANSWERED = 32;
+
+/** What a lane needs of its connection. */
+export interface LaneConnection {
+  /** Whether the connection is open, and neither `pg` nor its queue has a statement. */
+  readonly isFreeForLane: boolean;
+  /** The client's limit for a statement. Milliseconds, 0 is off. */
+  readonly statementLimitMs: number;
+  readonly statementLimitSetting: string | undefined;
+  destroy(reason: Error): void;
+  /** The lane has no statement in flight any more. */
+  onLaneEmpty(): void;
+}
+
+/** The owner of a lane, which chooses the statements. */
+export interface LaneOwner {
+  /** A statement has ended. */
+  onAnswer(): void;
+  /** No statement is in flight any more. */
+  onEmpty(): void;
+}
+
+/**
+ * The statements in flight on one shared connection. Each is a prepared statement with a Sync of its own, written without
+ * waiting for the answers to those before it; the server answers in order. Between two Syncs the server is outside a
+ * transaction, so that an error ends only its own statement.
+ *
+ * The lane bypasses the client of `pg`, which has one active query: it writes the messages itself, and while statements are
+ * in flight it receives the messages of the server instead of the client. The statements of one tick are written together.
+ *
+ * | what happens                                   | what the statements in flight get                                  |
+ * | ---------------------------------------------- | ------------------------------------------------------------------ |
+ * | the server rejects the prepared statement      | `NOT_EXECUTED`: it is sent again on a connection of its own        |
+ * | the server ends the session by its own error   | a copy of that error each                                          |
+ * | the socket fails or closes                     | the error of the socket, a copy each: the outcome is unknown       |
+ * | the first one exceeds the client's limit       | a QueryTimeoutError; those behind it, that the connection has ended |
+ * | a statement changes a setting of the session   | the statement its answer; those behind it `NOT_EXECUTED`           |
+ */
+export class StatementLane implements MessageReceiver, Lane {
+  readonly #connection: LaneConnection;
+  readonly #pg: PgInternals;
+  readonly #prepared: PreparedStatements;
+  readonly #timings: StatementTimings;
+  readonly #owner: LaneOwner;
+  readonly #writer = new MessageWriter();
+  readonly #stopRouting: () => void;
+  /** The statements in flight from `#head` on; those before it are answered. */
+  #statements: SharedStatement[] = [];
+  #head = 0;
+  /** Statements that are chosen and not written yet. */
+  #reserved = 0;
+  /** When the server was free for the first statement in flight; `performance.now()`. */
+  #headSince = 0;
+  /** Messages that are written at the end of this tick. */
+  #unwritten: Buffer[] = [];
+  #stopLimit: (() => void) | undefined;
+  #isEnded = false;
+  #isSessionChanged = false;
+  /** The statement whose lateness is to be confirmed. */
+  #suspect: SharedStatement | undefined;
+
+  constructor(
+    connection: LaneConnection,
+    pg: PgInternals,
+    prepared: PreparedStatements,
+    timings: StatementTimings,
+    owner: LaneOwner,
+  ) {
+    this.#connection = connection;
+    this.#pg = pg;
+    this.#prepared = prepared;
+    this.#timings = timings;
+    this.#owner = owner;
+    this.#stopRouting = routeMessages(pg.wire!, this);
+  }
+
+  /** The number of statements that are in flight, or are about to be sent. */
+  get length(): number {
+    return this.#statements.length - this.#head + this.#reserved;
+  }
+
+  /** Whether the connection takes another statement. */
+  get isOpen(): boolean {
+    return !this.#isEnded && !this.#isSessionChanged && this.#connection.isFreeForLane;
+  }
+
+  /** Whether a statement has changed a setting of the session that the server reports. */
+  get isSessionChanged(): boolean {
+    return this.#isSessionChanged;
+  }
+
+  /**
+   * Whether the first statement in flight takes much longer than its text usually does. When that is still so after the
+   * sockets were read, its text is not shared any more: the next one would delay the statements of another connection.
+   */
+  isLate(now: number): boolean {
+    const first = this.#statements[this.#head];
+    if (!first || !this.#isLate(first, now)) return false;
+    if (this.#suspect !== first) {
+      this.#suspect = first;
+      setImmediate(() => this.#confirmLate(first));
+    }
+    return true;
+  }
+
+  #isLate({ facts }: SharedStatement, now: number): boolean {
+    const allowedMs = Math.max(LATE_MIN_MS, LATE_FACTOR * (facts.sharing?.meanMs ?? 0));
+    return now - this.#headSince > this.#timings.roundTripMs + allowedMs;
+  }
+
+  #confirmLate(statement: SharedStatement): void {
+    this.#suspect = undefined;
+    if (this.#statements[this.#head] === statement && this.#isLate(statement, performance.now()))
+      statement.facts.sharing?.markSlow();
+  }
+
+  /** Reserves a place for a statement. */
+  reserve(facts: StatementFacts): SharedStatement {
+    this.#reserved += 1;
+    return new SharedStatement(facts, this);
+  }
+
+  /** Ends the lane: the messages go to the client again. The lane must be empty. */
+  end(): void {
+    this.#isEnded = true;
+    this.#stopLimit?.();
+    this.#stopRouting();
+  }
+
+  /** Rejects all statements in flight, each with an error of its own. */
+  rejectAll(error: Error): void {
+    this.#isEnded = true;
+    this.#rejectInFlight((first) => (first ? error : copyOfError(error)));
+  }
+
+  // ---- write ---------------------------------------------------------------------------------------------------------
+
+  giveUp(): void {
+    this.#reserved -= 1;
+    if (this.length === 0) this.#onEmpty();
+  }
+
+  runTraced<R>(text: string, values: unknown[], run: () => Promise<R>): Promise<R> {
+    return this.#pg.runTraced(text, values, run);
+  }
+
+  write(statement: SharedStatement, values: unknown[]): void {
+    const prepared = this.isOpen ? this.#prepared.share(statement.facts) : undefined;
+    if (!prepared) {
+      this.giveUp();
+      return statement.reject(NOT_EXECUTED);
+    }
+    const writer = this.#writer;
+    let execution: readonly Buffer[];
+    try {
+      execution = writer.execution(prepared.name, values);
+    } catch (error) {
+      // A value cannot be sent.
+      this.giveUp();
+      return statement.reject(error as Error);
+    }
+    for (const name of this.#prepared.takeClosing()) writer.close(name);
+    statement.prepared = prepared;
+    statement.sendsParse = !prepared.isParsed && !prepared.isParsing;
+    if (statement.sendsParse) {
+      prepared.isParsing = true;
+      writer.parse(prepared.name, prepared.text);
+    }
+    this.#append(statement, [...writer.take(), ...execution]);
+  }
+
+  #append(statement: SharedStatement, messages: readonly Buffer[]): void {
+    const now = performance.now();
+    statement.sentAt = now;
+    this.#reserved -= 1;
+    if (this.#head === this.#statements.length) {
+      this.#statements = [];
+      this.#head = 0;
+      this.#headSince = now;
+      statement.isAlone = true;
+      this.#startLimit();
+    }
+    this.#statements.push(statement);
+    if (this.#unwritten.length === 0) process.nextTick(this.#flush);
+    for (const message of messages) this.#unwritten.push(message);
+  }
+
+  readonly #flush = (): void => {
+    const messages = this.#unwritten;
+    this.#unwritten = [];
+    // The connection may have ended in this tick.
+    if (messages.length > 0) this.#pg.wire!._send(Buffer.concat(messages));
+  };
+
+  // ---- answers -------------------------------------------------------------------------------------------------------
+
+  get isExpectingAnswer(): boolean {
+    return this.#head < this.#statements.length;
+  }
+
+  onMessage<E extends keyof StatementMessages>(name: E, message: StatementMessages[E]): boolean {
+    const statement = this.#statements[this.#head]!;
+    switch (name) {
+      case 'dataRow':
+        this.#onRow(statement, message as StatementMessages['dataRow']);
+        return false;
+      case 'commandComplete':
+        statement.isCompleted = true;
+        this.#resultOf(statement).addCommandComplete(message as StatementMessages['commandComplete']);
+        return false;
+      case 'readyForQuery':
+        this.#onReadyForQuery(statement);
+        return false;
+      case 'parseComplete':
+        statement.prepared!.isParsed = true;
+        statement.prepared!.isParsing = false;
+        return false;
+      case 'rowDescription':
+        statement.prepared!.description = this.#pg.describeRows(
+          (message as StatementMessages['rowDescription']).fields as Field[],
+        );
+        return false;
+      case 'errorMessage':
+        return this.#onError(statement, message as Error);
+      case 'parameterStatus':
+        this.#onSessionChanged(statement);
+        return false;
+      default:
+        // bindComplete, closeComplete, parameterDescription, noData
+        return false;
+    }
+  }
+
+  /**
+   * The statement has changed a setting. The connection is not used for anything else, and the statements behind this one, which
+   * the server executes with that setting, are sent again on connections of their own.
+   */
+  #onSessionChanged(statement: SharedStatement): void {
+    this.#isSessionChanged = true;
+    statement.facts.sharing?.markSessionChanging();
+    for (const behind of this.#statements.slice(this.#head + 1)) behind.error = NOT_EXECUTED;
+  }
+
+  #resultOf(statement: SharedStatement) {
+    return (statement.result ??= this.#pg.newResult(statement.prepared!.description));
+  }
+
+  #onRow(statement: SharedStatement, { length, fields }: StatementMessages['dataRow']): void {
+    statement.bytes += length;
+    if (statement.error) return;
+    const result = this.#resultOf(statement);
+    try {
+      result.rows.push(result.parseRow(fields));
+    } catch (error) {
+      // A type parser of the app has thrown. As in `pg`, the error is that of the statement.
+      statement.error = error as Error;
+    }
+  }
+
+  /** @returns whether the client receives the error, too: the session has ended */
+  #onError(statement: SharedStatement, error: Error): boolean {
+    if (isFatal(error)) {
+      this.#isEnded = true;
+      this.#rejectInFlight((first) => (first ? error : copyOfError(error)));
+      return true;
+    }
+    // The error of a type parser came first.
+    statement.error ??= error;
+    const prepared = statement.prepared!;
+    // Its Parse has failed.
+    if (statement.sendsParse && !prepared.isParsed) prepared.isParsing = false;
+    if (this.#prepared.onSharedError(error, prepared, statement.facts)) statement.error = NOT_EXECUTED;
+    return false;
+  }
+
+  #onReadyForQuery(statement: SharedStatement): void {
+    const now = performance.now();
+    this.#record(statement, now);
+    this.#headSince = now;
+    this.#head += 1;
+    if (this.#head >= MAX_ANSWERED) {
+      this.#statements.splice(0, this.#head);
+      this.#head = 0;
+    }
+    if (statement.error) statement.reject(statement.error);
+    else {
+      this.#resultOf(statement);
+      statement.resolve();
+    }
+    this.#owner.onAnswer();
+    if (this.length === 0) this.#onEmpty();
+  }
+
+  #record(statement: SharedStatement, now: number): void {
+    const { facts, isAlone, sendsParse, bytes, sentAt } = statement;
+    if (statement.error || sendsParse) return;
+    if (isAlone) return this.#timings.recordAlone(facts, now - this.#headSince, bytes);
+    // The server was busy with the statements before this one, or this one was on its way.
+    const startedAt = Math.max(this.#headSince, sentAt + this.#timings.roundTripMs);
+    this.#timings.record(facts, Math.max(0, now - startedAt), bytes);
+  }
+
+  #onEmpty(): void {
+    if (this.#isEnded) return;
+    this.#connection.onLaneEmpty();
+    this.#owner.onEmpty();
+  }
+
+  // ---- end -----------------------------------------------------------------------------------------------------------
+
+  onSocketEnd(error: Error | undefined): void {
+    this.#isEnded = true;
+    this.#stopLimit?.();
+    this.#rejectInFlight((first) =>
+      error ? (first ? error : copyOfError(error)) : new Error('Connection terminated unexpectedly'),
+    );
+  }
+
+  #rejectInFlight(errorFor: (first: boolean) => Error): void {
+    const statements = this.#statements.slice(this.#head);
+    this.#statements = [];
+    this.#head = 0;
+    this.#unwritten = [];
+    let first = true;
+    for (const statement of statements) {
+      statement.reject(errorFor(first));
+      first = false;
+    }
+  }
+
+  // ---- limit ---------------------------------------------------------------------------------------------------------
+
+  #startLimit(ms = this.#connection.statementLimitMs): void {
+    if (ms <= 0 || this.#stopLimit) return;
+    this.#stopLimit = startDeadline(ms, () => this.#checkLimit(), false);
+  }
+
+  /** One timer serves all statements: most end long before the limit. */
+  #checkLimit(): void {
+    this.#stopLimit = undefined;
+    const first = this.#statements[this.#head];
+    if (!first) return;
+    const limitMs = this.#connection.statementLimitMs;
+    const remainingMs = this.#headSince + limitMs - performance.now();
+    if (remainingMs > 0) return this.#startLimit(Math.ceil(remainingMs));
+    const setting = this.#connection.statementLimitSetting;
+    const hint =
+      setting && `The limit is ${setting} plus the client's grace; the server did not enforce it in time.`;
+    const error = new QueryTimeoutError(limitMs, first.facts.text, hint);
+    this.#isEnded = true;
+    // A cancel request would hit whichever statement is active when it arrives.
+    this.#rejectInFlight((isFirst) =>
+      isFirst ? error : new Error('Connection terminated unexpectedly', { cause: error }),
+    );
+    this.#connection.destroy(error);
+  }
+}

@@ -1,0 +1,248 @@
+import type { SharedStatement } from '../../connection/shared/shared-statement.js';
+import type { StatementLane } from '../../connection/shared/statement-lane.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
+import type { ConnectionSet } from '../connections/connection-set.js';
+import type { PoolEntry } from '../connections/pool-entry.js';
+import type { PoolableClient } from '../connections/pooled-connection.js';
+import type { ResolvedMultiplex } from '../pool.options.js';
+import { immediateClock, instantOf } from '../support/clock.js';
+import type { Clock, Instant } from '../support/clock.js';
+import { Scheduler } from '../support/scheduler.js';
+
+/** How long a shared connection without a statement stays shared. Milliseconds. */
+const IDLE_MS = 500;
+
+/** Why no shared connection takes a statement. */
+export type NoLaneReason = 'unavailable' | 'full' | 'late';
+
+interface SharedConnection<C extends PoolableClient> {
+  readonly entry: PoolEntry<C>;
+  readonly lane: StatementLane;
+}
+
+/** An acquire that waits for a connection for one statement, which can be shared. */
+export interface SharingWaiter {
+  readonly facts: StatementFacts;
+  /** Whether it still waits. */
+  isWaiting(): boolean;
+  /** Ends the wait: the statement has a place on a shared connection. */
+  move(statement: SharedStatement): void;
+}
+
+/** What shared connections need of the pool. */
+export interface SharingPool<C extends PoolableClient> {
+  /** Takes an idle connection that needs no validation, unless acquires wait. */
+  takeFresh(at: Instant): PoolEntry<C> | undefined;
+  /** No statement is in flight on a connection. */
+  onEmpty(): void;
+}
+
+/**
+ * The connections of a pool that are shared at this moment. They are entries of the pool in the state `shared`, and count
+ * within `size` and `maxOverflow`:
+ *
+ *     idle, or ready for a waiter --a statement could be shared--> shared --no statement for 500 ms--> idle
+ *
+ * So the pool connects, validates, counts and closes them as any other connection: an idle one is shared when a statement asks
+ * for it, and without one the next connection that becomes ready. A shared connection that is older than its lifetime, whose
+ * session has changed, or that is suspect after an outage takes no statement any more, and leaves when it has answered those in
+ * flight. At least one connection of the pool is never shared.
+ */
+export class SharedConnections<C extends PoolableClient> {
+  readonly #connections: ConnectionSet<C>;
+  readonly #pool: SharingPool<C>;
+  readonly #clock: Clock;
+  readonly #max: number;
+  readonly #maxInFlight: number;
+  readonly #idleScheduler: Scheduler;
+  #shared: SharedConnection<C>[] = [];
+  /** Whether a statement has found fewer shared connections than there may be. */
+  #isWanted = false;
+  /** Acquires that wait for a connection of their own, and take a place on a shared one when that is free first. */
+  #waiters: SharingWaiter[] = [];
+  /** How many of them have got a place. */
+  movedCount = 0;
+
+  /** @param poolMax the most connections of the pool */
+  constructor(
+    connections: ConnectionSet<C>,
+    pool: SharingPool<C>,
+    { connections: max, maxInFlight }: ResolvedMultiplex,
+    poolMax: number,
+    clock: Clock,
+  ) {
+    this.#connections = connections;
+    this.#pool = pool;
+    this.#clock = clock;
+    this.#max = Math.min(max, poolMax - 1);
+    this.#maxInFlight = maxInFlight;
+    this.#idleScheduler = new Scheduler(immediateClock(clock), () => this.#returnIdle(), false);
+  }
+
+  get count(): number {
+    let count = 0;
+    for (const { entry } of this.#shared) if (entry.state === 'shared') count += 1;
+    return count;
+  }
+
+  /** Statements in flight on all shared connections. */
+  get inFlight(): number {
+    let inFlight = 0;
+    for (const { lane } of this.#shared) inFlight += lane.length;
+    return inFlight;
+  }
+
+  /** The connection with the fewest statements in flight that takes another one. */
+  choose(): StatementLane | NoLaneReason {
+    if (this.#connections.isClosing) return 'unavailable';
+    const at = instantOf(this.#clock);
+    const { lane: free, isAnyLate, isAnyUnusable } = this.#findPlace(at);
+    if (isAnyUnusable) this.#removeUnusable(at);
+    const canAdopt = this.#shared.length < this.#max;
+    // A connection that was idle answers at once.
+    const chosen = (free?.length !== 0 && canAdopt ? this.#adoptIdle(at) : undefined) ?? free;
+    return chosen ?? (isAnyLate ? 'late' : canAdopt ? 'unavailable' : 'full');
+  }
+
+  /** The usable lane with the fewest statements that takes another one. */
+  #findPlace(at: Instant): { lane: StatementLane | undefined; isAnyLate: boolean; isAnyUnusable: boolean } {
+    let chosen: StatementLane | undefined;
+    let isAnyLate = false;
+    let isAnyUnusable = false;
+    for (const shared of this.#shared) {
+      const { lane } = shared;
+      if (!this.#isUsable(shared, at)) isAnyUnusable = true;
+      else if (lane.length < (chosen?.length ?? this.#maxInFlight)) {
+        if (lane.length > 0 && lane.isLate(performance.now())) isAnyLate = true;
+        else chosen = lane;
+      }
+    }
+    return { lane: chosen, isAnyLate, isAnyUnusable };
+  }
+
+  /** Adds an acquire for one statement that can be shared, for which no place is free now. */
+  addWaiter(waiter: SharingWaiter): void {
+    // Without a shared connection, nothing else removes those that got a connection of their own.
+    while (this.#waiters[0]?.isWaiting() === false) this.#waiters.shift();
+    this.#waiters.push(waiter);
+  }
+
+  /** A statement has ended: the acquire that has waited for the longest time gets its place. */
+  #serveWaiters(): void {
+    while (this.#waiters.length > 0) {
+      const waiter = this.#waiters[0]!;
+      if (waiter.isWaiting()) {
+        const { lane } = this.#findPlace(instantOf(this.#clock));
+        if (!lane || this.#connections.isClosing) return;
+        this.movedCount += 1;
+        waiter.move(lane.reserve(waiter.facts));
+      }
+      this.#waiters.shift();
+    }
+  }
+
+  /**
+   * A connection is ready while an acquire waits for one and the pool cannot open another: shares it if a shared one is missing.
+   * It then serves more callers than the waiter, who gets the next one.
+   */
+  takesReady(entry: PoolEntry<C>): boolean {
+    return this.#isWanted && this.#connections.availableCapacity <= 0 && this.#adopt(entry) !== undefined;
+  }
+
+  #removeUnusable(at: Instant): void {
+    for (const shared of [...this.#shared])
+      if (shared.lane.length === 0 && !this.#isUsable(shared, at)) this.#leave(shared, at);
+  }
+
+  #isUsable({ entry, lane }: SharedConnection<C>, at: Instant): boolean {
+    return (
+      lane.isOpen &&
+      entry.isUsable &&
+      !entry.isExpired(at) &&
+      entry.connection.isSessionChanged !== true &&
+      (lane.length > 0
+        ? entry.generation === this.#connections.generation
+        : !this.#connections.needsValidation(entry, at))
+    );
+  }
+
+  #adoptIdle(at: Instant): StatementLane | undefined {
+    this.#isWanted = true;
+    const entry = this.#pool.takeFresh(at);
+    const lane = entry && this.#adopt(entry);
+    if (entry && !lane) this.#connections.putBack(entry);
+    return lane;
+  }
+
+  #adopt(entry: PoolEntry<C>): StatementLane | undefined {
+    this.forgetClosed();
+    if (this.#shared.length >= this.#max) return undefined;
+    const lane = entry.connection.startSharing?.({
+      onAnswer: () => this.#waiters.length > 0 && this.#serveWaiters(),
+      onEmpty: () => this.#onEmpty(shared),
+    });
+    if (!lane) return undefined;
+    const shared = { entry, lane };
+    this.#connections.share(entry);
+    this.#shared.push(shared);
+    this.#isWanted = false;
+    this.#idleScheduler.schedule(this.#clock.now() + IDLE_MS);
+    return lane;
+  }
+
+  #onEmpty(shared: SharedConnection<C>): void {
+    const at = instantOf(this.#clock);
+    shared.entry.markUsed(at);
+    if (!this.#isUsable(shared, at)) this.#leave(shared, at);
+    else this.#idleScheduler.schedule(at.now + IDLE_MS);
+    this.#pool.onEmpty();
+  }
+
+  /** Returns the connections without a statement to the idle ones, whose timeouts apply again. */
+  #returnIdle(): void {
+    const at = instantOf(this.#clock);
+    for (const shared of [...this.#shared]) {
+      if (shared.lane.length > 0) continue;
+      const leftMs = IDLE_MS - shared.entry.idleMs(at);
+      if (leftMs <= 1) this.#leave(shared, at);
+      else this.#idleScheduler.schedule(at.now + leftMs);
+    }
+  }
+
+  /** Ends the sharing of a connection without a statement in flight. */
+  #leave(shared: SharedConnection<C>, at: Instant): void {
+    const { entry, lane } = shared;
+    this.#shared = this.#shared.filter((other) => other !== shared);
+    // A setting that a statement has changed is not that of a clean session, and a reset does not know of it.
+    const isChanged = lane.isSessionChanged || entry.connection.isSessionChanged === true;
+    entry.connection.stopSharing?.();
+    if (entry.state !== 'shared') return;
+    if (!entry.isUsable) this.#connections.remove(entry, 'broken');
+    else if (isChanged) this.#connections.remove(entry, 'reset');
+    else if (entry.isExpired(at)) this.#connections.remove(entry, 'lifetime');
+    else this.#connections.returnShared(entry, at);
+    this.#pool.onEmpty();
+  }
+
+  /** While the pool is closing: closes the connections without a statement in flight. */
+  closeEmpty(): void {
+    for (const { entry, lane } of [...this.#shared])
+      if (lane.length === 0) this.#connections.remove(entry, 'shutdown');
+    this.forgetClosed();
+  }
+
+  /** Destroys the connections with statements in flight, which fail with `error`. */
+  destroyAll(error: Error): void {
+    for (const { entry, lane } of [...this.#shared]) {
+      lane.rejectAll(error);
+      this.#connections.remove(entry, 'shutdown', error);
+    }
+    this.forgetClosed();
+  }
+
+  /** Forgets the connections that the pool has removed. */
+  forgetClosed(): void {
+    this.#shared = this.#shared.filter(({ entry }) => entry.state === 'shared');
+    if (this.#shared.length === 0) this.#idleScheduler.cancel();
+  }
+}

@@ -1,0 +1,267 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Controller, Get, Param } from '@nestjs/common';
+import { DatabaseModule, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
+import type { DatabaseModuleOptions } from 'nestjs-database';
+import { DataSource, EventSubscriber, QueryFailedError } from 'typeorm';
+import type { EntitySubscriberInterface, QueryRunner } from 'typeorm';
+import type { AfterQueryEvent, BeforeQueryEvent } from 'typeorm/subscriber/event/QueryEvent.js';
+import { User } from '../support/entities.js';
+import { startHttpApp } from '../support/http-app.js';
+import type { HttpApp } from '../support/http-app.js';
+import { startPostgres } from '../support/postgres-server.js';
+import type { PostgresServer } from '../support/postgres-server.js';
+import { until } from '../support/until.js';
+
+const BY_ID = 'SELECT id, name FROM users WHERE id = $1';
+
+const events: unknown[][] = [];
+
+@EventSubscriber()
+class QueryEvents implements EntitySubscriberInterface {
+  beforeQuery({ query, parameters }: BeforeQueryEvent) {
+    events.push(['before', query, parameters]);
+  }
+  afterQuery({ query, success, rawResults, error }: AfterQueryEvent) {
+    events.push(['after', query, success, (rawResults as { rows?: unknown } | undefined)?.rows, error?.code]);
+  }
+}
+
+@Controller()
+class UserController {
+  constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
+
+  @Get('user/:id')
+  user(@Param('id') id: string) {
+    return this.runner.query(BY_ID, [id]);
+  }
+
+  @Get('several')
+  several() {
+    return Promise.all([1, 2, 3].map((id) => this.runner.query(BY_ID, [id])));
+  }
+}
+
+let server: PostgresServer;
+let http: HttpApp;
+let dataSource: ManagedDataSource;
+
+async function start(options: DatabaseModuleOptions = {}): Promise<void> {
+  http = await startHttpApp({
+    imports: [
+      DatabaseModule.forRoot({
+        url: server.url,
+        entities: [User],
+        pool: { size: 4, maxOverflow: 0 },
+        multiplex: { connections: 2 },
+        ...options,
+      }),
+    ],
+    controllers: [UserController],
+  });
+  dataSource = http.app.get(DataSource);
+  await makeShareable(() => dataSource.query(BY_ID, [1]));
+}
+
+const sharing = () => dataSource.pool!.snapshot().multiplex!;
+
+/** How many statements `work` has shared. */
+async function sharedBy(work: () => Promise<unknown>): Promise<number> {
+  const { shared } = sharing();
+  await work();
+  return sharing().shared - shared;
+}
+
+async function makeShareable(work: () => Promise<unknown>): Promise<void> {
+  for (let call = 0; call < 200; call += 1) if ((await sharedBy(work)) > 0) return;
+  throw new Error(`It is not shared: ${JSON.stringify(sharing())}`);
+}
+
+beforeAll(async () => {
+  server = await startPostgres();
+}, 60_000);
+afterAll(() => server.dispose());
+beforeEach(async () => {
+  events.length = 0;
+  await server.sql(`DROP TABLE IF EXISTS users; CREATE TABLE users (id serial PRIMARY KEY, name text);
+    INSERT INTO users (name) SELECT 'user ' || g FROM generate_series(1, 100) g;
+    GRANT ALL ON users TO app; GRANT ALL ON users_id_seq TO app`);
+});
+afterEach(() => http.close());
+
+describe('multiplexing in a data source', () => {
+  it('shares the statements of dataSource.query, repositories, query builders and request runners', async () => {
+    await start();
+    const users = dataSource.getRepository(User);
+    const works = [
+      () => dataSource.query(BY_ID, [3]),
+      () => users.findOneBy({ id: 3 }),
+      () => users.createQueryBuilder('u').where('u.id = :id', { id: 3 }).getMany(),
+      () => http.fetch('/user/3'),
+    ];
+    for (const work of works) await makeShareable(work);
+    expect(await users.findOneBy({ id: 3 })).toEqual({ id: 3, name: 'user 3' });
+    expect((await http.fetch('/several')).body).toEqual([1, 2, 3].map((id) => [{ id, name: `user ${id}` }]));
+    expect(dataSource.pool!.snapshot().leased).toBe(0);
+  });
+
+  it('shares none inside a transaction, on a pinned runner, and after a changed session', async () => {
+    await start();
+    const shared = await sharedBy(async () => {
+      await dataSource.transaction(async (manager) => {
+        await manager.query(BY_ID, [1]);
+        await manager.getRepository(User).findOneBy({ id: 1 });
+      });
+      const runner = dataSource.createQueryRunner();
+      await runner.connect();
+      await runner.query(BY_ID, [1]);
+      await runner.release();
+      const other = dataSource.createQueryRunner();
+      await other.query("SET TimeZone = 'Asia/Tokyo'");
+      await other.query(BY_ID, [1]);
+      await other.release();
+    });
+    expect(shared).toBe(0);
+  });
+
+  it('keeps the order of the statements of one runner', async () => {
+    await start();
+    const runner = dataSource.createQueryRunner();
+    const [before, , after] = await Promise.all([
+      runner.query(BY_ID, [1]),
+      runner.query('UPDATE users SET name = $1 WHERE id = 1', ['new']),
+      runner.query(BY_ID, [1]),
+    ]);
+    await runner.release();
+    expect([before, after]).toEqual([[{ id: 1, name: 'user 1' }], [{ id: 1, name: 'new' }]]);
+  });
+
+  it('emits the same events, log lines and results as a connection of its own', async () => {
+    const seen: unknown[][] = [];
+    for (const multiplex of [{ connections: 2 }, false] as const) {
+      if (seen.length > 0) await http.close();
+      await start({ multiplex: { connections: 2 }, subscribers: [QueryEvents], echo: true });
+      if (!multiplex) {
+        await http.close();
+        http = await startHttpApp({
+          imports: [
+            DatabaseModule.forRoot({
+              url: server.url,
+              entities: [User],
+              subscribers: [QueryEvents],
+              echo: true,
+            }),
+          ],
+        });
+        dataSource = http.app.get(DataSource);
+        await dataSource.query('SELECT 1');
+      }
+      events.length = 0;
+      const from = http.logger.lines.length;
+      const rows = await dataSource.query(BY_ID, [5]);
+      const runner = dataSource.createQueryRunner();
+      const structured = await runner.query(BY_ID, [6], true);
+      await runner.release();
+      const error = await dataSource.query(BY_ID, ['x']).catch((thrown: unknown) => thrown);
+      const lines = http.logger.lines.slice(from).map(({ message }) => message.replace(/[\d.]+ ms/, 'n ms'));
+      expect(error).toBeInstanceOf(QueryFailedError);
+      const { message, code, query, parameters, driverError } = error as QueryFailedError &
+        Record<string, unknown>;
+      expect((error as Error).stack).toContain('multiplexing.spec.ts');
+      seen.push([
+        rows,
+        { ...structured },
+        message,
+        code,
+        query,
+        parameters,
+        { ...driverError },
+        [...events],
+        lines,
+      ]);
+    }
+    expect(seen[0]).toEqual(seen[1]);
+    expect(seen[0]!.at(-2)).toHaveLength(6);
+  });
+
+  /** Shares statements that wait for a lock, and one more. */
+  async function inFlight(count: number, more?: () => unknown) {
+    const locker = dataSource.createQueryRunner();
+    await locker.startTransaction();
+    await locker.query('LOCK TABLE users IN ACCESS EXCLUSIVE MODE');
+    const { shared } = sharing();
+    const running = Array.from({ length: count }, (_, index) => dataSource.query(BY_ID, [index + 1]));
+    more?.();
+    expect(sharing().shared).toBe(shared + count + (more ? 1 : 0));
+    await until(async () => (await blockedSessions()).length > 0);
+    return { running, unlock: () => locker.rollbackTransaction().then(() => locker.release()) };
+  }
+
+  const blockedSessions = () =>
+    server.sql<{ pid: number }>(
+      `SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE 'SELECT id, name%'`,
+    );
+
+  it('sends each statement once more when the server has terminated the session', async () => {
+    await start({ multiplex: { connections: 1 } });
+    const { running, unlock } = await inFlight(3);
+    for (const { pid } of await blockedSessions()) await server.sql('SELECT pg_terminate_backend($1)', [pid]);
+    await until(() => sharing().connections === 0);
+    await unlock();
+    expect(await Promise.all(running)).toEqual([1, 2, 3].map((id) => [{ id, name: `user ${id}` }]));
+  });
+
+  it('rejects each statement once with the error of the server when terminated statements are not repeated', async () => {
+    await start({ multiplex: { connections: 1 }, retryTerminated: false });
+    const { running, unlock } = await inFlight(3);
+    for (const { pid } of await blockedSessions()) await server.sql('SELECT pg_terminate_backend($1)', [pid]);
+    const reasons = (await Promise.allSettled(running)).map(
+      (outcome) => (outcome as PromiseRejectedResult).reason,
+    );
+    for (const reason of reasons) {
+      expect(reason).toBeInstanceOf(QueryFailedError);
+      expect(reason.code).toBe('57P01');
+    }
+    expect(new Set(reasons.map(({ driverError }) => driverError)).size).toBe(3);
+    await unlock();
+  });
+
+  it('rejects the caller of a disconnected request, and cancels no statement of another one', async () => {
+    await start({ multiplex: { connections: 1 }, cancelOnDisconnect: true });
+    const runner = dataSource.createQueryRunner() as QueryRunner & {
+      runnerConnection: { cancelRunning(): Promise<void> };
+    };
+    let cancelled!: Promise<unknown>;
+    const { running, unlock } = await inFlight(2, () => (cancelled = runner.query(BY_ID, [9])));
+    void runner.runnerConnection.cancelRunning();
+    await expect(cancelled).rejects.toMatchObject({ code: '57014' });
+    await unlock();
+    expect(await Promise.all(running)).toHaveLength(2);
+    await runner.release();
+  });
+
+  it('says at the start how many connections are shared', async () => {
+    await start();
+    expect(http.logger.text).toContain('pool 4 + 0, 2 shared, ');
+  });
+});
+
+describe('the setting multiplex', () => {
+  const startWith = (options: DatabaseModuleOptions) =>
+    startHttpApp({ imports: [DatabaseModule.forRoot({ url: server.url, ...options })] });
+
+  it('is refused behind a pooler, and without prepared statements', async () => {
+    http = await startHttpApp({});
+    await expect(startWith({ multiplex: { connections: 2 }, pooler: 'transaction' })).rejects.toThrow(
+      /multiplex\.connections: 2 shares connections, which the pooler \(pooler: transaction\) does already/,
+    );
+    await expect(startWith({ multiplex: { connections: 2 }, preparedStatements: false })).rejects.toThrow(
+      /preparedStatements is false/,
+    );
+    await expect(
+      startWith({
+        url: 'postgres://u:p@ep-cool-1-pooler.eu-central-1.aws.neon.tech/db',
+        multiplex: { connections: 2 },
+      }),
+    ).rejects.toThrow(/the pooler of Neon/);
+  });
+});
