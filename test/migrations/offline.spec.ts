@@ -425,13 +425,22 @@ describe('writeMigrationSql()', () => {
           await runner.query('BEGIN');
           await runner.query('SELECT 3; SELECT 4');
           await runner.query('ROLLBACK');
+          await runner.query('BEGIN; SELECT 5');
+          await runner.query('SELECT 6; SELECT 7; ROLLBACK');
         },
         undefined,
         false,
       );
       expect(statements(await write([own]))).toEqual([
         ...['BEGIN;', 'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;', 'SELECT 1; SELECT 2;', 'COMMIT;'],
-        ...['BEGIN;', 'SELECT 3; SELECT 4;', 'ROLLBACK;', record('Own1700000000001')],
+        ...[
+          'BEGIN;',
+          'SELECT 3; SELECT 4;',
+          'ROLLBACK;',
+          'BEGIN; SELECT 5;',
+          'SELECT 6; SELECT 7; ROLLBACK;',
+        ],
+        record('Own1700000000001'),
       ]);
       await expect(write([own], { transaction: 'all' })).rejects.toThrow(/transaction/);
     });
@@ -515,6 +524,9 @@ describe('writeMigrationSql()', () => {
         'Migration Second1700000000002 is not executed in this database.',
       );
       await execute(second);
+      await expect(execute(await write(migrations, { down: true, from: 'First' }))).rejects.toThrow(
+        'Migration First1700000000001 is not the newest one that is executed in this database.',
+      );
       await expect(execute(second)).rejects.toThrow(
         'Migration Second1700000000002 is executed in this database already.',
       );

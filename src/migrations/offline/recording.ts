@@ -80,7 +80,8 @@ export class Recording {
   }
 
   /**
-   * Adds a statement of the migration. Outside a transaction, several statements in one text are one transaction of their own.
+   * Adds a statement of the migration. Outside a transaction, several statements in one text are one transaction of their own, unless the
+   * text begins or ends transactions itself.
    *
    * @throws MigrationError `MIGRATION_VALUE`, `MIGRATION_CONCURRENTLY`
    */
@@ -90,7 +91,8 @@ export class Recording {
       if (rest.trim() !== '') this.comment(rest.trim());
       return text;
     }
-    const isOneTransaction = text.heads.length > 1 && !this.#isTransactionOpen;
+    const isOneTransaction =
+      text.heads.length > 1 && !this.#isTransactionOpen && !text.heads.some(transactionEffect);
     if (this.#isTransactionOpen || isOneTransaction) this.#refuseConcurrently(sql);
     if (isOneTransaction) this.add('BEGIN;');
     this.add(`${rendered.trim()};${rest.trimEnd()}`);

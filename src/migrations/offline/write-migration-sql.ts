@@ -12,7 +12,7 @@ import {
 import type { MigrationTransactionMode } from '../../data-source/migrations/transaction-rule.js';
 import type { PostgresDriver } from '../../data-source/typeorm-internals.js';
 import { oneLine } from '../../text/masking.js';
-import { NO_LIMITS, RELEASE_LOCKS, requireMigration, TAKE_LOCKS } from './guards.js';
+import { NO_LIMITS, RELEASE_LOCKS, requireMigration, requireNewest, TAKE_LOCKS } from './guards.js';
 import { quoteLiteral } from './literals.js';
 import { ownExtensions, ownTables } from './own-tables.js';
 import { migrationQueryRunner, RecordingQueryRunner } from './recording-query-runner.js';
@@ -157,10 +157,9 @@ class MigrationWriter {
       recording.add(`SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false);`);
     recording.comment('');
     recording.add(TAKE_LOCKS);
-    // With `down` the first migration of the file requires the same.
-    const state = isDown ? undefined : before.at(-1);
+    const state = before.at(-1);
+    if (isDown) return recording.add(requireNewest(this.#table, state!));
     if (state) recording.add(requireMigration(this.#table, state.name, true));
-    if (isDown) return;
     recording.comment('');
     for (const statement of await ownExtensions(this.#dataSource)) recording.add(statement);
     for (const statement of await ownTables(this.#dataSource))
