@@ -270,11 +270,13 @@ describe('writeMigrationSql()', () => {
     ]);
   });
 
-  it('knows that a statement without rows returns none', async () => {
+  it('knows what a run returns for statements without rows and for several statements', async () => {
     await expect(
       writeOne(async (runner) => {
         expect(await runner.query('CREATE TABLE a ()')).toEqual([]);
         expect(await runner.query('INSERT INTO pet VALUES (1)')).toEqual([]);
+        expect(await runner.query('-- nothing')).toEqual([]);
+        expect(await runner.query('SELECT 1; SELECT 2')).toBeUndefined();
       }),
     ).resolves.toContain('CREATE TABLE a ();');
   });

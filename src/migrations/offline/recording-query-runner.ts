@@ -71,8 +71,10 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
       return isStructured ? structured(rows, rows, unknownResult(refuse)) : rows;
     }
     const { heads, words } = recording.record(sql, parameters);
-    const head = heads.length === 1 ? heads[0]! : '';
-    const hasNoRows = WITHOUT_ROWS.test(head) && !words.has('returning');
+    // TypeORM returns nothing for several statements.
+    if (heads.length > 1) return isStructured ? structured(undefined, [], undefined) : undefined;
+    const [head = ''] = heads;
+    const hasNoRows = heads.length === 0 || (WITHOUT_ROWS.test(head) && !words.has('returning'));
     const rows = hasNoRows ? [] : unknownResult(refuse);
     const raw = /^(?:update|delete)\b/.test(head) ? unknownResult(refuse) : rows;
     return isStructured ? structured(raw, rows, unknownResult(refuse)) : raw;
