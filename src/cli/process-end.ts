@@ -2,6 +2,7 @@ import { constants } from 'node:os';
 import { CommandError } from '../errors/command.error.js';
 import type { FailedCommand } from './failure.js';
 import { printFailure, reportFailure } from './failure.js';
+import { interruptWork } from './interruption.js';
 
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const;
 
@@ -28,7 +29,8 @@ export function reportEarlyEnd(failed: FailedCommand): () => void {
         exitCode,
         failed,
       );
-      end(exitCode);
+      // A second signal of this kind ends the process at once.
+      void interruptWork().then(() => end(exitCode));
     });
   process.once('exit', () => {
     if (hasEnded) return;

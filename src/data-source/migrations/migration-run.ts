@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
+import { forgetSchema } from '../typeorm-internals.js';
 import type { LoadedMigration } from './loaded-migration.js';
 import { isLockFailure, migrationError, TransactionMisuse } from './migration-failure.js';
 import type { MigrationFailure } from './migration-failure.js';
@@ -154,6 +155,8 @@ export class MigrationRun {
     const wasInTransaction = runner.isTransactionActive;
     onProgress({ type: 'started', direction, migration });
     if (!isFake) {
+      // The statements of the migration before, or the rollback of an attempt, may have changed the tables that the runner remembers.
+      forgetSchema(runner);
       const log = new StatementLog(runner);
       onBegun(log);
       running.add(migration.name);

@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
 import { MigrationError } from 'nestjs-database';
 import pg from 'pg';
-import { ForbiddenTransactionModeOverrideError } from 'typeorm';
+import { ForbiddenTransactionModeOverrideError, TableColumn } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
 import type { MigrationProgress } from '../../../src/data-source/migrations/migrator.js';
 import { createTestDatabase } from '../../support/database.js';
@@ -242,6 +242,23 @@ describe('migrations', () => {
       expect(await dataSource.runMigrations()).toHaveLength(3);
       expect(await recorded()).toEqual(['nested', 'own', 'between']);
       for (const table of ['first', 'second', 'third']) expect(await exists(table)).toBe(true);
+    });
+
+    it('see the tables as SQL of the migrations before has left them', async () => {
+      const addColumn = (name: string) => (runner: QueryRunner) =>
+        runner.addColumn('first', new TableColumn({ name, type: 'int', isNullable: true }));
+      const dataSource = await start([
+        migrationClass('first', 1, 'CREATE TABLE first (id int)'),
+        migrationClass('builder', 2, addColumn('a')),
+        migrationClass('sql', 3, 'ALTER TABLE first RENAME a TO b'),
+        migrationClass('renaming', 4, (runner) => runner.renameColumn('first', 'b', 'c')),
+      ]);
+      await dataSource.runMigrations({ transaction: 'all' });
+      expect(
+        await database.sql(
+          `SELECT attname FROM pg_attribute WHERE attrelid = 'first'::regclass AND attnum > 0`,
+        ),
+      ).toEqual([{ attname: 'id' }, { attname: 'c' }]);
     });
 
     it('may run other migrations', async () => {
