@@ -263,7 +263,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     return {
       takeFresh: (at) => (this.ending || this.#waiters.length > 0 ? undefined : this.#takeFresh(at)),
       onEmpty: () => {
-        if (this.ending || this.#draining) this.#reconcile();
+        if (this.ending || this.#draining || this.#waiters.length > 0) this.#reconcile();
       },
     };
   }
@@ -313,6 +313,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       move: (statement) => {
         this.#removeWaiter(waiter);
         this.#waitTimes.record(this.#clock.now() - waiter.since);
+        waiter.request.onPlace?.(statement);
         waiter.reject(new PlaceOnSharedConnection(statement) as unknown as Error);
         this.#reconcile();
       },
@@ -438,6 +439,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   }
 
   #serveWaiters(): void {
+    if (this.#shared && this.#waiters.length > this.#connections.availableCapacity)
+      this.#shared.returnEmpty();
     if (this.#connections.idleCount === 0) return;
     const at = instantOf(this.#clock);
     for (let waiter = this.#waiters.first; waiter; waiter = this.#waiters.first) {
@@ -493,7 +496,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     // again.
     if (waiter && entry.isUsable && entry.generation === this.#connections.generation) {
       entry.markUsed(at);
-      if (!this.#shared?.takesReady(entry)) this.#serve(waiter, entry, at);
+      if (!waiter.request.shareable || !this.#shared?.serve(entry)) this.#serve(waiter, entry, at);
     } else {
       this.#connections.addIdle(entry, at);
     }

@@ -26,6 +26,16 @@ class QueryEvents implements EntitySubscriberInterface {
   }
 }
 
+/** Sets a variable of the session before the statements of a runner with a tenant. */
+@EventSubscriber()
+class Tenant implements EntitySubscriberInterface {
+  async beforeQuery({ query, queryRunner }: BeforeQueryEvent) {
+    const { tenant } = queryRunner.data as { tenant?: string };
+    if (tenant && !query.includes('set_config'))
+      await queryRunner.query("SELECT set_config('app.tenant', $1, false)", [tenant]);
+  }
+}
+
 @Controller()
 class UserController {
   constructor(@InjectQueryRunner() private readonly runner: QueryRunner) {}
@@ -133,6 +143,86 @@ describe('multiplexing in a data source', () => {
     ]);
     await runner.release();
     expect([before, after]).toEqual([[{ id: 1, name: 'user 1' }], [{ id: 1, name: 'new' }]]);
+  });
+
+  it('keeps the order of the statements of one runner when the first one is sent again on a connection of its own', async () => {
+    await start();
+    const star = 'SELECT * FROM users WHERE id = $1';
+    await makeShareable(() => dataSource.query(star, [1]));
+    await server.sql('ALTER TABLE users ADD extra int');
+    const runner = dataSource.createQueryRunner();
+    const [before] = await Promise.all([
+      runner.query(star, [1]),
+      runner.query('UPDATE users SET name = $1 WHERE id = 1', ['new']),
+    ]);
+    await runner.release();
+    expect(before).toEqual([{ id: 1, name: 'user 1', extra: null }]);
+  });
+
+  it('begins a transaction after the statements that its runner has sent before', async () => {
+    await start();
+    const runner = dataSource.createQueryRunner();
+    const [, updated] = await Promise.all([
+      runner.query(BY_ID, [1]),
+      runner.query('UPDATE users SET name = $1 WHERE id = $2', ['new', 1]),
+      runner.startTransaction(),
+    ]);
+    expect(updated).toEqual([[], 1]);
+    await runner.rollbackTransaction();
+    await runner.release();
+    expect(await dataSource.query(BY_ID, [1])).toEqual([{ id: 1, name: 'new' }]);
+  });
+
+  it('opens a stream after the statements that its runner has sent before', async () => {
+    await start();
+    const runner = dataSource.createQueryRunner();
+    const [, , stream] = await Promise.all([
+      runner.query(BY_ID, [1]),
+      runner.query('UPDATE users SET name = $1 WHERE id = $2', ['new', 1]),
+      runner.stream(BY_ID, [1]),
+    ]);
+    expect(await stream.toArray()).toEqual([{ id: 1, name: 'new' }]);
+    await runner.release();
+  });
+
+  it('completes the statements of a runner that is released meanwhile, as on one connection', async () => {
+    await start();
+    const runner = dataSource.createQueryRunner();
+    const answers = Promise.all([
+      runner.query(BY_ID, [1]),
+      runner.query('UPDATE users SET name = $1 WHERE id = $2', ['new', 1]),
+      runner.query(BY_ID, [1]),
+    ]);
+    await runner.release();
+    expect((await answers)[2]).toEqual([{ id: 1, name: 'new' }]);
+    await expect(runner.query(BY_ID, [1])).rejects.toThrow('Query runner already released');
+    expect(dataSource.pool!.snapshot().leased).toBe(0);
+  });
+
+  it('sends a statement of a subscriber on the same runner, and the statement after it on the same connection', async () => {
+    await start({ subscribers: [Tenant] });
+    const text = `SELECT current_setting('app.tenant', true) AS tenant, $1::int AS id`;
+    await makeShareable(() => dataSource.query(text, [1]));
+    for (let id = 1; id < 5; id += 1) {
+      const runner = dataSource.createQueryRunner();
+      runner.data = { tenant: `tenant ${id}` };
+      expect(await runner.query(text, [id])).toEqual([{ tenant: `tenant ${id}`, id }]);
+      await runner.release();
+    }
+  });
+
+  it('sends a statement that is issued while the one before it moves to a shared connection', async () => {
+    await start({ multiplex: { connections: 1 }, pool: { size: 2, maxOverflow: 0 } });
+    await until(() => sharing().connections === 0);
+    const holders = [dataSource.createQueryRunner(), dataSource.createQueryRunner()] as const;
+    await Promise.all(holders.map((holder) => holder.connect()));
+    const runner = dataSource.createQueryRunner();
+    const first = runner.query(BY_ID, [1]);
+    await holders[0].release();
+    const second = runner.query('UPDATE users SET name = $1 WHERE id = $2', ['new', 1]);
+    await holders[1].release();
+    expect(await Promise.all([first, second])).toEqual([[{ id: 1, name: 'user 1' }], [[], 1]]);
+    await runner.release();
   });
 
   it('emits the same events, log lines and results as a connection of its own', async () => {

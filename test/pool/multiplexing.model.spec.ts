@@ -10,14 +10,17 @@ import { startTcpProxy } from '../support/tcp-proxy.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
 
-/** A statement that can be shared. `tag` is unique: no other caller may get its row. */
+/**
+ * Statements that can be shared. `tag` is unique: no other caller may get its row. An operator hides the function that it calls; by its
+ * name, the function would not be shared.
+ */
 const TEXTS = {
   read: 'SELECT id, name, $2::int AS tag FROM item WHERE id = $1',
   all: 'SELECT *, $2::int AS tag FROM changing WHERE id = $1',
   locked: 'SELECT id, $2::int AS tag FROM locked WHERE id = $1',
   fail: 'SELECT 100 / $1::int AS quotient, $2::int AS tag',
-  slow: 'SELECT slowly($1) AS ms, $2::int AS tag',
-  zone: 'SELECT zone_of($1) AS zone, $2::int AS tag',
+  slow: 'SELECT <~> $1::int AS ms, $2::int AS tag',
+  zone: 'SELECT <@@> $1::int AS zone, $2::int AS tag',
 };
 
 type Step =
@@ -83,6 +86,8 @@ beforeAll(async () => {
       $$ BEGIN IF ms > 0 THEN PERFORM pg_sleep(ms / 1000.0); END IF; RETURN ms; END $$;
     CREATE FUNCTION zone_of(change int) RETURNS text LANGUAGE plpgsql AS
       $$ BEGIN IF change > 0 THEN PERFORM set_config('TimeZone', 'Asia/Tokyo', false); END IF; RETURN current_setting('TimeZone'); END $$;
+    CREATE OPERATOR <~> (FUNCTION = slowly, RIGHTARG = int);
+    CREATE OPERATOR <@@> (FUNCTION = zone_of, RIGHTARG = int);
     GRANT ALL ON item, changing, locked, counter TO app;`);
 }, 60_000);
 afterAll(() => server.dispose());

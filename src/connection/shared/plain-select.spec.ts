@@ -1,13 +1,20 @@
-import { describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { startPostgres } from '../../../test/support/postgres-server.js';
+import type { PostgresServer } from '../../../test/support/postgres-server.js';
+import { HARMLESS_FUNCTIONS } from './harmless-functions.js';
 import { isPlainSelect } from './plain-select.js';
 
 describe('isPlainSelect', () => {
   it.each([
     'SELECT id FROM item WHERE id = $1',
     'select "Item"."update", \'into\' AS share_price FROM "Item" WHERE updated_at > $1',
-    "SELECT nextval('s'), count(*), lower(name) FROM item WHERE id = $1 GROUP BY name -- FOR UPDATE",
+    'SELECT count(*), lower(name) FROM item WHERE id = $1 GROUP BY name -- FOR UPDATE',
     'WITH recent AS (SELECT id FROM item) SELECT * FROM recent WHERE id = $1',
     'SELECT pg_size_pretty($1::bigint), current_database()',
+    'SELECT "u"."id" AS "u_id", COUNT(DISTINCT("u"."id")) AS "n" FROM "user" "u" WHERE "u"."id" IN ($1, $2) AND ("u"."a" = $3)',
+    'SELECT DISTINCT ON (a) a::numeric(10, 2), row_number() OVER (PARTITION BY b) FROM (VALUES ($1)) AS t WHERE EXISTS (SELECT)',
+    'SELECT $1 = ANY (tags), COALESCE (a, $2), CAST(b AS varchar(9)), max(c) FILTER (WHERE d) FROM item LEFT JOIN (SELECT) s ON (a = b)',
+    "SELECT /* set_config( */ id FROM item WHERE id = $1 /*traceparent='00-ab'*/",
   ])('accepts %s', (text) => expect(isPlainSelect(text)).toBe(true));
 
   it.each([
@@ -25,8 +32,48 @@ describe('isPlainSelect', () => {
     'SELECT pg_sleep($1)',
     "SELECT pg_notify('channel', $1)",
     'SELECT lo_create($1)',
+    "SELECT nextval('s'), $1",
+    'SELECT pg_backend_pid(), $1',
+    'SELECT a_function_of_the_app($1)',
+    'SELECT app.lower($1)',
+    'SELECT "lower"($1)',
+    'SELECT id FROM a_function_of_the_app($1) AS t',
+    'SELECT/**/pg_advisory_lock/**/($1)',
+    'SELECT pg_sleep -- a comment\n ($1)',
+    'SELECT U&"pg\\005fsleep"($1)',
+    'SELECT id FROM item WHERE id = $1 FOR -- a comment\n UPDATE',
+    'EXPLAIN SELECT $1',
+    'TABLE item',
+    '(SELECT $1)',
     'VALUES ($1)',
     "SELECT 'a backslash \\' or $1",
     'SELECT $1 /* not closed',
   ])('refuses %s', (text) => expect(isPlainSelect(text)).toBe(false));
+});
+
+describe('HARMLESS_FUNCTIONS', () => {
+  /** They depend on the clock, on a generator of random numbers, or on what other sessions do at that moment. */
+  const VOLATILE_BUT_HARMLESS = [
+    ...['array_sample', 'array_shuffle', 'clock_timestamp', 'gen_random_uuid', 'random', 'random_normal'],
+    ...['pg_database_size', 'pg_indexes_size', 'pg_is_in_recovery', 'pg_relation_size', 'pg_table_size'],
+    ...['pg_total_relation_size', 'timeofday', 'uuidv4', 'uuidv7'],
+  ];
+  let server: PostgresServer;
+  beforeAll(async () => {
+    server = await startPostgres();
+  }, 60_000);
+  afterAll(() => server.dispose());
+
+  it('contains only functions of PostgreSQL, and none that may change data or the session', async () => {
+    const rows = await server.sql<{ name: string; isVolatile: boolean }>(
+      `SELECT proname AS name, bool_or(provolatile = 'v') AS "isVolatile" FROM pg_proc
+      WHERE pronamespace = 'pg_catalog'::regnamespace GROUP BY 1`,
+    );
+    const known = new Map(rows.map(({ name, isVolatile }) => [name, isVolatile]));
+    const volatile = [...HARMLESS_FUNCTIONS].filter((name) => known.get(name)).sort();
+    expect(VOLATILE_BUT_HARMLESS).toEqual(expect.arrayContaining(volatile));
+    // New functions are missing in older servers.
+    const unknown = [...HARMLESS_FUNCTIONS].filter((name) => !known.has(name));
+    if (known.has('uuidv7')) expect(unknown).toEqual([]);
+  });
 });

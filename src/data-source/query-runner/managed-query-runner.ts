@@ -190,7 +190,9 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const transaction = transactions.innermost;
     if (query === 'ROLLBACK' && this.isTransactionActive) transactions.startRollback();
     try {
-      const result = await executeStatement(this, query, parameters, useStructuredResult, callers.query);
+      const result = await this.runnerConnection.inTurn(() =>
+        executeStatement(this, query, parameters, useStructuredResult, callers.query),
+      );
       if (transaction && !transactions.includes(transaction)) {
         // TypeORM would otherwise count this statement towards the transaction that has begun since.
         transaction.isSuperseded = true;
@@ -216,6 +218,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     onError?: (error: Error) => void,
   ): Promise<ReadStream> {
     this.refuseStatement(query);
+    const stream = await this.runnerConnection.inTurn(() => this.openStream(query, parameters));
+    return notifyCaller(stream, onEnd, onError);
+  }
+
+  protected async openStream(query: string, parameters: unknown[] | undefined): Promise<ReadStream> {
     const lease = this.runnerConnection.acquire(callers.stream);
     lease.startStatement();
     try {
@@ -224,7 +231,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       const queryStream: unknown = this.driver.loadStreamDependency();
       const stream = openStream(connection, queryStream, query, parameters);
       this.runnerConnection.addStream(stream, lease);
-      return notifyCaller(stream, onEnd, onError);
+      return stream;
     } finally {
       lease.settleStatement();
     }

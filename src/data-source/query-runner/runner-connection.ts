@@ -141,25 +141,35 @@ export class RunnerConnection implements LeaseOwner {
     return this.#sharedStatement !== undefined;
   }
 
-  /**
-   * Records the statement that is in flight on a shared connection.
-   * @returns ends it. Not by the promise of the caller: V8 finds the code that awaits a promise only while nothing else does
-   */
-  startShared(statement: SharedStatement): () => void {
+  /** Records the statement that has a place on a shared connection. Others of the runner wait for it from now on. */
+  startShared(statement: SharedStatement): void {
     this.#sharedStatement = statement;
-    return () => {
-      this.#sharedStatement = undefined;
-      const waiting = this.#afterShared;
-      this.#afterShared = [];
-      for (const run of waiting) run();
-    };
   }
 
-  /** Runs a statement after the one on a shared connection, as it would on one connection. */
-  afterShared<T>(run: () => Promise<T>): Promise<T> {
+  /** Not by the promise of the caller: V8 finds the code that awaits a promise only while nothing else does. */
+  endShared(statement: SharedStatement): void {
+    if (this.#sharedStatement !== statement) return;
+    this.#sharedStatement = undefined;
+    const waiting = this.#afterShared;
+    this.#afterShared = [];
+    for (const run of waiting) run();
+  }
+
+  /**
+   * Runs what comes after the statement on a shared connection, and after what waits for it already, as the order would be on one
+   * connection; without such a statement, immediately.
+   */
+  inTurn<T>(run: () => Promise<T>): Promise<T> {
+    if (!this.#sharedStatement) return run();
     return new Promise((resolve) => {
-      this.#afterShared.push(AsyncResource.bind(() => resolve(run())));
+      this.#afterShared.push(AsyncResource.bind(() => resolve(this.inTurn(run))));
     });
+  }
+
+  onPlace(lease: RunnerLease, statement: SharedStatement): void {
+    if (this.#lease !== lease) return;
+    this.#forgetLease(lease);
+    this.startShared(statement);
   }
 
   /**
@@ -280,10 +290,28 @@ export class RunnerConnection implements LeaseOwner {
   /** Rolls back an open transaction and releases the connection. The runner stays usable: its next statement acquires again. */
   release(): Promise<void> {
     const lease = this.#lease;
-    if (!lease) return RELEASED;
+    if (!lease) return this.isSharing ? this.#releaseInTurn(RESET_TIMEOUT_MS) : RELEASED;
     if (this.#user.isTransactionActive) this.#user.transactions.endForcibly();
     this.#forgetLease(lease);
     return lease.release(RESET_TIMEOUT_MS) ?? RELEASED;
+  }
+
+  /**
+   * Releases the connection of the statements that wait for the one on a shared connection, once they have it: the release would
+   * cancel their acquire. Resolves after `graceMs` at the latest.
+   */
+  #releaseInTurn(graceMs: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, graceMs);
+      const release = async () => {
+        await this.#lease?.connected.catch(() => undefined);
+        await this.release();
+      };
+      void this.inTurn(release).then(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   /**

@@ -1,4 +1,5 @@
 import type { Connection } from '../../connection/connection.js';
+import type { SharedStatement } from '../../connection/shared/shared-statement.js';
 import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { PoolAcquireCancelledError, PoolError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
@@ -24,6 +25,8 @@ export interface LeaseOwner {
   readonly heldFor: ExecutionScope | undefined;
   /** The last pending statement of the lease has settled. */
   onSettled(lease: RunnerLease): void;
+  /** The only statement that waits for the connection has got a place on a shared one: the acquire is over. */
+  onPlace(lease: RunnerLease, statement: SharedStatement): void;
   /** The pool has forcibly ended the lease. */
   onReclaimed(lease: RunnerLease, error: Error): void;
 }
@@ -110,6 +113,10 @@ export class RunnerLease implements AcquireOptions {
 
   onReclaimed(error: Error): void {
     this.#owner.onReclaimed(this, error);
+  }
+
+  onPlace(statement: SharedStatement): void {
+    this.#owner.onPlace(this, statement);
   }
 
   /** Whether statements are pending, including statements that wait for the connection. */

@@ -11,7 +11,16 @@ import {
   statementError,
   withHint,
 } from './statements.js';
-import type { RawResult, StatementRunner } from './statements.js';
+import type { RawResult, Sharing, StatementRunner } from './statements.js';
+
+/** A call of `query`. */
+interface Call {
+  readonly query: string;
+  readonly parameters: unknown[] | undefined;
+  readonly isStructured: boolean;
+  /** The runner's method that was called. */
+  readonly calledIn: Caller;
+}
 
 /**
  * Sends a statement on a shared connection if it can be shared, and by {@link executeStatement} otherwise. Events, log lines,
@@ -27,60 +36,77 @@ export function executeShareable(
   isStructured: boolean,
   calledIn: Caller,
 ): Promise<unknown> {
-  const { runnerConnection } = runner;
-  if (runnerConnection.isSharing)
-    return runnerConnection.afterShared(() =>
-      executeShareable(runner, query, parameters, isStructured, calledIn),
-    );
-  const pool = parameters?.length ? runnerConnection.sharingPool : undefined;
-  if (!pool) return executeStatement(runner, query, parameters, isStructured, calledIn);
-  const place = pool.multiplexer!.choose(query);
-  if (place instanceof SharedStatement)
-    return executeShared(runner, pool, place, query, parameters!, isStructured, calledIn);
-  const executed = executeStatement(runner, query, parameters, isStructured, calledIn, { shareable: place });
+  const call = { query, parameters, isStructured, calledIn };
+  return runner.runnerConnection.isSharing ? executeInTurn(runner, call) : execute(runner, call, false);
+}
+
+/** As on one connection, the statement is accepted now, and completes even if the runner is released meanwhile. */
+async function executeInTurn(runner: StatementRunner, call: Call): Promise<unknown> {
+  runner.refuseStatement(call.query);
+  return runner.runnerConnection.inTurn(() => execute(runner, call, true));
+}
+
+function execute(runner: StatementRunner, call: Call, isAccepted: boolean): Promise<unknown> {
+  const pool = call.parameters?.length ? runner.runnerConnection.sharingPool : undefined;
+  const place = pool?.multiplexer!.choose(call.query);
+  if (place instanceof SharedStatement) return executeShared(runner, pool!, place, call, isAccepted);
+  const executed = executeAlone(runner, call, { shareable: place, isAccepted });
   if (!place) return executed;
   return executed.catch((error: unknown) => {
     if (!(error instanceof PlaceOnSharedConnection)) throw error;
-    return executeShared(runner, pool, error.statement, query, parameters!, isStructured, calledIn);
+    return executeShared(runner, pool!, error.statement, call, true);
   });
+}
+
+function executeAlone(runner: StatementRunner, call: Call, sharing: Sharing): Promise<unknown> {
+  const { query, parameters, isStructured, calledIn } = call;
+  return executeStatement(runner, query, parameters, isStructured, calledIn, sharing);
 }
 
 async function executeShared(
   runner: StatementRunner,
   pool: DataSourcePool,
   statement: SharedStatement,
-  query: string,
-  parameters: unknown[],
-  isStructured: boolean,
-  calledIn: Caller,
+  call: Call,
+  isAccepted: boolean,
 ): Promise<unknown> {
-  const { settings, broadcaster } = runner;
+  const { settings, runnerConnection } = runner;
   const { dataSource, echo } = settings;
+  const { query, parameters } = call;
   const hasSubscribers = dataSource.subscribers.length > 0;
   const isTimed = hasSubscribers || echo !== false || !!dataSource.options.maxQueryExecutionTime;
-  const endSharing = runner.runnerConnection.startShared(statement);
   let sentAt = 0;
-  let isSent = false;
+  try {
+    if (!isAccepted) runner.refuseStatement(query);
+    dataSource.logger.logQuery(query, parameters, runner);
+    if (hasSubscribers) await announce(runner, statement, call);
+  } catch (error) {
+    runnerConnection.endShared(statement);
+    statement.cancel();
+    throw error;
+  }
+  if (isTimed) sentAt = performance.now();
+  if (hasSubscribers && (runnerConnection.isSharing || !runnerConnection.sharingPool)) {
+    // A subscriber has used the runner, and may have changed its session for this statement.
+    statement.cancel();
+    return runnerConnection.inTurn(() => executeAlone(runner, call, { sentAt, isAccepted: true }));
+  }
+  runnerConnection.startShared(statement);
   let raw: RawResult;
   try {
-    runner.refuseStatement(query);
-    dataSource.logger.logQuery(query, parameters, runner);
-    if (hasSubscribers) await broadcaster.broadcast('BeforeQuery', query, parameters);
-    if (isTimed) sentAt = performance.now();
-    isSent = true;
-    raw = await statement.send(parameters);
-    endSharing();
+    raw = await statement.send(parameters!);
+    runnerConnection.endShared(statement);
   } catch (error) {
-    endSharing();
-    if (!isSent) {
-      statement.cancel();
-      throw error;
-    }
     // It has not run, or had no effect: a connection of its own takes it, with the time and the log line of this attempt.
     const isTerminated =
       settings.retryTerminated && isInterrupt(error) && !statement.isCompleted && !runner.isReleased;
-    if (error === NOT_EXECUTED || isTerminated)
-      return executeStatement(runner, query, parameters, isStructured, calledIn, { sentAt, isTerminated });
+    if (error === NOT_EXECUTED || isTerminated) {
+      const executed = executeAlone(runner, call, { sentAt, isTerminated, isAccepted: true });
+      // Not before: what waits for this statement comes after it.
+      runnerConnection.endShared(statement);
+      return executed;
+    }
+    runnerConnection.endShared(statement);
     // The stack of the socket does not show the caller.
     if (error instanceof Error) Error.captureStackTrace(error, executeShared);
     if (isDisconnect(error)) pool.log.lostStatements += 1;
@@ -89,5 +115,16 @@ async function executeShared(
     throw withHint(failure);
   }
   if (isTimed) await announceResult(runner, query, parameters, raw, sentAt);
-  return resultOf(raw, isStructured);
+  return resultOf(raw, call.isStructured);
+}
+
+/** Notifies the subscribers before the statement. One that sends a statement on the same runner must not wait for this one. */
+async function announce(
+  { broadcaster, runnerConnection }: StatementRunner,
+  statement: SharedStatement,
+  { query, parameters }: Call,
+): Promise<void> {
+  const announced = broadcaster.broadcast('BeforeQuery', query, parameters);
+  runnerConnection.endShared(statement);
+  await announced;
 }

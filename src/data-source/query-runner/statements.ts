@@ -60,7 +60,7 @@ export async function executeStatement(
   calledIn: Caller,
   sharing?: Sharing,
 ): Promise<unknown> {
-  runner.refuseStatement(query);
+  if (!sharing?.isAccepted) runner.refuseStatement(query);
   const { settings, runnerConnection, broadcaster } = runner;
   const { dataSource, echo } = settings;
   const hasSubscribers = dataSource.subscribers.length > 0;
@@ -127,6 +127,8 @@ export interface Sharing {
   readonly sentAt?: number;
   /** Whether the server has terminated the session of that attempt, so that the statement is now sent for the second time. */
   readonly isTerminated?: boolean;
+  /** Whether the runner has accepted the statement already: it may have been released since. */
+  readonly isAccepted?: boolean;
 }
 
 /** Logs a failed statement, and notifies the subscribers. */

@@ -33,7 +33,7 @@ export interface SharingWaiter {
 export interface SharingPool<C extends PoolableClient> {
   /** Takes an idle connection that needs no validation, unless acquires wait. */
   takeFresh(at: Instant): PoolEntry<C> | undefined;
-  /** No statement is in flight on a connection. */
+  /** No statement is in flight on a connection. An acquire that waits may need it. */
   onEmpty(): void;
 }
 
@@ -44,7 +44,8 @@ export interface SharingPool<C extends PoolableClient> {
  *     idle, or ready for a waiter --a statement could be shared--> shared --no statement for 500 ms--> idle
  *
  * So the pool connects, validates, counts and closes them as any other connection: an idle one is shared when a statement asks
- * for it, and without one the next connection that becomes ready. A shared connection that is older than its lifetime, whose
+ * for it, and without one the next connection that is ready for such a statement. It turns idle earlier when an acquire needs it. A
+ * shared connection that is older than its lifetime, whose
  * session has changed, or that is suspect after an outage takes no statement any more, and leaves when it has answered those in
  * flight. At least one connection of the pool is never shared.
  */
@@ -56,8 +57,6 @@ export class SharedConnections<C extends PoolableClient> {
   readonly #maxInFlight: number;
   readonly #idleScheduler: Scheduler;
   #shared: SharedConnection<C>[] = [];
-  /** Whether a statement has found fewer shared connections than there may be. */
-  #isWanted = false;
   /** Acquires that wait for a connection of their own, and take a place on a shared one when that is free first. */
   #waiters: SharingWaiter[] = [];
   /** How many of them have got a place. */
@@ -101,7 +100,7 @@ export class SharedConnections<C extends PoolableClient> {
     const canAdopt = this.#shared.length < this.#max;
     // A connection that was idle answers at once.
     const chosen = (free?.length !== 0 && canAdopt ? this.#adoptIdle(at) : undefined) ?? free;
-    return chosen ?? (isAnyLate ? 'late' : canAdopt ? 'unavailable' : 'full');
+    return chosen ?? (isAnyLate ? 'late' : canAdopt || this.#max === 0 ? 'unavailable' : 'full');
   }
 
   /** The usable lane with the fewest statements that takes another one. */
@@ -142,11 +141,21 @@ export class SharedConnections<C extends PoolableClient> {
   }
 
   /**
-   * A connection is ready while an acquire waits for one and the pool cannot open another: shares it if a shared one is missing.
-   * It then serves more callers than the waiter, who gets the next one.
+   * A connection is ready for an acquire whose statement can be shared, and the pool cannot open another: shares it. It then serves
+   * those that wait behind that acquire, too.
+   * @returns false when it cannot be shared
    */
-  takesReady(entry: PoolEntry<C>): boolean {
-    return this.#isWanted && this.#connections.availableCapacity <= 0 && this.#adopt(entry) !== undefined;
+  serve(entry: PoolEntry<C>): boolean {
+    const { availableCapacity, isClosing } = this.#connections;
+    if (isClosing || availableCapacity > 0 || !this.#adopt(entry)) return false;
+    this.#serveWaiters();
+    return true;
+  }
+
+  /** Returns the connections without a statement to the idle ones, because an acquire waits and cannot be served otherwise. */
+  returnEmpty(): void {
+    const at = instantOf(this.#clock);
+    for (const shared of [...this.#shared]) if (shared.lane.length === 0) this.#leave(shared, at);
   }
 
   #removeUnusable(at: Instant): void {
@@ -167,7 +176,6 @@ export class SharedConnections<C extends PoolableClient> {
   }
 
   #adoptIdle(at: Instant): StatementLane | undefined {
-    this.#isWanted = true;
     const entry = this.#pool.takeFresh(at);
     const lane = entry && this.#adopt(entry);
     if (entry && !lane) this.#connections.putBack(entry);
@@ -185,7 +193,6 @@ export class SharedConnections<C extends PoolableClient> {
     const shared = { entry, lane };
     this.#connections.share(entry);
     this.#shared.push(shared);
-    this.#isWanted = false;
     this.#idleScheduler.schedule(this.#clock.now() + IDLE_MS);
     return lane;
   }
@@ -198,7 +205,7 @@ export class SharedConnections<C extends PoolableClient> {
     this.#pool.onEmpty();
   }
 
-  /** Returns the connections without a statement to the idle ones, whose timeouts apply again. */
+  /** Returns the connections that have had no statement for a while to the idle ones, whose timeouts apply again. */
   #returnIdle(): void {
     const at = instantOf(this.#clock);
     for (const shared of [...this.#shared]) {

@@ -1,3 +1,4 @@
+import type { SharedStatement } from '../../connection/shared/shared-statement.js';
 import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { LinkedList } from '../support/linked-list.js';
 import type { Caller, CallSite } from '../../text/call-site.js';
@@ -58,6 +59,11 @@ export interface AcquireOptions {
    * with a `PlaceOnSharedConnection` then.
    */
   shareable?: StatementFacts | undefined;
+  /**
+   * @internal Called when the acquire is rejected with a `PlaceOnSharedConnection`, before the rejection is observed: a statement that
+   * the borrower sends in between must not wait for this acquire.
+   */
+  onPlace?: (statement: SharedStatement) => void;
   /** Called when the pool forcibly ends the lease: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;
 }
