@@ -29,7 +29,8 @@ export function reportEarlyEnd(failed: FailedCommand): () => void {
         exitCode,
         failed,
       );
-      // A second signal of this kind ends the process at once.
+      // Packages have handlers of their own, which may end the process first. A second signal of this kind ends it at once.
+      hasEnded = true;
       void interruptWork().then(() => end(exitCode));
     });
   process.once('exit', () => {
