@@ -1,5 +1,5 @@
-import { readFileSync, writeFileSync } from 'node:fs';
-import prettier from 'prettier';
+import { writeFileSync } from 'node:fs';
+import { writeSections } from '../sections.js';
 import { pictures } from './pictures.js';
 import type { Report } from './report.js';
 import {
@@ -20,20 +20,8 @@ const IMAGES = 'docs/images';
 
 /** Writes the tables of docs/performance.md between their markers, and its pictures. */
 export async function writeDocs(report: Report): Promise<void> {
-  let page = readFileSync(PAGE, 'utf8');
-  for (const [name, text] of Object.entries(sections(report))) page = withSection(page, name, text);
-  const options = await prettier.resolveConfig(PAGE);
-  writeFileSync(PAGE, await prettier.format(page, { ...options, parser: 'markdown' }));
+  await writeSections(PAGE, sections(report));
   for (const [file, svg] of Object.entries(pictures(report))) writeFileSync(`${IMAGES}/${file}`, svg);
-}
-
-/** @throws Error when the page has no such section */
-function withSection(page: string, name: string, text: string): string {
-  const [begin, end] = [`<!-- measured: ${name} -->`, '<!-- end of measured -->'];
-  const from = page.indexOf(begin);
-  const to = page.indexOf(end, from);
-  if (from < 0 || to < 0) throw new Error(`${PAGE} has no section ${begin} … ${end}`);
-  return `${page.slice(0, from)}${begin}\n\n${text}\n\n${page.slice(to)}`;
 }
 
 function sections(report: Report): Record<string, string> {

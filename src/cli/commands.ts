@@ -7,6 +7,7 @@ import type { Output } from './doctor/report.js';
 import { EXIT } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
 import { reportFailure } from './failure.js';
+import type { FailedCommand } from './failure.js';
 import { commandHelp, programHelp } from './help.js';
 import { CHECK } from './migrations/check.js';
 import { CREATE } from './migrations/create.js';
@@ -28,14 +29,11 @@ const COMMON_OPTIONS = {
 
 /** Runs the command line `args`, without the name of the program. Resolves with the exit code and never rejects. */
 export async function run(args: readonly string[], out: Output, err: Output): Promise<ExitCode> {
-  let isJson = false;
-  let command: Command | undefined;
   try {
     const [first, ...rest] = args;
-    command = COMMANDS.find(({ name }) => name === first);
+    const command = COMMANDS.find(({ name }) => name === first);
     if (!command) return runWithoutCommand(args, out);
     const given = readArguments(rest, { ...command.options, ...COMMON_OPTIONS });
-    isJson = given.has('json');
     if (given.has('version')) return print(out, `${packageVersion()}\n`);
     if (given.has('help')) return print(out, commandHelp(command));
     if (given.positionals.length > command.maxOperands)
@@ -46,8 +44,14 @@ export async function run(args: readonly string[], out: Output, err: Output): Pr
       );
     return await command.run({ args: given, out, err, ask: askerFor(out) });
   } catch (error) {
-    return reportFailure(error, { command: command?.name, isJson, out, err });
+    return reportFailure(error, failedCommand(args, out, err));
   }
+}
+
+/** The command of a command line that may be wrong, so that `--json` holds for the report of what is wrong with it. */
+export function failedCommand(args: readonly string[], out: Output, err: Output): FailedCommand {
+  const command = args.find((arg) => COMMANDS.some(({ name }) => name === arg)) ?? null;
+  return { command, isJson: args.includes('--json'), out, err };
 }
 
 /** `help`, `help COMMAND`, `--help` and `--version`. */

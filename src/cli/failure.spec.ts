@@ -61,5 +61,16 @@ describe('The report of a failure', () => {
     expect(err).toMatch(/^Error: cannot reach redis:\/\/.*\n {4}at /);
     expect(err).not.toContain('secret');
     expect(report(undefined, false).err).toBe('undefined\n');
+    expect(report(Object.create(null), false).err).toBe('[object Object]\n');
+  });
+
+  it("has the statement of a server's error instead of the stack", () => {
+    const error = Object.assign(new Error('permission denied for schema public'), {
+      code: '42501',
+      query: 'CREATE TABLE migrations ()',
+    });
+    expect(report(error, false).err).toBe(
+      '✖ 42501: permission denied for schema public: CREATE TABLE migrations ()\n',
+    );
   });
 });

@@ -4,22 +4,40 @@ import { DatabaseConfigError } from '../errors/config.errors.js';
 import { DatabaseConnectionError } from '../errors/connection.errors.js';
 import { DatabaseError } from '../errors/database.error.js';
 import { MigrationError } from '../errors/migration.errors.js';
-import { redact } from '../text/masking.js';
+import { redact, shortSql } from '../text/masking.js';
+import { textOf } from '../text/text-of.js';
 import type { Output } from './doctor/report.js';
 import { EXIT, EXIT_CODE_OF } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
 
-interface FailedCommand {
-  readonly command: string | undefined;
+/** A command whose failure is reported. */
+export interface FailedCommand {
+  /** Null if the command line names none. */
+  readonly command: string | null;
   readonly isJson: boolean;
   readonly out: Output;
   readonly err: Output;
 }
 
 /** Prints why a command failed, without a secret, and returns its exit code. */
-export function reportFailure(error: unknown, { command, isJson, out, err }: FailedCommand): ExitCode {
+export function reportFailure(error: unknown, failed: FailedCommand): ExitCode {
   const exitCode = exitCodeOf(error);
-  const { code, message, hint } = describe(error);
+  printFailure(describe(error), exitCode, failed);
+  return exitCode;
+}
+
+interface FailureText {
+  readonly code: string | null;
+  readonly message: string;
+  readonly hint: string | null;
+}
+
+/** Prints why a command failed: one document with `--json`, otherwise lines. */
+export function printFailure(
+  { code, message, hint }: FailureText,
+  exitCode: number,
+  { command, isJson, out, err }: FailedCommand,
+): void {
   if (isJson) {
     const document = { command, ok: false, exitCode, error: { code, message, hint } };
     out.write(`${JSON.stringify(document, null, 2)}\n`);
@@ -27,19 +45,20 @@ export function reportFailure(error: unknown, { command, isJson, out, err }: Fai
     const what = code === null ? message : `✖ ${code}: ${message}`;
     err.write(`${what}\n${hint === null ? '' : `  → ${hint}\n`}`);
   }
-  return exitCode;
 }
 
-function describe(error: unknown): { code: string | null; message: string; hint: string | null } {
-  const { message, stack, code, hint } = (error ?? {}) as Partial<
-    Record<'message' | 'stack' | 'code' | 'hint', unknown>
+function describe(error: unknown): FailureText {
+  const { message, stack, code, hint, query } = (error ?? {}) as Partial<
+    Record<'message' | 'stack' | 'code' | 'hint' | 'query', unknown>
   >;
   const isOurs = error instanceof DatabaseError || error instanceof CommandError;
-  // An error of the app is shown with its stack, which leads to its cause.
-  const text = isOurs ? message : (stack ?? message ?? error);
+  const statement =
+    typeof query === 'string' && typeof code === 'string' ? `: ${shortSql(query)}` : undefined;
+  // An error of the app is shown with its stack, which leads to its cause; an error of the server, with its statement.
+  const text = isOurs || statement !== undefined ? message : (stack ?? message ?? error);
   return {
     code: typeof code === 'string' ? code : null,
-    message: redact(String(text)),
+    message: redact(textOf(text)) + (statement ?? ''),
     hint: typeof hint === 'string' ? redact(hint) : null,
   };
 }

@@ -1,11 +1,13 @@
 #!/usr/bin/env node
-import { run } from './commands.js';
+import { failedCommand, run } from './commands.js';
+import { reportEarlyEnd } from './process-end.js';
+import { reserveStandardOutput } from './standard-output.js';
 
-/** Resolves when everything that was written to the stream has been passed on. */
-const flushed = (stream: NodeJS.WriteStream) =>
-  new Promise<void>((resolve) => stream.write('', () => resolve()));
-
-const exitCode = await run(process.argv.slice(2), process.stdout, process.stderr);
-await Promise.all([flushed(process.stdout), flushed(process.stderr)]);
+const args = process.argv.slice(2);
+const out = reserveStandardOutput();
+const hasEnded = reportEarlyEnd(failedCommand(args, out, process.stderr));
+const exitCode = await run(args, out, process.stderr);
+hasEnded();
+await out.flush();
 // The code of the app that a command has loaded may keep the process alive.
 process.exit(exitCode);

@@ -1,13 +1,21 @@
+import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import type { Output } from './doctor/report.js';
 
 /** Asks a question on the terminal, whose answer is no unless it begins with y; undefined where nobody can answer. */
-export function askerFor(out: Output): ((question: string) => Promise<boolean>) | undefined {
-  if (out.isTTY !== true || !process.stdin.isTTY) return undefined;
+export function askerFor(
+  out: Output,
+  { stdin, stderr }: Pick<typeof process, 'stdin' | 'stderr'> = process,
+): ((question: string) => Promise<boolean>) | undefined {
+  if (out.isTTY !== true || !stdin.isTTY) return undefined;
   return async (question) => {
-    const terminal = createInterface({ input: process.stdin, output: process.stdout });
+    const terminal = createInterface({ input: stdin, output: stderr });
+    // Ctrl-C and Ctrl-D reject the question; the end of the input leaves it without an answer.
+    const closed = once(terminal, 'close').then(() => '');
+    const answered = terminal.question(`${question} [y/N] `).catch(() => '');
     try {
-      return /^y/i.test((await terminal.question(`${question} [y/N] `)).trim());
+      const answer = await Promise.race([answered, closed]);
+      return /^y/i.test(answer.trim());
     } finally {
       terminal.close();
     }

@@ -109,6 +109,18 @@ export function setConnection(
   fields.databaseConnectionPromise = promise;
 }
 
+/** What a query runner remembers of the schema for `addColumn()`, `dropColumn()` and the like. */
+interface SchemaCache {
+  loadedTables: unknown[];
+  loadedViews: unknown[];
+  cachedTablePaths: Record<string, string>;
+}
+
+/** Makes the query runner read tables and views from the database again: it does not see what `query()` and a rollback change. */
+export function forgetSchema(runner: QueryRunner): void {
+  Object.assign(runner, { loadedTables: [], loadedViews: [], cachedTablePaths: {} } satisfies SchemaCache);
+}
+
 /** Sets the pools that `PostgresDriver.connect()` creates. */
 export function setPools(driver: PostgresDriver, primary: unknown, replicas: readonly unknown[]): void {
   driver.master = primary;

@@ -316,8 +316,11 @@ export function resolveLimits(options: PoolLimitsOptions & PgPoolNames): Resolve
 export function resolveMultiplex({
   multiplex = MULTIPLEX,
   preparedStatements,
-}: Pick<PoolOptions<never>, 'multiplex' | 'preparedStatements'>): ResolvedMultiplex | undefined {
+  reset,
+}: Pick<PoolOptions<never>, 'multiplex' | 'preparedStatements' | 'reset'>): ResolvedMultiplex | undefined {
   if (!multiplex || multiplex.connections === 0) return undefined;
+  // In the tests, the default may be on.
+  if (multiplex === MULTIPLEX && reset === 'discard') return undefined;
   const resolved = { ...MULTIPLEX, ...multiplex };
   const problems: ConfigProblem[] = [];
   for (const name of ['connections', 'maxInFlight'] as const)
@@ -335,6 +338,11 @@ export function resolveMultiplex({
     problems.push({
       setting: 'multiplex',
       message: 'shares connections for prepared statements, and preparedStatements is false',
+    });
+  if (reset === 'discard')
+    problems.push({
+      setting: 'multiplex',
+      message: 'shares a session among callers, and reset: discard clears it after each of them',
     });
   if (problems.length > 0) throw new DatabaseConfigError(problems);
   return resolved;

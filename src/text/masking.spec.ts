@@ -179,6 +179,9 @@ describe('masked texts', () => {
       expect(redact(`cannot reach postgres://app:${secret}@db today`)).toBe(
         'cannot reach postgres://***@db today',
       );
+    const frame = '    at Injector (file:///app/node_modules/@nestjs/core/injector.js:1:2)';
+    expect(redact(frame)).toBe(frame);
+    expect(redact('file:///a,redis://app:secret@cache')).not.toContain('secret');
     expect(redact('postgres://db/app?user=me&password=secret&x=1')).toBe(
       'postgres://db/app?user=me&password=***&x=1',
     );

@@ -27,10 +27,15 @@ function redactedLine(line: string): string {
   return masked.replace(/[^\s"']+/g, (word) => {
     const slashes = word.indexOf('//');
     const end = word.lastIndexOf('@');
-    return slashes >= 0 && slashes + 2 < end
+    return slashes >= 0 && slashes + 2 < end && !isFilePath(word, slashes)
       ? `${word.slice(0, slashes + 2)}${MASK}${word.slice(end)}`
       : word;
   });
+}
+
+/** A path with an `@`, such as `file:///app/node_modules/@nestjs/core/…` in a stack: its authority is empty. */
+function isFilePath(word: string, slashes: number): boolean {
+  return word.startsWith('file:///', slashes - 5) && !word.includes('//', slashes + 3);
 }
 
 /** Characters that move the cursor, end a line or change the direction of text. They could forge lines of a log. */

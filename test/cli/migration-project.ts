@@ -1,15 +1,21 @@
-import { execFile, execFileSync } from 'node:child_process';
+import { execFileSync, fork, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { text as readAll } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { linkModules } from '../package/consumer.js';
 import { TemporaryFolder } from '../support/temporary-folder.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
+const PROGRAM = join(root, 'dist/esm/cli/main.js');
+const RUNNER = fileURLToPath(new URL('program-runner.mjs', import.meta.url));
 const TYPEORM = join(root, 'node_modules/typeorm/cli.js');
 
 export interface Finished {
-  readonly code: number;
+  /** The exit code, or the signal that has ended the process. */
+  readonly code: number | NodeJS.Signals;
   readonly out: string;
   readonly err: string;
 }
@@ -19,6 +25,8 @@ export class MigrationProject {
   readonly #temporary = TemporaryFolder.create('migrations');
   readonly folder = this.#temporary.path;
   readonly #url: string;
+  #shared: ChildProcess | undefined;
+  #lastRun: Promise<unknown> = Promise.resolve();
 
   constructor(url: string, type: 'module' | 'commonjs') {
     // Jest does not build the package; after `npm test`, it is built already.
@@ -40,35 +48,66 @@ export class MigrationProject {
     return readFileSync(join(this.folder, file), 'utf8');
   }
 
-  /** Runs `nestjs-database` in the folder, without a terminal. */
+  /** Runs `nestjs-database` in the folder, without a terminal, in a process that all runs share. */
   run(...args: string[]): Promise<Finished> {
-    return this.#start([join(root, 'dist/esm/cli/main.js'), ...args], { DB_URL: this.#url });
+    return this.#runShared(args, { DB_URL: this.#url });
   }
 
-  /** Runs `nestjs-database` without any variable that names a database. */
+  /** As `run()`, without any variable that names a database. */
   runWithoutDatabase(...args: string[]): Promise<Finished> {
-    return this.#start([join(root, 'dist/esm/cli/main.js'), ...args], {});
+    return this.#runShared(args, {});
+  }
+
+  /** Starts `nestjs-database` in the folder, in a process of its own. */
+  start(...args: string[]): { child: ChildProcess; finished: Promise<Finished> } {
+    return this.#start([PROGRAM, ...args], { DB_URL: this.#url });
+  }
+
+  /** Runs `nestjs-database` in a process of its own. */
+  runAlone(...args: string[]): Promise<Finished> {
+    return this.start(...args).finished;
   }
 
   /** Runs the command line of TypeORM. */
   typeorm(...args: string[]): Promise<Finished> {
-    return this.#start([TYPEORM, ...args], { DB_URL: this.#url });
+    return this.#start([TYPEORM, ...args], { DB_URL: this.#url }).finished;
   }
 
-  remove(): Promise<void> {
-    return this.#temporary.remove();
+  async remove(): Promise<void> {
+    this.#shared?.kill('SIGKILL');
+    await this.#temporary.remove();
   }
 
-  #start(args: string[], env: Record<string, string>): Promise<Finished> {
-    const password = new URL(this.#url).password;
-    return new Promise((resolve, reject) => {
-      const options = { cwd: this.folder, env: { PATH: process.env.PATH, ...env } };
-      const child = execFile(process.execPath, args, options, (error, out, err) => {
-        if ((out + err).includes(password))
-          reject(new Error(`The output contains the password: ${out}${err}`));
-        else resolve({ code: error ? Number(error.code) : 0, out, err });
-      });
-      child.stdin?.end();
+  /** One run after another: they share the streams of the process. */
+  #runShared(args: string[], env: Record<string, string>): Promise<Finished> {
+    const result = this.#lastRun.then(async () => {
+      this.#shared ??= fork(RUNNER, [PROGRAM], { cwd: this.folder, execArgv: [], env: {} });
+      this.#shared.send({ args, env: { PATH: process.env.PATH, ...env } });
+      const [finished] = (await once(this.#shared, 'message')) as [Finished];
+      return this.#withoutPassword(finished);
     });
+    this.#lastRun = result.catch(() => undefined);
+    return result;
+  }
+
+  #start(args: string[], env: Record<string, string>) {
+    const options = { cwd: this.folder, env: { PATH: process.env.PATH, ...env } };
+    const child = spawn(process.execPath, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    const finished = Promise.all([
+      // A test may have closed the pipe.
+      readAll(child.stdout).catch(() => ''),
+      readAll(child.stderr),
+      once(child, 'exit'),
+    ]).then(([out, err, [code, signal]]) => {
+      return this.#withoutPassword({ code: (code ?? signal) as number | NodeJS.Signals, out, err });
+    });
+    return { child, finished };
+  }
+
+  #withoutPassword(finished: Finished): Finished {
+    const { out, err } = finished;
+    if ((out + err).includes(new URL(this.#url).password))
+      throw new Error(`The output contains the password: ${out}${err}`);
+    return finished;
   }
 }

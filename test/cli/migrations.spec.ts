@@ -85,7 +85,7 @@ describe('The migration commands', () => {
     });
     expect(await tables()).not.toContain('users');
 
-    const first = await project.run('migration:run');
+    const first = await project.runAlone('migration:run');
     expect(first.out).toMatch(/^✔ ↑ CreateUsers1716200000000 {2}\d+ ms\n1 migration executed\.\n$/);
     expect([first.code, first.err]).toEqual([0, '']);
     const second = await project.run('migration:run', '--json');
@@ -132,7 +132,7 @@ describe('The migration commands', () => {
 
   it('end with exit code 8 and the error of a migration that fails', async () => {
     await database.sql('CREATE TABLE users ()');
-    const failed = await project.run('migration:run');
+    const failed = await project.runAlone('migration:run');
     expect([failed.code, failed.out]).toEqual([8, '']);
     expect(failed.err).toMatch(/^✖ MIGRATION_FAILED: .*CreateUsers1716200000000/);
     const document = await project.run('migration:run', '--json');
@@ -143,6 +143,12 @@ describe('The migration commands', () => {
       exitCode: 8,
       error: { code: 'MIGRATION_FAILED', message: expect.any(String), hint: expect.any(String) },
     });
+  });
+
+  it('read the variables of --env-file', async () => {
+    project.write('database.env', `DB_URL=${database.url}\n`);
+    const { code } = await project.runWithoutDatabase('migration:show', '--env-file', 'database.env');
+    expect(code).toBe(0);
   });
 
   it('end with the exit code of a database that cannot be reached', async () => {
@@ -166,7 +172,7 @@ describe('The migration commands', () => {
        }`,
     );
     project.write('slow.config.mjs', `export default { migrations: ['slow/*.mjs'] };`);
-    const slow = project.run('migration:run', '--config', 'slow.config.mjs');
+    const slow = project.runAlone('migration:run', '--config', 'slow.config.mjs');
     const isSleeping = `SELECT pid FROM pg_stat_activity WHERE query LIKE '%/* slow */' AND datname = current_database() AND pid <> pg_backend_pid()`;
     await until(async () => (await database.sql(isSleeping)).length > 0);
     const locked = await project.run(
@@ -177,7 +183,7 @@ describe('The migration commands', () => {
       '500ms',
     );
     expect([locked.code, locked.err]).toEqual([9, expect.stringContaining('MIGRATION_LOCK_TIMEOUT')]);
-    expect(locked.out).toMatch(/^… Waiting for the migration lock, which process \d+ of the server holds/);
+    expect(locked.out).toMatch(/^… Waiting for the migration lock: another process holds it \(pid \d+/);
     await database.sql(`SELECT pg_cancel_backend(pid) FROM (${isSleeping}) sleeping`);
     expect((await slow).code).toBe(8);
   });
@@ -210,11 +216,11 @@ describe('The migration commands', () => {
       import { User } from './user.mjs';
       import { EntitySchema } from 'typeorm';
       const columns = { id: { type: 'int', primary: true, generated: true }, email: { type: String, default: 'a\`\${b}\\\\c' } };
-      if (process.env.DB_APPLICATION_NAME === 'second') columns.email = { type: 'int' };
       const view = new EntitySchema({ name: 'Names', type: 'view', expression: 'SELECT id FROM users', columns: { id: { type: 'int' } } });
       const user = new EntitySchema({ name: 'User', tableName: 'users', columns });
       export default { entities: [user, view], migrations: ['generated/*.mjs'] };
     `;
+    const CHANGED = CONFIG_OF_GENERATED.replace('const view', "columns.email = { type: 'int' }; const view");
 
     it('writes a formatted file that makes entities and schema agree, asks before it destroys, and says when nothing differs', async () => {
       project.write('generated.config.mjs', CONFIG_OF_GENERATED);
@@ -243,23 +249,23 @@ describe('The migration commands', () => {
       });
 
       // The type of a column changes.
-      project.write('second.env', 'DB_APPLICATION_NAME=second\n');
-      const second = [...config, '--env-file', 'second.env', '--esm'];
-      const refused = await project.run('migration:generate', 'Destroy', '--json', ...second);
+      project.write('changed.config.mjs', CHANGED);
+      const changed = ['--config', 'changed.config.mjs', '--esm'];
+      const refused = await project.run('migration:generate', 'Destroy', '--json', ...changed);
       expect([refused.code, json(refused.out)]).toEqual([
         11,
         expect.objectContaining({ error: expect.objectContaining({ code: 'MIGRATION_DESTRUCTIVE' }) }),
       ]);
       expect(refused.err).toContain('! Destructive: drops a column: ALTER TABLE "users" DROP COLUMN "email"');
       expect(generated()).toHaveLength(1);
-      const allowed = await project.run('migration:generate', 'Destroy', '--allow-destructive', ...second);
+      const allowed = await project.run('migration:generate', 'Destroy', '--allow-destructive', ...changed);
       expect(allowed.code).toBe(0);
       const [, file] = generated().sort();
       expect(project.read(`generated/${file}`)).toContain(
         '    // Destructive: drops a column.\n    await queryRunner.query(`ALTER TABLE "users" DROP COLUMN "email"`);',
       );
       expect(await project.run('migration:run', ...config)).toMatchObject({ code: 0, err: '' });
-      expect((await project.run('migration:check', ...config, '--env-file', 'second.env')).code).toBe(0);
+      expect((await project.run('migration:check', '--config', 'changed.config.mjs')).code).toBe(0);
       for (let count = 0; count < 2; count++)
         expect((await project.run('migration:revert', ...config)).code).toBe(0);
       expect(await tables()).not.toContain('users');
@@ -297,10 +303,10 @@ describe('The migration commands', () => {
        export default async () => defineConfig({ entities: [User], migrations: ['migrations/1716200000000-*.mjs'] });`,
     );
     const config = ['--config', 'typed/database.config.ts'];
-    const without = await project.run('migration:run', ...config);
+    const without = await project.runAlone('migration:run', ...config);
     expect([without.code, without.err]).toEqual([7, expect.stringContaining('--import tsx')]);
-    expect((await project.run('migration:run', ...config, '--import', TYPESCRIPT)).code).toBe(0);
-    expect((await project.run('migration:check', ...config, '--loader', TYPESCRIPT)).code).toBe(0);
+    expect((await project.runAlone('migration:run', ...config, '--import', TYPESCRIPT)).code).toBe(0);
+    expect((await project.runAlone('migration:check', ...config, '--loader', TYPESCRIPT)).code).toBe(0);
   });
 
   it('take a data source from a file, and refuse one that createDataSource() has not created', async () => {
@@ -353,6 +359,95 @@ describe('The migration commands', () => {
       expect([code, out]).toEqual([1, '']);
       expect(err).not.toContain('secret');
     }
+    for (const args of [
+      ['migration:run', '--nope'],
+      ['migration:rnu'],
+      ['migration:run', '--json'],
+      ['migration:create', 'doctor', 'too', 'many'],
+    ]) {
+      const { code, out, err } = await print(...args, '--json');
+      expect([code, err]).toEqual([1, '']);
+      expect(json(out)).toEqual({
+        command: args[0] === 'migration:rnu' ? null : args[0],
+        ok: false,
+        exitCode: 1,
+        error: expect.objectContaining({ code: null, message: expect.any(String) }),
+      });
+    }
+  });
+});
+
+describe('The program', () => {
+  let database: TestDatabase;
+  let project: MigrationProject;
+
+  const migration = (timestamp: number, body: string) =>
+    `export class M${timestamp} { async up(queryRunner) { ${body} } async down() {} }`;
+
+  beforeAll(async () => {
+    database = await createTestDatabase();
+    project = new MigrationProject(database.url, 'module');
+  });
+  afterAll(async () => {
+    await project.remove();
+    await database.drop();
+  });
+
+  it('leaves standard output to the results, whatever the code of the app prints', async () => {
+    project.write('talkative.mjs', `console.log('Hello'); export default { migrations: ['nowhere/*.mjs'] };`);
+    const { code, out, err } = await project.runAlone(
+      'migration:show',
+      '--config',
+      'talkative.mjs',
+      '--json',
+    );
+    expect([code, err]).toEqual([0, 'Hello\n! The patterns of migrations find none: nowhere/*.mjs\n']);
+    expect(JSON.parse(out)).toMatchObject({ ok: true });
+  });
+
+  it.each([
+    ['process.exit(0)', 'has called process.exit()'],
+    ['await new Promise(() => undefined)', 'waits for something that never happens'],
+    [
+      `Promise.reject(new Error('cannot reach redis://app:secret@cache/0')); setInterval(() => undefined, 1_000); await new Promise(() => undefined)`,
+      'cannot reach redis://***@cache/0',
+    ],
+  ])('reports that the app has ended it: %s', async (ending, message) => {
+    project.write('ending.mjs', `${ending}; export default {};`);
+    const { code, out } = await project.runAlone('migration:show', '--config', 'ending.mjs', '--json');
+    expect(code).toBe(1);
+    expect(JSON.parse(out)).toMatchObject({
+      exitCode: 1,
+      error: { message: expect.stringContaining(message) },
+    });
+  });
+
+  it('goes on when nothing reads its output any more', async () => {
+    const create = (table: string) => `await queryRunner.query('CREATE TABLE ${table} ()')`;
+    project.write('pipe/1.mjs', migration(1716200000001, create('first')));
+    project.write('pipe/2.mjs', migration(1716200000002, create('second')));
+    project.write('pipe.mjs', `export default { migrations: ['pipe/*.mjs'] };`);
+    const { child, finished } = project.start('migration:run', '--config', 'pipe.mjs');
+    child.stdout?.destroy();
+    expect(await finished).toMatchObject({ code: 0, err: '' });
+    expect(
+      await database.sql(
+        `SELECT to_regclass('first') IS NOT NULL AND to_regclass('second') IS NOT NULL AS done`,
+      ),
+    ).toEqual([{ done: true }]);
+  });
+
+  it('ends by a signal with its exit code and releases the migration lock', async () => {
+    project.write('slow/1.mjs', migration(1716200000003, `await queryRunner.query('SELECT pg_sleep(60)')`));
+    project.write('slow.mjs', `export default { migrations: ['slow/*.mjs'] };`);
+    const { child, finished } = project.start('migration:run', '--config', 'slow.mjs', '--json');
+    const sessions = `SELECT FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()`;
+    await until(async () => (await database.sql(`${sessions} AND query LIKE '%pg_sleep%'`)).length > 0);
+    child.kill('SIGTERM');
+    const { code, out } = await finished;
+    expect(code).toBe(143);
+    expect(JSON.parse(out)).toMatchObject({ exitCode: 143, error: { message: 'Interrupted by SIGTERM.' } });
+    await until(async () => (await database.sql(sessions)).length === 0);
   });
 });
 
@@ -426,7 +521,7 @@ describe('The data source of --module', () => {
         ...module,
       );
       expect(generated).toMatchObject({ code: 0, err: '' });
-      const executed = await project.run('migration:run', ...module);
+      const executed = await project.runAlone('migration:run', ...module);
       expect(executed).toMatchObject({ code: 0, err: '' });
       expect(executed.out).toMatch(/^✔ ↑ AddUsers\d{13} {2}/);
       expect(await project.run('migration:check', ...module)).toMatchObject({ code: 0, err: '' });
@@ -472,18 +567,21 @@ describe('The command line of TypeORM with a data source of createDataSource()',
 
   it('logs, generates, runs, shows and reverts as with its own data source', async () => {
     const source = ['-d', 'data-source.mjs'];
-    expect((await project.typeorm('schema:log', ...source)).out).toContain('CREATE TABLE "users"');
-    expect(
-      (await project.typeorm('migration:generate', 'other/AddUsers', '--outputJs', ...source)).code,
-    ).toBe(0);
-    expect((await project.typeorm('migration:show', ...source)).out).toContain(
-      '[ ] CreateUsers1716200000000',
-    );
+    const [differing, generated, pending] = await Promise.all([
+      project.typeorm('schema:log', ...source),
+      project.typeorm('migration:generate', 'other/AddUsers', '--outputJs', ...source),
+      project.typeorm('migration:show', ...source),
+    ]);
+    expect(differing.out).toContain('CREATE TABLE "users"');
+    expect(generated.code).toBe(0);
+    expect(pending.out).toContain('[ ] CreateUsers1716200000000');
     expect(await project.typeorm('migration:run', ...source)).toMatchObject({ code: 0 });
-    expect((await project.typeorm('migration:show', ...source)).out).toMatch(
-      /\[X\] \d+ CreateUsers1716200000000/,
-    );
-    expect((await project.typeorm('schema:log', ...source)).out).toContain('up to date');
+    const [executed, agreeing] = await Promise.all([
+      project.typeorm('migration:show', ...source),
+      project.typeorm('schema:log', ...source),
+    ]);
+    expect(executed.out).toMatch(/\[X\] \d+ CreateUsers1716200000000/);
+    expect(agreeing.out).toContain('up to date');
     expect((await project.typeorm('migration:revert', ...source)).code).toBe(0);
     expect(await database.sql(`SELECT to_regclass('users') AS found`)).toEqual([{ found: null }]);
     // The command line sets `logging`, which has no effect on a logger of the app.

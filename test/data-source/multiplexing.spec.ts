@@ -339,13 +339,16 @@ describe('the setting multiplex', () => {
   const startWith = (options: DatabaseModuleOptions) =>
     startHttpApp({ imports: [DatabaseModule.forRoot({ url: server.url, ...options })] });
 
-  it('is refused behind a pooler, and without prepared statements', async () => {
+  it('is refused behind a pooler, without prepared statements, and when each session is cleared', async () => {
     http = await startHttpApp({});
     await expect(startWith({ multiplex: { connections: 2 }, pooler: 'transaction' })).rejects.toThrow(
       /multiplex\.connections: 2 shares connections, which the pooler \(pooler: transaction\) does already/,
     );
     await expect(startWith({ multiplex: { connections: 2 }, preparedStatements: false })).rejects.toThrow(
       /preparedStatements is false/,
+    );
+    await expect(startWith({ multiplex: { connections: 2 }, pool: { reset: 'discard' } })).rejects.toThrow(
+      /pool\.reset: discard clears it/,
     );
     await expect(
       startWith({

@@ -39,6 +39,10 @@ const Pet = new EntitySchema<{ id: number; name: string }>({
   columns: { id: { type: 'int', primary: true, generated: true }, name: { type: 'text' } },
 });
 
+/** A query builder that the manager of the runner has not created. */
+const outsideBuilder = (runner: QueryRunner) =>
+  runner.manager.dataSource.createQueryBuilder(Pet, 'pet', runner);
+
 /** The number of the line of this file with this comment. */
 function lineOf(comment: string): number {
   const lines = readFileSync(fileURLToPath(import.meta.url), 'utf8').split('\n');
@@ -159,6 +163,10 @@ describe('writeMigrationSql()', () => {
       ['save', async (runner) => await runner.manager.save(Pet, { name: 'Tom' })], // save
       ['insert', async (runner) => await runner.manager.insert(Pet, { name: 'Tom' })], // insert
       ['affected', async (runner) => (await runner.manager.update(Pet, { id: 1 }, { name: 'Tom' })).affected], // affected
+      ['affectedQuery', async (runner) => (await runner.query('DELETE FROM pet', [], true)).affected === 0], // affectedQuery
+      ['outside', async (runner) => (await outsideBuilder(runner).delete().execute()).affected], // outside
+      ['hasDatabase', (runner) => runner.hasDatabase('app')], // hasDatabase
+      ['createDatabase', (runner) => runner.createDatabase('app', true)], // createDatabase
       ['getMany', async (runner) => await runner.manager.createQueryBuilder(Pet, 'pet').getMany()], // getMany
       ['stream', (runner) => runner.stream('SELECT 1')], // stream
       ['connect', (runner) => runner.connect()], // connect
@@ -203,12 +211,27 @@ describe('writeMigrationSql()', () => {
         /^Migration One1700000000001 \(.*\) failed: It has started a transaction/,
       ],
       [
+        'ends it as SQL',
+        (runner) => runner.query('SELECT 1; COMMIT'),
+        /^Migration One1700000000001 \(.*\) failed: It has ended the transaction/,
+      ],
+      [
+        'releases the query runner',
+        (runner) => runner.release(),
+        /^Migration One1700000000001 \(.*\) failed: It has released the query runner/,
+      ],
+      [
         'throws',
         () => Promise.reject(new Error('my own')),
         /^Migration One1700000000001 \(.*\) failed: my own/,
       ],
     ])('a migration that %s', async (_what, up, message) => {
       await expect(writeOne(up)).rejects.toThrow(refusal('MIGRATION_FAILED', message));
+    });
+
+    it('a migration without a transaction that leaves one open as SQL', async () => {
+      const own = migration('One1700000000001', (runner) => runner.query('BEGIN'), undefined, false);
+      await expect(write([own])).rejects.toThrow(refusal('MIGRATION_FAILED', /It has started a transaction/));
     });
 
     it('a statement that comes after the end of its migration, during the next one', async () => {
@@ -247,11 +270,13 @@ describe('writeMigrationSql()', () => {
     ]);
   });
 
-  it('knows that a statement without rows returns none', async () => {
+  it('knows what a run returns for statements without rows and for several statements', async () => {
     await expect(
       writeOne(async (runner) => {
         expect(await runner.query('CREATE TABLE a ()')).toEqual([]);
         expect(await runner.query('INSERT INTO pet VALUES (1)')).toEqual([]);
+        expect(await runner.query('-- nothing')).toEqual([]);
+        expect(await runner.query('SELECT 1; SELECT 2')).toBeUndefined();
       }),
     ).resolves.toContain('CREATE TABLE a ();');
   });
@@ -281,6 +306,29 @@ describe('writeMigrationSql()', () => {
       expect(sql).toContain('ALTER TABLE "pet" ADD "age" int NOT NULL;');
       expect(sql).not.toContain('to_regclass');
       expect(await databases()).toEqual([]);
+    });
+
+    it('answers as the real database: version, name and schemas', async () => {
+      const answers: unknown[] = [];
+      const up: Work = async (runner) => {
+        const [row] = await runner.query(
+          'SELECT current_database() AS name, current_schema() AS schema, version()',
+        );
+        answers.push(row.name, row.schema, row.version);
+        await runner.createTable(new Table({ name: 'cat', columns: [{ name: 'id', type: 'int' }] }));
+        await runner.renameColumn('cat', 'id', 'number');
+      };
+      const [{ version }] = (await database.sql<{ version: string }>(`SELECT version()`)) as [
+        { version: string },
+      ];
+      for (const options of [{ schema: 'My app' }, { session: { search_path: '"My app", public' } }]) {
+        const sql = await writeMigrationSql(
+          dataSourceOf([First, migration('Two1700000000002', up)], options),
+          { from: 'First', ...withShadow() },
+        );
+        expect(sql).toMatch(/ALTER TABLE "(My app"\.")?cat" RENAME COLUMN "id" TO "number";/);
+      }
+      expect(answers).toEqual(['app', 'public', version, 'app', 'My app', version]);
     });
 
     it('runs the migrations before --from in it, whose results are known there', async () => {
@@ -379,13 +427,22 @@ describe('writeMigrationSql()', () => {
           await runner.query('BEGIN');
           await runner.query('SELECT 3; SELECT 4');
           await runner.query('ROLLBACK');
+          await runner.query('BEGIN; SELECT 5');
+          await runner.query('SELECT 6; SELECT 7; ROLLBACK');
         },
         undefined,
         false,
       );
       expect(statements(await write([own]))).toEqual([
         ...['BEGIN;', 'SET TRANSACTION ISOLATION LEVEL SERIALIZABLE;', 'SELECT 1; SELECT 2;', 'COMMIT;'],
-        ...['BEGIN;', 'SELECT 3; SELECT 4;', 'ROLLBACK;', record('Own1700000000001')],
+        ...[
+          'BEGIN;',
+          'SELECT 3; SELECT 4;',
+          'ROLLBACK;',
+          'BEGIN; SELECT 5;',
+          'SELECT 6; SELECT 7; ROLLBACK;',
+        ],
+        record('Own1700000000001'),
       ]);
       await expect(write([own], { transaction: 'all' })).rejects.toThrow(/transaction/);
     });
@@ -469,6 +526,9 @@ describe('writeMigrationSql()', () => {
         'Migration Second1700000000002 is not executed in this database.',
       );
       await execute(second);
+      await expect(execute(await write(migrations, { down: true, from: 'First' }))).rejects.toThrow(
+        'Migration First1700000000001 is not the newest one that is executed in this database.',
+      );
       await expect(execute(second)).rejects.toThrow(
         'Migration Second1700000000002 is executed in this database already.',
       );

@@ -315,6 +315,22 @@ function internalParts(load: Load): InternalPart[] {
       isPresent: () => newRunner().driver instanceof PostgresDriver,
     },
     {
+      name: 'PostgresQueryRunner.loadedTables, loadedViews and cachedTablePaths, from which getCachedTable() and getCachedView() answer',
+      isPresent: async () => {
+        const runner = newRunner();
+        let reads = 0;
+        runner.loadTables = () => Promise.resolve([new Table({ name: `t${(reads += 1)}` })]);
+        runner.loadViews = () => Promise.resolve([{ name: 'v', version: (reads += 1) }]);
+        await Promise.all([runner.getCachedTable('t'), runner.getCachedView('v')]);
+        const { loadedTables, loadedViews, cachedTablePaths } = runner;
+        const isKnown =
+          loadedTables[0].name === 't1' && loadedViews[0].version === 2 && cachedTablePaths.t === 't1';
+        Object.assign(runner, { loadedTables: [], loadedViews: [], cachedTablePaths: {} });
+        const [table, view] = [await runner.getCachedTable('t'), await runner.getCachedView('v')];
+        return isKnown && table.name === 't3' && view.version === 4;
+      },
+    },
+    {
       name: 'EntityManager.queryRunner, the argument of its constructor',
       isPresent: () => {
         const runner = newRunner();

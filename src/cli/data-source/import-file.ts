@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { CommandError } from '../../errors/command.error.js';
 import { redact } from '../../text/masking.js';
+import { textOf } from '../../text/text-of.js';
 
 /** The exports of a file, by their names. */
 export type FileExports = Readonly<Record<string, unknown>>;
@@ -70,9 +71,7 @@ function withoutInterop(exports: FileExports): FileExports {
 
 function messageOf(error: unknown): string {
   // The stack of a syntax error begins with its place in the file.
-  const { stack } = error as { stack?: unknown };
-  const text =
-    error instanceof SyntaxError && typeof stack === 'string' ? stack.split('\n    at ')[0]! : String(error);
+  const text = error instanceof SyntaxError ? (error.stack ?? '').split('\n    at ')[0]! : textOf(error);
   return redact(text.trim());
 }
 
@@ -92,9 +91,9 @@ const TYPESCRIPT_FAILURES = [
  * @param file that was loaded. @defaultValue the one that the error names
  */
 export function loaderHint(error: unknown, file = ''): string | undefined {
-  const { code } = error as NodeJS.ErrnoException;
+  const { code } = (error ?? {}) as NodeJS.ErrnoException;
   const isSyntax = error instanceof SyntaxError || TYPESCRIPT_FAILURES.includes(String(code));
-  const text = error instanceof SyntaxError ? (error.stack ?? '') : String(error);
+  const text = error instanceof SyntaxError ? (error.stack ?? '') : textOf(error);
   if (!isSyntax || !(/\.[cm]?ts$/.test(file) || /\.[cm]?ts\b/.test(text))) return undefined;
   return (
     "Add the app's TypeScript loader: --import tsx, --import @swc-node/register/esm-register or --loader ts-node/esm, whichever the " +

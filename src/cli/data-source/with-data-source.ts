@@ -4,6 +4,7 @@ import type { DatabaseLogger } from '../../data-source/logging/database.logger.j
 import type { ManagedDataSource } from '../../data-source/managed-data-source.js';
 import { CommandError } from '../../errors/command.error.js';
 import { redact } from '../../text/masking.js';
+import { textOf } from '../../text/text-of.js';
 import type { Arguments } from '../arguments.js';
 import type { CommandContext } from '../command.js';
 import type { Output } from '../doctor/report.js';
@@ -39,7 +40,7 @@ export async function withDataSource<T>(
   } catch (error) {
     // TypeORM loads the files of entities and migrations.
     const hint = loaderHint(error);
-    throw hint === undefined ? error : new CommandError('file', redact(String(error)), hint);
+    throw hint === undefined ? error : new CommandError('file', redact(textOf(error)), hint);
   } finally {
     if (dataSource?.isInitialized) await dataSource.destroy().catch(() => undefined);
     setCommandLineHost(undefined);

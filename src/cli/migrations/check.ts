@@ -1,6 +1,7 @@
 import { migrationToolsOf } from '../../migration-tools.js';
 import { shortSql } from '../../text/masking.js';
 import type { Command } from '../command.js';
+import { warnOfMissingFiles } from '../data-source/missing-files.js';
 import { DATA_SOURCE_OPTIONS } from '../data-source/options.js';
 import { withDataSource } from '../data-source/with-data-source.js';
 import { EXIT } from '../exit-codes.js';
@@ -19,10 +20,13 @@ nothing.`,
   options: { ...DATA_SOURCE_OPTIONS, json: JSON_OPTION },
   run: async (context) => {
     const { args, out } = context;
-    const { status, statements } = await withDataSource(context, async (dataSource) => ({
-      status: await dataSource.migrator.status(),
-      statements: (await migrationToolsOf(dataSource)!.compareSchema()).up,
-    }));
+    const { status, statements } = await withDataSource(context, async (dataSource) => {
+      warnOfMissingFiles(context, dataSource, 'entities', 'migrations');
+      return {
+        status: await dataSource.migrator.status(),
+        statements: (await migrationToolsOf(dataSource)!.compareSchema()).up,
+      };
+    });
     const pending = status.pending.map(({ name }) => name);
     const unknown = status.unknown.map(({ name }) => name);
     const exitCode = pending.length + statements.length === 0 ? EXIT.healthy : EXIT.different;

@@ -5,6 +5,7 @@ import { migrationToolsOf } from '../../migration-tools.js';
 import { destructiveReason } from '../../migrations/schema-diff/destructive.js';
 import { shortSql } from '../../text/masking.js';
 import type { Command, CommandContext } from '../command.js';
+import { warnOfMissingFiles } from '../data-source/missing-files.js';
 import { DATA_SOURCE_OPTIONS } from '../data-source/options.js';
 import { withDataSource } from '../data-source/with-data-source.js';
 import { EXIT } from '../exit-codes.js';
@@ -43,9 +44,10 @@ type, NOT NULL without a default.`,
     const extension = extensionOf(args);
     // Before the data source is loaded: a wrong name is reported at once.
     migrationName(args.positionals[0], 0);
-    const { difference, folder, timestamp } = await withDataSource(context, (dataSource) =>
-      compare(dataSource, extension),
-    );
+    const { difference, folder, timestamp } = await withDataSource(context, (dataSource) => {
+      warnOfMissingFiles(context, dataSource, 'entities');
+      return compare(dataSource, extension);
+    });
     const { up, down } = difference;
     const isDryRun = args.has('dry-run');
     if (up.length === 0) {

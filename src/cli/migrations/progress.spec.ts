@@ -48,7 +48,7 @@ describe('The progress of migrations', () => {
     progress.report({ type: 'waiting', holder: { pid: 42, application: 'shop', since } });
     progress.report({ type: 'waiting', holder: undefined });
     expect(printed.out).toBe(
-      '… Waiting for the migration lock, which process 42 of the server holds, application "shop", since 2026-01-02T03:04:05.000Z.\n' +
+      '… Waiting for the migration lock: another process holds it (pid 42, application "shop", since 2026-01-02T03:04:05.000Z).\n' +
         '… Waiting for the migration lock.\n',
     );
   });

@@ -1,4 +1,5 @@
 import type { LockHolder, MigrationProgress } from '../../data-source/migrations/migrator.js';
+import { describeLockHolder } from '../../data-source/startup/lock-poll.js';
 import { duration } from '../../text/duration.js';
 import { oneLine, redact } from '../../text/masking.js';
 import type { CommandContext } from '../command.js';
@@ -31,7 +32,7 @@ export class ProgressWriter {
   readonly report = (progress: MigrationProgress): void => {
     switch (progress.type) {
       case 'waiting':
-        return this.#note(`Waiting for the migration lock${describeHolder(progress.holder)}.`);
+        return this.#note(`Waiting for the migration lock${holderText(progress.holder)}.`);
       case 'started':
         return this.#start(`${arrow(progress.direction)} ${progress.migration.name}`);
       case 'finished':
@@ -86,9 +87,6 @@ function arrow(direction: 'up' | 'down'): string {
   return direction === 'up' ? '↑' : '↓';
 }
 
-function describeHolder(holder: LockHolder | undefined): string {
-  if (!holder) return '';
-  const application = holder.application === '' ? '' : `, application "${holder.application}"`;
-  const since = holder.since ? `, since ${holder.since.toISOString()}` : '';
-  return `, which process ${holder.pid} of the server holds${application}${since}`;
+function holderText(holder: LockHolder | undefined): string {
+  return holder ? `: another process holds it (${describeLockHolder(holder)})` : '';
 }

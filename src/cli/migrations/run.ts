@@ -1,4 +1,5 @@
 import type { Command } from '../command.js';
+import { warnOfMissingFiles } from '../data-source/missing-files.js';
 import { DATA_SOURCE_OPTIONS } from '../data-source/options.js';
 import { withDataSource } from '../data-source/with-data-source.js';
 import { EXIT } from '../exit-codes.js';
@@ -34,7 +35,9 @@ finds nothing to do after it.`,
     const timeoutMs = lockTimeoutMs(args);
     const progress = new ProgressWriter(context);
     const isFake = args.has('fake');
-    return withDataSource(context, async ({ migrator }) => {
+    return withDataSource(context, async (dataSource) => {
+      warnOfMissingFiles(context, dataSource, 'migrations');
+      const { migrator } = dataSource;
       if (args.has('dry-run')) {
         const planned = (await migrator.plan(mode)).map(plannedOf);
         if (args.has('json')) writeJson(context, RUN.name, { dryRun: true, migrations: planned });

@@ -1,5 +1,6 @@
-import { fileOf } from '../../data-source/migrations/loaded-migration.js';
+import { filesOf } from '../../data-source/migrations/loaded-migration.js';
 import type { Command } from '../command.js';
+import { warnOfMissingFiles } from '../data-source/missing-files.js';
 import { DATA_SOURCE_OPTIONS } from '../data-source/options.js';
 import { withDataSource } from '../data-source/with-data-source.js';
 import { EXIT } from '../exit-codes.js';
@@ -17,13 +18,15 @@ source code does not have. Changes nothing; the exit code is 0 in each case.`,
   options: { ...DATA_SOURCE_OPTIONS, json: JSON_OPTION },
   run: async (context) => {
     const { args, out } = context;
-    return withDataSource(context, async ({ migrator }) => {
-      const { executed, pending, unknown } = await migrator.status();
+    return withDataSource(context, async (dataSource) => {
+      warnOfMissingFiles(context, dataSource, 'migrations');
+      const { executed, pending, unknown } = await dataSource.migrator.status();
       if (args.has('json')) {
-        const waiting = pending.map((migration) => ({
-          name: migration.name,
-          timestamp: migration.timestamp,
-          file: fileOf(migration) ?? null,
+        const files = filesOf(pending);
+        const waiting = pending.map(({ name, timestamp }, index) => ({
+          name,
+          timestamp,
+          file: files[index] ?? null,
         }));
         writeJson(context, SHOW.name, { executed, pending: waiting, unknown });
         return EXIT.healthy;

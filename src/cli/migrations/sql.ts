@@ -3,6 +3,7 @@ import type { Command } from '../command.js';
 import { DATA_SOURCE_OPTIONS } from '../data-source/options.js';
 import { withDataSource } from '../data-source/with-data-source.js';
 import { EXIT } from '../exit-codes.js';
+import { interruptible } from '../interruption.js';
 import { writeJson } from './result.js';
 import { JSON_OPTION, TRANSACTION_OPTION, transactionMode } from './run-options.js';
 import { replaceFile } from './write-file.js';
@@ -37,11 +38,15 @@ psql -X -v ON_ERROR_STOP=1 -f FILE is that of migration:run.`,
     const sql = await withDataSource(
       context,
       (dataSource) =>
-        migrationToolsOf(dataSource)!.writeSql({
-          ...options,
-          ...transactionMode(args),
-          down: args.has('down'),
-        }),
+        // The shadow database is dropped.
+        interruptible((signal) =>
+          migrationToolsOf(dataSource)!.writeSql({
+            ...options,
+            ...transactionMode(args),
+            down: args.has('down'),
+            signal,
+          }),
+        ),
       { connect: false },
     );
     if (file !== undefined) await replaceFile(file, sql);

@@ -1,16 +1,37 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, rename, unlink, writeFile } from 'node:fs/promises';
+import {
+  access,
+  chmod,
+  constants,
+  link,
+  mkdir,
+  realpath,
+  rename,
+  stat,
+  unlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileProblem } from '../../config/environment/text-file.js';
 import { CommandError } from '../../errors/command.error.js';
 
 /**
- * Writes a file as a whole or not at all: a reader never sees half of it.
+ * Writes a file as a whole or not at all: a reader never sees half of it. A symbolic link and the permissions of the file stay as they are;
+ * a device or a pipe, such as `/dev/stdout`, is written to and not replaced.
  *
  * @throws CommandError if the file cannot be written
  */
 export async function replaceFile(file: string, text: string): Promise<void> {
-  await withTemporaryFile(file, text, (temporary) => rename(temporary, file));
+  const existing = await stat(file).catch(() => undefined);
+  if (existing && !existing.isFile())
+    return writeFile(file, text).catch((error: unknown) => fail(file, error));
+  const target = existing ? await realpath(file) : file;
+  // A rename asks for permission to write the folder, not the file.
+  if (existing) await access(target, constants.W_OK).catch((error: unknown) => fail(file, error));
+  await withTemporaryFile(target, text, async (temporary) => {
+    if (existing) await chmod(temporary, existing.mode);
+    await rename(temporary, target);
+  });
 }
 
 /**

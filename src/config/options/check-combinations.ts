@@ -43,7 +43,7 @@ function checkMinIdle({ pool: { minIdle, size } }: ResolvedDatabaseOptions, prob
 }
 
 function checkMultiplex(
-  { multiplex, pooler, preparedStatements, server, origins }: ResolvedDatabaseOptions,
+  { multiplex, pool, pooler, preparedStatements, server, origins }: ResolvedDatabaseOptions,
   problems: Problems,
 ): void {
   const origin = origins['multiplex.connections'];
@@ -61,6 +61,10 @@ function checkMultiplex(
     refuse('shares connections, which the pooler of Neon does already; use 0, or the host without -pooler');
   if (preparedStatements === false)
     refuse('shares connections for prepared statements, and preparedStatements is false; use 0');
+  if (pool.reset === 'discard')
+    refuse(
+      'shares a session among callers, and pool.reset: discard clears it after each of them; use 0, or pool.reset: smart',
+    );
 }
 
 /** Settings of PostgreSQL that an option of this module sets, each with that option. */

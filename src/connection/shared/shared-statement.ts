@@ -1,5 +1,6 @@
 import type { PreparedStatement } from '../statements/prepared-statements.js';
 import type { StatementFacts } from '../statements/statement-texts.js';
+import type { ClockReading } from './answer-clock.js';
 import type { PgResult } from '../wire/pg-internals.js';
 
 /**
@@ -27,8 +28,8 @@ export class SharedStatement {
   sendsParse = false;
   /** Whether no other statement was in flight when it was written. */
   isAlone = false;
-  /** `performance.now()` of the write. */
-  sentAt = 0;
+  /** When it was written. */
+  sent: ClockReading | undefined;
   /** Whether the server has sent CommandComplete. */
   isCompleted = false;
   /** The bytes of its rows. */

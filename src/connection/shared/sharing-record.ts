@@ -13,13 +13,13 @@ export type NotShareableReason = 'unknown' | 'slow' | 'large' | 'session';
 const WEIGHT = 1 / 8;
 
 /** One sample above this multiple of a limit is enough to end the sharing. */
-const OUTLIER = 4;
+export const OUTLIER = 4;
 
 /**
  * How many samples in succession must be within the limits: before a text is shared, before it is shared again, and at most, since
  * their number doubles each time that the sharing ends.
  */
-export const REQUIRED_SAMPLES = { first: 4, afterEnd: 16, most: 4_096 };
+export const REQUIRED_SAMPLES = { first: 4, afterEnd: 16, most: 512 };
 
 /**
  * How long the statements of one text take and how large their results are, by moving averages. Statements of the text are

@@ -9,6 +9,7 @@ import type { MessageReceiver, StatementMessages } from '../wire/message-router.
 import { MessageWriter } from '../wire/message-writer.js';
 import { sentValues } from '../wire/pg-internals.js';
 import type { Field, PgInternals, SentValue } from '../wire/pg-internals.js';
+import type { ClockReading } from './answer-clock.js';
 import { NOT_EXECUTED, SharedStatement } from './shared-statement.js';
 import type { Lane } from './shared-statement.js';
 import type { StatementTimings } from './statement-timings.js';
@@ -70,15 +71,13 @@ export class StatementLane implements MessageReceiver, Lane {
   #head = 0;
   /** Statements that are chosen and not written yet. */
   #reserved = 0;
-  /** When the server was free for the first statement in flight; `performance.now()`. */
-  #headSince = 0;
+  /** When the server was free for the first statement in flight. */
+  #headSince: ClockReading = { at: 0, idleMs: 0 };
   /** Messages that are written at the end of this tick. */
   #unwritten: Buffer[] = [];
   #stopLimit: (() => void) | undefined;
   #isEnded = false;
   #isSessionChanged = false;
-  /** The statement whose lateness is to be confirmed. */
-  #suspect: SharedStatement | undefined;
 
   constructor(
     connection: LaneConnection,
@@ -111,28 +110,18 @@ export class StatementLane implements MessageReceiver, Lane {
   }
 
   /**
-   * Whether the first statement in flight takes much longer than its text usually does. When that is still so after the
-   * sockets were read, its text is not shared any more: the next one would delay the statements of another connection.
+   * Whether the first statement in flight takes much longer than its text usually does. If the server has answered others meanwhile,
+   * its text is not shared any more: the next one would delay the statements of another connection.
    */
-  isLate(now: number): boolean {
+  checkLate(): boolean {
     const first = this.#statements[this.#head];
-    if (!first || !this.#isLate(first, now)) return false;
-    if (this.#suspect !== first) {
-      this.#suspect = first;
-      setImmediate(() => this.#confirmLate(first));
-    }
+    if (!first) return false;
+    const { sharing } = first.facts;
+    const { clock, roundTripMs, outlierMs } = this.#timings;
+    const allowedMs = Math.max(LATE_MIN_MS, LATE_FACTOR * (sharing?.meanMs ?? 0));
+    if (clock.missingMs(this.#headSince) <= roundTripMs + allowedMs) return false;
+    if (clock.othersAnsweredMs(this.#headSince) > roundTripMs + outlierMs) sharing?.markSlow();
     return true;
-  }
-
-  #isLate({ facts }: SharedStatement, now: number): boolean {
-    const allowedMs = Math.max(LATE_MIN_MS, LATE_FACTOR * (facts.sharing?.meanMs ?? 0));
-    return now - this.#headSince > this.#timings.roundTripMs + allowedMs;
-  }
-
-  #confirmLate(statement: SharedStatement): void {
-    this.#suspect = undefined;
-    if (this.#statements[this.#head] === statement && this.#isLate(statement, performance.now()))
-      statement.facts.sharing?.markSlow();
   }
 
   /** Reserves a place for a statement. */
@@ -193,8 +182,8 @@ export class StatementLane implements MessageReceiver, Lane {
   }
 
   #append(statement: SharedStatement, messages: readonly Buffer[]): void {
-    const now = performance.now();
-    statement.sentAt = now;
+    const now = this.#timings.clock.read();
+    statement.sent = now;
     this.#reserved -= 1;
     if (this.#head === this.#statements.length) {
       this.#statements = [];
@@ -299,9 +288,10 @@ export class StatementLane implements MessageReceiver, Lane {
   }
 
   #onReadyForQuery(statement: SharedStatement): void {
-    const now = performance.now();
-    this.#record(statement, now);
-    this.#headSince = now;
+    const { clock } = this.#timings;
+    clock.onAnswer();
+    this.#record(statement);
+    this.#headSince = clock.read();
     this.#head += 1;
     if (this.#head >= MAX_ANSWERED) {
       this.#statements.splice(0, this.#head);
@@ -316,13 +306,16 @@ export class StatementLane implements MessageReceiver, Lane {
     if (this.length === 0) this.#onEmpty();
   }
 
-  #record(statement: SharedStatement, now: number): void {
-    const { facts, isAlone, sendsParse, bytes, sentAt } = statement;
-    if (statement.error || sendsParse) return;
-    if (isAlone) return this.#timings.recordAlone(facts, now - this.#headSince, bytes);
+  #record(statement: SharedStatement): void {
+    const { facts, isAlone, sendsParse, bytes, error, sent } = statement;
+    if (error || sendsParse || !sent) return;
+    if (isAlone) return this.#timings.recordAlone(facts, sent, bytes);
     // The server was busy with the statements before this one, or this one was on its way.
-    const startedAt = Math.max(this.#headSince, sentAt + this.#timings.roundTripMs);
-    this.#timings.record(facts, Math.max(0, now - startedAt), bytes);
+    const { clock, roundTripMs } = this.#timings;
+    const wasOnItsWay = sent.at + roundTripMs > this.#headSince.at;
+    const since = wasOnItsWay ? sent : this.#headSince;
+    const serverMs = clock.missingMs(since) - (wasOnItsWay ? roundTripMs : 0);
+    this.#timings.record(facts, serverMs, bytes, since);
   }
 
   #onEmpty(): void {
@@ -366,7 +359,7 @@ export class StatementLane implements MessageReceiver, Lane {
     const first = this.#statements[this.#head];
     if (!first) return;
     const limitMs = this.#connection.statementLimitMs;
-    const remainingMs = this.#headSince + limitMs - performance.now();
+    const remainingMs = this.#headSince.at + limitMs - performance.now();
     if (remainingMs > 0) return this.#startLimit(Math.ceil(remainingMs));
     const setting = this.#connection.statementLimitSetting;
     const hint =

@@ -1,5 +1,6 @@
 import type { StatementFacts } from '../statements/statement-texts.js';
 import type { PgInternals } from '../wire/pg-internals.js';
+import type { ClockReading } from './answer-clock.js';
 import type { StatementTimings } from './statement-timings.js';
 
 /** Measures the prepared statements of one connection on which one statement is active at a time. */
@@ -7,7 +8,7 @@ export class StatementMeter {
   readonly #pg: PgInternals;
   readonly #timings: StatementTimings;
   #facts: StatementFacts | undefined;
-  #sentAt = 0;
+  #sent: ClockReading | undefined;
   #bytesRead = 0;
 
   constructor(pg: PgInternals, timings: StatementTimings) {
@@ -19,7 +20,7 @@ export class StatementMeter {
   onSent(facts: StatementFacts): void {
     if (!facts.isPlainSelect) return;
     this.#facts = facts;
-    this.#sentAt = performance.now();
+    this.#sent = this.#timings.clock.read();
     this.#bytesRead = this.#pg.stream?.bytesRead ?? 0;
   }
 
@@ -29,10 +30,11 @@ export class StatementMeter {
   }
 
   onReadyForQuery(): void {
+    this.#timings.clock.onAnswer();
     const facts = this.#facts;
     if (!facts) return;
     this.#facts = undefined;
     const bytes = (this.#pg.stream?.bytesRead ?? 0) - this.#bytesRead;
-    this.#timings.recordAlone(facts, performance.now() - this.#sentAt, bytes);
+    this.#timings.recordAlone(facts, this.#sent!, bytes);
   }
 }

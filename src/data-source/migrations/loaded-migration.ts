@@ -1,6 +1,6 @@
 import type { DataSource, MigrationInterface } from 'typeorm';
 import { MigrationError } from '../../errors/migration.errors.js';
-import { sourceLocationOf } from './source-location.js';
+import { sourceLocationOf, sourceLocationsOf } from './source-location.js';
 
 /** A migration of the data source's option `migrations`. */
 export interface LoadedMigration {
@@ -44,4 +44,11 @@ export function migrationName(instance: MigrationInterface): string {
 /** The absolute path of a migration's file, for messages; undefined where it is not known. */
 export function fileOf({ instance }: LoadedMigration): string | undefined {
   return sourceLocationOf(instance.constructor)?.file;
+}
+
+/** As `fileOf()` for several migrations, in the time of one. */
+export function filesOf(migrations: readonly LoadedMigration[]): (string | undefined)[] {
+  return sourceLocationsOf(migrations.map(({ instance }) => instance.constructor)).map(
+    (found) => found?.file,
+  );
 }

@@ -1,6 +1,7 @@
 import { QueryFailedError } from 'typeorm';
 import { MigrationError } from '../../errors/migration.errors.js';
 import { oneLine, redact, shortSql } from '../../text/masking.js';
+import { textOf } from '../../text/text-of.js';
 import { CONCURRENTLY_HINT, describeMigration } from './concurrently.js';
 import type { LoadedMigration } from './loaded-migration.js';
 import { LOCK_TIMEOUT_MS } from './migration-session.js';
@@ -88,7 +89,7 @@ function reasonText(error: unknown): string {
   if (error instanceof TransactionMisuse && error.cause !== undefined)
     return `${reasonText(error.cause)}. ${error.message}`;
   const code = sqlStateOf(error);
-  const message = error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : textOf(error);
   if (!(error instanceof QueryFailedError)) {
     const name =
       error instanceof Error && error.name !== 'Error' && !(error instanceof TransactionMisuse)

@@ -44,7 +44,7 @@ export function logProgress(logger: DatabaseLogger, database: string): (progress
       }
       case 'started':
         return logger.debug(
-          `Migration ${progress.migration.name} is ${progress.direction === 'up' ? 'executed' : 'reverted'}.`,
+          `${progress.direction === 'up' ? 'Migration' : 'The revert of migration'} ${progress.migration.name} begins.`,
         );
       case 'retrying':
         return logger.warn(

@@ -1,5 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { DataSource } from 'typeorm';
+import { forgetSchema } from '../typeorm-internals.js';
 import type { LoadedMigration } from './loaded-migration.js';
 import { isLockFailure, migrationError, TransactionMisuse } from './migration-failure.js';
 import type { MigrationFailure } from './migration-failure.js';
@@ -26,6 +27,8 @@ interface RunContext {
   readonly table: MigrationsTable;
   readonly direction: MigrationDirection;
   readonly isFake: boolean;
+  /** The names of the migrations whose code runs in this data source. */
+  readonly running: Set<string>;
   readonly onProgress: (progress: MigrationProgress) => void;
 }
 
@@ -147,19 +150,23 @@ export class MigrationRun {
 
   /** Runs the migration and records it. */
   async #apply(migration: LoadedMigration, onBegun: (log: StatementLog) => void): Promise<void> {
-    const { direction, isFake, table, session, onProgress } = this.#context;
+    const { direction, isFake, table, session, running, onProgress } = this.#context;
     const { runner } = session;
     const wasInTransaction = runner.isTransactionActive;
     onProgress({ type: 'started', direction, migration });
     if (!isFake) {
+      // The statements of the migration before, or the rollback of an attempt, may have changed the tables that the runner remembers.
+      forgetSchema(runner);
       const log = new StatementLog(runner);
       onBegun(log);
+      running.add(migration.name);
       try {
         await migration.instance[direction](runner);
         await this.#checkTransaction(wasInTransaction, log);
       } catch (error) {
         throw isAborted(error) && log.lastFailed ? swallowedError(log) : error;
       } finally {
+        running.delete(migration.name);
         log.stop();
       }
     }

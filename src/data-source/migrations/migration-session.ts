@@ -1,5 +1,5 @@
 import type { ManagedQueryRunner } from '../query-runner/managed-query-runner.js';
-import { pollForLock } from '../startup/lock-poll.js';
+import { isWithoutLocks, pollForLock } from '../startup/lock-poll.js';
 import type { LockWait } from '../startup/lock-poll.js';
 
 /**
@@ -7,9 +7,6 @@ import type { LockWait } from '../startup/lock-poll.js';
  * statements on that table wait behind it.
  */
 export const LOCK_TIMEOUT_MS = 5_000;
-
-/** SQLSTATE of a server without advisory locks: another product with PostgreSQL's protocol. */
-const UNDEFINED_FUNCTION = '42883';
 
 /** The settings that a session of migrations changes, if the server has them: `transaction_timeout` exists since PostgreSQL 17. */
 const CHANGED = `('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout',
@@ -88,7 +85,7 @@ export class MigrationSession {
     try {
       await pollForLock(tryLock, (text, parameters) => this.#query(text, parameters), key, what, wait);
     } catch (error) {
-      if ((error as { code?: unknown }).code !== UNDEFINED_FUNCTION) throw error;
+      if (!isWithoutLocks(error)) throw error;
     }
   }
 

@@ -39,12 +39,26 @@ export class MigrationsTable {
     await createMetadataTable(this.#dataSource, this.#runner);
   }
 
-  /** In the order of their execution; empty without the table. */
+  /**
+   * In the order of their execution; empty without the table.
+   * @throws QueryFailedError if the role may not read the table: TypeORM takes it for missing then, and all migrations for pending
+   */
   async executed(): Promise<ExecutedMigration[]> {
-    const executed = await this.#executor.getExecutedMigrations();
-    return executed
-      .map(({ id, name, timestamp }) => ({ id: id ?? 0, name, timestamp }))
-      .sort((one, other) => one.id - other.id);
+    interface Row {
+      id: number;
+      name: string;
+      /** A bigint. */
+      timestamp: string | number;
+    }
+    const table = migrationsTableName(this.#dataSource);
+    const [found] = (await this.#runner.query('SELECT to_regclass($1) IS NOT NULL AS exists', [table])) as {
+      exists: boolean;
+    }[];
+    if (!found?.exists) return [];
+    const rows = (await this.#runner.query(
+      `SELECT "id", "name", "timestamp" FROM ${table} ORDER BY "id"`,
+    )) as Row[];
+    return rows.map(({ id, name, timestamp }) => ({ id, name, timestamp: Number(timestamp) }));
   }
 
   async insert(migration: LoadedMigration): Promise<void> {

@@ -80,7 +80,7 @@ export interface MigratorContext {
   readonly check: () => void;
 }
 
-/** A migration that runs next, in which mode, and who is told of it. */
+/** What `run()` or `revert()` was called for. */
 interface Change {
   readonly direction: MigrationDirection;
   readonly mode: MigrationTransactionMode;
@@ -93,6 +93,8 @@ export class Migrator {
   readonly #context: MigratorContext;
   /** Whether migrations run: a migration may call `runMigrations()`. */
   #isRunning = false;
+  /** The names of the migrations whose code runs: several, if a migration calls `runMigrations()`. */
+  readonly #running = new Set<string>();
 
   constructor(context: MigratorContext) {
     this.#context = context;
@@ -188,7 +190,6 @@ export class Migrator {
     const { dataSource } = this.#context;
     const { direction, mode, isFake, onProgress } = change;
     const table = new MigrationsTable(dataSource, session.runner);
-    await table.createIfMissing();
     const status = await this.#readStatus(session.runner);
     if (direction === 'up' && status.unknown.length > 0)
       onProgress({
@@ -196,8 +197,19 @@ export class Migrator {
         message: `The database has migrations that the source code does not have: ${status.unknown.map(({ name }) => name).join(', ')}`,
       });
     const planned = this.#planned(status, direction, mode, isFake);
+    if (!isFake) this.#refuseRunning(planned);
+    // After everything that may be refused: a refusal changes nothing.
+    await table.createIfMissing();
     this.#logPlan(status, direction, planned);
-    const run = new MigrationRun({ dataSource, session, table, direction, isFake, onProgress });
+    const run = new MigrationRun({
+      dataSource,
+      session,
+      table,
+      direction,
+      isFake,
+      running: this.#running,
+      onProgress,
+    });
     if (mode === 'all' && planned.length > 0 && planned.every(({ transaction }) => transaction))
       await run.inTransaction(planned.map(({ migration }) => migration));
     else
@@ -231,6 +243,19 @@ export class Migrator {
         direction,
       );
     return planned;
+  }
+
+  /**
+   * A migration that runs the pending migrations would run itself, and so on: it is pending until it has ended.
+   * @throws MigrationError `MIGRATION_FAILED`
+   */
+  #refuseRunning(planned: readonly PlannedMigration[]): void {
+    const again = planned.find(({ migration }) => this.#running.has(migration.name));
+    if (!again) return;
+    throw new MigrationError(`Migration ${again.migration.name} runs already, and would run itself again`, {
+      code: 'MIGRATION_FAILED',
+      hint: 'Do not call runMigrations() in a migration: it is pending until it has ended.',
+    });
   }
 
   /** @throws MigrationError `MIGRATION_UNKNOWN` */

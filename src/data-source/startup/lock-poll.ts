@@ -16,7 +16,7 @@ export interface LockHolder {
   readonly since: Date | undefined;
 }
 
-/** How long a lock is waited for, and who is told of the wait. */
+/** How a caller waits for a lock. */
 export interface LockWait {
   /** Milliseconds; undefined waits without limit. */
   readonly timeoutMs?: number;
@@ -78,9 +78,20 @@ async function holderOf(query: Query, key: string): Promise<LockHolder | undefin
   return row && { pid: row.pid, application: row.application, since: row.since ?? undefined };
 }
 
+/** SQLSTATE of a server without advisory locks: another product with PostgreSQL's protocol. */
+const UNDEFINED_FUNCTION = '42883';
+
+/** Whether the server has no advisory locks: the work is done without one. */
+export function isWithoutLocks(error: unknown): boolean {
+  return (error as { code?: unknown }).code === UNDEFINED_FUNCTION;
+}
+
 /** `pid 4711, application "orders", since 2026-01-31T08:00:00.000Z` */
 export function describeLockHolder({ pid, application, since }: LockHolder): string {
-  return `pid ${pid}, application "${application}"${since ? `, since ${since.toISOString()}` : ''}`;
+  const parts = [`pid ${pid}`];
+  if (application !== '') parts.push(`application "${application}"`);
+  if (since) parts.push(`since ${since.toISOString()}`);
+  return parts.join(', ');
 }
 
 function lockTimeoutError(what: string, timeoutMs: number, holder: LockHolder | undefined): MigrationError {

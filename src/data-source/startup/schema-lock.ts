@@ -11,13 +11,10 @@ import { connectFailure } from '../logging/connect-failure.js';
 import { directSettings } from '../pooler/direct-connection.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 import { refuseSharedSession } from '../pooler/shared-session.js';
-import { describeLockHolder, pollForLock } from './lock-poll.js';
+import { describeLockHolder, isWithoutLocks, pollForLock } from './lock-poll.js';
 import type { LockHolder } from './lock-poll.js';
 import { retryDelayMs } from './retry-delay.js';
 import { queryServerInfo } from './server-info.js';
-
-/** SQLSTATE of a server without advisory locks: another product with PostgreSQL's protocol. */
-const UNDEFINED_FUNCTION = '42883';
 
 /** Disables the idle limits: the session of the lock is idle while the work runs. */
 const NO_IDLE_LIMIT = `SELECT set_config(name, '0', $1) FROM pg_catalog.pg_settings
@@ -112,7 +109,7 @@ async function lock(options: SchemaLockOptions): Promise<() => Promise<void>> {
     if (pooler.mode !== 'statement') await waitForLock(connection, statements, key, options);
   } catch (error) {
     await close();
-    if ((error as { code?: unknown }).code !== UNDEFINED_FUNCTION) throw error;
+    if (!isWithoutLocks(error)) throw error;
     logger.debug(`The schema is changed without a lock: ${String(error)}`);
     return () => Promise.resolve();
   }

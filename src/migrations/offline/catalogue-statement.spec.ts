@@ -9,7 +9,7 @@ describe('readsOnlyCatalogue', () => {
     `SELECT * FROM "information_schema"."columns" WHERE table_name = 'a' AND column_name IN ('b', 'c')`,
     'SELECT exists(SELECT FROM pg_type WHERE typname = $1)',
     'SELECT current_database(), version()',
-  ])('%s reads the catalogue alone', (sql) => {
+  ])('%s reads the schema alone', (sql) => {
     expect(readsOnlyCatalogue(sql)).toBe(true);
   });
 
@@ -22,6 +22,14 @@ describe('readsOnlyCatalogue', () => {
     'SELECT (SELECT count(*) FROM users) FROM pg_class',
     'SELECT 1 FROM pg_class WHERE EXISTS (SELECT 1 FROM users)',
     'SELECT * FROM public.pg_class',
+    `SELECT 1 FROM pg_roles WHERE rolname = 'app'`,
+    'SELECT * FROM pg_catalog.pg_stat_activity',
+    'SELECT datname FROM pg_database',
+    `SELECT to_regrole('app')`,
+    `SELECT has_table_privilege('users', 'SELECT') FROM pg_class`,
+    'SELECT pg_get_userbyid(relowner) FROM pg_class',
+    'SELECT current_user, version()',
+    'SELECT current_date, version()',
     'SELECT * FROM pg_temp.users',
     `SELECT setval('numbers', 1)`,
     `SELECT "setval"('numbers', 1)`,

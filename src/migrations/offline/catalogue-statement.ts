@@ -1,19 +1,26 @@
 import { SqlScanner } from '../../text/sql-scanner.js';
 
-/** Functions that depend on nothing but their arguments, the catalogue and the session. */
+/** Functions that depend on nothing but their arguments, the schema and the settings of the session. Roles belong to the server. */
 const FUNCTIONS =
-  /^(?:to_reg\w+|pg_get_\w+|has_\w+_privilege|pg_\w+_is_visible|format_type|obj_description|col_description|shobj_description|current_schemas?|current_database|current_setting|version|quote_(?:ident|literal)|count|min|max|bool_and|bool_or|every|(?:array|string|json|jsonb)_agg|coalesce|nullif|greatest|least|lower|upper|length|substr|substring|replace|concat|concat_ws|left|right|array_to_string|array_length|cardinality|unnest|exists|any|all|some|in|cast|values|and|or|not|select|where|on|as|when|then|else|case|from|varchar|char|numeric|over|filter)$/;
+  /^(?:to_reg(?!role)\w+|pg_get_(?!userbyid)\w+|pg_\w+_is_visible|format_type|obj_description|col_description|shobj_description|current_schemas?|current_database|current_setting|version|quote_(?:ident|literal)|count|min|max|bool_and|bool_or|every|(?:array|string|json|jsonb)_agg|coalesce|nullif|greatest|least|lower|upper|length|substr|substring|replace|concat|concat_ws|left|right|array_to_string|array_length|cardinality|unnest|exists|any|all|some|in|cast|values|and|or|not|select|where|on|as|when|then|else|case|from|varchar|char|numeric|over|filter)$/;
+
+/** Relations of `pg_catalog` that describe the schema of one database. Others describe the server, its activity or the data. */
+const SCHEMA_RELATIONS =
+  /^pg_(?:aggregate|am|amop|amproc|attrdef|attribute|cast|class|collation|constraint|conversion|default_acl|depend|description|enum|event_trigger|extension|foreign_\w+|index|indexes|inherits|language|matviews|namespace|opclass|operator|opfamily|partitioned_table|policies|policy|proc|publication\w*|range|rewrite|rules|sequence|statistic_ext|tables|transform|trigger|ts_\w+|type|user_mappings?|views)$/;
+
+/** Words that return the role or the time. */
+const OUTSIDE =
+  /^(?:current_(?:user|role|catalog|date|time|timestamp)|session_user|user|localtime|localtimestamp)$/;
 
 /** Names without one of which a query does not read the catalogue. */
-const CATALOGUE =
-  /^(?:pg_|to_reg|has_\w+_privilege$|information_schema$|current_(?:schemas?|database|setting)$|version$)/;
+const CATALOGUE = /^(?:pg_|to_reg|information_schema$|current_(?:schemas?|database|setting)$|version$)/;
 
 /** Clauses that end a FROM clause. */
 const AFTER_FROM = /^(?:where|group|having|window|order|limit|offset|fetch|union|intersect|except|select)$/;
 
 /**
- * Whether a text is a single SELECT that reads only the catalogue: relations of `pg_catalog` and `information_schema`, and functions that
- * depend on nothing else. In doubt, false.
+ * Whether a text is a single SELECT that reads only the schema, so that a database with the same schema gives the same answer: relations
+ * of `pg_catalog` and `information_schema`, and functions that depend on nothing else. In doubt, false.
  */
 export function readsOnlyCatalogue(text: string): boolean {
   const tokens = tokensOf(text);
@@ -25,13 +32,14 @@ export function readsOnlyCatalogue(text: string): boolean {
     const next = tokens[index + 1];
     if (token === '(') levels.push(false);
     else if (token === ')') levels.pop();
-    else if (/^(?:into|for|insert|update|delete|merge|with)$/.test(token)) return false;
+    else if (/^(?:into|for|insert|update|delete|merge|with)$/.test(token) || OUTSIDE.test(token))
+      return false;
     else if (AFTER_FROM.test(token)) levels[levels.length - 1] = false;
     if (next === '(' && /^["\w]/.test(token) && !FUNCTIONS.test(unquoted(token))) return false;
     const isRelationNext = token === 'from' || token === 'join' || (token === ',' && levels.at(-1));
     if (!isRelationNext) continue;
     levels[levels.length - 1] = true;
-    if (next !== '(' && !isCatalogueRelation(next, tokens[index + 2])) return false;
+    if (next !== '(' && !isSchemaRelation(tokens.slice(index + 1, index + 4))) return false;
   }
   return true;
 }
@@ -53,8 +61,10 @@ function unquoted(token: string): string {
   return token.replace(/^"(\w+)"$/, '$1');
 }
 
-function isCatalogueRelation(token: string | undefined, dot: string | undefined): boolean {
-  const name = token === undefined ? undefined : unquoted(token);
-  if (name === 'pg_catalog' || name === 'information_schema') return dot === '.';
-  return name !== undefined && /^pg_(?!temp|toast)\w+$/.test(name) && dot !== '.' && dot !== '(';
+/** @param tokens a name, perhaps with its schema */
+function isSchemaRelation([first = '', dot, second = '']: readonly string[]): boolean {
+  const name = unquoted(first);
+  if (name === 'information_schema') return dot === '.';
+  if (name === 'pg_catalog') return dot === '.' && SCHEMA_RELATIONS.test(unquoted(second));
+  return dot !== '.' && dot !== '(' && SCHEMA_RELATIONS.test(name);
 }

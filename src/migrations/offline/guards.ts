@@ -1,3 +1,4 @@
+import type { LoadedMigration } from '../../data-source/migrations/loaded-migration.js';
 import { quoteLiteral } from './literals.js';
 
 /** The keys of the locks that a run holds, as `keyOf` computes them, for the database in which the file is executed. */
@@ -41,6 +42,21 @@ export function requireMigration(table: string, name: string, isExecuted: boolea
     [
       `IF ${isExecuted ? 'NOT ' : ''}EXISTS (SELECT FROM ${table} WHERE "name" = ${quoteLiteral(name)}) THEN`,
       `  RAISE EXCEPTION USING MESSAGE = ${quoteLiteral(`Migration ${name} ${state}.`)};`,
+      'END IF;',
+    ],
+    [table, name],
+  );
+}
+
+/**
+ * Stops if the database has executed a newer migration, which may need what the file reverts.
+ * @param table the table of executed migrations, as SQL writes it
+ */
+export function requireNewest(table: string, { name, timestamp }: LoadedMigration): string {
+  return block(
+    [
+      `IF EXISTS (SELECT FROM ${table} WHERE "timestamp" > ${timestamp}) THEN`,
+      `  RAISE EXCEPTION USING MESSAGE = ${quoteLiteral(`Migration ${name} is not the newest one that is executed in this database.`)};`,
       'END IF;',
     ],
     [table, name],

@@ -25,6 +25,21 @@ describe('renderStatement', () => {
     expect(render('SELECT -$1', -1)).toBe(`SELECT -'-1'`);
   });
 
+  it.each([
+    'CREATE OR REPLACE FUNCTION f(int) RETURNS int LANGUAGE sql RETURN $1 + 1',
+    'CREATE PROCEDURE p(int) LANGUAGE sql BEGIN ATOMIC INSERT INTO a VALUES ($1); END',
+    'PREPARE insert_a AS INSERT INTO a VALUES ($1)',
+  ])('keeps the parameters of what it defines: %s', (sql) => {
+    expect(render(sql)).toBe(sql);
+  });
+
+  it.each(['CREATE UNLOGGED TABLE b AS SELECT', '(SELECT', 'EXPLAIN SELECT', 'WITH a AS (SELECT 1) SELECT'])(
+    'renders parameters of %s',
+    (begin) => {
+      expect(render(`${begin} $1`, 1)).toBe(`${begin} '1'`);
+    },
+  );
+
   it('separates what psql would read as a variable', () => {
     expect(render(`SELECT a[1:n], b::text, ':n'`)).toBe(`SELECT a[1: n], b::text, ':n'`);
   });
@@ -39,6 +54,9 @@ describe('renderStatement', () => {
     ['SELECT 1', [1], /0 parameter\(s\), and 1 are given/],
     ['SELECT $2', [1], /2 parameter\(s\), and 1 are given/],
     ['SELECT $0', [], /\$0/],
+    ['SELECT $1, $3', [1, 2, 3], /does not use all 3/],
+    ['ALTER TABLE a ALTER b SET DEFAULT $1', [1], /cannot have parameters/],
+    ['CREATE FUNCTION f(int) RETURNS int RETURN $1', [1], /cannot have parameters/],
     ['SELECT $1; SELECT 2', [1], /single statement/],
     ['SELECT $1', ['a\0b'], /\$1 contains a NUL character/],
     ['SELECT 1 \0', [], /NUL character/],

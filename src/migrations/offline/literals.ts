@@ -43,8 +43,9 @@ export function renderStatement(sql: string, parameters: readonly unknown[] = []
     used.set(number, known);
     return known;
   };
+  const replaced = parameters.length > 0 ? text.parameters : [];
   const changes = [
-    ...text.parameters.map(({ start, end, number }) => ({
+    ...replaced.map(({ start, end, number }) => ({
       start,
       end,
       by: apart(sql, start, end, literal(number)),
@@ -73,12 +74,24 @@ function checkText(sql: string, text: StatementText, refuse: Refuse): void {
     throw refuse('COPY FROM STDIN needs data beside the statement');
 }
 
-/** The server refuses the same: a parameter that is not given, one that is not used, and parameters of several statements. */
-function checkParameters(text: StatementText, given: number, refuse: Refuse): void {
-  const needed = Math.max(0, ...text.parameters.map(({ number }) => number));
-  if (text.parameters.some(({ number }) => number === 0)) throw refuse('It contains $0');
+/** Statements whose `$1` are those of the function or the prepared statement. */
+const DEFINES_PARAMETERS = /^(?:create (?:or replace )?(?:function|procedure)|prepare)\b/;
+
+/** Statements to which the server binds values. Others have no parameters: `ALTER TABLE … SET DEFAULT $1` fails. */
+const TAKES_PARAMETERS =
+  /^(?:select|insert|update|delete|merge|with|values|call|declare|explain|create (?:\w+ )*(?:table|materialized view))\b/;
+
+/** The server refuses the same: too few or too many values, a parameter that is not used, parameters of several statements. */
+function checkParameters({ heads, parameters }: StatementText, given: number, refuse: Refuse): void {
+  const numbers = new Set(parameters.map(({ number }) => number));
+  const needed = Math.max(0, ...numbers);
+  if (given === 0 && heads.some((head) => DEFINES_PARAMETERS.test(head))) return;
+  if (numbers.has(0)) throw refuse('It contains $0');
   if (needed !== given) throw refuse(`It has ${needed} parameter(s), and ${given} are given`);
-  if (given > 0 && text.heads.length > 1) throw refuse('Only a single statement can have parameters');
+  if (numbers.size !== needed) throw refuse(`It does not use all ${needed} parameters`);
+  if (given === 0) return;
+  if (heads.length > 1) throw refuse('Only a single statement can have parameters');
+  if (!TAKES_PARAMETERS.test(heads[0] ?? '')) throw refuse('Such a statement cannot have parameters');
 }
 
 /** Keeps a literal apart from what stands beside it: `U&$1` must not become a string with Unicode escapes. */

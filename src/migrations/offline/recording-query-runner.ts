@@ -9,7 +9,7 @@ import { readsOnlyCatalogue } from './catalogue-statement.js';
 import { CURRENT_DATABASE } from './literals.js';
 import { RecordingEntityManager } from './recording-entity-manager.js';
 import type { Recording } from './recording.js';
-import { unknownResult } from './unknown-result.js';
+import { refuseAffected, unknownResult } from './unknown-result.js';
 
 /**
  * TypeORM's query runner, which records instead of sending. Its `query()` serves the builder methods of TypeORM (`createTable()`,
@@ -35,8 +35,9 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
   }
 
   /** Ends the migration: its later statements would be part of the next one. */
-  end(): void {
+  override release(): Promise<void> {
     this.isReleased = true;
+    return Promise.resolve();
   }
 
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- TypeORM's own signature
@@ -62,17 +63,21 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
     const isRead = readsOnlyCatalogue(sql);
     if (isRead && recording.canReadCatalogue) {
       const rows = await recording.readCatalogue(sql, parameters);
-      return isStructured ? structured(rows, rows) : rows;
+      return isStructured ? structured(rows, rows, rows.length) : rows;
     }
     const refuse = recording.refusalOfUse(sql, isRead);
-    if (isRead)
-      return isStructured ? structured(unknownResult(refuse), unknownResult(refuse)) : unknownResult(refuse);
+    if (isRead) {
+      const rows = unknownResult(refuse);
+      return isStructured ? structured(rows, rows, unknownResult(refuse)) : rows;
+    }
     const { heads, words } = recording.record(sql, parameters);
-    const head = heads.length === 1 ? heads[0]! : '';
-    const hasNoRows = WITHOUT_ROWS.test(head) && !words.has('returning');
+    // TypeORM returns nothing for several statements.
+    if (heads.length > 1) return isStructured ? structured(undefined, [], undefined) : undefined;
+    const [head = ''] = heads;
+    const hasNoRows = heads.length === 0 || (WITHOUT_ROWS.test(head) && !words.has('returning'));
     const rows = hasNoRows ? [] : unknownResult(refuse);
     const raw = /^(?:update|delete)\b/.test(head) ? unknownResult(refuse) : rows;
-    return isStructured ? structured(raw, rows) : raw;
+    return isStructured ? structured(raw, rows, unknownResult(refuse)) : raw;
   }
 
   /** The statements that a builder method has built. */
@@ -95,8 +100,14 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
     return Promise.resolve(this.driver.database ?? '');
   }
 
-  override getVersion(): Promise<string> {
-    return Promise.resolve(this.driver.version ?? '');
+  // The databases of the server with the shadow database are not those of the real one.
+
+  override hasDatabase(): Promise<never> {
+    return this.#recording.refuseMethod('hasDatabase');
+  }
+
+  override getDatabases(): Promise<never> {
+    return this.#recording.refuseMethod('getDatabases');
   }
 
   override connect(): Promise<never> {
@@ -105,10 +116,6 @@ export class RecordingQueryRunner extends PostgresQueryRunner {
 
   override stream(): Promise<ReadStream> {
     return this.#recording.refuseMethod('stream');
-  }
-
-  override release(): Promise<void> {
-    return Promise.resolve();
   }
 }
 
@@ -124,8 +131,8 @@ changeMetadataStatements(RecordingQueryRunner, ({ driver: { database } }, query)
   return query;
 });
 
-function structured(raw: unknown, records: unknown): QueryResult {
-  return Object.assign(new QueryResult(), { raw, records });
+function structured(raw: unknown, records: unknown, affected: unknown): QueryResult {
+  return Object.assign(new QueryResult(), { raw, records, affected });
 }
 
 /**
@@ -137,8 +144,22 @@ export function migrationQueryRunner(
   runner: RecordingQueryRunner,
   recording: Recording,
 ): QueryRunner {
+  const refuse = recording.refusalOfUse('the number of affected rows');
+  // TypeORM copies `affected` into the results of its query builders, where the manager refuses its use.
+  const forManager = facadeOf(runner, recording, (result) => result);
+  Object.assign(runner, { manager: new RecordingEntityManager(dataSource, forManager, refuse) });
+  return facadeOf(runner, recording, (result) => refuseAffected(result, refuse));
+}
+
+function facadeOf(
+  runner: RecordingQueryRunner,
+  recording: Recording,
+  guarded: (result: unknown) => unknown,
+): QueryRunner {
   const query = (sql: string, parameters?: unknown[] | ObjectLiteral, isStructured = false) =>
-    recording.run('query', query, () => runner.queryOfMigration(sql, parameters, isStructured));
+    recording.run('query', query, () =>
+      runner.queryOfMigration(sql, parameters, isStructured).then(isStructured ? guarded : undefined),
+    );
   const facade: RecordingQueryRunner = new Proxy(runner, {
     get(target, key) {
       if (key === 'query') return query;
@@ -151,13 +172,6 @@ export function migrationQueryRunner(
       return call;
     },
     set: (target, key, value) => Reflect.set(target, key, value, target),
-  });
-  Object.assign(runner, {
-    manager: new RecordingEntityManager(
-      dataSource,
-      facade,
-      recording.refusalOfUse('the number of affected rows'),
-    ),
   });
   return facade;
 }

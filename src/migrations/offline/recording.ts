@@ -50,6 +50,11 @@ export class Recording {
     return this.#parts.map(({ text }) => `${text}\n`).join('');
   }
 
+  /** Whether the statements so far leave a transaction open. */
+  get isTransactionOpen(): boolean {
+    return this.#isTransactionOpen;
+  }
+
   /** The migration whose statements are being recorded. */
   begin(migration: LoadedMigration): void {
     this.#migration = migration;
@@ -75,7 +80,8 @@ export class Recording {
   }
 
   /**
-   * Adds a statement of the migration. Outside a transaction, several statements in one text are one transaction of their own.
+   * Adds a statement of the migration. Outside a transaction, several statements in one text are one transaction of their own, unless the
+   * text begins or ends transactions itself.
    *
    * @throws MigrationError `MIGRATION_VALUE`, `MIGRATION_CONCURRENTLY`
    */
@@ -85,7 +91,8 @@ export class Recording {
       if (rest.trim() !== '') this.comment(rest.trim());
       return text;
     }
-    const isOneTransaction = text.heads.length > 1 && !this.#isTransactionOpen;
+    const isOneTransaction =
+      text.heads.length > 1 && !this.#isTransactionOpen && !text.heads.some(transactionEffect);
     if (this.#isTransactionOpen || isOneTransaction) this.#refuseConcurrently(sql);
     if (isOneTransaction) this.add('BEGIN;');
     this.add(`${rendered.trim()};${rest.trimEnd()}`);
@@ -175,9 +182,10 @@ export class Recording {
 
   /** Refuses a method that cannot work without a connection. */
   refuseMethod(method: string): never {
+    const call = calls.getStore();
     throw this.#note(
       new MigrationError(
-        `${this.#named(this.#place(calls.getStore()?.site))} calls ${method}(), which needs a connection.`,
+        `${this.#named(this.#place(call?.site))} calls ${call?.method ?? method}(), which needs a connection.`,
         { code: 'MIGRATION_BRANCHES', hint: 'Use queryRunner.query(…), or run this migration online.' },
       ),
     );

@@ -6,12 +6,24 @@ import type { LoadedMigration } from '../../data-source/migrations/loaded-migrat
 import type { MigrationTransactionMode } from '../../data-source/migrations/migrator.js';
 import { PoolerDetector } from '../../data-source/pooler/pooler-detector.js';
 import { connectionOptions } from '../../data-source/pools/data-source.pool.js';
+import type { PostgresDriver } from '../../data-source/typeorm-internals.js';
 import { settingsForDatabase } from '../../data-source/pools/server-settings.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import { MigrationError } from '../../errors/migration.errors.js';
 import { shortSql } from '../../text/masking.js';
 import { findEmbeddedPostgres, startEmbeddedServer } from './embedded-server.js';
 import type { EmbeddedServer } from './embedded-server.js';
+
+/** The names of all shadow databases begin with it. */
+const PREFIX = 'nestjs_database_shadow_';
+
+/**
+ * The shadow databases whose process was killed. A process that lives has a session whose `application_name` is the name of its database,
+ * from before the database is created until it is dropped; any role sees that name.
+ */
+const ABANDONED = `SELECT d.datname AS name FROM pg_catalog.pg_database d
+  WHERE d.datname ~ '^${PREFIX}[0-9a-f]{16}$'
+    AND NOT EXISTS (SELECT FROM pg_catalog.pg_stat_activity a WHERE d.datname IN (a.datname, a.application_name))`;
 
 const ignore = () => undefined;
 const silent = { log: ignore, warn: ignore, error: ignore, debug: ignore };
@@ -31,10 +43,11 @@ interface ShadowSource {
  */
 export class ShadowDatabase {
   readonly #source: ShadowSource;
-  #server: EmbeddedServer | undefined;
-  #admin: Connection | undefined;
-  #database: string | undefined;
-  #session: Connection | undefined;
+  readonly #name = `${PREFIX}${randomBytes(8).toString('hex')}`;
+  // Promises, so that `close()` ends what is being opened.
+  #server: Promise<EmbeddedServer> | undefined;
+  #admin: Promise<Connection> | undefined;
+  #session: Promise<Connection> | undefined;
 
   constructor(source: ShadowSource) {
     this.#source = source;
@@ -49,39 +62,51 @@ export class ShadowDatabase {
    * @throws MigrationError `MIGRATION_SHADOW`
    */
   async read(statements: readonly string[], query: string): Promise<object[]> {
-    const session = (this.#session ??= await this.#open());
+    const session = await (this.#session ??= this.#open());
     const execute = (statement: string) =>
       session.query<object>(statement).catch((error: unknown) => {
         throw shadowError(`refuses "${shortSql(statement)}": ${messageOf(error)}`, error);
       });
     for (const statement of statements) await execute(statement);
-    return (await execute(query)).rows;
+    const { rows } = await execute(query);
+    return rows.map((row) => this.#withRealName(row));
   }
 
-  /** Drops the database, and stops the server that was started for it. */
+  /** A row as the database of the settings returns it: `current_database()` and `table_catalog` are not the shadow's name. */
+  #withRealName(row: object): object {
+    const { database } = this.#source.dataSource.settings.server;
+    return Object.fromEntries(
+      Object.entries(row).map(([column, value]) => [
+        column,
+        value === this.#name ? database : (value as unknown),
+      ]),
+    );
+  }
+
+  /** Drops the database, and stops the server that was started for it. Ends a `read()` that is under way. */
   async close(): Promise<void> {
-    await this.#session?.close().catch(ignore);
-    const [admin, database] = [this.#admin, this.#database];
+    const [server, admin] = [await this.#server?.catch(ignore), await this.#admin?.catch(ignore)];
     try {
-      if (admin && database !== undefined)
-        await admin.query(`DROP DATABASE IF EXISTS "${database}" WITH (FORCE)`);
+      await admin?.query(`DROP DATABASE IF EXISTS "${this.#name}" WITH (FORCE)`);
     } catch (error) {
-      throw shadowError(`"${database}" could not be dropped: ${messageOf(error)}`, error);
+      throw shadowError(`"${this.#name}" could not be dropped: ${messageOf(error)}`, error);
     } finally {
+      await (await this.#session?.catch(ignore))?.close().catch(ignore);
       await admin?.close().catch(ignore);
-      await this.#server?.stop();
+      await server?.stop();
     }
   }
 
   async #open(): Promise<Connection> {
     const server = this.#settings(await this.#url());
-    this.#admin = await connect(server);
-    const database = `nestjs_database_shadow_${randomBytes(8).toString('hex')}`;
-    await this.#admin.query(`CREATE DATABASE "${database}"`).catch((error: unknown) => {
+    const admin = await (this.#admin = connect(server));
+    await admin.query(`SET application_name = '${this.#name}'`);
+    await dropAbandoned(admin);
+    await admin.query(`CREATE DATABASE "${this.#name}"`).catch((error: unknown) => {
       throw shadowError(`cannot be created: ${messageOf(error)}`, error);
     });
-    this.#database = database;
-    const settings = settingsForDatabase(server, database);
+    const settings = settingsForDatabase(server, this.#name);
+    await this.#createSchemas(settings);
     if (this.#source.before.length > 0) await this.#migrate(settings);
     return connect(settings);
   }
@@ -91,8 +116,22 @@ export class ShadowDatabase {
     if (url !== undefined) return url;
     const module = findEmbeddedPostgres();
     if (module === undefined) throw shadowError('has no server');
-    this.#server = await startEmbeddedServer(module);
-    return this.#server.url;
+    return (await (this.#server = startEmbeddedServer(module))).url;
+  }
+
+  /** Creates the schemas that the settings name. The real database has them before the first migration. */
+  async #createSchemas(settings: ResolvedDatabaseOptions): Promise<void> {
+    const { schema, searchSchema } = this.#source.dataSource.driver as PostgresDriver;
+    const session = await connect(settings);
+    try {
+      for (const name of new Set([schema, searchSchema]))
+        if (name !== undefined)
+          await session.query(`CREATE SCHEMA IF NOT EXISTS "${name.replaceAll('"', '""')}"`);
+    } catch (error) {
+      throw shadowError(`cannot create a schema: ${messageOf(error)}`, error);
+    } finally {
+      await session.close();
+    }
   }
 
   #settings(url: string): ResolvedDatabaseOptions {
@@ -127,6 +166,12 @@ export class ShadowDatabase {
       if (shadow.isInitialized) await shadow.destroy();
     }
   }
+}
+
+/** Removes what killed processes have left behind. A database of another role stays. */
+async function dropAbandoned(admin: Connection): Promise<void> {
+  const { rows } = await admin.query<{ name: string }>(ABANDONED);
+  for (const { name } of rows) await admin.query(`DROP DATABASE IF EXISTS "${name}"`).catch(ignore);
 }
 
 async function connect(settings: ResolvedDatabaseOptions): Promise<Connection> {

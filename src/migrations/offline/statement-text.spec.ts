@@ -7,6 +7,17 @@ describe('scanStatements', () => {
     expect(scanStatements(text).heads).toEqual(['select', 'create rule r as on', '']);
   });
 
+  it('reads the body of a function as a part of its statement', () => {
+    const body = `LANGUAGE sql BEGIN ATOMIC SELECT CASE WHEN true THEN 1 END; SELECT 2; END`;
+    const text = `CREATE OR REPLACE FUNCTION f() RETURNS int ${body}; CREATE PROCEDURE p() ${body}; BEGIN; END`;
+    expect(scanStatements(text).heads).toEqual([
+      'create or replace function f',
+      'create procedure p language sql',
+      'begin',
+      'end',
+    ]);
+  });
+
   it.each([
     ['SELECT 1', false],
     ['SELECT 1;', true],
@@ -57,7 +68,9 @@ describe('transactionEffect', () => {
     ['end', 'ends'],
     ['abort', 'ends'],
     ['rollback', 'ends'],
-    ['rollback and chain', 'ends'],
+    ['rollback and no chain', 'ends'],
+    ['rollback and chain', undefined],
+    ['commit work and chain', undefined],
     ['rollback to savepoint a', undefined],
     ['rollback work to a', undefined],
     ['beginning', undefined],

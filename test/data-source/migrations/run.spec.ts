@@ -2,7 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/glob
 import type { DatabaseModuleOptions, ManagedDataSource } from 'nestjs-database';
 import { MigrationError } from 'nestjs-database';
 import pg from 'pg';
-import { ForbiddenTransactionModeOverrideError } from 'typeorm';
+import { ForbiddenTransactionModeOverrideError, TableColumn } from 'typeorm';
 import type { QueryRunner } from 'typeorm';
 import type { MigrationProgress } from '../../../src/data-source/migrations/migrator.js';
 import { createTestDatabase } from '../../support/database.js';
@@ -244,6 +244,23 @@ describe('migrations', () => {
       for (const table of ['first', 'second', 'third']) expect(await exists(table)).toBe(true);
     });
 
+    it('see the tables as SQL of the migrations before has left them', async () => {
+      const addColumn = (name: string) => (runner: QueryRunner) =>
+        runner.addColumn('first', new TableColumn({ name, type: 'int', isNullable: true }));
+      const dataSource = await start([
+        migrationClass('first', 1, 'CREATE TABLE first (id int)'),
+        migrationClass('builder', 2, addColumn('a')),
+        migrationClass('sql', 3, 'ALTER TABLE first RENAME a TO b'),
+        migrationClass('renaming', 4, (runner) => runner.renameColumn('first', 'b', 'c')),
+      ]);
+      await dataSource.runMigrations({ transaction: 'all' });
+      expect(
+        await database.sql(
+          `SELECT attname FROM pg_attribute WHERE attrelid = 'first'::regclass AND attnum > 0`,
+        ),
+      ).toEqual([{ attname: 'id' }, { attname: 'c' }]);
+    });
+
     it('may run other migrations', async () => {
       const dataSource = await start(
         [
@@ -261,6 +278,27 @@ describe('migrations', () => {
       );
       await dataSource.runMigrations();
       expect(await recorded()).toEqual(['outer', 'outer']);
+    });
+
+    it('may not run themselves again', async () => {
+      const dataSource = await start(
+        [migrationClass('outer', 1, async () => void (await dataSource.runMigrations()))],
+        { pool: { size: 3 } },
+      );
+      const { message } = await failure(dataSource.runMigrations());
+      expect(message).toContain('Migration outer1700000000001 runs already, and would run itself again.');
+      expect(await recorded()).toEqual([]);
+    });
+  });
+
+  describe('whose table the role may not read', () => {
+    it('are not taken for pending', async () => {
+      await database.sql(
+        'CREATE TABLE migrations (id serial, timestamp bigint NOT NULL, name text NOT NULL)',
+      );
+      const dataSource = await start([first()]);
+      await expect(dataSource.showMigrations()).rejects.toThrow('permission denied for table migrations');
+      await expect(dataSource.runMigrations()).rejects.toThrow('permission denied for table migrations');
     });
   });
 
@@ -315,7 +353,7 @@ describe('migrations', () => {
           'Concurrent1700000000002 (test/data-source/migrations/run.spec.ts): CREATE INDEX CONCURRENTLY. Nothing was changed.',
       });
       expect(await failure(dataSource.migrator.plan())).toMatchObject({ code: 'MIGRATION_CONCURRENTLY' });
-      expect(await exists('first')).toBe(false);
+      expect([await exists('first'), await exists('migrations')]).toEqual([false, false]);
     });
 
     it('run without a transaction, up and down', async () => {

@@ -6,18 +6,26 @@
 // --shared 1,2,4        shared connections
 // --seconds 1           how long each of three rounds measures
 // --only pool           candidates whose names contain the text
+// --http 32             also a row by key over HTTP with this number of clients, on each version of Node.js; 0 is off
+// --node 20,24          these versions for HTTP, as npm run bench:http has them
+// --docs                writes the tables and the picture of docs/multiplexing.md
 import 'reflect-metadata';
+import { cpus } from 'node:os';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
 import { Module } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import pg from 'pg';
 import { DataSource } from 'typeorm';
-import { DatabaseModule } from '../dist/esm/index.js';
-import { ConnectionPool } from '../dist/esm/pool/index.js';
-import { startPostgres } from '../test/support/postgres-server.ts';
-import { openNetwork } from './http/network.ts';
-import { median } from './http/statistics.ts';
+import { DatabaseModule } from '../../dist/esm/index.js';
+import { ConnectionPool } from '../../dist/esm/pool/index.js';
+import { startPostgres } from '../../test/support/postgres-server.ts';
+import { openNetwork } from '../http/network.ts';
+import { defaultNodes, nodeBinary } from '../http/nodes.ts';
+import { median } from '../http/statistics.ts';
+import { asText, cellTable } from '../http/tables.ts';
+import { writeDocs } from './docs.ts';
+import { measureHttp } from './http.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -26,6 +34,9 @@ const { values: options } = parseArgs({
     shared: { type: 'string', default: '1,2,4' },
     seconds: { type: 'string', default: '1' },
     only: { type: 'string', default: '' },
+    http: { type: 'string', default: '32' },
+    node: { type: 'string' },
+    docs: { type: 'boolean', default: false },
   },
 });
 const numbers = (text) => text.split(',').map(Number);
@@ -130,8 +141,12 @@ async function measure(call, callers, ms) {
   };
 }
 
-const middle = (results, key) => median(results.map((result) => result[key]));
+const medians = (rounds) =>
+  Object.fromEntries(
+    ['perSecond', 'p50', 'p99', 'cpuUs'].map((key) => [key, median(rounds.map((result) => result[key]))]),
+  );
 
+const networks = [];
 for (const roundTripMs of numbers(options['round-trips'])) {
   const network = await openNetwork(server, roundTripMs / 2);
   console.log(
@@ -139,6 +154,7 @@ for (const roundTripMs of numbers(options['round-trips'])) {
   );
   console.log('callers  candidate                 calls/s    p50 ms    p99 ms   CPU µs');
   const open = {};
+  const byCallers = {};
   for (const [name, start] of Object.entries(candidates(network.url)))
     if (name.includes(options.only)) open[name] = await start();
   for (const callers of numbers(options.callers)) {
@@ -149,17 +165,51 @@ for (const roundTripMs of numbers(options['round-trips'])) {
         const result = await measure(call, callers, round === 0 ? 300 : Number(options.seconds) * 1_000);
         if (round > 0) results[name].push(result);
       }
-    for (const [name, rounds] of Object.entries(results))
+    byCallers[callers] = Object.fromEntries(
+      Object.entries(results).map(([name, rounds]) => [name, medians(rounds)]),
+    );
+    for (const [name, { perSecond, p50, p99, cpuUs }] of Object.entries(byCallers[callers]))
       console.log(
         String(callers).padEnd(9) +
           name.padEnd(24) +
-          middle(rounds, 'perSecond').toFixed(0).padStart(9) +
-          middle(rounds, 'p50').toFixed(2).padStart(10) +
-          middle(rounds, 'p99').toFixed(2).padStart(10) +
-          middle(rounds, 'cpuUs').toFixed(1).padStart(9),
+          perSecond.toFixed(0).padStart(9) +
+          p50.toFixed(2).padStart(10) +
+          p99.toFixed(2).padStart(10) +
+          cpuUs.toFixed(1).padStart(9),
       );
   }
   for (const { close } of Object.values(open)) await close();
+  networks.push({ roundTripMs: network.roundTripMs, callers: byCallers });
   await network.close();
 }
+
+const http = [];
+const clients = Number(options.http);
+const nodes = options.node?.split(',').map(nodeBinary) ?? defaultNodes();
+for (const node of clients > 0 ? nodes : []) {
+  const measured = await measureHttp(server, {
+    node,
+    clients,
+    poolSize: CONNECTIONS,
+    shared: numbers(options.shared),
+  });
+  console.log(
+    `\nHTTP, row by key, ${clients} clients, Node ${measured.node}\n\n${asText(cellTable(measured))}`,
+  );
+  http.push(measured);
+}
+const [{ version }] = await server.sql("SELECT current_setting('server_version') AS version");
 await server.dispose();
+
+if (options.docs)
+  await writeDocs({
+    date: new Date().toISOString().slice(0, 10),
+    node: process.versions.node,
+    cores: cpus().length,
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    postgres: version,
+    connections: CONNECTIONS,
+    rounds: ROUNDS,
+    networks,
+    http,
+  });

@@ -1,0 +1,46 @@
+import type { PostgresServer } from '../../test/support/postgres-server.js';
+import { TYPEORM } from '../http/candidates.js';
+import type { Candidate } from '../http/candidates.js';
+import { measureRoute } from '../http/measure.js';
+import { MeasuredApp } from '../http/measured-app.js';
+import { versionOf } from '../http/nodes.js';
+import { ROW } from '../http/routes.js';
+import { createTables } from '../http/schema.js';
+import type { HttpReport } from './report.js';
+
+export const PG_POOL: Candidate = { title: 'pg.Pool', app: 'pg', variant: 'unnamed' };
+export const EXCLUSIVE: Candidate = {
+  title: 'nestjs-database',
+  app: 'nestjs-database',
+  variant: 'singleton',
+};
+export const shared = (connections: number): Candidate => ({
+  title: `nestjs-database, ${connections} shared`,
+  app: 'nestjs-database',
+  variant: `shared-${connections}`,
+});
+
+interface HttpOptions {
+  readonly node: string;
+  readonly poolSize: number;
+  readonly clients: number;
+  readonly shared: readonly number[];
+}
+
+/** Measures a row by its key over HTTP. The apps take turns. */
+export async function measureHttp(server: PostgresServer, options: HttpOptions): Promise<HttpReport> {
+  const { node, poolSize, clients } = options;
+  await createTables(server);
+  const candidates = [TYPEORM, PG_POOL, EXCLUSIVE, ...options.shared.map(shared)];
+  const apps = await Promise.all(
+    candidates.map((candidate) => MeasuredApp.start(candidate, { node, url: server.url, poolSize })),
+  );
+  const effort = { clients, rounds: 9, requests: 1_500, warmUp: 4_000 };
+  const results = await measureRoute(apps, ROW, effort);
+  await Promise.all(apps.map((app) => app.stop()));
+  return {
+    node: versionOf(node),
+    clients,
+    results: Object.fromEntries(candidates.map(({ title }, index) => [title, results[index]!])),
+  };
+}
