@@ -102,7 +102,7 @@ it('A value that sends another statement while it is converted leaves both intac
 
 it('A text whose prepared statement the server has rejected is unknown until it is prepared again', () => {
   const timings = new StatementTimings({ maxMeanMs: 5 });
-  for (let sample = 0; sample < 8; sample += 1) timings.record(facts, 1, 10);
+  for (let sample = 0; sample < 8; sample += 1) timings.record(facts, 1, 10, timings.clock.read());
   expect(timings.notShareableReason(facts)).toBeUndefined();
   facts.onRejected();
   expect(timings.notShareableReason(facts)).toBe('unknown');
