@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { Controller, Get, Param } from '@nestjs/common';
 import { DatabaseModule, InjectQueryRunner, ManagedDataSource } from 'nestjs-database';
 import type { DatabaseModuleOptions } from 'nestjs-database';
+import fc from 'fast-check';
 import { DataSource, EventSubscriber, QueryFailedError } from 'typeorm';
 import type { EntitySubscriberInterface, QueryRunner } from 'typeorm';
 import type { AfterQueryEvent, BeforeQueryEvent } from 'typeorm/subscriber/event/QueryEvent.js';
@@ -224,6 +225,51 @@ describe('multiplexing in a data source', () => {
     expect(await Promise.all([first, second])).toEqual([[{ id: 1, name: 'user 1' }], [[], 1]]);
     await runner.release();
   });
+
+  it('executes the statements of each runner in the order in which they were sent, also while the schema changes', async () => {
+    await start();
+    await server.sql(`DROP TABLE IF EXISTS counter; CREATE TABLE counter (id int PRIMARY KEY, n int);
+      INSERT INTO counter SELECT g, 0 FROM generate_series(1, 1000) g; GRANT ALL ON counter TO app`);
+    const read = 'SELECT * FROM counter WHERE id = $1';
+    await makeShareable(() => dataSource.query(read, [1]));
+    const { shared } = sharing();
+    let lastId = 1;
+    const program = fc.array(fc.constantFrom('read', 'read', 'read', 'write'), {
+      maxLength: 12,
+    });
+    const programs = fc.array(program, { minLength: 1, maxLength: 8 });
+    await fc.assert(
+      fc.asyncProperty(programs, fc.boolean(), async (given, changesSchema) => {
+        const running = given.map(async (steps) => {
+          const id = (lastId += 1);
+          const runner = dataSource.createQueryRunner();
+          let writes = 0;
+          const answers: Promise<unknown>[] = [];
+          const expected: unknown[] = [];
+          for (const step of steps) {
+            if (step === 'write') {
+              writes += 1;
+              answers.push(runner.query('UPDATE counter SET n = n + 1 WHERE id = $1', [id]));
+              expected.push([[], 1]);
+            } else {
+              const rows = runner.query(read, [id]) as Promise<{ n: number }[]>;
+              answers.push(rows.then(([row]) => row!.n));
+              expected.push(writes);
+            }
+          }
+          await Promise.allSettled(answers);
+          await runner.release();
+          expect(await Promise.all(answers)).toEqual(expected);
+        });
+        if (changesSchema)
+          await server.sql('ALTER TABLE counter ADD extra int; ALTER TABLE counter DROP extra');
+        await Promise.all(running);
+        expect(dataSource.pool!.snapshot()).toMatchObject({ leased: 0, waiting: 0 });
+      }),
+      { numRuns: 40 },
+    );
+    expect(sharing().shared).toBeGreaterThan(shared + 10);
+  }, 60_000);
 
   it('emits the same events, log lines and results as a connection of its own', async () => {
     const seen: unknown[][] = [];
