@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { context, ROOT_CONTEXT, trace } from '@opentelemetry/api';
+import { context, ROOT_CONTEXT, SpanStatusCode, trace } from '@opentelemetry/api';
 import type { Context, ContextManager } from '@opentelemetry/api';
 import { PgInstrumentation } from '@opentelemetry/instrumentation-pg';
 import type { PgInstrumentationConfig } from '@opentelemetry/instrumentation-pg';
@@ -166,6 +166,18 @@ describe('Connections that OpenTelemetry traces', () => {
     }
     expect(runs.at(-1)).toHaveLength(2);
     expect(runs.at(-1)).toEqual(runs.at(-2));
+  });
+
+  it('have no failed span for a statement that leaves its shared connection after a change of the schema', async () => {
+    instrument();
+    open({ max: 2, application_name: undefined, multiplex: { connections: 1 } });
+    await database.sql('CREATE TABLE shared_traced (n int); GRANT SELECT ON shared_traced TO PUBLIC');
+    const read = () => pool!.query('SELECT * FROM shared_traced WHERE n = $1', [1]);
+    while (pool!.snapshot().multiplex!.shared === 0) await read();
+    await database.sql('ALTER TABLE shared_traced ADD m int');
+    exporter.reset();
+    await read();
+    expect(spans().filter(({ status }) => status.code === SpanStatusCode.ERROR)).toEqual([]);
   });
 
   it('are reset and validated without a span', async () => {

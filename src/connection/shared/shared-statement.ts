@@ -4,11 +4,12 @@ import type { ClockReading } from './answer-clock.js';
 import type { PgResult } from '../wire/pg-internals.js';
 
 /**
- * The statement is to be sent on a connection of its own: the server has rejected its prepared statement, the connection was
- * closed before the statement was written, or the statement before it has changed the session. It is no failure of the
- * statement, and never reaches the caller.
+ * Instead of a result: the statement is to be sent on a connection of its own. The server has rejected its prepared statement, the
+ * connection was closed before the statement was written, or the statement before it has changed the session. Not an error, which
+ * tools for tracing would show.
  */
-export const NOT_EXECUTED = new Error('The statement was not executed on the shared connection');
+export const NOT_EXECUTED = Symbol('not executed');
+export type NotExecuted = typeof NOT_EXECUTED;
 
 /** What a statement needs of its lane. */
 export interface Lane {
@@ -36,8 +37,10 @@ export class SharedStatement {
   bytes = 0;
   /** The error of the server, or of a type parser. */
   error: Error | undefined;
+  /** Whether it is to be sent on a connection of its own. */
+  isNotExecuted = false;
   readonly #lane: Lane;
-  #resolve!: (result: PgResult) => void;
+  #resolve!: (result: PgResult | NotExecuted) => void;
   #reject: ((error: Error) => void) | undefined;
 
   constructor(facts: StatementFacts, lane: Lane) {
@@ -47,9 +50,9 @@ export class SharedStatement {
 
   /**
    * Sends the statement.
-   * @throws {@link NOT_EXECUTED}, the error of the server, or the error with which the connection has ended
+   * @throws the error of the server, or the error with which the connection has ended
    */
-  send(values: unknown[]): Promise<PgResult> {
+  send(values: unknown[]): Promise<PgResult | NotExecuted> {
     return this.#lane.runTraced(this.facts.text, values, () => {
       return new Promise((resolve, reject) => {
         this.#resolve = resolve;
@@ -74,8 +77,8 @@ export class SharedStatement {
     );
   }
 
-  resolve(): void {
-    this.#resolve(this.result!);
+  resolve(result: PgResult | NotExecuted): void {
+    this.#resolve(result);
   }
 
   /** Rejects the caller. A later answer is ignored: a statement in flight goes on. */

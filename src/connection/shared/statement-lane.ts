@@ -167,7 +167,7 @@ export class StatementLane implements MessageReceiver, Lane {
     const prepared = this.isOpen ? this.#prepared.share(statement.facts) : undefined;
     if (!prepared) {
       this.giveUp();
-      return statement.reject(NOT_EXECUTED);
+      return statement.resolve(NOT_EXECUTED);
     }
     const writer = this.#writer;
     for (const name of this.#prepared.takeClosing()) writer.close(name);
@@ -252,7 +252,7 @@ export class StatementLane implements MessageReceiver, Lane {
   #onSessionChanged(statement: SharedStatement): void {
     this.#isSessionChanged = true;
     statement.facts.sharing?.markSessionChanging();
-    for (const behind of this.#statements.slice(this.#head + 1)) behind.error = NOT_EXECUTED;
+    for (const behind of this.#statements.slice(this.#head + 1)) behind.isNotExecuted = true;
   }
 
   #resultOf(statement: SharedStatement) {
@@ -261,7 +261,7 @@ export class StatementLane implements MessageReceiver, Lane {
 
   #onRow(statement: SharedStatement, { length, fields }: StatementMessages['dataRow']): void {
     statement.bytes += length;
-    if (statement.error) return;
+    if (statement.error || statement.isNotExecuted) return;
     const result = this.#resultOf(statement);
     try {
       result.rows.push(result.parseRow(fields));
@@ -283,7 +283,7 @@ export class StatementLane implements MessageReceiver, Lane {
     const prepared = statement.prepared!;
     // Its Parse has failed.
     if (statement.sendsParse && !prepared.isParsed) prepared.isParsing = false;
-    if (this.#prepared.onSharedError(error, prepared, statement.facts)) statement.error = NOT_EXECUTED;
+    if (this.#prepared.onSharedError(error, prepared, statement.facts)) statement.isNotExecuted = true;
     return false;
   }
 
@@ -297,18 +297,16 @@ export class StatementLane implements MessageReceiver, Lane {
       this.#statements.splice(0, this.#head);
       this.#head = 0;
     }
-    if (statement.error) statement.reject(statement.error);
-    else {
-      this.#resultOf(statement);
-      statement.resolve();
-    }
+    if (statement.isNotExecuted) statement.resolve(NOT_EXECUTED);
+    else if (statement.error) statement.reject(statement.error);
+    else statement.resolve(this.#resultOf(statement));
     this.#owner.onAnswer();
     if (this.length === 0) this.#onEmpty();
   }
 
   #record(statement: SharedStatement): void {
-    const { facts, isAlone, sendsParse, bytes, error, sent } = statement;
-    if (error || sendsParse || !sent) return;
+    const { facts, isAlone, sendsParse, bytes, error, isNotExecuted, sent } = statement;
+    if (error || isNotExecuted || sendsParse || !sent) return;
     if (isAlone) return this.#timings.recordAlone(facts, sent, bytes);
     // The server was busy with the statements before this one, or this one was on its way.
     const { clock, roundTripMs } = this.#timings;

@@ -1,4 +1,5 @@
 import { NOT_EXECUTED, SharedStatement } from '../../connection/shared/shared-statement.js';
+import type { NotExecuted } from '../../connection/shared/shared-statement.js';
 import { isDisconnect, isInterrupt } from '../../connection/wire/disconnect.js';
 import { PlaceOnSharedConnection } from '../../pool/shared/place-on-shared-connection.js';
 import type { Caller } from '../../text/call-site.js';
@@ -92,20 +93,19 @@ async function executeShared(
     return runnerConnection.inTurn(() => executeAlone(runner, call, { sentAt, isAccepted: true }));
   }
   runnerConnection.startShared(statement);
-  let raw: RawResult;
+  /** It has not run, or had no effect: a connection of its own takes it, with the time and the log line of this attempt. */
+  const executeAgain = (isTerminated: boolean) => {
+    const executed = executeAlone(runner, call, { sentAt, isTerminated, isAccepted: true });
+    // Not before: what waits for this statement comes after it.
+    runnerConnection.endShared(statement);
+    return executed;
+  };
+  let raw: RawResult | NotExecuted;
   try {
     raw = await statement.send(parameters!);
-    runnerConnection.endShared(statement);
   } catch (error) {
-    // It has not run, or had no effect: a connection of its own takes it, with the time and the log line of this attempt.
-    const isTerminated =
-      settings.retryTerminated && isInterrupt(error) && !statement.isCompleted && !runner.isReleased;
-    if (error === NOT_EXECUTED || isTerminated) {
-      const executed = executeAlone(runner, call, { sentAt, isTerminated, isAccepted: true });
-      // Not before: what waits for this statement comes after it.
-      runnerConnection.endShared(statement);
-      return executed;
-    }
+    if (settings.retryTerminated && isInterrupt(error) && !statement.isCompleted && !runner.isReleased)
+      return executeAgain(true);
     runnerConnection.endShared(statement);
     // The stack of the socket does not show the caller.
     if (error instanceof Error) Error.captureStackTrace(error, executeShared);
@@ -114,6 +114,8 @@ async function executeShared(
     await announceFailure(runner, query, parameters, failure, sentAt);
     throw withHint(failure);
   }
+  if (raw === NOT_EXECUTED) return executeAgain(false);
+  runnerConnection.endShared(statement);
   if (isTimed) await announceResult(runner, query, parameters, raw, sentAt);
   return resultOf(raw, call.isStructured);
 }

@@ -1,5 +1,7 @@
 import { NOT_EXECUTED, SharedStatement } from '../../connection/shared/shared-statement.js';
+import type { NotExecuted } from '../../connection/shared/shared-statement.js';
 import type { StatementFacts } from '../../connection/statements/statement-texts.js';
+import type { PgResult } from '../../connection/wire/pg-internals.js';
 import { rethrowFromCaller } from '../../text/call-site.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
 import type { Multiplexer } from './multiplexer.js';
@@ -18,14 +20,19 @@ export async function queryShareable<C extends PoolableClient>(
 ): Promise<unknown> {
   // A config may ask for another form of the rows, a name or types of its own.
   if (typeof text !== 'string' || !Array.isArray(values) || values.length === 0) return runAlone();
-  for (let place = multiplexer.choose(text); ;)
+  let place = multiplexer.choose(text);
+  if (!(place instanceof SharedStatement))
     try {
-      if (place instanceof SharedStatement) return await place.send(values);
       return await runAlone(place);
     } catch (error) {
-      if (error === NOT_EXECUTED) place = undefined;
-      else if (error instanceof PlaceOnSharedConnection) place = error.statement;
-      else if (place instanceof SharedStatement) rethrowFromCaller(error as Error);
-      else throw error;
+      if (!(error instanceof PlaceOnSharedConnection)) throw error;
+      place = error.statement;
     }
+  let result: PgResult | NotExecuted;
+  try {
+    result = await place.send(values);
+  } catch (error) {
+    rethrowFromCaller(error as Error);
+  }
+  return result === NOT_EXECUTED ? runAlone() : result;
 }
