@@ -68,6 +68,11 @@ export class MigrationProject {
     return this.start(...args).finished;
   }
 
+  /** As `runAlone()`, without any variable that names a database. */
+  runAloneWithoutDatabase(...args: string[]): Promise<Finished> {
+    return this.#start([PROGRAM, ...args], {}).finished;
+  }
+
   /** Runs the command line of TypeORM. */
   typeorm(...args: string[]): Promise<Finished> {
     return this.#start([TYPEORM, ...args], { DB_URL: this.#url }).finished;
