@@ -218,11 +218,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     onError?: (error: Error) => void,
   ): Promise<ReadStream> {
     this.refuseStatement(query);
-    const stream = await this.runnerConnection.inTurn(() => this.openStream(query, parameters));
+    const stream = await this.runnerConnection.inTurn(() => this.startStream(query, parameters));
     return notifyCaller(stream, onEnd, onError);
   }
 
-  protected async openStream(query: string, parameters: unknown[] | undefined): Promise<ReadStream> {
+  protected async startStream(query: string, parameters: unknown[] | undefined): Promise<ReadStream> {
     const lease = this.runnerConnection.acquire(callers.stream);
     lease.startStatement();
     try {
