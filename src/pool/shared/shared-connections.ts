@@ -197,7 +197,17 @@ export class SharedConnections<C extends PoolableClient> {
     return lane;
   }
 
+  /**
+   * The last answer has arrived. The end of the session may follow it in the same data of the socket: the connection is returned after
+   * that was read, or else an acquire would get a connection that has ended.
+   */
   #onEmpty(shared: SharedConnection<C>): void {
+    queueMicrotask(() => {
+      if (shared.entry.state === 'shared' && shared.lane.length === 0) this.#settleEmpty(shared);
+    });
+  }
+
+  #settleEmpty(shared: SharedConnection<C>): void {
     const at = instantOf(this.#clock);
     shared.entry.markUsed(at);
     if (!this.#isUsable(shared, at)) this.#leave(shared, at);
