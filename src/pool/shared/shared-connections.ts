@@ -203,7 +203,8 @@ export class SharedConnections<C extends PoolableClient> {
    */
   #onEmpty(shared: SharedConnection<C>): void {
     queueMicrotask(() => {
-      if (shared.entry.state === 'shared' && shared.lane.length === 0) this.#settleEmpty(shared);
+      // Meanwhile it may have left, or even have been shared anew.
+      if (this.#shared.includes(shared) && shared.lane.length === 0) this.#settleEmpty(shared);
     });
   }
 
