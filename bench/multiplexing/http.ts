@@ -5,7 +5,6 @@ import { measureRoute } from '../http/measure.js';
 import { MeasuredApp } from '../http/measured-app.js';
 import { versionOf } from '../http/nodes.js';
 import { ROW } from '../http/routes.js';
-import { createTables } from '../http/schema.js';
 import type { HttpReport } from './report.js';
 
 export const PG_POOL: Candidate = { title: 'pg.Pool', app: 'pg', variant: 'unnamed' };
@@ -27,10 +26,9 @@ interface HttpOptions {
   readonly shared: readonly number[];
 }
 
-/** Measures a row by its key over HTTP. The apps take turns. */
+/** Measures a row by its key over HTTP, on the tables of `createTables()`. The apps take turns. */
 export async function measureHttp(server: PostgresServer, options: HttpOptions): Promise<HttpReport> {
   const { node, poolSize, clients } = options;
-  await createTables(server);
   const candidates = [TYPEORM, PG_POOL, EXCLUSIVE, ...options.shared.map(shared)];
   const apps = await Promise.all(
     candidates.map((candidate) => MeasuredApp.start(candidate, { node, url: server.url, poolSize })),

@@ -23,6 +23,7 @@ import { startPostgres } from '../../test/support/postgres-server.ts';
 import { openNetwork } from '../http/network.ts';
 import { defaultNodes, nodeBinary } from '../http/nodes.ts';
 import { median } from '../http/statistics.ts';
+import { createTables } from '../http/schema.ts';
 import { asText, cellTable } from '../http/tables.ts';
 import { writeDocs } from './docs.ts';
 import { measureHttp } from './http.ts';
@@ -186,6 +187,7 @@ for (const roundTripMs of numbers(options['round-trips'])) {
 const http = [];
 const clients = Number(options.http);
 const nodes = options.node?.split(',').map(nodeBinary) ?? defaultNodes();
+if (clients > 0) await createTables(server);
 for (const node of clients > 0 ? nodes : []) {
   const measured = await measureHttp(server, {
     node,
