@@ -567,8 +567,7 @@ export class Connection extends Client {
     });
     if (meter) wire.on('readyForQuery', () => meter.onReadyForQuery());
     if (meter) wire.on('errorMessage', () => meter.onError());
-    this.#pg.writeCursorMessagesTogether();
-    this.#pg.dropExecuteOfClosedPortal();
+    this.#pg.interceptCursors();
     wire.on('commandComplete', ({ text: tag }) => {
       this.#hasCommandCompleted = true;
       prepared.onCommandComplete(tag, this.#facts.changesSession);

@@ -365,7 +365,10 @@ export class PgInternals {
     wire.parse = (parsed, more) => {
       hooks.onSent(parsed.text ?? '');
       const active = this.#writtenAtOnce(parsed);
-      if (!active) return parse(parsed, more);
+      if (!active) {
+        this.#corkUntilNextTick();
+        return parse(parsed, more);
+      }
       messages = [];
       statement = hooks.prepare(active);
       isDescribed = false;
@@ -454,38 +457,25 @@ export class PgInternals {
   }
 
   /**
-   * Sends the messages of a cursor that are written in one tick with one system call, as `pg` does for its own queries. With a
-   * system call for each, the second one fails with EPIPE when the server has just ended the session, and Node.js destroys the
-   * socket before the server's error is read.
+   * Sends the messages that are written in one tick with one system call, as `pg` does for its own queries. With a system call for
+   * each, the second one fails with EPIPE when the server has just ended the session, and Node.js destroys the socket before the
+   * server's error is read.
    */
-  writeCursorMessagesTogether(): void {
-    const { wire } = this;
-    if (!wire) return;
-    const parse = wire.parse.bind(wire);
-    const execute = wire.execute.bind(wire);
-    const corkUntilNextTick = () => {
-      const { stream } = wire;
-      // `pg` has corked the stream for its own queries.
-      if (stream.writableCorked !== 0) return;
-      stream.cork();
-      process.nextTick(() => stream.uncork());
-    };
-    wire.parse = (parsed, more) => {
-      corkUntilNextTick();
-      parse(parsed, more);
-    };
-    wire.execute = (config, more) => {
-      corkUntilNextTick();
-      execute(config, more);
-    };
+  #corkUntilNextTick(): void {
+    const { stream } = this;
+    // `pg` has corked the stream for its own queries.
+    if (!stream || stream.writableCorked !== 0) return;
+    stream.cork();
+    process.nextTick(() => stream.uncork());
   }
 
   /**
-   * Drops an Execute message for a portal that was closed. pg-cursor sends one when a queued cursor is read, and is closed
-   * before its first answer. The server would answer with an error, which `pg` would attribute to the next statement. Then it
-   * would skip all messages up to the next Sync, which pg-cursor does not send: the connection would hang.
+   * Handles the Execute messages of cursors. Each is sent together with the Flush that follows it. One for a portal that was closed
+   * is dropped: pg-cursor sends one when a queued cursor is read, and is closed before its first answer. The
+   * server would answer with an error, which `pg` would attribute to the next statement. Then it would skip all messages up to
+   * the next Sync, which pg-cursor does not send: the connection would hang.
    */
-  dropExecuteOfClosedPortal(): void {
+  interceptCursors(): void {
     const { wire } = this;
     if (!wire) return;
     const close = wire.close.bind(wire);
@@ -496,7 +486,11 @@ export class PgInternals {
       close(target, more);
     };
     wire.execute = (config, more) => {
-      if (!config.portal || config.portal !== closedPortal) execute(config, more);
+      // A query of `pg` that reads all rows at once.
+      if (!config.portal && !config.rows) return execute(config, more);
+      if (config.portal && config.portal === closedPortal) return;
+      this.#corkUntilNextTick();
+      execute(config, more);
     };
   }
 
