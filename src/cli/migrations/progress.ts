@@ -1,5 +1,5 @@
 import type { LockHolder, MigrationProgress } from '../../data-source/migrations/migrator.js';
-import { describeLockHolder } from '../../data-source/startup/lock-poll.js';
+import { describeSession } from '../../data-source/startup/lock-poll.js';
 import { duration } from '../../text/duration.js';
 import { oneLine, redact } from '../../text/masking.js';
 import type { CommandContext } from '../command.js';
@@ -88,5 +88,5 @@ function arrow(direction: 'up' | 'down'): string {
 }
 
 function holderText(holder: LockHolder | undefined): string {
-  return holder ? `: another process holds it (${describeLockHolder(holder)})` : '';
+  return holder ? `: another process holds it (${describeSession(holder)})` : '';
 }

@@ -3,6 +3,7 @@ import { MigrationError } from '../../errors/migration.errors.js';
 import { oneLine, redact, shortSql } from '../../text/masking.js';
 import { textOf } from '../../text/text-of.js';
 import { CONCURRENTLY_HINT, describeMigration } from './concurrently.js';
+import { describeSession } from '../startup/lock-poll.js';
 import type { LoadedMigration } from './loaded-migration.js';
 import { LOCK_TIMEOUT_MS } from './migration-session.js';
 import type { LongTransaction } from './migration-session.js';
@@ -106,9 +107,7 @@ function attemptsText({ attempts, longTransactions, error }: MigrationFailure): 
   if (!isLockFailure(error)) return [];
   const tries = attempts > 1 ? [`It was tried ${attempts} times.`] : [];
   if (longTransactions.length === 0) return tries;
-  const sessions = longTransactions.map(
-    ({ pid, application, since }) => `pid ${pid}, application "${application}", since ${since.toISOString()}`,
-  );
+  const sessions = longTransactions.map(describeSession);
   return [
     ...tries,
     `Transactions that have been open for more than ${LOCK_TIMEOUT_MS / 1_000} s: ${sessions.join('; ')}.`,

@@ -1,6 +1,6 @@
 import { duration } from '../../text/duration.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
-import { describeLockHolder } from '../startup/lock-poll.js';
+import { lockWaitText } from '../startup/lock-poll.js';
 import type { LockHolder } from '../startup/lock-poll.js';
 import type { LoadedMigration } from './loaded-migration.js';
 
@@ -36,12 +36,8 @@ export type MigrationProgress =
 export function logProgress(logger: DatabaseLogger, database: string): (progress: MigrationProgress) => void {
   return (progress) => {
     switch (progress.type) {
-      case 'waiting': {
-        const by = progress.holder ? ` (${describeLockHolder(progress.holder)})` : '';
-        return logger.log(
-          `Another instance is changing the schema of database "${database}"${by}; waiting for its end.`,
-        );
-      }
+      case 'waiting':
+        return logger.log(lockWaitText(`database "${database}"`, progress.holder));
       case 'started':
         return logger.debug(
           `${progress.direction === 'up' ? 'Migration' : 'The revert of migration'} ${progress.migration.name} begins.`,

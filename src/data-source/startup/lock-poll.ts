@@ -87,15 +87,24 @@ export function isWithoutLocks(error: unknown): boolean {
 }
 
 /** `pid 4711, application "orders", since 2026-01-31T08:00:00.000Z` */
-export function describeLockHolder({ pid, application, since }: LockHolder): string {
+export function describeSession({ pid, application, since }: LockHolder): string {
   const parts = [`pid ${pid}`];
   if (application !== '') parts.push(`application "${application}"`);
   if (since) parts.push(`since ${since.toISOString()}`);
   return parts.join(', ');
 }
 
+/**
+ * The log line of a wait for the lock.
+ * @param what what the lock protects
+ */
+export function lockWaitText(what: string, holder: LockHolder | undefined): string {
+  const by = holder ? ` (${describeSession(holder)})` : '';
+  return `Another instance is changing the schema of ${what}${by}; waiting for its end.`;
+}
+
 function lockTimeoutError(what: string, timeoutMs: number, holder: LockHolder | undefined): MigrationError {
-  const by = holder ? `: ${describeLockHolder(holder)}` : '';
+  const by = holder ? `: ${describeSession(holder)}` : '';
   const terminate = holder ? ` (SELECT pg_terminate_backend(${holder.pid}))` : '';
   return new MigrationError(
     `Another process holds the migration lock of ${what}${by}. It has not released it within the lock timeout of ${duration(timeoutMs)}. Nothing was changed.`,

@@ -11,7 +11,7 @@ import { connectFailure } from '../logging/connect-failure.js';
 import { directSettings } from '../pooler/direct-connection.js';
 import { PoolerDetector } from '../pooler/pooler-detector.js';
 import { refuseSharedSession } from '../pooler/shared-session.js';
-import { describeLockHolder, isWithoutLocks, pollForLock } from './lock-poll.js';
+import { isWithoutLocks, lockWaitText, pollForLock } from './lock-poll.js';
 import type { LockHolder } from './lock-poll.js';
 import { retryDelayMs } from './retry-delay.js';
 import { queryServerInfo } from './server-info.js';
@@ -141,12 +141,7 @@ function waitForLock(
     {
       timeoutMs: lockTimeoutMs,
       check,
-      onWaiting:
-        onWaiting ??
-        ((holder) => {
-          const by = holder ? ` (${describeLockHolder(holder)})` : '';
-          logger.log(`Another instance is changing the schema of ${what}${by}; waiting for its end.`);
-        }),
+      onWaiting: onWaiting ?? ((holder) => logger.log(lockWaitText(what, holder))),
     },
   );
 }
