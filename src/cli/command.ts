@@ -9,7 +9,7 @@ export interface CommandContext {
   readonly out: Output;
   /** Warnings and failures. */
   readonly err: Output;
-  /** Asks a question on the terminal; undefined where nobody can answer. */
+  /** Asks a question on the terminal; undefined without a terminal. */
   readonly ask: ((question: string) => Promise<boolean>) | undefined;
 }
 

@@ -48,7 +48,7 @@ export async function run(args: readonly string[], out: Output, err: Output): Pr
   }
 }
 
-/** The command of a command line that may be wrong, so that `--json` holds for the report of what is wrong with it. */
+/** Finds the command and `--json` in arguments that may be wrong, so that the report of the mistake is JSON, too. */
 export function failedCommand(args: readonly string[], out: Output, err: Output): FailedCommand {
   const command = args.find((arg) => COMMANDS.some(({ name }) => name === arg)) ?? null;
   return { command, isJson: args.includes('--json'), out, err };

@@ -10,7 +10,7 @@ import type { Output } from './doctor/report.js';
 import { EXIT, EXIT_CODE_OF } from './exit-codes.js';
 import type { ExitCode } from './exit-codes.js';
 
-/** A command whose failure is reported. */
+/** The command that failed, and where its failure is reported. */
 export interface FailedCommand {
   /** Null if the command line names none. */
   readonly command: string | null;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline/promises';
 import type { Output } from './doctor/report.js';
 
-/** Asks a question on the terminal, whose answer is no unless it begins with y; undefined where nobody can answer. */
+/** A function that asks a question on the terminal. An answer that begins with y is a yes. Undefined without a terminal. */
 export function askerFor(
   out: Output,
   { stdin, stderr }: Pick<typeof process, 'stdin' | 'stderr'> = process,

@@ -98,7 +98,7 @@ async function compare(dataSource: ManagedDataSource, extension: string) {
 /**
  * Names destructive statements, and asks for permission on a terminal.
  *
- * @throws MigrationError `MIGRATION_DESTRUCTIVE` if nobody allows it
+ * @throws MigrationError `MIGRATION_DESTRUCTIVE` without `--allow-destructive` or a confirmation
  */
 export async function requirePermission(
   { args, err, ask }: CommandContext,
