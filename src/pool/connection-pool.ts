@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import { inspect } from 'node:util';
 import { Connection } from '../connection/connection.js';
+import type { SharedStatement } from '../connection/shared/shared-statement.js';
 import type { StatementFacts } from '../connection/statements/statement-texts.js';
 import { StatementTimings } from '../connection/shared/statement-timings.js';
 import { DatabaseConfigError } from '../errors/config.errors.js';
@@ -17,6 +18,7 @@ import { DeadlockDetector } from './leases/deadlock-detector.js';
 import type { Lease, PoolLease } from './leases/lease.js';
 import { PgPoolErrors } from './pg-pool/pg-pool-errors.js';
 import { queryOnPool } from './pg-pool/pool-query.js';
+import type { QueryConnections } from './shared/shareable-query.js';
 import { resolveLimits, resolveMultiplex, withoutSecrets } from './pool.options.js';
 import type { PoolOptions, ResolvedLimits } from './pool.options.js';
 import { DurationHistogram, newCounters } from './reporting/counters.js';
@@ -29,11 +31,10 @@ import { rethrowWithStack } from './reporting/error-stack.js';
 import { rethrowOnNextTick } from './support/rethrow-on-next-tick.js';
 import { Multiplexer } from './shared/multiplexer.js';
 import { SharedConnections } from './shared/shared-connections.js';
-import { PlaceOnSharedConnection } from './shared/place-on-shared-connection.js';
-import type { SharingPool, SharingWaiter } from './shared/shared-connections.js';
+import type { SharingPool } from './shared/shared-connections.js';
 import { Scheduler } from './support/scheduler.js';
 import { Waiter, WaiterQueue } from './waiters/waiter-queue.js';
-import type { AcquireOptions, ErrorMapper } from './waiters/waiter-queue.js';
+import type { AcquireOptions, ErrorMapper, ShareableAcquire } from './waiters/waiter-queue.js';
 
 type ConnectCallback<C> = (
   error: Error | undefined,
@@ -137,7 +138,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
         connections,
         this.#sharingPool(),
         multiplex,
-        this.#limits.max,
+        this.#limits,
         this.#clock,
       );
       this.#multiplexer = new Multiplexer(this.#shared, connections.statementTexts, statementTimings);
@@ -197,14 +198,14 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
 
   /** Runs one statement on a connection of the pool, in every form of `pg.Pool.query`; rejects as `connect()` does. */
   readonly query: Connection['query'] = ((text: unknown, values?: unknown, callback?: unknown) =>
-    queryOnPool(
-      (shareable) =>
-        this.#acquire({ borrower: 'pool.query', shareable }, this.query as Caller, this.#pgPoolErrors.map),
-      text,
-      values,
-      callback,
-      this.multiplexer,
-    )) as Connection['query'];
+    queryOnPool(this.#queryConnections, text, values, callback, this.multiplexer)) as Connection['query'];
+
+  /** The connections for `query`. */
+  readonly #queryConnections: QueryConnections<C> = {
+    acquire: () => this.#acquire({ borrower: 'pool.query' }, this.query, this.#pgPoolErrors.map),
+    acquireOrShare: (facts) =>
+      this.#acquireOrShare({ borrower: 'pool.query' }, facts, this.query, this.#pgPoolErrors.map),
+  };
 
   /**
    * @internal Acquires an idle connection without a promise. Undefined when the acquire has to wait or is refused: `acquire` says why.
@@ -221,8 +222,37 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     return client;
   }
 
+  /**
+   * @internal As `acquire`, for one statement that can be shared: resolves with a place on a shared connection when one is free
+   * before a connection of its own.
+   */
+  acquireOrShare(
+    options: ShareableAcquire,
+    facts: StatementFacts,
+  ): Promise<LeasedClient<C> | SharedStatement> {
+    return this.#acquireOrShare(options, facts, methods.acquireOrShare);
+  }
+
   /** @param caller the public method called */
   #acquire(options: AcquireOptions, caller: Caller, mapError?: ErrorMapper): Promise<LeasedClient<C>> {
+    return this.#acquireNow(options, caller, mapError) ?? this.#wait(options, caller, mapError);
+  }
+
+  #acquireOrShare(
+    options: ShareableAcquire,
+    facts: StatementFacts,
+    caller: Caller,
+    mapError?: ErrorMapper,
+  ): Promise<LeasedClient<C> | SharedStatement> {
+    return this.#acquireNow(options, caller, mapError) ?? this.#waitOrShare(options, facts, caller, mapError);
+  }
+
+  /** Acquires an idle connection, or rejects an acquire that is refused. Undefined when the acquire has to wait. */
+  #acquireNow(
+    options: AcquireOptions,
+    caller: Caller,
+    mapError?: ErrorMapper,
+  ): Promise<LeasedClient<C>> | undefined {
     if (this.ending) {
       const error = this.#reporter.closedError();
       return Promise.reject(mapError ? mapError(error) : error);
@@ -238,12 +268,11 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       );
     const client = this.tryAcquire(options, caller);
     if (client) return Promise.resolve(client);
-    if (this.#waiters.length - this.#connections.availableCapacity >= this.#limits.maxWaiting) {
-      this.#counters.refused += 1;
-      const error = this.#reporter.queueFullError();
-      return Promise.reject(mapError ? mapError(error) : error);
-    }
-    return this.#wait(options, this.#callSite(options, caller), mapError);
+    if (this.#waiters.length - this.#connections.availableCapacity < this.#limits.maxWaiting)
+      return undefined;
+    this.#counters.refused += 1;
+    const error = this.#reporter.queueFullError();
+    return Promise.reject(mapError ? mapError(error) : error);
   }
 
   /** Where the connection is acquired, with leak detection: a stack costs more than the acquire. */
@@ -276,48 +305,60 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     return undefined;
   }
 
-  /** Adds a waiter. The stack of a rejection shows the code that awaits it, which costs nothing until then. */
-  #wait(
-    request: AcquireOptions,
-    callSite: CallSite | undefined,
-    mapError: ErrorMapper | undefined,
-  ): Promise<LeasedClient<C>> {
+  /** The stack of a rejection shows the code that awaits it, which costs nothing until then. */
+  #wait(options: AcquireOptions, caller: Caller, mapError?: ErrorMapper): Promise<LeasedClient<C>> {
+    const callSite = this.#callSite(options, caller);
     return new Promise<LeasedClient<C>>((resolve, reject) => {
-      const since = this.#clock.now();
-      const deadline = since + (request.deadlineMs ?? this.#limits.acquireTimeoutMs);
-      if (request.unit && this.#deadlocks.isHolder(request.unit)) this.#counters.nestedAcquires += 1;
-      const waiter = new Waiter<LeasedClient<C>>(
-        request,
-        callSite,
-        since,
-        deadline,
-        resolve,
-        reject,
-        mapError,
-      );
-      this.#waiters.add(waiter);
-      if (request.shareable) this.#shared?.addWaiter(this.#sharingWaiter(waiter, request.shareable));
-      request.onWait?.(waiter);
-      this.#waiterScheduler.schedule(deadline);
-      this.#reconcile();
-      if (request.unit) this.#watchForDeadlock(since);
+      this.#onWaiting(this.#addWaiter(options, callSite, resolve, reject, mapError));
     }).catch(rethrowWithStack);
   }
 
-  /** The wait of one statement that takes a place on a shared connection, too. */
-  #sharingWaiter(waiter: Waiter<LeasedClient<C>>, facts: StatementFacts): SharingWaiter {
-    return {
-      facts,
-      // The borrower may have queued another statement behind this one.
-      isWaiting: () => waiter.onCancel !== undefined && waiter.request.shareable === facts,
-      move: (statement) => {
-        this.#removeWaiter(waiter);
-        this.#waitTimes.record(this.#clock.now() - waiter.since);
-        waiter.request.onPlace?.(statement);
-        waiter.reject(new PlaceOnSharedConnection(statement) as unknown as Error);
-        this.#reconcile();
-      },
-    };
+  #waitOrShare(
+    options: ShareableAcquire,
+    facts: StatementFacts,
+    caller: Caller,
+    mapError?: ErrorMapper,
+  ): Promise<LeasedClient<C> | SharedStatement> {
+    const callSite = this.#callSite(options, caller);
+    return new Promise<LeasedClient<C> | SharedStatement>((resolve, reject) => {
+      const waiter = this.#addWaiter(options, callSite, resolve, reject, mapError);
+      waiter.canShare = () => options.canShare?.() ?? true;
+      this.#shared?.addWaiter({
+        facts,
+        isWaiting: () => waiter.onCancel !== undefined && waiter.canShare?.() === true,
+        move: (statement) => {
+          this.#removeWaiter(waiter);
+          this.#waitTimes.record(this.#clock.now() - waiter.since);
+          options.onPlace?.(statement);
+          resolve(statement);
+          this.#reconcile();
+        },
+      });
+      this.#onWaiting(waiter);
+    }).catch(rethrowWithStack);
+  }
+
+  #addWaiter(
+    request: AcquireOptions,
+    callSite: CallSite | undefined,
+    resolve: (client: LeasedClient<C>) => void,
+    reject: (error: Error) => void,
+    mapError: ErrorMapper | undefined,
+  ): Waiter<LeasedClient<C>> {
+    const since = this.#clock.now();
+    const deadline = since + (request.deadlineMs ?? this.#limits.acquireTimeoutMs);
+    if (request.unit && this.#deadlocks.isHolder(request.unit)) this.#counters.nestedAcquires += 1;
+    const waiter = new Waiter(request, callSite, since, deadline, resolve, reject, mapError);
+    this.#waiters.add(waiter);
+    return waiter;
+  }
+
+  #onWaiting(waiter: Waiter<LeasedClient<C>>): void {
+    const { request, since, deadline } = waiter;
+    request.onWait?.(waiter);
+    this.#waiterScheduler.schedule(deadline);
+    this.#reconcile();
+    if (request.unit) this.#watchForDeadlock(since);
   }
 
   /** @param waitingSince when the acquire began */
@@ -496,7 +537,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
     // again.
     if (waiter && entry.isUsable && entry.generation === this.#connections.generation) {
       entry.markUsed(at);
-      if (!waiter.request.shareable || !this.#shared?.serve(entry)) this.#serve(waiter, entry, at);
+      if (!waiter.canShare?.() || !this.#shared?.serve(entry)) this.#serve(waiter, entry, at);
     } else {
       this.#connections.addIdle(entry, at);
     }
@@ -734,4 +775,7 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
 }
 
 /** The methods as plain functions, for the start of call sites. */
-const methods = ConnectionPool.prototype as unknown as Record<'connect' | 'acquire', Caller>;
+const methods = ConnectionPool.prototype as unknown as Record<
+  'connect' | 'acquire' | 'acquireOrShare',
+  Caller
+>;

@@ -97,7 +97,7 @@ export interface PoolLimitsOptions {
    */
   reclaimAfterMs?: number;
   /**
-   * Closes a connection after this many leases; 0 is no limit.
+   * Closes a connection after this many leases; 0 is no limit. A statement on a shared connection counts as a lease.
    * @defaultValue 0
    */
   maxUses?: number;

@@ -346,6 +346,18 @@ describe('multiplexing in a data source', () => {
     expect(await Promise.all(running)).toEqual([1, 2, 3].map((id) => [{ id, name: `user ${id}` }]));
   });
 
+  it('shares terminated statements again when more of them wait than connections can be opened', async () => {
+    await start({ multiplex: { connections: 1 } });
+    const { shared } = sharing();
+    const { running, unlock } = await inFlight(16);
+    for (const { pid } of await blockedSessions()) await server.sql('SELECT pg_terminate_backend($1)', [pid]);
+    // Each connection that the pool can open has one of them.
+    await until(async () => (await blockedSessions()).length === 3);
+    await unlock();
+    expect(await Promise.all(running)).toHaveLength(16);
+    expect(sharing().shared).toBeGreaterThan(shared + 16);
+  });
+
   it('rejects each statement once with the error of the server when terminated statements are not repeated', async () => {
     await start({ multiplex: { connections: 1 }, retryTerminated: false });
     const { running, unlock } = await inFlight(3);

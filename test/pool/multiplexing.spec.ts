@@ -213,6 +213,17 @@ describe('shared connections', () => {
     while (performance.now() < until400) await Promise.all([1, 2, 3].map((id) => query(BY_ID, id)));
     expect(pool.snapshot().counters.destroyed.lifetime).toBeGreaterThan(0);
   });
+
+  it('are closed after `maxUses` statements, although others are always in flight', async () => {
+    await open({ size: 2, multiplex: { connections: 1 }, maxUses: 200 });
+    const { uses } = pool.snapshot().counters.destroyed;
+    let left = 1_500;
+    const call = async () => {
+      while (left-- > 0) expect((await query(BY_ID, 1)).rows).toHaveLength(1);
+    };
+    await Promise.all([call(), call(), call()]);
+    expect(pool.snapshot().counters.destroyed.uses - uses).toBeGreaterThan(3);
+  });
 });
 
 describe('a statement on a shared connection that is late', () => {

@@ -24,6 +24,8 @@ export class SharedStatement {
   readonly facts: StatementFacts;
   /** Set when it is written. */
   prepared: PreparedStatement | undefined;
+  /** What is written: Bind, Execute and Sync, and a Parse before them if need be. */
+  messages: readonly Buffer[] = [];
   result: PgResult | undefined;
   /** Whether it has sent the Parse of its prepared statement. */
   sendsParse = false;

@@ -42,7 +42,6 @@ export class SharingRecord {
 
   /** Records a statement. */
   add(ms: number, bytes: number, limits: SharingLimits): void {
-    if (this.#reason === 'session') return;
     this.meanMs = this.#mean(this.meanMs, ms);
     this.#meanBytes = this.#mean(this.#meanBytes, bytes);
     this.#samples += 1;
@@ -61,9 +60,13 @@ export class SharingRecord {
     this.#end('slow');
   }
 
-  /** Ends the sharing for good: a statement of the text has changed a setting of its session. */
+  /**
+   * Ends the sharing for as long as possible: while a statement of the text was in flight, a setting of its session has changed. Not
+   * for good: the server reports the reload of its configuration in the same way.
+   */
   markSessionChanging(): void {
     this.#end('session');
+    this.#requiredSamples = REQUIRED_SAMPLES.most;
   }
 
   #mean(mean: number, sample: number): number {

@@ -62,6 +62,23 @@ it('A lane parses a statement again after a change of the schema, although the f
   expect(sent).toBe('PDBES CPDBES ');
 });
 
+it('A lane writes the statements of one turn of the event loop together', async () => {
+  const first = send();
+  // As requests on two sockets are: each in a callback of its own.
+  const second = new Promise((resolve) => process.nextTick(() => process.nextTick(() => resolve(send()))));
+  await Promise.all([first, second]);
+  expect(sent).toBe('PDBESBES ');
+});
+
+it('A statement that is not written when the connection ends is sent elsewhere, and those before it fail', async () => {
+  const written = send();
+  await new Promise(setImmediate);
+  const unwritten = send();
+  server.destroy();
+  await expect(written).rejects.toThrow('terminated');
+  expect(await unwritten).toBe(NOT_EXECUTED);
+});
+
 it('A lane is not ended by a report of the server about itself', async () => {
   const answer = send();
   server.say('S', 'in_hot_standby\0off\0');

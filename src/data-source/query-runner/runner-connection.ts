@@ -118,8 +118,7 @@ export class RunnerConnection implements LeaseOwner {
   acquire(calledIn: Caller, shareable?: StatementFacts): RunnerLease {
     const lease = this.#lease;
     if (lease && !this.#isReplaceable(lease)) {
-      // Another statement waits for the same connection.
-      if (!lease.connection) lease.shareable = undefined;
+      if (!lease.connection) lease.needConnection();
       return lease;
     }
     if (lease) this.#release(lease);
@@ -196,10 +195,10 @@ export class RunnerConnection implements LeaseOwner {
       this.#user.onConnectionChange(lease.connection, undefined);
       return lease;
     }
-    this.#user.onConnectionChange(undefined, lease.connected);
-    lease.connected.then(
-      (connection) => {
-        if (this.#lease === lease) this.#user.onConnectionChange(connection, lease.connected);
+    this.#user.onConnectionChange(undefined, shareable ? undefined : lease.connected);
+    lease.acquired.then(
+      () => {
+        if (this.#lease === lease) this.#user.onConnectionChange(lease.connection, lease.connected);
       },
       // A cached rejection would fail every later statement of the runner.
       (error: unknown) => {

@@ -1,11 +1,11 @@
 import type { Connection } from '../../connection/connection.js';
-import type { SharedStatement } from '../../connection/shared/shared-statement.js';
+import { SharedStatement } from '../../connection/shared/shared-statement.js';
 import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { PoolAcquireCancelledError, PoolError } from '../../errors/pool.errors.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
 import { rethrowWithStack } from '../../pool/reporting/error-stack.js';
 import type { Caller } from '../../text/call-site.js';
-import type { AcquireOptions, Wait } from '../../pool/waiters/waiter-queue.js';
+import type { ShareableAcquire, Wait } from '../../pool/waiters/waiter-queue.js';
 import { requestOf } from '../execution-scope.js';
 import type { ExecutionScope, ScopeRequest } from '../execution-scope.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
@@ -35,9 +35,11 @@ export interface LeaseOwner {
  * A query runner's lease of one connection, from the acquire to the release. It is itself the options of its acquire, which saves an
  * allocation.
  */
-export class RunnerLease implements AcquireOptions {
+export class RunnerLease implements ShareableAcquire {
   readonly #owner: LeaseOwner;
   #connected: Promise<LeasedClient<Connection>> | undefined;
+  /** The acquire for one statement that can be shared, which may end with a place on a shared connection instead. */
+  #connectedOrPlaced: Promise<LeasedClient<Connection> | SharedStatement> | undefined;
   /** The connection, while it is leased. */
   connection: LeasedClient<Connection> | undefined;
   /** Whether a statement has failed with the loss of the connection: the caller knows of it. */
@@ -46,6 +48,7 @@ export class RunnerLease implements AcquireOptions {
   #pendingStatements = 0;
   #resolveIdle: (() => void) | undefined;
   #isReleased = false;
+  #needsConnection = false;
   #cancelledBy: Error | undefined;
   /** Cancels the acquire, while it waits for a connection or for the start of the data source. */
   #wait: Wait | undefined;
@@ -64,7 +67,7 @@ export class RunnerLease implements AcquireOptions {
     readonly unit: ExecutionScope | undefined,
     readonly deadlineMs?: number,
     public calledIn?: Caller,
-    public shareable?: StatementFacts,
+    shareable?: StatementFacts,
   ) {
     this.#owner = owner;
     const pool = source();
@@ -75,27 +78,34 @@ export class RunnerLease implements AcquireOptions {
     } else {
       this.#pool = pool;
       this.connection = pool.tryAcquire(this);
-      if (!this.connection) this.#connected = this.#acquire(pool);
+      if (this.connection) return;
+      if (shareable) this.#connectedOrPlaced = this.#acquireOrShare(pool, shareable);
+      else this.#connected = this.#acquire(pool);
     }
     // Without a pending statement, a failed acquire would be an unhandled rejection.
     this.#connected?.catch(ignore);
+    this.#connectedOrPlaced?.catch(ignore);
   }
 
   /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
   get connected(): Promise<LeasedClient<Connection>> {
-    return (this.#connected ??= Promise.resolve(this.connection!));
+    this.#connected ??= this.#connectedOrPlaced?.then(connectionOf) ?? Promise.resolve(this.connection!);
+    return this.#connected;
+  }
+
+  /** Resolves when the acquire has ended: with the connection, or with the place of the only statement that waits. */
+  get acquired(): Promise<LeasedClient<Connection> | SharedStatement> {
+    return this.#connectedOrPlaced ?? this.connected;
   }
 
   /** As `connected`, for one caller, which need not await it: the stack of a PoolError shows the code that does. */
   whenConnected(): Promise<LeasedClient<Connection>> {
-    if (this.connection) return this.connected;
-    const connected = this.connected.catch((error: unknown) => {
-      // Not before: V8 finds the code that awaits a promise only while nothing else waits for it.
-      queueMicrotask(() => void connected.catch(ignore));
-      if (error instanceof PoolError) rethrowWithStack(error);
-      throw error;
-    });
-    return connected;
+    return this.connection ? this.connected : forCaller(this.connected);
+  }
+
+  /** As `acquired`, for one caller: see `whenConnected()`. */
+  whenAcquired(): Promise<LeasedClient<Connection> | SharedStatement> {
+    return forCaller(this.acquired);
   }
 
   /** The pool reads it only for a message. */
@@ -113,6 +123,15 @@ export class RunnerLease implements AcquireOptions {
 
   onReclaimed(error: Error): void {
     this.#owner.onReclaimed(this, error);
+  }
+
+  /** A second statement waits for the connection: a place on a shared one would not serve both. */
+  needConnection(): void {
+    this.#needsConnection = true;
+  }
+
+  canShare(): boolean {
+    return !this.#needsConnection;
   }
 
   onPlace(statement: SharedStatement): void {
@@ -205,17 +224,32 @@ export class RunnerLease implements AcquireOptions {
 
   async #acquire(pool: DataSourcePool): Promise<LeasedClient<Connection>> {
     try {
-      const connection = await pool.acquire(this);
-      if (this.#isReleased) {
-        // The lease was released in the turn of the event loop in which the pool served it.
-        connection.release();
-        throw this.#cancelledBy!;
-      }
-      this.connection = connection;
-      return connection;
+      return this.#take(await pool.acquire(this));
     } finally {
       this.#endWait();
     }
+  }
+
+  async #acquireOrShare(
+    pool: DataSourcePool,
+    facts: StatementFacts,
+  ): Promise<LeasedClient<Connection> | SharedStatement> {
+    try {
+      const acquired = await pool.acquireOrShare(this, facts);
+      return acquired instanceof SharedStatement ? acquired : this.#take(acquired);
+    } finally {
+      this.#endWait();
+    }
+  }
+
+  #take(connection: LeasedClient<Connection>): LeasedClient<Connection> {
+    if (this.#isReleased) {
+      // The lease was released in the turn of the event loop in which the pool served it.
+      connection.release();
+      throw this.#cancelledBy!;
+    }
+    this.connection = connection;
+    return connection;
   }
 
   #endWait(): void {
@@ -223,4 +257,21 @@ export class RunnerLease implements AcquireOptions {
     this.#leaveRequest?.();
     this.#leaveRequest = undefined;
   }
+}
+
+/** A second statement that waits for the connection has ended the wait for a place. */
+function connectionOf(acquired: LeasedClient<Connection> | SharedStatement): LeasedClient<Connection> {
+  if (acquired instanceof SharedStatement)
+    throw new Error('The statement has a place on a shared connection');
+  return acquired;
+}
+
+function forCaller<T>(acquired: Promise<T>): Promise<T> {
+  const forOne = acquired.catch((error: unknown) => {
+    // Not before: V8 finds the code that awaits a promise only while nothing else waits for it.
+    queueMicrotask(() => void forOne.catch(ignore));
+    if (error instanceof PoolError) rethrowWithStack(error);
+    throw error;
+  });
+  return forOne;
 }

@@ -1,7 +1,7 @@
 import { NOT_EXECUTED, SharedStatement } from '../../connection/shared/shared-statement.js';
 import type { NotExecuted } from '../../connection/shared/shared-statement.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { isDisconnect, isInterrupt } from '../../connection/wire/disconnect.js';
-import { PlaceOnSharedConnection } from '../../pool/shared/place-on-shared-connection.js';
 import type { Caller } from '../../text/call-site.js';
 import type { DataSourcePool } from '../pools/data-source.pool.js';
 import {
@@ -12,7 +12,7 @@ import {
   statementError,
   withHint,
 } from './statements.js';
-import type { RawResult, Sharing, StatementRunner } from './statements.js';
+import type { Attempt, RawResult, StatementRunner } from './statements.js';
 
 /** A call of `query`. */
 interface Call {
@@ -38,30 +38,57 @@ export function executeShareable(
   calledIn: Caller,
 ): Promise<unknown> {
   const call = { query, parameters, isStructured, calledIn };
-  return runner.runnerConnection.isSharing ? executeInTurn(runner, call) : execute(runner, call, false);
+  return runner.runnerConnection.isSharing ? executeInTurn(runner, call) : execute(runner, call);
 }
 
 /** As on one connection, the statement is accepted now, and completes even if the runner is released meanwhile. */
 async function executeInTurn(runner: StatementRunner, call: Call): Promise<unknown> {
   runner.refuseStatement(call.query);
-  return runner.runnerConnection.inTurn(() => execute(runner, call, true));
+  return runner.runnerConnection.inTurn(() => execute(runner, call, { isAccepted: true }));
 }
 
-function execute(runner: StatementRunner, call: Call, isAccepted: boolean): Promise<unknown> {
+function execute(runner: StatementRunner, call: Call, attempt?: Attempt): Promise<unknown> {
   const pool = call.parameters?.length ? runner.runnerConnection.sharingPool : undefined;
-  const place = pool?.multiplexer!.choose(call.query);
-  if (place instanceof SharedStatement) return executeShared(runner, pool!, place, call, isAccepted);
-  const executed = executeAlone(runner, call, { shareable: place, isAccepted });
-  if (!place) return executed;
-  return executed.catch((error: unknown) => {
-    if (!(error instanceof PlaceOnSharedConnection)) throw error;
-    return executeShared(runner, pool!, error.statement, call, true);
-  });
+  const chosen = pool?.multiplexer!.choose(call.query);
+  if (!chosen) return executeAlone(runner, call, attempt);
+  return chosen instanceof SharedStatement
+    ? executeShared(runner, pool!, chosen, call, attempt)
+    : executeWhenFree(runner, pool!, chosen, call, attempt);
 }
 
-function executeAlone(runner: StatementRunner, call: Call, sharing: Sharing): Promise<unknown> {
+function executeAlone(runner: StatementRunner, call: Call, attempt?: Attempt): Promise<unknown> {
   const { query, parameters, isStructured, calledIn } = call;
-  return executeStatement(runner, query, parameters, isStructured, calledIn, sharing);
+  return executeStatement(runner, query, parameters, isStructured, calledIn, attempt);
+}
+
+/** Waits for a connection of its own or for a place on a shared one, whichever is free first. */
+async function executeWhenFree(
+  runner: StatementRunner,
+  pool: DataSourcePool,
+  facts: StatementFacts,
+  call: Call,
+  attempt?: Attempt,
+): Promise<unknown> {
+  if (!attempt?.isAccepted) runner.refuseStatement(call.query);
+  const lease = runner.runnerConnection.acquire(call.calledIn, facts);
+  const startedAt = performance.now();
+  let executed: Promise<unknown>;
+  // Until the statement has its connection: otherwise the lease would be released.
+  lease.startStatement();
+  try {
+    const acquired = await lease.whenAcquired();
+    executed =
+      acquired instanceof SharedStatement
+        ? executeShared(runner, pool, acquired, call, { ...attempt, isAccepted: true })
+        : executeAlone(runner, call, {
+            ...attempt,
+            isAccepted: true,
+            waitedMs: performance.now() - startedAt,
+          });
+  } finally {
+    lease.settleStatement();
+  }
+  return await executed;
 }
 
 async function executeShared(
@@ -69,43 +96,45 @@ async function executeShared(
   pool: DataSourcePool,
   statement: SharedStatement,
   call: Call,
-  isAccepted: boolean,
+  attempt?: Attempt,
 ): Promise<unknown> {
   const { settings, runnerConnection } = runner;
   const { dataSource, echo } = settings;
   const { query, parameters } = call;
   const hasSubscribers = dataSource.subscribers.length > 0;
   const isTimed = hasSubscribers || echo !== false || !!dataSource.options.maxQueryExecutionTime;
-  let sentAt = 0;
-  try {
-    if (!isAccepted) runner.refuseStatement(query);
-    dataSource.logger.logQuery(query, parameters, runner);
-    if (hasSubscribers) await announce(runner, statement, call);
-  } catch (error) {
-    runnerConnection.endShared(statement);
-    statement.cancel();
-    throw error;
-  }
-  if (isTimed) sentAt = performance.now();
-  if (hasSubscribers && (runnerConnection.isSharing || !runnerConnection.sharingPool)) {
-    // A subscriber has used the runner, and may have changed its session for this statement.
-    statement.cancel();
-    return runnerConnection.inTurn(() => executeAlone(runner, call, { sentAt, isAccepted: true }));
+  let sentAt = attempt?.sentAt;
+  if (sentAt === undefined) {
+    try {
+      if (!attempt?.isAccepted) runner.refuseStatement(query);
+      dataSource.logger.logQuery(query, parameters, runner);
+      if (hasSubscribers) await announce(runner, statement, call);
+    } catch (error) {
+      runnerConnection.endShared(statement);
+      statement.cancel();
+      throw error;
+    }
+    sentAt = isTimed ? performance.now() : 0;
+    if (hasSubscribers && (runnerConnection.isSharing || !runnerConnection.sharingPool)) {
+      // A subscriber has used the runner, and may have changed its session for this statement.
+      statement.cancel();
+      const announced = { sentAt, isAccepted: true };
+      return runnerConnection.inTurn(() => executeAlone(runner, call, announced));
+    }
   }
   runnerConnection.startShared(statement);
-  /** It has not run, or had no effect: a connection of its own takes it, with the time and the log line of this attempt. */
-  const executeAgain = (isTerminated: boolean) => {
-    const executed = executeAlone(runner, call, { sentAt, isTerminated, isAccepted: true });
-    // Not before: what waits for this statement comes after it.
-    runnerConnection.endShared(statement);
-    return executed;
-  };
   let raw: RawResult | NotExecuted;
   try {
     raw = await statement.send(parameters!);
   } catch (error) {
-    if (settings.retryTerminated && isInterrupt(error) && !statement.isCompleted && !runner.isReleased)
-      return executeAgain(true);
+    const isRepeatable =
+      settings.retryTerminated && isInterrupt(error) && !statement.isCompleted && !runner.isReleased;
+    if (isRepeatable && !attempt?.isTerminated) {
+      const again = execute(runner, call, { sentAt, isTerminated: true, isAccepted: true });
+      // Not before: what waits for this statement comes after it.
+      runnerConnection.endShared(statement);
+      return again;
+    }
     runnerConnection.endShared(statement);
     // The stack of the socket does not show the caller.
     if (error instanceof Error) Error.captureStackTrace(error, executeShared);
@@ -114,7 +143,12 @@ async function executeShared(
     await announceFailure(runner, query, parameters, failure, sentAt);
     throw withHint(failure);
   }
-  if (raw === NOT_EXECUTED) return executeAgain(false);
+  if (raw === NOT_EXECUTED) {
+    // On a connection of its own, which the text of no other statement can disturb.
+    const alone = executeAlone(runner, call, { ...attempt, sentAt, isAccepted: true });
+    runnerConnection.endShared(statement);
+    return alone;
+  }
   runnerConnection.endShared(statement);
   if (isTimed) await announceResult(runner, query, parameters, raw, sentAt);
   return resultOf(raw, call.isStructured);

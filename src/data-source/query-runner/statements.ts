@@ -2,7 +2,6 @@ import { QueryFailedError } from 'typeorm';
 import type { DataSource, QueryRunner } from 'typeorm';
 import type { Connection } from '../../connection/connection.js';
 import { isInterrupt } from '../../connection/wire/disconnect.js';
-import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { isSingleRepeatableStatement } from '../../connection/statements/repeatable-statement.js';
 import { noteHttpErrors } from '../../errors/http-errors.js';
 import type { EchoSettings } from '../../database.options.js';
@@ -48,7 +47,7 @@ export type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: 
  * One function, since each further one that awaits the statement would add a promise to every statement of the app.
  *
  * @param calledIn the runner's method that was called: captured stacks begin at its caller
- * @param sharing what is known from the attempt to share the statement
+ * @param attempt what is known of the statement already
  * @returns the rows, or TypeORM's `QueryResult` if `isStructured`
  * @throws QueryFailedError if the statement fails; an error of the acquire is thrown unchanged
  */
@@ -58,20 +57,20 @@ export async function executeStatement(
   parameters: unknown[] | undefined,
   isStructured: boolean,
   calledIn: Caller,
-  sharing?: Sharing,
+  attempt?: Attempt,
 ): Promise<unknown> {
-  if (!sharing?.isAccepted) runner.refuseStatement(query);
+  if (!attempt?.isAccepted) runner.refuseStatement(query);
   const { settings, runnerConnection, broadcaster } = runner;
   const { dataSource, echo } = settings;
   const hasSubscribers = dataSource.subscribers.length > 0;
   const isTimed = hasSubscribers || echo !== false || !!dataSource.options.maxQueryExecutionTime;
-  let lease = runnerConnection.acquire(calledIn, sharing?.shareable);
-  let waitedMs = 0;
-  let sentAt = sharing?.sentAt ?? 0;
-  let isAnnounced = sharing?.sentAt !== undefined;
+  let lease = runnerConnection.acquire(calledIn);
+  let waitedMs = attempt?.waitedMs ?? 0;
+  let sentAt = attempt?.sentAt ?? 0;
+  let isAnnounced = attempt?.sentAt !== undefined;
   let raw: RawResult;
   try {
-    for (let isRepeated = sharing?.isTerminated === true; ; isRepeated = true) {
+    for (let isRepeated = attempt?.isTerminated === true; ; isRepeated = true) {
       lease.startStatement();
       let connection: LeasedClient<Connection> | undefined;
       let isSent = false;
@@ -119,16 +118,16 @@ export async function executeStatement(
   return resultOf(raw, isStructured);
 }
 
-/** A statement that can be shared, before it has a connection of its own. */
-export interface Sharing {
-  /** The facts of its text, when it may move to a shared connection while it waits for its own. */
-  readonly shareable?: StatementFacts | undefined;
-  /** `performance.now()` of the attempt on a shared connection, which has logged the statement but not completed it. */
+/** What is known of a statement before it is sent on a connection of its own: of its wait, and of an attempt to share it. */
+export interface Attempt {
+  /** `performance.now()` of an earlier attempt, which has logged the statement but not completed it. */
   readonly sentAt?: number;
   /** Whether the server has terminated the session of that attempt, so that the statement is now sent for the second time. */
   readonly isTerminated?: boolean;
   /** Whether the runner has accepted the statement already: it may have been released since. */
   readonly isAccepted?: boolean;
+  /** How long it has waited for its connection; milliseconds. */
+  readonly waitedMs?: number;
 }
 
 /** Logs a failed statement, and notifies the subscribers. */

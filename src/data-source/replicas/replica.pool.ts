@@ -1,10 +1,12 @@
 import { PoolAcquireCancelledError, PoolConnectError } from '../../errors/pool.errors.js';
 import type { ResolvedDatabaseOptions } from '../../database.options.js';
 import type { Connection } from '../../connection/connection.js';
+import type { SharedStatement } from '../../connection/shared/shared-statement.js';
+import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import type { DrainReport } from '../../pool/drain.js';
 import type { Multiplexer } from '../../pool/shared/multiplexer.js';
 import type { LeasedClient } from '../../pool/connections/pooled-connection.js';
-import type { AcquireOptions, CancelSignal } from '../../pool/waiters/waiter-queue.js';
+import type { AcquireOptions, CancelSignal, ShareableAcquire } from '../../pool/waiters/waiter-queue.js';
 import type { Caller } from '../../text/call-site.js';
 import { DataSourcePool } from '../pools/data-source.pool.js';
 import type { DatabaseLogger } from '../logging/database.logger.js';
@@ -62,24 +64,36 @@ export class ReplicaPool extends DataSourcePool {
 
   /** Acquires a connection to the replica, or to the primary if the replica cannot be reached. */
   override acquire(request: AcquireOptions = {}): Promise<LeasedClient<Connection>> {
+    return this.#orOfPrimary(request, (changed) => super.acquire(changed));
+  }
+
+  /** @internal */
+  override acquireOrShare(
+    request: ShareableAcquire,
+    facts: StatementFacts,
+  ): Promise<LeasedClient<Connection> | SharedStatement> {
+    return this.#orOfPrimary(request, (changed) => super.acquireOrShare(changed, facts));
+  }
+
+  #orOfPrimary<A>(
+    request: ShareableAcquire,
+    acquire: (request: ShareableAcquire) => Promise<A>,
+  ): Promise<A | LeasedClient<Connection>> {
     if (this.#outage.aborted) return this.#primary().acquire(request);
     const { signal, deadlineMs = this.#settings.pool.acquireTimeoutMs } = request;
     const since = performance.now();
     const outage = this.#outage;
-    return super
-      .acquire(
-        withChanges(request, {
-          failFast: true,
-          signal: signal ? new EitherSignal(signal, outage) : outage,
-          // The copy does not see that another statement waits for the same connection.
-          shareable: undefined,
-        }),
-      )
-      .catch((error: unknown) => {
-        if (!outage.aborted || !isOutage(error, outage.reason)) throw error;
-        const left = Math.max(1, deadlineMs - (performance.now() - since));
-        return this.#primary().acquire(withChanges(request, { deadlineMs: left, calledIn: undefined }));
-      });
+    const acquired: Promise<A | LeasedClient<Connection>> = acquire(
+      withChanges(request, {
+        failFast: true,
+        signal: signal ? new EitherSignal(signal, outage) : outage,
+      }),
+    );
+    return acquired.catch((error: unknown) => {
+      if (!outage.aborted || !isOutage(error, outage.reason)) throw error;
+      const left = Math.max(1, deadlineMs - (performance.now() - since));
+      return this.#primary().acquire(withChanges(request, { deadlineMs: left, calledIn: undefined }));
+    });
   }
 
   override drain(options?: { timeoutMs?: number }): Promise<DrainReport> {
@@ -180,7 +194,7 @@ class EitherSignal implements CancelSignal {
 }
 
 /** A copy of the options with changes. A spread does not copy methods and accessors, which a `RunnerLease` has. */
-function withChanges(request: AcquireOptions, changes: Partial<AcquireOptions>): AcquireOptions {
+function withChanges(request: ShareableAcquire, changes: Partial<AcquireOptions>): ShareableAcquire {
   return {
     ...request,
     borrower: request.borrower,
@@ -188,6 +202,8 @@ function withChanges(request: AcquireOptions, changes: Partial<AcquireOptions>):
     heldFor: () => request.heldFor?.(),
     onReclaimed: (error) => request.onReclaimed?.(error),
     onWait: (wait) => request.onWait?.(wait),
+    canShare: () => request.canShare?.() ?? true,
+    onPlace: (statement) => request.onPlace?.(statement),
     ...changes,
   };
 }

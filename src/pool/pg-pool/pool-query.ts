@@ -1,7 +1,7 @@
 import { rethrowFromCaller } from '../../text/call-site.js';
-import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import type { Multiplexer } from '../shared/multiplexer.js';
 import { queryShareable } from '../shared/shareable-query.js';
+import type { QueryConnections } from '../shared/shareable-query.js';
 import type { LeasedClient, PoolableClient } from '../connections/pooled-connection.js';
 
 type QueryCallback = (error: Error | null | undefined, result?: unknown) => void;
@@ -12,7 +12,7 @@ type QueryMethod = (text: unknown, values: unknown, callback: QueryCallback) => 
  * it does not close the connection after an error of the statement.
  */
 export function queryOnPool<C extends PoolableClient>(
-  connect: (shareable?: StatementFacts) => Promise<LeasedClient<C>>,
+  connections: QueryConnections<C>,
   text: unknown,
   values: unknown,
   callback: unknown,
@@ -21,9 +21,14 @@ export function queryOnPool<C extends PoolableClient>(
   const given = [text, values, callback].find((argument) => typeof argument === 'function') as
     QueryCallback | undefined;
   const parameters = typeof values === 'function' ? undefined : values;
-  const result = multiplexer
-    ? queryShareable(multiplexer, text, parameters, (facts) => run(() => connect(facts), text, parameters))
-    : run(connect, text, parameters);
+  const result =
+    typeof text === 'function'
+      ? Promise.reject(new Error('Passing a function as the first parameter to pool.query is not supported'))
+      : multiplexer
+        ? queryShareable(multiplexer, connections, text, parameters, (client) =>
+            run(client, text, parameters),
+          )
+        : run(connections.acquire(), text, parameters);
   if (!given) return result;
   result.then(
     (rows) => process.nextTick(given, undefined, rows),
@@ -32,14 +37,13 @@ export function queryOnPool<C extends PoolableClient>(
   return undefined;
 }
 
+/** Runs the statement on a leased connection, and releases that. */
 async function run<C extends PoolableClient>(
-  connect: () => Promise<LeasedClient<C>>,
+  acquired: LeasedClient<C> | Promise<LeasedClient<C>>,
   text: unknown,
   values: unknown,
 ): Promise<unknown> {
-  if (typeof text === 'function')
-    throw new Error('Passing a function as the first parameter to pool.query is not supported');
-  const client = await connect();
+  const client = await acquired;
   let rejectQuery!: (error: Error) => void;
   try {
     return await new Promise((resolve, reject) => {

@@ -4,7 +4,7 @@ import type { StatementFacts } from '../../connection/statements/statement-texts
 import type { ConnectionSet } from '../connections/connection-set.js';
 import type { PoolEntry } from '../connections/pool-entry.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
-import type { ResolvedMultiplex } from '../pool.options.js';
+import type { ResolvedLimits, ResolvedMultiplex } from '../pool.options.js';
 import { immediateClock, instantOf } from '../support/clock.js';
 import type { Clock, Instant } from '../support/clock.js';
 import { Scheduler } from '../support/scheduler.js';
@@ -45,8 +45,8 @@ export interface SharingPool<C extends PoolableClient> {
  *
  * So the pool connects, validates, counts and closes them as any other connection: an idle one is shared when a statement asks
  * for it, and without one the next connection that is ready for such a statement. It turns idle earlier when an acquire needs it. A
- * shared connection that is older than its lifetime, whose
- * session has changed, or that is suspect after an outage takes no statement any more, and leaves when it has answered those in
+ * shared connection that is older than its lifetime or
+ * has had `maxUses` statements, whose session has changed, or that is suspect after an outage takes no statement any more, and leaves when it has answered those in
  * flight. At least one connection of the pool is never shared.
  */
 export class SharedConnections<C extends PoolableClient> {
@@ -55,6 +55,7 @@ export class SharedConnections<C extends PoolableClient> {
   readonly #clock: Clock;
   readonly #max: number;
   readonly #maxInFlight: number;
+  readonly #maxUses: number;
   readonly #idleScheduler: Scheduler;
   #shared: SharedConnection<C>[] = [];
   /** Acquires that wait for a connection of their own, and take a place on a shared one when that is free first. */
@@ -62,18 +63,18 @@ export class SharedConnections<C extends PoolableClient> {
   /** How many of them have got a place. */
   movedCount = 0;
 
-  /** @param poolMax the most connections of the pool */
   constructor(
     connections: ConnectionSet<C>,
     pool: SharingPool<C>,
     { connections: max, maxInFlight }: ResolvedMultiplex,
-    poolMax: number,
+    limits: ResolvedLimits,
     clock: Clock,
   ) {
     this.#connections = connections;
     this.#pool = pool;
     this.#clock = clock;
-    this.#max = Math.min(max, poolMax - 1);
+    this.#max = Math.min(max, limits.max - 1);
+    this.#maxUses = limits.maxUses;
     this.#maxInFlight = maxInFlight;
     this.#idleScheduler = new Scheduler(immediateClock(clock), () => this.#returnIdle(), false);
   }
@@ -167,6 +168,7 @@ export class SharedConnections<C extends PoolableClient> {
     return (
       lane.isOpen &&
       entry.isUsable &&
+      entry.uses < this.#maxUses &&
       !entry.isExpired(at) &&
       entry.connection.isSessionChanged !== true &&
       (lane.length > 0
@@ -186,7 +188,7 @@ export class SharedConnections<C extends PoolableClient> {
     this.forgetClosed();
     if (this.#shared.length >= this.#max) return undefined;
     const lane = entry.connection.startSharing?.({
-      onAnswer: () => this.#waiters.length > 0 && this.#serveWaiters(),
+      onAnswer: () => this.#onAnswer(shared),
       onEmpty: () => this.#onEmpty(shared),
     });
     if (!lane) return undefined;
@@ -195,6 +197,12 @@ export class SharedConnections<C extends PoolableClient> {
     this.#shared.push(shared);
     this.#idleScheduler.schedule(this.#clock.now() + IDLE_MS);
     return lane;
+  }
+
+  #onAnswer({ entry }: SharedConnection<C>): void {
+    // Under load a shared connection is never released: its statements count as uses.
+    entry.uses += 1;
+    if (this.#waiters.length > 0) this.#serveWaiters();
   }
 
   /**
@@ -237,6 +245,7 @@ export class SharedConnections<C extends PoolableClient> {
     if (entry.state !== 'shared') return;
     if (!entry.isUsable) this.#connections.remove(entry, 'broken');
     else if (isChanged) this.#connections.remove(entry, 'reset');
+    else if (entry.uses >= this.#maxUses) this.#connections.remove(entry, 'uses');
     else if (entry.isExpired(at)) this.#connections.remove(entry, 'lifetime');
     else this.#connections.returnShared(entry, at);
     this.#pool.onEmpty();

@@ -1,5 +1,4 @@
 import type { SharedStatement } from '../../connection/shared/shared-statement.js';
-import type { StatementFacts } from '../../connection/statements/statement-texts.js';
 import { LinkedList } from '../support/linked-list.js';
 import type { Caller, CallSite } from '../../text/call-site.js';
 import type { Linked } from '../support/linked-list.js';
@@ -54,18 +53,22 @@ export interface AcquireOptions {
   calledIn?: Caller | undefined;
   /** @internal Called when the acquire has to wait. A borrower that cancels by it needs no `signal`, which costs a listener. */
   onWait?: (wait: Wait) => void;
-  /**
-   * @internal The text of the one statement for which the connection is acquired, if it can be shared. The acquire may be rejected
-   * with a `PlaceOnSharedConnection` then.
-   */
-  shareable?: StatementFacts | undefined;
-  /**
-   * @internal Called when the acquire is rejected with a `PlaceOnSharedConnection`, before the rejection is observed: a statement that
-   * the borrower sends in between must not wait for this acquire.
-   */
-  onPlace?: (statement: SharedStatement) => void;
   /** Called when the pool forcibly ends the lease: after `reclaimAfterMs`, or at the end of a drain. */
   onReclaimed?: (error: Error) => void;
+}
+
+/** Options of an acquire for one statement that can be shared: it may end with a place on a shared connection. */
+export interface ShareableAcquire extends AcquireOptions {
+  /**
+   * Whether it may still end with a place, and not only with a connection.
+   * @defaultValue always
+   */
+  canShare?: () => boolean;
+  /**
+   * Called with the place, before the acquire resolves with it: a statement that the borrower sends in between must not wait for this
+   * acquire.
+   */
+  onPlace?: (statement: SharedStatement) => void;
 }
 
 /** An acquire that its borrower can cancel. */
@@ -88,6 +91,8 @@ export class Waiter<C> implements Linked<Waiter<C>>, Wait {
   next: Waiter<C> | undefined;
   /** Set while it is in the queue. */
   onCancel: OnCancel<C> | undefined;
+  /** Whether it takes a place on a shared connection as well. Undefined if it never does. */
+  canShare: (() => boolean) | undefined;
 
   /** @param callSite where `acquire` was called, with leak detection */
   constructor(

@@ -14,6 +14,7 @@ import { User } from '../../support/entities.js';
 import { freePort } from '../../support/ports.js';
 import { startTcpProxy } from '../../support/tcp-proxy.js';
 import type { TcpProxy } from '../../support/tcp-proxy.js';
+import { until } from '../../support/until.js';
 
 /** Two independent databases, so that the rows show which of them has answered. */
 describe('replication', () => {
@@ -308,6 +309,26 @@ describe('replication', () => {
     await dataSource.destroy();
     expect(runners.map(({ isReleased }) => isReleased)).toEqual([true, true]);
     await expect(runners[0]!.query('SELECT 1')).rejects.toThrow('already released');
+  });
+
+  it('shares connections of each server, and reads that wait for the replica move as well', async () => {
+    const dataSource = await start({ pool: { size: 2, maxOverflow: 0 }, multiplex: { connections: 1 } });
+    const users = dataSource.getRepository(User);
+    const read = async () => (await users.findOneBy({ id: 1 }))?.name;
+    const readInParallel = () => Promise.all(Array.from({ length: 60 }, read));
+    for (const database of [primary, replica]) await database.sql('UPDATE users SET id = 1');
+    const replicaPool = dataSource.replicaPools[0]!;
+    const sharedBy = (pool: typeof replicaPool) => pool.snapshot().multiplex!.shared;
+    await until(async () => (await read()) === 'on the replica' && sharedBy(replicaPool) > 0);
+    const acquired = replicaPool.snapshot().counters.acquired;
+    expect(new Set(await readInParallel())).toEqual(new Set(['on the replica']));
+    // 16 in flight, one on the other connection, and 43 that waited.
+    expect(replicaPool.snapshot().counters.acquired - acquired).toBeLessThan(30);
+    await proxy.refuse();
+    for (const connection of proxy.connections) connection.reset();
+    await Promise.allSettled([read()]);
+    await until(async () => (await read()) === 'on the primary' && sharedBy(dataSource.pool!) > 0);
+    expect(new Set(await readInParallel())).toEqual(new Set(['on the primary']));
   });
 
   it('is not inherited by a data source created from its options, which uses the primary alone', async () => {
