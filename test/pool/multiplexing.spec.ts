@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { ConnectionPool } from '../../src/pool/index.js';
 import type { PoolOptions } from '../../src/pool/index.js';
 import type { Connection } from '../../src/pool/index.js';
@@ -212,6 +212,18 @@ describe('shared connections', () => {
     const until400 = performance.now() + 900;
     while (performance.now() < until400) await Promise.all([1, 2, 3].map((id) => query(BY_ID, id)));
     expect(pool.snapshot().counters.destroyed.lifetime).toBeGreaterThan(0);
+  });
+
+  it('answer while the timers are fakes, as in a test of an app', async () => {
+    await open();
+    jest.useFakeTimers();
+    try {
+      const { shared } = sharing();
+      expect((await query(BY_ID, 1)).rows).toHaveLength(1);
+      expect(sharing().shared).toBe(shared + 1);
+    } finally {
+      jest.useRealTimers();
+    }
   });
 
   it('are closed after `maxUses` statements, although others are always in flight', async () => {
