@@ -79,6 +79,25 @@ it('A statement that is not written when the connection ends is sent elsewhere, 
   expect(await unwritten).toBe(NOT_EXECUTED);
 });
 
+it('A statement that is not written when the connection is closed is sent elsewhere, and those before it are answered', async () => {
+  const written = send();
+  await new Promise(setImmediate);
+  const unwritten = send();
+  void connection.end();
+  expect(await unwritten).toBe(NOT_EXECUTED);
+  expect(await written).toMatchObject({ rows: [] });
+  expect(lane.length).toBe(0);
+});
+
+it('A value that cannot be written leaves its place to others, and its statement is parsed by the next one', async () => {
+  // `pg` converts it to a number, which it cannot write.
+  const unwritable = Object.assign(() => undefined, { toString: () => 1 });
+  await expect(send(unwritable)).rejects.toThrow('must be of type string');
+  expect(lane.length).toBe(0);
+  await send();
+  expect(sent).toBe('PDBES ');
+});
+
 it('A lane is not ended by a report of the server about itself', async () => {
   const answer = send();
   server.say('S', 'in_hot_standby\0off\0');

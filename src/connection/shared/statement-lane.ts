@@ -9,7 +9,7 @@ import { routeMessages } from '../wire/message-router.js';
 import type { MessageReceiver, StatementMessages } from '../wire/message-router.js';
 import { MessageWriter } from '../wire/message-writer.js';
 import { sentValues } from '../wire/pg-internals.js';
-import type { Field, PgInternals, SentValue } from '../wire/pg-internals.js';
+import type { Field, PgInternals } from '../wire/pg-internals.js';
 import type { ClockReading } from './answer-clock.js';
 import { NOT_EXECUTED, SharedStatement } from './shared-statement.js';
 import type { Lane } from './shared-statement.js';
@@ -159,10 +159,13 @@ export class StatementLane implements MessageReceiver, Lane {
   }
 
   write(statement: SharedStatement, values: unknown[]): void {
-    let sent: SentValue[];
+    const writer = this.#writer;
+    let messages: Buffer[];
     try {
-      // Before anything else: the conversion of a value may send another statement.
-      sent = sentValues(values);
+      // Before anything else: the conversion of a value may send another statement, and the value may turn out to be unsendable.
+      const sent = sentValues(values);
+      writer.execute(statement.facts.name, sent);
+      messages = writer.take();
     } catch (error) {
       // A value cannot be sent.
       this.giveUp();
@@ -173,16 +176,16 @@ export class StatementLane implements MessageReceiver, Lane {
       this.giveUp();
       return statement.resolve(NOT_EXECUTED);
     }
-    const writer = this.#writer;
-    for (const name of this.#prepared.takeClosing()) writer.close(name);
+    const closing = this.#prepared.takeClosing();
     statement.prepared = prepared;
     statement.sendsParse = !prepared.isParsed && !prepared.isParsing;
-    if (statement.sendsParse) {
-      prepared.isParsing = true;
-      writer.parse(prepared.name, prepared.text);
+    if (statement.sendsParse || closing.length > 0) {
+      for (const name of closing) writer.close(name);
+      if (statement.sendsParse) writer.parse(prepared.name, prepared.text);
+      messages = [...writer.take(), ...messages];
     }
-    writer.execute(prepared.name, sent);
-    statement.messages = writer.take();
+    if (statement.sendsParse) prepared.isParsing = true;
+    statement.messages = messages;
     this.#append(statement);
   }
 
@@ -206,6 +209,7 @@ export class StatementLane implements MessageReceiver, Lane {
     // The connection may have ended in this turn.
     if (statements.length === 0) return;
     this.#unwritten = [];
+    if (!this.#pg.isWritable) return this.#giveBack(statements);
     const now = this.#timings.clock.read();
     // The server was not busy with the first one before.
     if (this.#statements[this.#head] === statements[0]) this.#headSince = now;
@@ -217,6 +221,13 @@ export class StatementLane implements MessageReceiver, Lane {
     }
     this.#pg.wire!._send(Buffer.concat(messages));
   };
+
+  /** Gives back the statements of this turn, which are the last ones in flight: the connection is closing, and writes nothing more. */
+  #giveBack(statements: readonly SharedStatement[]): void {
+    this.#statements.length -= statements.length;
+    for (const statement of statements) statement.resolve(NOT_EXECUTED);
+    if (this.length === 0) this.#onEmpty();
+  }
 
   // ---- answers -------------------------------------------------------------------------------------------------------
 

@@ -236,6 +236,11 @@ export class PgInternals {
     return client._queryable !== false && !client._ending && !client._ended;
   }
 
+  /** Whether a message that is written now may reach the server: neither side has begun to close the connection. */
+  get isWritable(): boolean {
+    return this.isQueryable && this.stream?.writable === true;
+  }
+
   /** Whether `end()` was called on the client. */
   get isEnding(): boolean {
     return this.#client._ending === true;
