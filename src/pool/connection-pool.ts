@@ -291,6 +291,9 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
   #sharingPool(): SharingPool<C> {
     return {
       takeFresh: (at) => (this.ending || this.#waiters.length > 0 ? undefined : this.#takeFresh(at)),
+      onAdopted: () => {
+        if (this.#limits.minIdle > 0) this.#reconcile();
+      },
       onEmpty: () => {
         if (this.ending || this.#draining || this.#waiters.length > 0) this.#reconcile();
       },

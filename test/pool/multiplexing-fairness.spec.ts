@@ -119,6 +119,16 @@ describe('a shared connection', () => {
   });
 });
 
+it('Connections that are shared are replaced, so that `minIdle` others are idle', async () => {
+  await open({ size: 6, minIdle: 3, multiplex: { connections: 3 }, validateAfterIdleMs: 60_000 });
+  await isNotShared();
+  await until(() => pool.idleCount === 4);
+  // A statement that meets another one in flight shares the next connection.
+  const answers = [1, 2].map((id) => pool.query(BY_ID, [id]));
+  expect(pool.snapshot()).toMatchObject({ idle: 2, connecting: 1, multiplex: { connections: 2 } });
+  await Promise.all(answers);
+});
+
 describe('exclusive work', () => {
   it('goes on in a pool of three with two shared connections that never rest', async () => {
     await open({ size: 3, multiplex: { connections: 2 } });

@@ -33,6 +33,8 @@ export interface SharingWaiter {
 export interface SharingPool<C extends PoolableClient> {
   /** Takes an idle connection that needs no validation, unless acquires wait. */
   takeFresh(at: Instant): PoolEntry<C> | undefined;
+  /** An idle connection is shared now. */
+  onAdopted(): void;
   /** No statement is in flight on a connection. An acquire that waits may need it. */
   onEmpty(): void;
 }
@@ -181,6 +183,7 @@ export class SharedConnections<C extends PoolableClient> {
     const entry = this.#pool.takeFresh(at);
     const lane = entry && this.#adopt(entry);
     if (entry && !lane) this.#connections.putBack(entry);
+    if (lane) this.#pool.onAdopted();
     return lane;
   }
 
