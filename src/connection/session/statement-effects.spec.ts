@@ -166,6 +166,13 @@ describe('A script of many statements', () => {
     expect(runInNewContext('textChangesSession(inserts)', context, { timeout: 10_000 })).toBe(false);
   });
 
+  it('that begins like a SET of application_name is read in linear time', () => {
+    const script = `SET application_name = 'x'${' '.repeat(200_000)}SELECT 1`;
+    const context = { onlySetsApplicationName, script };
+    expect(runInNewContext('onlySetsApplicationName(script)', context, { timeout: 2_000 })).toBe(false);
+    expect(onlySetsApplicationName("SET application_name = 'x' /* by a tool */ ; ")).toBe(true);
+  });
+
   it('changes the session even by its last statement, but not by the word TEMP before CREATE', () => {
     expect(textChangesSession(`${inserts}CREATE TEMP TABLE t (id int)`)).toBe(true);
     expect(textChangesSession('SELECT temp FROM readings; CREATE TABLE u (id int)')).toBe(false);

@@ -38,7 +38,7 @@ export function tagChangesSession(tag: string, text: string | undefined): boolea
 
 /** One SET of a literal, with or without the comment of sqlcommenter behind it. */
 const SETS_APPLICATION_NAME =
-  /^\s*SET\s+(?:SESSION\s+)?application_name\s*(?:=|\bTO\b)\s*'[^'\\]*'\s*(?:\/\*[^*]*\*\/\s*)?;?\s*$/i;
+  /^\s*SET\s+(?:SESSION\s+)?application_name\s*(?:=|\bTO\b)\s*'[^'\\]*'\s*(?:\/\*[^*]*\*\/\s*)?(?:;\s*)?$/i;
 
 /** Whether a text only sets `application_name`. The server reports that setting, and one SET undoes it. */
 export function onlySetsApplicationName(text: string): boolean {
