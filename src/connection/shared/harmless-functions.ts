@@ -1,11 +1,14 @@
-/** Words before a parenthesis that call no function of the app: keywords, and types with a modifier such as `numeric(10, 2)`. */
+/**
+ * Words before a parenthesis that call no function of the app: keywords, and types with a modifier such as `numeric(10, 2)`. Most are
+ * reserved, or no function can be called by them. `like`, `ilike`, `join`, `cube` and `rollup` can be names of functions as well.
+ */
 const KEYWORDS = `
-  all and any array as asymmetric between bit by case cast char character coalesce cross cube current_time current_timestamp dec
-  decimal distinct else except exists extract filter float from greatest group grouping having ilike in intersect interval
-  is isnull join json_array json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize
-  json_table json_value lateral least like limit localtime localtimestamp materialized natural nchar normalize not notnull
-  nullif numeric offset on or over overlay partition position precision recursive rollup row rows select sets similar some
-  substring symmetric then time timestamp to treat trim union unique using values varchar varying when where with within
+  all and any array as asymmetric between bit case cast char character coalesce cube current_time current_timestamp dec
+  decimal distinct else except exists extract float from greatest group grouping having ilike in intersect interval
+  join json_array json_arrayagg json_exists json_object json_objectagg json_query json_scalar json_serialize
+  json_table json_value lateral least like limit localtime localtimestamp nchar normalize not
+  nullif numeric offset on or overlay position rollup row select some
+  substring symmetric then time timestamp to treat trim union using values varchar when where with
   xmlconcat xmlelement xmlexists xmlforest xmlparse xmlpi xmlroot xmlserialize`;
 
 /**
@@ -77,4 +80,17 @@ export const HARMLESS_FUNCTIONS: ReadonlySet<string> = new Set(FUNCTIONS.trim().
 export const HARMLESS_BEFORE_PARENTHESIS: ReadonlySet<string> = new Set([
   ...KEYWORDS.trim().split(/\s+/),
   ...HARMLESS_FUNCTIONS,
+]);
+
+/**
+ * Words that are keywords before a parenthesis only after one of these tokens: `count(*) FILTER (WHERE …)`. After any other token,
+ * they may call a function of the app of that name.
+ */
+export const HARMLESS_AFTER: ReadonlyMap<string, readonly string[]> = new Map([
+  ['by', ['group', 'order', 'partition']],
+  ['filter', [')']],
+  ['materialized', ['as', 'not']],
+  ['over', [')']],
+  ['sets', ['grouping']],
+  ['varying', ['bit', 'char', 'character', 'nchar']],
 ]);

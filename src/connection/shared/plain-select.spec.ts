@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { startPostgres } from '../../../test/support/postgres-server.js';
 import type { PostgresServer } from '../../../test/support/postgres-server.js';
-import { HARMLESS_FUNCTIONS } from './harmless-functions.js';
+import { HARMLESS_AFTER, HARMLESS_BEFORE_PARENTHESIS, HARMLESS_FUNCTIONS } from './harmless-functions.js';
 import { isPlainSelect } from './plain-select.js';
 
 describe('isPlainSelect', () => {
@@ -14,6 +14,8 @@ describe('isPlainSelect', () => {
     'SELECT "u"."id" AS "u_id", COUNT(DISTINCT("u"."id")) AS "n" FROM "user" "u" WHERE "u"."id" IN ($1, $2) AND ("u"."a" = $3)',
     'SELECT DISTINCT ON (a) a::numeric(10, 2), row_number() OVER (PARTITION BY b) FROM (VALUES ($1)) AS t WHERE EXISTS (SELECT)',
     'SELECT $1 = ANY (tags), COALESCE (a, $2), CAST(b AS varchar(9)), max(c) FILTER (WHERE d) FROM item LEFT JOIN (SELECT) s ON (a = b)',
+    'SELECT count(*) FILTER (WHERE a) OVER (PARTITION BY (b) ORDER BY (c)) FROM item GROUP BY GROUPING SETS ((a), (b))',
+    'WITH t AS MATERIALIZED (SELECT a::character varying(9)) SELECT * FROM t JOIN (SELECT 1) u ON (a LIKE (b)) ORDER BY (a)',
     "SELECT /* set_config( */ id FROM item WHERE id = $1 /*traceparent='00-ab'*/",
   ])('accepts %s', (text) => expect(isPlainSelect(text)).toBe(true));
 
@@ -35,6 +37,9 @@ describe('isPlainSelect', () => {
     "SELECT nextval('s'), $1",
     'SELECT pg_backend_pid(), $1',
     'SELECT a_function_of_the_app($1)',
+    ...['filter', 'isnull', 'notnull', 'over', 'partition', 'rows', 'sets'].map(
+      (name) => `SELECT ${name}($1)`,
+    ),
     'SELECT app.lower($1)',
     'SELECT "lower"($1)',
     'SELECT id FROM a_function_of_the_app($1) AS t',
@@ -75,5 +80,21 @@ describe('HARMLESS_FUNCTIONS', () => {
     // New functions are missing in older servers.
     const unknown = [...HARMLESS_FUNCTIONS].filter((name) => !known.has(name));
     if (known.has('uuidv7')) expect(unknown).toEqual([]);
+  });
+
+  it('knows the keywords by which a function of the app can be called', async () => {
+    await server.sql('CREATE TYPE argument AS (a int)');
+    const callable: string[] = [];
+    for (const word of [...HARMLESS_BEFORE_PARENTHESIS, ...HARMLESS_AFTER.keys()]) {
+      if (HARMLESS_FUNCTIONS.has(word)) continue;
+      await server.sql(
+        `CREATE FUNCTION "${word}"(argument) RETURNS text LANGUAGE sql AS $$ SELECT 'called' $$`,
+      );
+      const text = `SELECT ${word}(value) AS result FROM (SELECT ROW(1)::argument AS value) AS item`;
+      const rows = await server.sql(text).catch(() => []);
+      if (JSON.stringify(rows).includes('called') && isPlainSelect(text)) callable.push(word);
+    }
+    // As keywords, they follow almost anything; the last ones are functions of PostgreSQL with a syntax of their own.
+    expect(callable.sort()).toEqual(['cube', 'ilike', 'join', 'like', 'overlay', 'rollup', 'substring']);
   });
 });
