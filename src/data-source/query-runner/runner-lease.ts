@@ -46,6 +46,8 @@ export class RunnerLease implements ShareableAcquire {
   isLossReported = false;
   #pool: DataSourcePool | undefined;
   #pendingStatements = 0;
+  /** How many of them wait for the connection. A statement that is sent meanwhile would overtake them. */
+  #waitingStatements = 0;
   #resolveIdle: (() => void) | undefined;
   #isReleased = false;
   #needsConnection = false;
@@ -103,9 +105,29 @@ export class RunnerLease implements ShareableAcquire {
     return this.connection ? this.connected : forCaller(this.connected);
   }
 
-  /** As `acquired`, for one caller: see `whenConnected()`. */
-  whenAcquired(): Promise<LeasedClient<Connection> | SharedStatement> {
+  /** The connection, if a statement may be sent on it now: no other one waits for it. */
+  get connectionInTurn(): LeasedClient<Connection> | undefined {
+    return this.#waitingStatements === 0 ? this.connection : undefined;
+  }
+
+  /**
+   * As `whenConnected()`, for a statement: resolves in the order of the calls. The caller calls {@link endWaitInTurn} and sends the
+   * statement then, without another await in between.
+   */
+  waitInTurn(): Promise<LeasedClient<Connection>> {
+    this.#waitingStatements += 1;
+    // Also when the connection is there by now: each wait takes the same number of microtasks.
+    return forCaller(this.connected);
+  }
+
+  /** As `waitInTurn()`, for the first statement, which may get a place on a shared connection instead. */
+  waitForPlaceInTurn(): Promise<LeasedClient<Connection> | SharedStatement> {
+    this.#waitingStatements += 1;
     return forCaller(this.acquired);
+  }
+
+  endWaitInTurn(): void {
+    this.#waitingStatements -= 1;
   }
 
   /** The pool reads it only for a message. */
