@@ -57,7 +57,7 @@ export class RunnerLease implements ShareableAcquire {
   #leaveRequest: (() => void) | undefined;
 
   /**
-   * Acquires an idle connection immediately; otherwise `connected` resolves when the pool has one.
+   * Acquires an idle connection immediately; otherwise `acquired` resolves when the pool has one. The owner handles its rejection.
    * @param unit the scope that acquires
    * @param deadlineMs longest wait for the connection, in milliseconds; the pool's own limit by default
    * @param calledIn the runner's method that was called: with leak detection, the stack of the lease begins at its caller
@@ -84,9 +84,6 @@ export class RunnerLease implements ShareableAcquire {
       if (shareable) this.#connectedOrPlaced = this.#acquireOrShare(pool, shareable);
       else this.#connected = this.#acquire(pool);
     }
-    // Without a pending statement, a failed acquire would be an unhandled rejection.
-    this.#connected?.catch(ignore);
-    this.#connectedOrPlaced?.catch(ignore);
   }
 
   /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
