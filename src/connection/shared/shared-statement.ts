@@ -55,13 +55,25 @@ export class SharedStatement {
    * @throws the error of the server, or the error with which the connection has ended
    */
   send(values: unknown[]): Promise<PgResult | NotExecuted> {
-    return this.#lane.runTraced(this.facts.text, values, () => {
-      return new Promise((resolve, reject) => {
-        this.#resolve = resolve;
-        this.#reject = reject;
-        this.#lane.write(this, values);
+    let answer: Promise<PgResult | NotExecuted>;
+    try {
+      answer = this.#lane.runTraced(this.facts.text, values, () => {
+        return new Promise((resolve, reject) => {
+          this.#resolve = resolve;
+          this.#reject = reject;
+          this.#lane.write(this, values);
+        });
       });
-    });
+    } catch (error) {
+      this.#giveUpUnlessWritten();
+      throw error;
+    }
+    return this.#reject ? answer : answer.finally(() => this.#giveUpUnlessWritten());
+  }
+
+  /** A tool that wraps `query` has refused the statement: without it, its place would be taken for ever. */
+  #giveUpUnlessWritten(): void {
+    if (!this.#reject) this.#lane.giveUp();
   }
 
   /** Instead of {@link send}: the statement is not sent. */

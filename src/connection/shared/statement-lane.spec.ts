@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
+import { Client } from 'pg';
 import { ScriptedServer } from '../../../test/support/scripted-server.js';
 import { Connection } from '../connection.js';
 import { StatementTexts } from '../statements/statement-texts.js';
@@ -96,6 +97,25 @@ it('A value that cannot be written leaves its place to others, and its statement
   expect(lane.length).toBe(0);
   await send();
   expect(sent).toBe('PDBES ');
+});
+
+it.each([
+  [
+    'throws',
+    () => {
+      throw new Error('refused');
+    },
+  ],
+  ['rejects', () => Promise.reject(new Error('refused'))],
+])('A statement that a tool refuses, which %s, leaves its place to others', async (_, refuse) => {
+  const { query } = Client.prototype;
+  Client.prototype.query = Object.assign(refuse, { __original: query });
+  try {
+    await expect((async () => send())()).rejects.toThrow('refused');
+  } finally {
+    Client.prototype.query = query;
+  }
+  expect(lane.length).toBe(0);
 });
 
 it('A lane is not ended by a report of the server about itself', async () => {
