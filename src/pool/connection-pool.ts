@@ -328,6 +328,8 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
       waiter.canShare = () => options.canShare?.() ?? true;
       this.#shared?.addWaiter({
         facts,
+        previous: undefined,
+        next: undefined,
         isWaiting: () => waiter.onCancel !== undefined && waiter.canShare?.() === true,
         move: (statement) => {
           this.#removeWaiter(waiter);

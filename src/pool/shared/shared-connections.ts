@@ -5,6 +5,8 @@ import type { ConnectionSet } from '../connections/connection-set.js';
 import type { PoolEntry } from '../connections/pool-entry.js';
 import type { PoolableClient } from '../connections/pooled-connection.js';
 import type { ResolvedLimits, ResolvedMultiplex } from '../pool.options.js';
+import { LinkedList } from '../support/linked-list.js';
+import type { Linked } from '../support/linked-list.js';
 import { immediateClock, instantOf } from '../support/clock.js';
 import type { Clock, Instant } from '../support/clock.js';
 import { Scheduler } from '../support/scheduler.js';
@@ -21,7 +23,7 @@ interface SharedConnection<C extends PoolableClient> {
 }
 
 /** An acquire that waits for a connection for one statement, which can be shared. */
-export interface SharingWaiter {
+export interface SharingWaiter extends Linked<SharingWaiter> {
   readonly facts: StatementFacts;
   /** Whether it still waits. */
   isWaiting(): boolean;
@@ -61,7 +63,7 @@ export class SharedConnections<C extends PoolableClient> {
   readonly #idleScheduler: Scheduler;
   #shared: SharedConnection<C>[] = [];
   /** Acquires that wait for a connection of their own, and take a place on a shared one when that is free first. */
-  #waiters: SharingWaiter[] = [];
+  readonly #waiters = new LinkedList<SharingWaiter>();
   /** How many of them have got a place. */
   movedCount = 0;
 
@@ -125,21 +127,22 @@ export class SharedConnections<C extends PoolableClient> {
   /** Adds an acquire for one statement that can be shared, for which no place is free now. */
   addWaiter(waiter: SharingWaiter): void {
     // Without a shared connection, nothing else removes those that got a connection of their own.
-    while (this.#waiters[0]?.isWaiting() === false) this.#waiters.shift();
-    this.#waiters.push(waiter);
+    for (let first = this.#waiters.head; first && !first.isWaiting(); first = this.#waiters.head)
+      this.#waiters.remove(first);
+    this.#waiters.append(waiter);
   }
 
   /** A statement has ended: the acquire that has waited for the longest time gets its place. */
   #serveWaiters(): void {
-    while (this.#waiters.length > 0) {
-      const waiter = this.#waiters[0]!;
-      if (waiter.isWaiting()) {
-        const { lane } = this.#findPlace(instantOf(this.#clock));
-        if (!lane || this.#connections.isClosing) return;
-        this.movedCount += 1;
-        waiter.move(lane.reserve(waiter.facts));
-      }
-      this.#waiters.shift();
+    for (let waiter = this.#waiters.head; waiter; waiter = this.#waiters.head) {
+      const isWaiting = waiter.isWaiting();
+      const lane = isWaiting ? this.#findPlace(instantOf(this.#clock)).lane : undefined;
+      if (isWaiting && (!lane || this.#connections.isClosing)) return;
+      // First: a listener of the pool may serve the next one.
+      this.#waiters.remove(waiter);
+      if (!lane) continue;
+      this.movedCount += 1;
+      waiter.move(lane.reserve(waiter.facts));
     }
   }
 
