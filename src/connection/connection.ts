@@ -348,7 +348,7 @@ export class Connection extends Client {
     const { allowsNamedStatements, isSessionShared } = this.#poolerTerms;
     if (!this.#timings || this.#pg.hasOtherProtocol || !allowsNamedStatements || isSessionShared)
       return undefined;
-    if (this.transactionStatus !== 'I' || !this.#isFreeForLane || this.#changes.isChanged) return undefined;
+    if (!this.#isFreeForLane || this.#changes.isChanged) return undefined;
     const connection = this.#laneConnection();
     return (this.#lane = new StatementLane(
       connection,
@@ -382,7 +382,12 @@ export class Connection extends Client {
 
   get #isFreeForLane(): boolean {
     return (
-      this.isUsable && this.#queue.length === 0 && this.#pg.isReadyForQuery && !this.#cancellation.isInFlight
+      this.isUsable &&
+      this.#queue.length === 0 &&
+      this.#pg.isReadyForQuery &&
+      // A former borrower may have sent BEGIN after its release: its transaction is not that of the callers.
+      this.transactionStatus === 'I' &&
+      !this.#cancellation.isInFlight
     );
   }
 

@@ -207,6 +207,19 @@ describe('shared connections', () => {
     expect(pool.snapshot().counters.destroyed.reset).toBe(1);
   });
 
+  it('run no statement in the transaction of a borrower that uses one after its release', async () => {
+    await open({ size: 2 });
+    await until(() => sharing().connections === 0);
+    const client = await pool.acquire();
+    client.release();
+    await query(BY_ID, 1);
+    expect(sharing().connections).toBe(1);
+    await client.query('BEGIN');
+    await failure(client.query('SELECT 1 / 0'));
+    expect((await query(BY_ID, 7)).rows).toEqual([{ id: 7, name: 'item 7' }]);
+    await until(() => pool.snapshot().counters.destroyed.reset === 1);
+  });
+
   it('are closed at the end of their lifetime, after the statements in flight', async () => {
     await open({ maxLifetimeMs: 400 });
     const until400 = performance.now() + 900;

@@ -25,7 +25,7 @@ const MAX_ANSWERED = 32;
 
 /** What a lane needs of its connection. */
 export interface LaneConnection {
-  /** Whether the connection is open, and neither `pg` nor its queue has a statement. */
+  /** Whether the connection is open and outside a transaction, and neither `pg` nor its queue has a statement. */
   readonly isFreeForLane: boolean;
   /** The client's limit for a statement. Milliseconds, 0 is off. */
   readonly statementLimitMs: number;
