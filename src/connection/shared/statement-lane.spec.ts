@@ -156,6 +156,30 @@ it('A value that sends another statement while it is converted leaves both intac
   expect(sent).toBe('PDBESBES ');
 });
 
+it('A value of a statement on another connection that sends one on the lane while it is converted leaves both intact', async () => {
+  const other = new ScriptedServer();
+  const client = new Connection({ user: 'app', stream: () => other });
+  await client.connect();
+  const written: string[] = [];
+  const hear = other._write.bind(other);
+  other._write = (chunk: Buffer, encoding, done) => {
+    written.push(chunk.toString('latin1'));
+    hear(chunk, encoding, done);
+  };
+  let nested: Promise<unknown> | undefined;
+  const value = {
+    toPostgres: () => {
+      nested = send('inner');
+      return 'outer';
+    },
+  };
+  await client.query(TEXT, [value]);
+  await nested;
+  await client.query(TEXT, ['outer']);
+  await client.close();
+  expect(written[0]).toBe(written[1]);
+});
+
 it('A text whose prepared statement the server has rejected is unknown until it is prepared again', () => {
   const timings = new StatementTimings({ maxMeanMs: 5 });
   for (let sample = 0; sample < 8; sample += 1) timings.record(facts, 1, 10, timings.clock.read());

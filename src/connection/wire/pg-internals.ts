@@ -126,7 +126,7 @@ export interface PgWire extends WireEventSource {
   cancel(processId: number, secretKey: number): void;
   query(text: string): void;
   parse(query: { text: string; name?: string }, more?: boolean): void;
-  bind(config: { statement?: string }, more?: boolean): void;
+  bind(config: { statement?: string; values?: readonly unknown[] }, more?: boolean): void;
   describe(target: { type: 'P' | 'S'; name?: string }, more?: boolean): void;
   execute(config: { portal?: string; rows?: number }, more?: boolean): void;
   close(target: { type: 'P' | 'S'; name?: string }, more?: boolean): void;
@@ -388,6 +388,8 @@ export class PgInternals {
       // `pg` creates the object for this call.
       if (statement) config.statement = statement.name;
       try {
+        // The conversion of a value may send a statement on a shared connection. `pg` has one buffer for all messages.
+        if (config.values?.some(mayRunCode)) config.values = sentValues(config.values);
         return bind(config, more);
       } catch (error) {
         // A value cannot be sent. `pg` before 8.23 sends no Sync then, and would never be ready again.
@@ -674,6 +676,11 @@ const toSentValue = captureValueMapper();
  */
 export function sentValues(values: readonly unknown[]): SentValue[] {
   return values.map((value) => toSentValue(value));
+}
+
+/** Whether the conversion of a value may call a function of the app: its `toPostgres()` or `toJSON()`. */
+function mayRunCode(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !(value instanceof Date) && !Buffer.isBuffer(value);
 }
 
 function captureValueMapper(): (value: unknown) => SentValue {
