@@ -1,3 +1,6 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { afterEach, beforeEach, expect, it } from '@jest/globals';
 import { Client } from 'pg';
 import { ScriptedServer } from '../../../test/support/scripted-server.js';
@@ -178,6 +181,41 @@ it('A value of a statement on another connection that sends one on the lane whil
   await client.query(TEXT, ['outer']);
   await client.close();
   expect(written[0]).toBe(written[1]);
+});
+
+it('A lane that is never empty does not keep the async context of a caller', async () => {
+  const busy = new ScriptedServer();
+  const client = new Connection({
+    user: 'app',
+    stream: () => busy,
+    preparedStatements: { threshold: 1 },
+    statementTimings: new StatementTimings({ maxMeanMs: 5 }),
+    statementLimitMs: 20,
+  });
+  await client.connect();
+  client.finishSetup();
+  const own = client.startSharing({ onAnswer: () => undefined, onEmpty: () => undefined })!;
+  const ask = () => own.reserve(facts).send([1]);
+  const context = new AsyncLocalStorage<object>();
+  const inContext = () => {
+    const request = { body: 'large' };
+    void context.run(request, ask);
+    return new WeakRef(request);
+  };
+  const request = inContext();
+  let last = ask();
+  const end = performance.now() + 100;
+  while (performance.now() < end) {
+    const previous = last;
+    last = ask();
+    await previous;
+  }
+  await new Promise(setImmediate);
+  setFlagsFromString('--expose_gc');
+  (runInNewContext('gc') as () => void)();
+  expect(request.deref()).toBeUndefined();
+  await last;
+  await client.close();
 });
 
 it('A text whose prepared statement the server has rejected is unknown until it is prepared again', () => {

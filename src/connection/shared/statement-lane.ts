@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import { setImmediate } from 'node:timers';
 import { QueryTimeoutError } from '../../errors/connection.errors.js';
 import { startDeadline } from '../deadline.js';
@@ -22,6 +23,9 @@ const LATE_MIN_MS = 5;
 
 /** How many answered statements are kept: to remove each one at once would move those behind it. */
 const MAX_ANSWERED = 32;
+
+/** The async context of no caller. */
+const ownContext = new AsyncResource('StatementLane');
 
 /** What a lane needs of its connection. */
 export interface LaneConnection {
@@ -378,11 +382,12 @@ export class StatementLane implements MessageReceiver, Lane {
 
   #startLimit(ms = this.#connection.statementLimitMs): void {
     if (ms <= 0 || this.#stopLimit) return;
-    this.#stopLimit = startDeadline(ms, () => this.#checkLimit(), false);
+    // In the context of a caller, the timer would keep its request in memory, and so would each timer that follows it.
+    this.#stopLimit = ownContext.runInAsyncScope(startDeadline, undefined, ms, this.#checkLimit, false);
   }
 
   /** One timer serves all statements: most end long before the limit. */
-  #checkLimit(): void {
+  readonly #checkLimit = (): void => {
     this.#stopLimit = undefined;
     const first = this.#statements[this.#head];
     if (!first) return;
@@ -399,5 +404,5 @@ export class StatementLane implements MessageReceiver, Lane {
       isFirst ? error : new Error('Connection terminated unexpectedly', { cause: error }),
     );
     this.#connection.destroy(error);
-  }
+  };
 }
