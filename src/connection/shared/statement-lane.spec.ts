@@ -48,6 +48,11 @@ beforeEach(async () => {
 });
 afterEach(() => connection.close());
 
+function collectGarbage(): void {
+  setFlagsFromString('--expose_gc');
+  (runInNewContext('gc') as () => void)();
+}
+
 const send = (value: unknown = 1) => lane.reserve(facts).send([value]);
 const unsendable = () => ({ toPostgres: () => { throw new Error('no text'); } }); // prettier-ignore
 
@@ -183,6 +188,14 @@ it('A value of a statement on another connection that sends one on the lane whil
   expect(written[0]).toBe(written[1]);
 });
 
+it('A lane without a statement in flight keeps no result', async () => {
+  const ask = async () => new WeakRef((await send()) as object);
+  const result = await ask();
+  await new Promise(setImmediate);
+  collectGarbage();
+  expect(result.deref()).toBeUndefined();
+});
+
 it('A lane that is never empty does not keep the async context of a caller', async () => {
   const busy = new ScriptedServer();
   const client = new Connection({
@@ -211,8 +224,7 @@ it('A lane that is never empty does not keep the async context of a caller', asy
     await previous;
   }
   await new Promise(setImmediate);
-  setFlagsFromString('--expose_gc');
-  (runInNewContext('gc') as () => void)();
+  collectGarbage();
   expect(request.deref()).toBeUndefined();
   await last;
   await client.close();

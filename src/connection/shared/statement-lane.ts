@@ -195,9 +195,7 @@ export class StatementLane implements MessageReceiver, Lane {
 
   #append(statement: SharedStatement): void {
     this.#reserved -= 1;
-    if (this.#head === this.#statements.length) {
-      this.#statements = [];
-      this.#head = 0;
+    if (!this.isExpectingAnswer) {
       statement.isAlone = true;
       this.#headSince = this.#timings.clock.read();
       this.#startLimit();
@@ -322,7 +320,11 @@ export class StatementLane implements MessageReceiver, Lane {
     this.#record(statement);
     this.#headSince = clock.read();
     this.#head += 1;
-    if (this.#head >= MAX_ANSWERED) {
+    if (!this.isExpectingAnswer) {
+      // An idle lane keeps no result.
+      this.#statements = [];
+      this.#head = 0;
+    } else if (this.#head >= MAX_ANSWERED) {
       this.#statements.splice(0, this.#head);
       this.#head = 0;
     }
