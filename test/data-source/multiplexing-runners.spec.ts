@@ -19,6 +19,16 @@ class Slow implements EntitySubscriberInterface {
   }
 }
 
+let mayStart: Promise<void> | undefined;
+
+/** Delays the start of a transaction. */
+@EventSubscriber()
+class SlowStart implements EntitySubscriberInterface {
+  async beforeTransactionStart() {
+    await mayStart;
+  }
+}
+
 let server: PostgresServer;
 let http: HttpApp;
 let dataSource: ManagedDataSource;
@@ -97,6 +107,31 @@ describe('a query runner with multiplexing', () => {
     await started;
     expect(await first).toEqual([{ id: 1, name: 'user 1' }]);
     expect(runner.isTransactionActive).toBe(true);
+    await runner.query('UPDATE users SET name = $1 WHERE id = $2', ['new', 1]);
+    await runner.commitTransaction();
+    await runner.release();
+    expect(await dataSource.query(BY_ID, [1])).toEqual([{ id: 1, name: 'new' }]);
+  });
+
+  it('begins a transaction although the acquire of the statement before it has failed', async () => {
+    await start({
+      subscribers: [SlowStart],
+      multiplex: { connections: 1 },
+      pool: { size: 2, maxOverflow: 0, acquireTimeoutMs: 1_000 },
+    });
+    await makeShareable();
+    await until(() => sharing().connections === 0);
+    const holders = [dataSource.createQueryRunner(), dataSource.createQueryRunner()] as const;
+    await Promise.all(holders.map((holder) => holder.connect()));
+    let letStart!: () => void;
+    mayStart = new Promise((resolve) => (letStart = resolve));
+    const runner = dataSource.createQueryRunner();
+    const first = runner.query(BY_ID, [1]);
+    const started = runner.startTransaction();
+    await expect(first).rejects.toMatchObject({ code: 'POOL_ACQUIRE_TIMEOUT' });
+    await Promise.all(holders.map((holder) => holder.release()));
+    letStart();
+    await started;
     await runner.query('UPDATE users SET name = $1 WHERE id = $2', ['new', 1]);
     await runner.commitTransaction();
     await runner.release();

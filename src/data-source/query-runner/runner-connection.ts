@@ -168,9 +168,7 @@ export class RunnerConnection implements LeaseOwner {
 
   onPlace(lease: RunnerLease, statement: SharedStatement): void {
     if (this.#lease !== lease) return;
-    // No connection was released: a transaction that is starting goes on, and begins after this statement.
-    this.#lease = undefined;
-    this.#user.onConnectionChange(undefined, undefined);
+    this.#forgetAcquire();
     this.startShared(statement);
   }
 
@@ -206,7 +204,7 @@ export class RunnerConnection implements LeaseOwner {
       // A cached rejection would fail every later statement of the runner.
       (error: unknown) => {
         noteHttpErrors(error, this.#settings.httpErrors);
-        this.#forgetLease(lease);
+        if (this.#lease === lease) this.#forgetAcquire();
       },
     );
     return lease;
@@ -367,11 +365,16 @@ export class RunnerConnection implements LeaseOwner {
 
   #forgetLease(lease: RunnerLease): void {
     if (this.#lease !== lease) return;
+    this.#forgetAcquire();
+    this.#user.onConnectionReleased();
+  }
+
+  /** The acquire has ended without a connection. A transaction that is starting goes on, and acquires one of its own. */
+  #forgetAcquire(): void {
     this.#lease = undefined;
     this.#isPinnedByCaller = false;
     this.#pinnedIn = undefined;
     this.#user.onConnectionChange(undefined, undefined);
-    this.#user.onConnectionReleased();
   }
 
   // ---- the borrower, for the pool ------------------------------------------------------------------------------------
