@@ -165,4 +165,18 @@ describe('a query runner with multiplexing', () => {
     expect((await answers)[2]).toEqual([{ id: 1, name: 'new' }]);
     expect(dataSource.pool!.snapshot().leased).toBe(0);
   });
+
+  it('leaves no lease when a stream outlasts the statements that are sent after the release', async () => {
+    await start({ subscribers: [Slow] });
+    await makeShareable();
+    await Promise.all([1, 2, 3].map(() => dataSource.query('SELECT pg_sleep(0.01)')));
+    const runner = dataSource.createQueryRunner();
+    const answers = Promise.all([runner.query(BY_ID, [1]), runner.query(BY_ID, [2])]);
+    const opened = runner.stream(BY_ID, [3]);
+    await runner.release();
+    const stream = await opened;
+    expect(await answers).toEqual([[{ id: 1, name: 'user 1' }], [{ id: 2, name: 'user 2' }]]);
+    await stream.toArray();
+    await until(() => dataSource.pool!.snapshot().leased === 0);
+  });
 });

@@ -252,11 +252,12 @@ export class RunnerConnection implements LeaseOwner {
       await this.release();
   }
 
-  addStream(stream: Readable, lease: RunnerLease): void {
+  addStream(stream: Readable): void {
     const streams = (this.#streams ??= new RunnerStreams());
     this.request?.onPinned();
     streams.add(stream, () => {
-      this.onSettled(lease);
+      // The stream may have pinned a later connection as well.
+      this.settle();
       const pinned = this.#releaseAfterStreams;
       if (!streams.isEmpty || !pinned) return;
       this.#releaseAfterStreams = undefined;
