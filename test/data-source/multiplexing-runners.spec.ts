@@ -180,3 +180,27 @@ describe('a query runner with multiplexing', () => {
     await until(() => dataSource.pool!.snapshot().leased === 0);
   });
 });
+
+describe('the end of a data source with multiplexing', () => {
+  it('logs the statements on shared connections that it waits for, and the connections that it closes', async () => {
+    await start({ timeouts: { shutdownMs: 1_000 }, multiplex: { connections: 1 } });
+    await makeShareable();
+    const lock = 'BEGIN; LOCK TABLE users IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60)';
+    const locked = server.sql(lock).catch(() => undefined);
+    const sessions = (where: string) =>
+      server.sql<{ pid: number }>(`SELECT pid FROM pg_stat_activity WHERE ${where}`);
+    await until(async () => (await sessions(`wait_event = 'PgSleep'`)).length);
+    const blocked = Promise.allSettled([dataSource.query(BY_ID, [1]), dataSource.query(BY_ID, [2])]);
+    await dataSource.destroy();
+    expect(await blocked).toMatchObject([1, 2].map(() => ({ reason: { code: 'POOL_CLOSED' } })));
+    expect(http.logger.text).toContain(
+      'Waiting at most 1.0 s for 0 connection(s) in use, 2 statement(s) on shared connections',
+    );
+    expect(http.logger.text).toMatch(
+      /1 connection\(s\) were still in use after 1000 ms .* and were closed: a shared one/,
+    );
+    for (const { pid } of await sessions(`wait_event = 'PgSleep'`))
+      await server.sql('SELECT pg_terminate_backend($1)', [pid]);
+    await locked;
+  });
+});
