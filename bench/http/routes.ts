@@ -13,6 +13,8 @@ export const NONE = get('none', 'no database');
 export const CONSTANT = get('constant', 'constant');
 export const ROW = get('row', 'row by key');
 export const TENANT = get('tenant', "tenant's transaction");
+/** The row by its key by a text of the app. Only some candidates have it. */
+export const ROW_BY_SQL = get('row-by-sql', 'row by key, SQL');
 /** Answers when the advisory lock 1 is free. */
 export const BLOCKED = get('blocked', 'blocked');
 

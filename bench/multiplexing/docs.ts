@@ -52,12 +52,22 @@ function callsTable({ networks }: MultiplexingReport) {
 
 function httpTable(reports: readonly HttpReport[]) {
   return {
-    header: ['Node', 'app on', 'CPU, µs', 'to `@nestjs/typeorm`', 'to `pg.Pool`', 'requests/s', 'p99, ms'],
-    rows: reports.flatMap(({ node, results }) =>
+    header: [
+      'Node',
+      'row by',
+      'app on',
+      'CPU, µs',
+      'to `@nestjs/typeorm`',
+      'to `pg.Pool`',
+      'requests/s',
+      'p99, ms',
+    ],
+    rows: reports.flatMap(({ node, rowBy, results }) =>
       Object.entries(results).map(([title, { cpu, perSecond, p99 }]) => {
         const ratio = (peer: string) => (cpu.median / (results[peer]?.cpu.median ?? NaN)).toFixed(2);
         return [
           node,
+          rowBy,
           title,
           whole(cpu.median),
           ratio(TYPEORM.title),

@@ -195,10 +195,11 @@ for (const node of clients > 0 ? nodes : []) {
     poolSize: CONNECTIONS,
     shared: numbers(options.shared),
   });
-  console.log(
-    `\nHTTP, row by key, ${clients} clients, Node ${measured.node}\n\n${asText(cellTable(measured))}`,
-  );
-  http.push(measured);
+  for (const report of measured)
+    console.log(
+      `\nHTTP, row by key, by ${report.rowBy}, ${clients} clients, Node ${report.node}\n\n${asText(cellTable(report))}`,
+    );
+  http.push(...measured);
 }
 const [{ version }] = await server.sql("SELECT current_setting('server_version') AS version");
 await server.dispose();

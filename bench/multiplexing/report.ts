@@ -18,11 +18,12 @@ export interface NetworkReport {
   readonly callers: Readonly<Record<string, Readonly<Record<string, CallResult>>>>;
 }
 
-/** A row by its key over HTTP. */
+/** A row by its key over HTTP, by a repository or by SQL. */
 export interface HttpReport {
   /** Version of Node.js. */
   readonly node: string;
   readonly clients: number;
+  readonly rowBy: 'repository' | 'SQL';
   readonly results: Readonly<Record<string, Measurement>>;
 }
 

@@ -470,6 +470,22 @@ describe('writeMigrationSql()', () => {
     expect(await writeMigrationSql(dataSource)).toBe(sql);
   });
 
+  it('restores the search path after a migration that has changed it, as a run does', async () => {
+    const dump = (runner: QueryRunner) =>
+      runner.query(`SELECT pg_catalog.set_config('search_path', '', false); CREATE TABLE public.dumped ()`);
+    const migrations = [
+      migration('Dump1700000000001', dump),
+      migration('Next1700000000002', () => Promise.resolve()),
+    ];
+    const restored = async (session: Record<string, string>) => {
+      const sql = await writeMigrationSql(dataSourceOf(migrations, { session }));
+      return sql.split('\n').filter((line) => /search_path/.test(line) && !line.includes('dumped'));
+    };
+    expect(await restored({})).toEqual(['RESET search_path;']);
+    const ofDataSource = `SELECT pg_catalog.set_config('search_path', 'app', false);`;
+    expect(await restored({ search_path: 'app' })).toEqual([ofDataSource, ofDataSource]);
+  });
+
   it('takes the schema in which tables are created from search_path', async () => {
     withoutEmbeddedPostgres();
     const schemas: unknown[] = [];

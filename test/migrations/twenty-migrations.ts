@@ -322,6 +322,8 @@ export class Functions1700000000011 implements MigrationInterface {
     await runner.query(
       `CREATE FUNCTION slice(list int[], n int) RETURNS int[] LANGUAGE sql IMMUTABLE BEGIN ATOMIC SELECT list[1:n]; SELECT list[n:2]; END`,
     );
+    // As the output of pg_dump begins.
+    await runner.query(`SELECT pg_catalog.set_config('search_path', '', false)`);
   }
   async down(runner: QueryRunner): Promise<void> {
     await runner.query('DROP FUNCTION slice; DROP TRIGGER touched ON users');

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { ConnectionPool } from '../../src/pool/index.js';
 import type { PoolOptions } from '../../src/pool/index.js';
 import type { Connection } from '../../src/pool/index.js';
@@ -214,6 +214,18 @@ describe('shared connections', () => {
     expect(pool.snapshot().counters.destroyed.lifetime).toBeGreaterThan(0);
   });
 
+  it('answer while the timers are fakes, as in a test of an app', async () => {
+    await open();
+    jest.useFakeTimers();
+    try {
+      const { shared } = sharing();
+      expect((await query(BY_ID, 1)).rows).toHaveLength(1);
+      expect(sharing().shared).toBe(shared + 1);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
   it('are closed after `maxUses` statements, although others are always in flight', async () => {
     await open({ size: 2, multiplex: { connections: 1 }, maxUses: 200 });
     const { uses } = pool.snapshot().counters.destroyed;
@@ -227,17 +239,15 @@ describe('shared connections', () => {
 });
 
 describe('a statement on a shared connection that is late', () => {
-  it('delays each caller of other statements by one statement at most', async () => {
-    await open({ size: 6 });
-    const locker = await pool.acquire();
-    await locker.query('BEGIN');
-    await locker.query('LOCK TABLE item IN ACCESS EXCLUSIVE MODE');
-    const blocked = [1, 2].map((id) => query(BY_ID, id));
-    /** @returns how many statements of one caller were slow */
+  /**
+   * Calls another statement for a time, by eight callers from now on and four that begin when the shared connections are late.
+   * @returns how many statements of each caller were slow
+   */
+  async function callOthers(ms: number): Promise<{ atOnce: number[]; later: number[] }> {
     const call = async (startAfterMs: number) => {
       let slow = 0;
       await sleep(startAfterMs);
-      const end = performance.now() + 1_000 - startAfterMs;
+      const end = performance.now() + ms - startAfterMs;
       while (performance.now() < end) {
         const startedAt = performance.now();
         await query(OTHER, 1);
@@ -246,16 +256,45 @@ describe('a statement on a shared connection that is late', () => {
       }
       return slow;
     };
-    const atOnce = Promise.all(Array.from({ length: 8 }, () => call(0)));
-    const later = Promise.all(Array.from({ length: 4 }, () => call(100)));
-    await sleep(700);
+    const [atOnce, later] = await Promise.all([
+      Promise.all(Array.from({ length: 8 }, () => call(0))),
+      Promise.all(Array.from({ length: 4 }, () => call(100))),
+    ]);
+    return { atOnce, later };
+  }
+
+  it('delays each caller of other statements by one statement at most, while a table is locked for five seconds', async () => {
+    await open({ size: 6 });
+    const locker = await pool.acquire();
+    await locker.query('BEGIN');
+    await locker.query('LOCK TABLE item IN ACCESS EXCLUSIVE MODE');
+    const blocked = [1, 2].map((id) => query(BY_ID, id));
+    const called = callOthers(5_300);
+    await sleep(5_000);
     await locker.query('COMMIT');
     locker.release();
     await Promise.all(blocked);
-    expect(Math.max(...(await atOnce))).toBe(1);
-    // The shared connections are late by then.
-    expect(await later).toEqual([0, 0, 0, 0]);
+    const { atOnce, later } = await called;
+    expect(Math.max(...atOnce)).toBe(1);
+    expect(later).toEqual([0, 0, 0, 0]);
     expect(sharing().notShared.late).toBeGreaterThan(0);
+  });
+
+  it('delays each caller of other statements by one statement at most, when a fast text takes seconds', async () => {
+    const SUM = 'SELECT sum(n) AS sum FROM generate_series(1, $1::int) AS n';
+    await open({ size: 6 });
+    await makeShareable(SUM);
+    const { shared } = sharing();
+    const startedAt = performance.now();
+    const slow = query(SUM, 20_000_000).then(() => performance.now() - startedAt);
+    expect(sharing().shared).toBe(shared + 1);
+    const { atOnce, later } = await callOthers(4_000);
+    expect(await slow).toBeGreaterThan(1_000);
+    expect(Math.max(...atOnce)).toBeLessThanOrEqual(1);
+    expect(later).toEqual([0, 0, 0, 0]);
+    const { notShared } = sharing();
+    await query(SUM, 1);
+    expect(sharing().notShared.slow).toBe(notShared.slow + 1);
   });
 
   it('is not shared any more, until it was fast often enough', async () => {

@@ -2,6 +2,7 @@
 export const ARTICLES = 1_000;
 export const TENANTS = 10;
 
+export const ROW = 'SELECT id, title, body FROM article WHERE id = $1';
 export const SET_TENANT = "SELECT set_config('app.tenant', $1, true)";
 /** Waits until the load generator gives up its lock. */
 export const WAIT = 'SELECT pg_advisory_xact_lock_shared(1)';

@@ -15,6 +15,7 @@ const imported = performance.now();
 const METHODS = {
   constant: Get('constant'),
   row: Get('row'),
+  rowBySql: Get('row-by-sql'),
   relation: Get('relation'),
   relations: Get('relations'),
   insert: Post('insert'),
@@ -33,7 +34,8 @@ Controller()(NoDatabase);
 const { Routes, inject = [], ...metadata } = await create({ url, poolSize: Number(poolSize), variant });
 const controllers = [NoDatabase];
 if (Routes) {
-  for (const [name, decorator] of Object.entries(METHODS)) decorateMethod(Routes, name, decorator);
+  for (const [name, decorator] of Object.entries(METHODS))
+    if (name in Routes.prototype) decorateMethod(Routes, name, decorator);
   inject.forEach((token, index) => Inject(token)(Routes, undefined, index));
   Controller()(Routes);
   controllers.push(Routes);

@@ -1,8 +1,7 @@
 // `pg.Pool` alone: `unnamed` statements, or `named` ones, which PostgreSQL prepares once per connection.
 import pg from 'pg';
-import { nextArticle, nextDocument, SET_TENANT, WAIT } from './data.mjs';
+import { nextArticle, nextDocument, ROW, SET_TENANT, WAIT } from './data.mjs';
 
-const ROW = 'SELECT id, title, body FROM article WHERE id = $1';
 const RELATION = `
   SELECT a.id, a.title, a.body, json_build_object('id', w.id, 'name', w.name) AS author
   FROM article a LEFT JOIN author w ON w.id = a.author_id WHERE a.id = $1`;
@@ -44,6 +43,9 @@ class Routes {
   }
   row() {
     return this.one('row', ROW, [nextArticle()]);
+  }
+  rowBySql() {
+    return this.row();
   }
   relation() {
     return this.one('relation', RELATION, [nextArticle()]);

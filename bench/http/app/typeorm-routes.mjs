@@ -1,5 +1,5 @@
 // The routes on TypeORM: by the data source, and by a query runner of the request.
-import { nextArticle, nextDocument, SET_TENANT, WAIT } from './data.mjs';
+import { nextArticle, nextDocument, ROW, SET_TENANT, WAIT } from './data.mjs';
 import { Article, Document, Event } from './typeorm-entities.mjs';
 
 export class DataSourceRoutes {
@@ -12,6 +12,9 @@ export class DataSourceRoutes {
   }
   row() {
     return this.articles.findOneBy({ id: nextArticle() });
+  }
+  async rowBySql() {
+    return (await this.dataSource.query(ROW, [nextArticle()]))[0];
   }
   relation() {
     return this.articles.findOne({ where: { id: nextArticle() }, relations: { author: true } });

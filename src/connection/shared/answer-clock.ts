@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks';
+import { setImmediate } from 'node:timers';
 
 /** A point in time, of the clock and of the idle time of the event loop. */
 export interface ClockReading {

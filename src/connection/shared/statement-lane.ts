@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers';
 import { QueryTimeoutError } from '../../errors/connection.errors.js';
 import { startDeadline } from '../deadline.js';
 import { copyOfError } from '../../text/error-copy.js';
@@ -195,6 +196,7 @@ export class StatementLane implements MessageReceiver, Lane {
       this.#startLimit();
     }
     this.#statements.push(statement);
+    // The imported function: tests of an app may replace the global one, and the statement would never be sent.
     if (this.#unwritten.length === 0) setImmediate(this.#flush);
     this.#unwritten.push(statement);
   }

@@ -169,6 +169,7 @@ export class MigrationRun {
         running.delete(migration.name);
         log.stop();
       }
+      await session.restoreSearchPath();
     }
     await (direction === 'up' ? table.insert(migration) : table.delete(migration));
   }

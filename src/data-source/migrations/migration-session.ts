@@ -12,9 +12,11 @@ export const LOCK_TIMEOUT_MS = 5_000;
 const CHANGED = `('statement_timeout', 'lock_timeout', 'transaction_timeout', 'idle_in_transaction_session_timeout',
   'idle_session_timeout', 'client_connection_check_interval')`;
 
-const READ_SETTINGS = `SELECT json_object_agg(name, setting) AS settings FROM pg_catalog.pg_settings WHERE name IN ${CHANGED}`;
+const READ_SETTINGS = `SELECT json_object_agg(name, setting) AS settings FROM pg_catalog.pg_settings
+  WHERE name IN ${CHANGED} OR name = 'search_path'`;
 
-const RESTORE_SETTINGS = 'SELECT set_config(key, value, false) FROM json_each_text($1::json)';
+const RESTORE_SETTINGS =
+  'SELECT pg_catalog.set_config(key, value, false) FROM pg_catalog.json_each_text($1::pg_catalog.json)';
 
 const SET_LIMITS = `SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN $1 ELSE '0' END, false)
   FROM pg_catalog.pg_settings WHERE name IN ${CHANGED} AND name <> 'client_connection_check_interval'`;
@@ -51,7 +53,7 @@ export interface LongTransaction {
 export class MigrationSession {
   readonly runner: ManagedQueryRunner;
   /** The settings before `open()`. */
-  #settings: object | undefined;
+  #settings: { readonly search_path: string } | undefined;
   /** The key of the lock that the session holds. */
   #key: string | undefined;
 
@@ -69,7 +71,7 @@ export class MigrationSession {
    * @throws MigrationError `MIGRATION_LOCK_TIMEOUT`
    */
   async open(key: string, what: string, wait: LockWait): Promise<void> {
-    const [row] = await this.#query<{ settings: object }>(READ_SETTINGS);
+    const [row] = await this.#query<{ settings: { readonly search_path: string } }>(READ_SETTINGS);
     this.#settings = row?.settings;
     await this.setLimits(0);
     // Lets the server notice the loss of the client while a statement runs. Some systems do not support it.
@@ -104,6 +106,16 @@ export class MigrationSession {
    */
   async setLimits(lockTimeoutMs: number): Promise<void> {
     await this.#query(SET_LIMITS, [String(lockTimeoutMs)]);
+  }
+
+  /**
+   * Restores the search path, which the output of pg_dump empties: the table of executed migrations has no schema in its name, and the
+   * next migration expects the search path of the data source.
+   */
+  async restoreSearchPath(): Promise<void> {
+    const { search_path } = this.#settings ?? {};
+    if (search_path !== undefined)
+      await this.#query("SELECT pg_catalog.set_config('search_path', $1, false)", [search_path]);
   }
 
   /** Rolls back whatever is open: the transaction around the migration, and one that the migration has begun itself. */

@@ -226,7 +226,11 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
     const lease = this.runnerConnection.acquire(callers.stream);
     lease.startStatement();
     try {
-      const connection = await lease.whenConnected();
+      let connection = lease.connectionInTurn;
+      if (!connection) {
+        connection = await lease.waitInTurn();
+        lease.endWaitInTurn();
+      }
       this.settings.dataSource.logger.logQuery(query, parameters, this);
       const queryStream: unknown = this.driver.loadStreamDependency();
       const stream = openStream(connection, queryStream, query, parameters);

@@ -46,6 +46,8 @@ export class RunnerLease implements ShareableAcquire {
   isLossReported = false;
   #pool: DataSourcePool | undefined;
   #pendingStatements = 0;
+  /** How many of them wait for the connection. A statement that is sent meanwhile would overtake them. */
+  #waitingStatements = 0;
   #resolveIdle: (() => void) | undefined;
   #isReleased = false;
   #needsConnection = false;
@@ -55,7 +57,7 @@ export class RunnerLease implements ShareableAcquire {
   #leaveRequest: (() => void) | undefined;
 
   /**
-   * Acquires an idle connection immediately; otherwise `connected` resolves when the pool has one.
+   * Acquires an idle connection immediately; otherwise `acquired` resolves when the pool has one. The owner handles its rejection.
    * @param unit the scope that acquires
    * @param deadlineMs longest wait for the connection, in milliseconds; the pool's own limit by default
    * @param calledIn the runner's method that was called: with leak detection, the stack of the lease begins at its caller
@@ -82,9 +84,6 @@ export class RunnerLease implements ShareableAcquire {
       if (shareable) this.#connectedOrPlaced = this.#acquireOrShare(pool, shareable);
       else this.#connected = this.#acquire(pool);
     }
-    // Without a pending statement, a failed acquire would be an unhandled rejection.
-    this.#connected?.catch(ignore);
-    this.#connectedOrPlaced?.catch(ignore);
   }
 
   /** Resolves with the connection. Rejects when the acquire fails, or when the lease ends first. */
@@ -103,9 +102,29 @@ export class RunnerLease implements ShareableAcquire {
     return this.connection ? this.connected : forCaller(this.connected);
   }
 
-  /** As `acquired`, for one caller: see `whenConnected()`. */
-  whenAcquired(): Promise<LeasedClient<Connection> | SharedStatement> {
+  /** The connection, if a statement may be sent on it now: no other one waits for it. */
+  get connectionInTurn(): LeasedClient<Connection> | undefined {
+    return this.#waitingStatements === 0 ? this.connection : undefined;
+  }
+
+  /**
+   * As `whenConnected()`, for a statement: resolves in the order of the calls. The caller calls {@link endWaitInTurn} and sends the
+   * statement then, without another await in between.
+   */
+  waitInTurn(): Promise<LeasedClient<Connection>> {
+    this.#waitingStatements += 1;
+    // Also when the connection is there by now: each wait takes the same number of microtasks.
+    return forCaller(this.connected);
+  }
+
+  /** As `waitInTurn()`, for the first statement, which may get a place on a shared connection instead. */
+  waitForPlaceInTurn(): Promise<LeasedClient<Connection> | SharedStatement> {
+    this.#waitingStatements += 1;
     return forCaller(this.acquired);
+  }
+
+  endWaitInTurn(): void {
+    this.#waitingStatements -= 1;
   }
 
   /** The pool reads it only for a message. */

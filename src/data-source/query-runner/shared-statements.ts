@@ -71,12 +71,14 @@ async function executeWhenFree(
 ): Promise<unknown> {
   if (!attempt?.isAccepted) runner.refuseStatement(call.query);
   const lease = runner.runnerConnection.acquire(call.calledIn, facts);
+  if (lease.connection) return executeAlone(runner, call, { ...attempt, isAccepted: true });
   const startedAt = performance.now();
   let executed: Promise<unknown>;
   // Until the statement has its connection: otherwise the lease would be released.
   lease.startStatement();
   try {
-    const acquired = await lease.whenAcquired();
+    const acquired = await lease.waitForPlaceInTurn();
+    lease.endWaitInTurn();
     executed =
       acquired instanceof SharedStatement
         ? executeShared(runner, pool, acquired, call, { ...attempt, isAccepted: true })
@@ -84,6 +86,7 @@ async function executeWhenFree(
             ...attempt,
             isAccepted: true,
             waitedMs: performance.now() - startedAt,
+            hasTurn: true,
           });
   } finally {
     lease.settleStatement();

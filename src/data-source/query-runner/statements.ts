@@ -75,10 +75,11 @@ export async function executeStatement(
       let connection: LeasedClient<Connection> | undefined;
       let isSent = false;
       try {
-        ({ connection } = lease);
+        connection = attempt?.hasTurn ? lease.connection : lease.connectionInTurn;
         if (!connection) {
           const startedAt = performance.now();
-          connection = await lease.whenConnected();
+          connection = await lease.waitInTurn();
+          lease.endWaitInTurn();
           waitedMs += performance.now() - startedAt;
         }
         if (!isAnnounced) {
@@ -128,6 +129,8 @@ export interface Attempt {
   readonly isAccepted?: boolean;
   /** How long it has waited for its connection; milliseconds. */
   readonly waitedMs?: number;
+  /** Whether it comes before the statements of its runner that wait for the connection. */
+  readonly hasTurn?: boolean;
 }
 
 /** Logs a failed statement, and notifies the subscribers. */

@@ -154,7 +154,7 @@ class MigrationWriter {
     recording.add('SET idle_in_transaction_session_timeout = 0;');
     recording.add(NO_LIMITS);
     for (const [name, value] of Object.entries(this.#dataSource.settings.session))
-      recording.add(`SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false);`);
+      recording.add(setConfig(name, value));
     recording.comment('');
     recording.add(TAKE_LOCKS);
     const state = before.at(-1);
@@ -177,6 +177,7 @@ class MigrationWriter {
     recording.begin(migration);
     if (isTransactional) this.#begin();
     recording.add(requireMigration(this.#table, name, isDown));
+    const from = recording.text.length;
     const runner = new RecordingQueryRunner(driver as PostgresDriver, recording);
     if (isInTransaction) runner.joinTransaction();
     try {
@@ -188,8 +189,17 @@ class MigrationWriter {
       await runner.release();
     }
     recording.end();
+    if (/search_path/i.test(recording.text.slice(from))) this.#restoreSearchPath();
     recording.add(this.#bookkeeping(migration));
     if (isTransactional) recording.add('COMMIT;');
+  }
+
+  /** As a run does: the output of pg_dump empties the search path. */
+  #restoreSearchPath(): void {
+    const { search_path } = this.#dataSource.settings.session;
+    this.#recording.add(
+      search_path === undefined ? 'RESET search_path;' : setConfig('search_path', search_path),
+    );
   }
 
   #begin(): void {
@@ -204,6 +214,10 @@ class MigrationWriter {
       ? `DELETE FROM ${this.#table} WHERE "timestamp" = ${timestamp} AND "name" = ${quoteLiteral(name)};`
       : `INSERT INTO ${this.#table} ("timestamp", "name") VALUES (${timestamp}, ${quoteLiteral(name)});`;
   }
+}
+
+function setConfig(name: string, value: string): string {
+  return `SELECT pg_catalog.set_config(${quoteLiteral(name)}, ${quoteLiteral(value)}, false);`;
 }
 
 /** A run fails as well: what follows would be committed with the wrong transaction, or without one. */

@@ -47,6 +47,9 @@ describe('migrations', () => {
     runner.query(`SELECT current_setting('statement_timeout') AS statement, current_setting('lock_timeout') AS lock,
       current_setting('idle_in_transaction_session_timeout') AS idle, current_setting('client_connection_check_interval') AS check`);
 
+  const searchPath = (runner: QueryRunner | ManagedDataSource) =>
+    runner.query(`SELECT current_setting('search_path') AS path`) as Promise<{ path: string }[]>;
+
   beforeAll(async () => {
     database = await createTestDatabase();
   });
@@ -205,6 +208,28 @@ describe('migrations', () => {
         await database.sql(`SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND database =
         (SELECT oid FROM pg_database WHERE datname = current_database())`),
       ).toEqual([]);
+    });
+
+    it('begin with the search path of the data source, also after one with the output of pg_dump', async () => {
+      const paths: unknown[] = [];
+      const look = async (runner: QueryRunner) => void paths.push(...(await searchPath(runner)));
+      const dump = `SELECT pg_catalog.set_config('search_path', '', false); CREATE TABLE public.dumped (id int)`;
+      const down = `SELECT pg_catalog.set_config('search_path', '', false); DROP TABLE public.dumped`;
+      const dataSource = await start(
+        [
+          migrationClass('dump', 1, dump, { down, transaction: false }),
+          migrationClass('next', 2, look),
+          migrationClass('inTransaction', 3, dump.replace('dumped', 'dumped_again')),
+          migrationClass('last', 4, look, { down: `SET search_path = ''` }),
+        ],
+        { session: { search_path: 'public, pg_catalog' }, pool: { size: 1, maxOverflow: 0, reset: 'none' } },
+      );
+      expect(await dataSource.runMigrations()).toHaveLength(4);
+      expect(paths).toEqual(Array(2).fill({ path: 'public, pg_catalog' }));
+      expect(await recorded()).toEqual(['dump', 'next', 'inTransaction', 'last']);
+      await dataSource.undoLastMigration();
+      expect(await recorded()).toEqual(['dump', 'next', 'inTransaction']);
+      expect(await searchPath(dataSource)).toEqual([{ path: 'public, pg_catalog' }]);
     });
 
     it('may take longer than the time limit of statements', async () => {
