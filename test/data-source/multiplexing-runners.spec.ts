@@ -172,11 +172,14 @@ describe('a query runner with multiplexing', () => {
     await Promise.all([1, 2, 3].map(() => dataSource.query('SELECT pg_sleep(0.01)')));
     const runner = dataSource.createQueryRunner();
     const answers = Promise.all([runner.query(BY_ID, [1]), runner.query(BY_ID, [2])]);
-    const opened = runner.stream(BY_ID, [3]);
+    // The release destroys it. It closes when the server has answered.
+    const stream = await runner.stream('SELECT pg_sleep(0.2), $1::int', [3]);
+    stream.read();
+    const closed = new Promise((resolve) => stream.once('close', resolve));
     await runner.release();
-    const stream = await opened;
     expect(await answers).toEqual([[{ id: 1, name: 'user 1' }], [{ id: 2, name: 'user 2' }]]);
-    await stream.toArray();
+    expect(dataSource.pool!.snapshot().leased).toBe(1);
+    await closed;
     await until(() => dataSource.pool!.snapshot().leased === 0);
   });
 });
