@@ -175,7 +175,7 @@ describe('a query runner with multiplexing', () => {
     // The release destroys it. It closes when the server has answered.
     const stream = await runner.stream('SELECT pg_sleep(0.2), $1::int', [3]);
     stream.read();
-    const closed = new Promise((resolve) => stream.once('close', resolve));
+    const closed = new Promise<void>((resolve) => stream.once('close', () => resolve()));
     await runner.release();
     expect(await answers).toEqual([[{ id: 1, name: 'user 1' }], [{ id: 2, name: 'user 2' }]]);
     expect(dataSource.pool!.snapshot().leased).toBe(1);
