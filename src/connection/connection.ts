@@ -37,6 +37,7 @@ import { StatementTexts } from './statements/statement-texts.js';
 import type { StatementFacts } from './statements/statement-texts.js';
 import { sendCancelRequest } from './wire/cancel-request.js';
 import { connectTimeoutError } from './wire/connect-stages.js';
+import { keepClosed } from './wire/cursors.js';
 import { isFatal, isReadOnlyRefusal } from './wire/disconnect.js';
 import { PgInternals } from './wire/pg-internals.js';
 
@@ -239,7 +240,10 @@ export class Connection extends Client {
   /* eslint-enable @typescript-eslint/no-explicit-any */
   override query(...given: unknown[]): unknown {
     if (this.#terminatedBy) return rejectQuery(given, this.#terminatedBy, this.#pg.wire);
-    if (isSubmittable(given[0])) this.#streams.add(given[0]);
+    if (isSubmittable(given[0])) {
+      keepClosed(given[0]);
+      this.#streams.add(given[0]);
+    }
     const request = this.#poolerTerms.allowsNamedStatements ? given : withoutStatementName(given);
     const canSend = this.isReadyForQuery && !this.#cancellation.isInFlight;
     // `pg` itself rejects a statement on a client that has ended, and queues those of its pipeline mode.

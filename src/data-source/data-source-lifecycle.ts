@@ -205,12 +205,15 @@ export class DataSourceLifecycle {
 
   #logWait(pools: readonly DataSourcePool[], timeoutMs: number): void {
     const leases = pools.flatMap((pool) => pool.leases()).map((lease) => lease.info());
-    const waiting = pools.reduce((sum, pool) => sum + pool.snapshot().waiting, 0);
-    if (leases.length + waiting === 0) return;
+    const snapshots = pools.map((pool) => pool.snapshot());
+    const waiting = snapshots.reduce((sum, snapshot) => sum + snapshot.waiting, 0);
+    const shared = snapshots.reduce((sum, { multiplex }) => sum + (multiplex?.inFlight ?? 0), 0);
+    if (leases.length + waiting + shared === 0) return;
+    const statements = shared > 0 ? `, ${shared} statement(s) on shared connections` : '';
     const waiters = waiting > 0 ? ` and ${waiting} pending acquire(s)` : '';
     const borrowers = leases.length > 0 ? `: ${describeHolders(leases)}` : '';
     this.#logger.log(
-      `Waiting at most ${duration(timeoutMs)} for ${leases.length} connection(s) in use${waiters}${borrowers}`,
+      `Waiting at most ${duration(timeoutMs)} for ${leases.length} connection(s) in use${statements}${waiters}${borrowers}`,
     );
   }
 

@@ -668,11 +668,17 @@ export class ConnectionPool<C extends PoolableClient = Connection> extends Event
         whenQuiescent: (ms) => (this.#isQuiescent ? Promise.resolve() : this.#quiescence.wait(ms)),
         close: () => this.#close({ servesWaiters: false }),
         reclaim: (lease, reason) => this.#reclaim(lease, reason),
-        destroyShared: () => this.#shared?.destroyAll(this.#reporter.closedError()),
+        destroyShared: () => this.#destroyShared(),
       },
       timeoutMs,
     );
     return this.#draining;
+  }
+
+  #destroyShared(): number {
+    const destroyed = this.#shared?.destroyAll(this.#reporter.closedError()) ?? [];
+    for (const inFlight of destroyed) this.#reporter.reportForceClosedShared(inFlight);
+    return destroyed.length;
   }
 
   async #close({ servesWaiters }: { servesWaiters: boolean }): Promise<void> {

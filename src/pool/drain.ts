@@ -7,7 +7,7 @@ import type { PoolableClient } from './connections/pooled-connection.js';
 export interface DrainReport {
   /** Connections that their borrowers released during the drain. */
   readonly released: number;
-  /** Connections that were still leased at the end and were forcibly closed. */
+  /** Connections that were forcibly closed: at the end they were still leased, or shared by statements in flight. */
   readonly destroyed: number;
   /** Acquires that were rejected with `POOL_CLOSED`. */
   readonly rejected: number;
@@ -25,8 +25,8 @@ export interface DrainablePool<C extends PoolableClient> {
   /** Rejects the waiters and leases no more; resolves when every connection is closed. */
   close(): Promise<void>;
   reclaim(lease: Lease<C>, reason: 'shutdown'): void;
-  /** Destroys shared connections with statements in flight. */
-  destroyShared?(): void;
+  /** Destroys shared connections with statements in flight, and returns their number. */
+  destroyShared?(): number;
 }
 
 /** How long a borrower has to release its connection after the statement was cancelled. */
@@ -53,11 +53,11 @@ export async function drain<C extends PoolableClient>(
   }
   const remaining = [...pool.leases];
   for (const lease of remaining) pool.reclaim(lease, 'shutdown');
-  pool.destroyShared?.();
+  const destroyedShared = pool.destroyShared?.() ?? 0;
   await whenClosed;
   return {
     released: pool.counters.released - released,
-    destroyed: remaining.length,
+    destroyed: remaining.length + destroyedShared,
     rejected: pool.counters.closed - closed,
   };
 }

@@ -228,6 +228,35 @@ describe('pg-query-stream', () => {
     await connection.end();
   });
 
+  it('leaves no listener when it is destroyed before the server answers by an error', async () => {
+    const connection = await open();
+    const { connection: wire } = connection as unknown as { connection: NodeJS.EventEmitter };
+    const count = () => wire.listenerCount('noData') + wire.listenerCount('rowDescription');
+    const before = count();
+    const stream = connection.query(new QueryStream('SELECT nothing'));
+    stream.read();
+    stream.destroy();
+    // Its answer has no RowDescription.
+    await connection.query("SET application_name = 'x'");
+    expect(count()).toBe(before);
+    await connection.end();
+  });
+
+  it.each(['SELECT 1 AS one', 'SELECT 1 / (n - 1) FROM generate_series(1, 2) n', 'LISTEN something'])(
+    'leaves each later statement its own rows when it is destroyed before its first answer: %s',
+    async (text) => {
+      const connection = await open();
+      const stream = connection.query(new QueryStream(text));
+      stream.read();
+      stream.destroy();
+      const answers = await Promise.all(
+        [2, 3, 4].map((n) => connection.query(`SELECT ${n} AS n`).then(({ rows }) => rows as unknown)),
+      );
+      expect(answers).toEqual([[{ n: 2 }], [{ n: 3 }], [{ n: 4 }]]);
+      await connection.end();
+    },
+  );
+
   it('closes when the connection ends while it waits for its cursor to be closed', async () => {
     const connection = await open({ connectionString: proxy.through(database.url) });
     const stream = connection.query(new QueryStream(ROWS, [], { batchSize: 2 }));

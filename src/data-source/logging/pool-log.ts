@@ -54,7 +54,7 @@ export class PoolLog {
   readonly #logger: DatabaseLogger;
   readonly #connectFailureReports: ConnectFailureReports;
   readonly #now: () => number;
-  /** Descriptions of the leases that a drain has forcibly ended. */
+  /** Descriptions of the leases that a drain has forcibly ended, and of the shared connections that it has closed. */
   readonly closedLeases: string[] = [];
   /** Statements that failed because their connection was lost. */
   lostStatements = 0;
@@ -97,7 +97,7 @@ export class PoolLog {
       case 'POOL_EXHAUSTED':
         return this.#exhausted(error);
       case 'CONNECTION_FORCE_CLOSED':
-        if (lease) this.closedLeases.push(describeLease(lease));
+        this.closedLeases.push(lease ? describeLease(lease) : 'a shared one');
         return this.#logger.debug(message);
       case 'SESSION_STATE_LEFT': {
         // Behind a pooler the same code leaves the same state at each request.

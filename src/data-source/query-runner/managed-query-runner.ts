@@ -234,7 +234,7 @@ export class ManagedQueryRunner extends PostgresQueryRunner {
       this.settings.dataSource.logger.logQuery(query, parameters, this);
       const queryStream: unknown = this.driver.loadStreamDependency();
       const stream = openStream(connection, queryStream, query, parameters);
-      this.runnerConnection.addStream(stream, lease);
+      this.runnerConnection.addStream(stream);
       return stream;
     } finally {
       lease.settleStatement();

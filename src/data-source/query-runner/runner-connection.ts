@@ -20,6 +20,7 @@ import { RunnerStreams } from './streams.js';
 import type { OpenTransaction, RunnerTransactions } from './transactions.js';
 
 const RELEASED = Promise.resolve();
+const ignore = () => undefined;
 
 /** The query runner whose connection this is. */
 interface ConnectionUser {
@@ -131,8 +132,8 @@ export class RunnerConnection implements LeaseOwner {
    */
   get sharingPool(): DataSourcePool | undefined {
     if (this.#lease || this.#isPinnedByCaller || this.#user.isTransactionActive) return undefined;
-    const pool = this.#pool();
-    return pool instanceof Promise || !pool.multiplexer ? undefined : pool;
+    const pool = openPoolOf(this.#pool);
+    return pool?.multiplexer && pool;
   }
 
   /** Whether a statement of the runner is in flight on a shared connection. */
@@ -167,7 +168,7 @@ export class RunnerConnection implements LeaseOwner {
 
   onPlace(lease: RunnerLease, statement: SharedStatement): void {
     if (this.#lease !== lease) return;
-    this.#forgetLease(lease);
+    this.#forgetAcquire();
     this.startShared(statement);
   }
 
@@ -203,7 +204,7 @@ export class RunnerConnection implements LeaseOwner {
       // A cached rejection would fail every later statement of the runner.
       (error: unknown) => {
         noteHttpErrors(error, this.#settings.httpErrors);
-        this.#forgetLease(lease);
+        if (this.#lease === lease) this.#forgetAcquire();
       },
     );
     return lease;
@@ -251,11 +252,12 @@ export class RunnerConnection implements LeaseOwner {
       await this.release();
   }
 
-  addStream(stream: Readable, lease: RunnerLease): void {
+  addStream(stream: Readable): void {
     const streams = (this.#streams ??= new RunnerStreams());
     this.request?.onPinned();
     streams.add(stream, () => {
-      this.onSettled(lease);
+      // The stream may have pinned a later connection as well.
+      this.settle();
       const pinned = this.#releaseAfterStreams;
       if (!streams.isEmpty || !pinned) return;
       this.#releaseAfterStreams = undefined;
@@ -303,7 +305,7 @@ export class RunnerConnection implements LeaseOwner {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, graceMs);
       const release = async () => {
-        await this.#lease?.connected.catch(() => undefined);
+        await this.#lease?.connected.catch(ignore);
         await this.release();
       };
       void this.inTurn(release).then(() => {
@@ -330,6 +332,11 @@ export class RunnerConnection implements LeaseOwner {
   onSettled(lease: RunnerLease): void {
     const { connection } = lease;
     if (lease !== this.#lease || lease.hasPendingStatements || !connection) return;
+    if (this.#user.isReleased) {
+      // Acquired since the release, for a statement that was accepted before it. No further release follows.
+      if (this.#streams?.isEmpty !== false) this.#release(lease);
+      return;
+    }
     if (!connection.isUsable) {
       if (this.#isReplaceable(lease)) this.#release(lease);
       else this.request?.onPinned();
@@ -359,11 +366,16 @@ export class RunnerConnection implements LeaseOwner {
 
   #forgetLease(lease: RunnerLease): void {
     if (this.#lease !== lease) return;
+    this.#forgetAcquire();
+    this.#user.onConnectionReleased();
+  }
+
+  /** The acquire has ended without a connection. A transaction that is starting goes on, and acquires one of its own. */
+  #forgetAcquire(): void {
     this.#lease = undefined;
     this.#isPinnedByCaller = false;
     this.#pinnedIn = undefined;
     this.#user.onConnectionChange(undefined, undefined);
-    this.#user.onConnectionReleased();
   }
 
   // ---- the borrower, for the pool ------------------------------------------------------------------------------------
@@ -386,4 +398,17 @@ export class RunnerConnection implements LeaseOwner {
     }
     return this.#isPinnedByCaller ? this.#pinnedIn : undefined;
   }
+}
+
+/** The pool, when the data source is open and has started. Otherwise the acquire waits for it, and reports what failed. */
+function openPoolOf(source: PoolSource): DataSourcePool | undefined {
+  try {
+    const pool = source();
+    if (!(pool instanceof Promise)) return pool;
+    // Otherwise an unhandled rejection.
+    pool.catch(ignore);
+  } catch {
+    // The data source is closed.
+  }
+  return undefined;
 }

@@ -58,7 +58,9 @@ export class ReplicaPool extends DataSourcePool {
 
   /** @internal */
   override tryAcquire(request: AcquireOptions, caller?: Caller): LeasedClient<Connection> | undefined {
-    if (this.#outage.aborted) return this.#primary().tryAcquire(request, caller);
+    // Not for the attempt to reach the replica: a connection to the primary would pass for one.
+    const isRetry = this.#retrySignal !== undefined && request.signal === this.#retrySignal;
+    if (this.#outage.aborted && !isRetry) return this.#primary().tryAcquire(request, caller);
     return super.tryAcquire(request, caller);
   }
 

@@ -132,6 +132,12 @@ export class PoolReporter {
     this.#warn('CONNECTION_FORCE_CLOSED', 'info', message, { lease });
   }
 
+  /** @param inFlight how many statements were in flight on the connection */
+  reportForceClosedShared(inFlight: number): void {
+    const message = `A shared connection had ${inFlight} statement(s) in flight at the end of the drain and was forcibly closed.`;
+    this.#warn('CONNECTION_FORCE_CLOSED', 'info', message, {});
+  }
+
   /** Reports an acquire that has failed although connections could be opened. */
   #reportExhausted<E extends errors.PoolError>(error: E): E {
     const { snapshot, holders } = error;

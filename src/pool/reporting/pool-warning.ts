@@ -6,7 +6,7 @@ export interface PoolWarning {
    * What has happened:
    * - `CONNECTION_LEAK`, `CONNECTION_LEAK_ENDED`: a connection is held for longer than `leakThresholdMs`, or was released after that.
    * - `CONNECTION_RECLAIMED`: it was held for longer than `reclaimAfterMs` and was forcibly closed.
-   * - `CONNECTION_FORCE_CLOSED`: it was still leased at the end of a drain and was forcibly closed.
+   * - `CONNECTION_FORCE_CLOSED`: it was still leased at the end of a drain, or shared by statements in flight, and was forcibly closed.
    * - `CONNECTION_LOST`: an idle connection was lost.
    * - `OUTAGE`: a connection was lost, and older ones are suspect.
    * - `CONNECT_FAILED`: a connection could not be opened.

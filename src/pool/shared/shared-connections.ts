@@ -264,13 +264,19 @@ export class SharedConnections<C extends PoolableClient> {
     this.forgetClosed();
   }
 
-  /** Destroys the connections with statements in flight, which fail with `error`. */
-  destroyAll(error: Error): void {
+  /**
+   * Destroys the connections with statements in flight, which fail with `error`.
+   * @returns how many statements each of them had
+   */
+  destroyAll(error: Error): number[] {
+    const inFlight: number[] = [];
     for (const { entry, lane } of [...this.#shared]) {
+      if (lane.length > 0) inFlight.push(lane.length);
       lane.rejectAll(error);
       this.#connections.remove(entry, 'shutdown', error);
     }
     this.forgetClosed();
+    return inFlight;
   }
 
   /** Forgets the connections that the pool has removed. */

@@ -187,6 +187,22 @@ describe('replication', () => {
     expect(replicaLines().map(({ level }) => level)).toEqual(['warn', 'log']);
   });
 
+  it('does not take an idle connection to the primary for the replica', async () => {
+    const now = performance.now.bind(performance);
+    await proxy.refuse();
+    const dataSource = await start();
+    expect(await names(dataSource)).toEqual(['on the primary']);
+    const failures = () => dataSource.replicaPools[0]!.snapshot().counters.connectFailures;
+    const before = failures();
+    const later = jest.spyOn(performance, 'now').mockImplementation(() => now() + 3_000);
+    // A connection that has just been used is not validated.
+    await dataSource.query('SELECT 1');
+    expect(await names(dataSource)).toEqual(['on the primary']);
+    later.mockRestore();
+    await until(() => failures() > before);
+    expect(replicaLines().map(({ level }) => level)).toEqual(['warn']);
+  });
+
   it('continues on the primary when the replica fails during service', async () => {
     const dataSource = await start();
     expect(await names(dataSource)).toEqual(['on the replica']);
