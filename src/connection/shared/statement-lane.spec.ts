@@ -166,7 +166,7 @@ it('A value that sends another statement while it is converted leaves both intac
 
 it('A value of a statement on another connection that sends one on the lane while it is converted leaves both intact', async () => {
   const other = new ScriptedServer();
-  const client = new Connection({ user: 'app', stream: () => other });
+  const client = new Connection({ user: 'app', stream: () => other, preparedStatements: false });
   await client.connect();
   const written: string[] = [];
   const hear = other._write.bind(other);
@@ -203,7 +203,8 @@ it('A lane that is never empty does not keep the async context of a caller', asy
     stream: () => busy,
     preparedStatements: { threshold: 1 },
     statementTimings: new StatementTimings({ maxMeanMs: 5 }),
-    statementLimitMs: 20,
+    // Longer than a pause of the machine.
+    statementLimitMs: 400,
   });
   await client.connect();
   client.finishSetup();
@@ -217,7 +218,8 @@ it('A lane that is never empty does not keep the async context of a caller', asy
   };
   const request = inContext();
   let last = ask();
-  const end = performance.now() + 100;
+  // The timer has been started anew by then.
+  const end = performance.now() + 900;
   while (performance.now() < end) {
     const previous = last;
     last = ask();

@@ -112,18 +112,20 @@ export class RunnerConnection implements LeaseOwner {
 
   // ---- acquire -------------------------------------------------------------------------------------------------------
 
-  /**
-   * The lease for the next statement: the current one, or a new one.
-   * @param shareable the text of the statement, when it may move to a shared connection while the acquire waits
-   */
-  acquire(calledIn: Caller, shareable?: StatementFacts): RunnerLease {
+  /** The lease for the next statement: the current one, or a new one. */
+  acquire(calledIn: Caller): RunnerLease {
     const lease = this.#lease;
     if (lease && !this.#isReplaceable(lease)) {
       if (!lease.connection) lease.needConnection();
       return lease;
     }
     if (lease) this.#release(lease);
-    return this.#newLease(undefined, calledIn, shareable);
+    return this.#newLease(this.#pool, undefined, calledIn);
+  }
+
+  /** A new lease for a statement that can be shared: while its acquire waits, it may move to a shared connection of the pool. */
+  acquireOrShare(calledIn: Caller, pool: DataSourcePool, shareable: StatementFacts): RunnerLease {
+    return this.#newLease(() => pool, undefined, calledIn, shareable);
   }
 
   /**
@@ -181,7 +183,7 @@ export class RunnerConnection implements LeaseOwner {
     if (this.#lease) this.#release(lost);
     const { acquireTimeoutMs } = this.#settings;
     const remainingMs = Math.max(0, acquireTimeoutMs - waitedMs);
-    return this.#newLease(acquireTimeoutMs > 0 ? remainingMs : undefined);
+    return this.#newLease(this.#pool, acquireTimeoutMs > 0 ? remainingMs : undefined);
   }
 
   /** Releases a lost connection before a transaction starts: later, the loss would count as one inside the transaction. */
@@ -189,8 +191,13 @@ export class RunnerConnection implements LeaseOwner {
     if (this.#lease && this.#isReplaceable(this.#lease)) this.#release(this.#lease);
   }
 
-  #newLease(deadlineMs?: number, calledIn?: Caller, shareable?: StatementFacts): RunnerLease {
-    const lease = new RunnerLease(this.#pool, this, currentScope(), deadlineMs, calledIn, shareable);
+  #newLease(
+    pool: PoolSource,
+    deadlineMs?: number,
+    calledIn?: Caller,
+    shareable?: StatementFacts,
+  ): RunnerLease {
+    const lease = new RunnerLease(pool, this, currentScope(), deadlineMs, calledIn, shareable);
     this.#lease = lease;
     if (lease.connection) {
       this.#user.onConnectionChange(lease.connection, undefined);

@@ -70,7 +70,7 @@ async function executeWhenFree(
   attempt?: Attempt,
 ): Promise<unknown> {
   if (!attempt?.isAccepted) runner.refuseStatement(call.query);
-  const lease = runner.runnerConnection.acquire(call.calledIn, facts);
+  const lease = runner.runnerConnection.acquireOrShare(call.calledIn, pool, facts);
   if (lease.connection) return executeAlone(runner, call, { ...attempt, isAccepted: true });
   const startedAt = performance.now();
   let executed: Promise<unknown>;
