@@ -198,6 +198,7 @@ async function expectCleanSessions(pool: ConnectionPool<Connection>): Promise<vo
 }
 
 const numRuns = Number(process.env['MULTIPLEX_RUNS'] ?? 6);
+const TIMEOUT_MS = 90_000 + numRuns * 5_000;
 
 it('without faults, callers get the same answers with and without shared connections', async () => {
   await fc.assert(
@@ -207,7 +208,7 @@ it('without faults, callers get the same answers with and without shared connect
     }),
     { numRuns, endOnFailure: true },
   );
-}, 120_000);
+}, TIMEOUT_MS);
 
 it('under kills, freezes, resets and changes of the schema, every call settles, with its own row or the loss of its connection', async () => {
   const anyFault = fault('kill', 'freeze', 'reset', 'ddl', 'lock');
@@ -222,4 +223,4 @@ it('under kills, freezes, resets and changes of the schema, every call settles, 
     }),
     { numRuns, endOnFailure: true },
   );
-}, 120_000);
+}, TIMEOUT_MS);
