@@ -200,27 +200,35 @@ async function expectCleanSessions(pool: ConnectionPool<Connection>): Promise<vo
 const numRuns = Number(process.env['MULTIPLEX_RUNS'] ?? 6);
 const TIMEOUT_MS = 90_000 + numRuns * 5_000;
 
-it('without faults, callers get the same answers with and without shared connections', async () => {
-  await fc.assert(
-    fc.asyncProperty(programs(fc.array(fault('ddl', 'lock'), { maxLength: 2 })), async (program) => {
-      const alone = await run(program, false);
-      expect(await run(program, true)).toEqual(alone);
-    }),
-    { numRuns, endOnFailure: true },
-  );
-}, TIMEOUT_MS);
+it(
+  'without faults, callers get the same answers with and without shared connections',
+  async () => {
+    await fc.assert(
+      fc.asyncProperty(programs(fc.array(fault('ddl', 'lock'), { maxLength: 2 })), async (program) => {
+        const alone = await run(program, false);
+        expect(await run(program, true)).toEqual(alone);
+      }),
+      { numRuns, endOnFailure: true },
+    );
+  },
+  TIMEOUT_MS,
+);
 
-it('under kills, freezes, resets and changes of the schema, every call settles, with its own row or the loss of its connection', async () => {
-  const anyFault = fault('kill', 'freeze', 'reset', 'ddl', 'lock');
-  await fc.assert(
-    fc.asyncProperty(programs(fc.array(anyFault, { minLength: 1, maxLength: 4 })), async (program) => {
-      const expected = await run({ ...program, faults: [] }, false);
-      const outcomes = await run(program, true);
-      outcomes.flat().forEach((outcome, index) => {
-        if (typeof outcome === 'string' && LOSS.test(outcome.replace('failed: ', ''))) return;
-        expect(outcome).toEqual(expected.flat()[index]);
-      });
-    }),
-    { numRuns, endOnFailure: true },
-  );
-}, TIMEOUT_MS);
+it(
+  'under kills, freezes, resets and changes of the schema, every call settles, with its own row or the loss of its connection',
+  async () => {
+    const anyFault = fault('kill', 'freeze', 'reset', 'ddl', 'lock');
+    await fc.assert(
+      fc.asyncProperty(programs(fc.array(anyFault, { minLength: 1, maxLength: 4 })), async (program) => {
+        const expected = await run({ ...program, faults: [] }, false);
+        const outcomes = await run(program, true);
+        outcomes.flat().forEach((outcome, index) => {
+          if (typeof outcome === 'string' && LOSS.test(outcome.replace('failed: ', ''))) return;
+          expect(outcome).toEqual(expected.flat()[index]);
+        });
+      }),
+      { numRuns, endOnFailure: true },
+    );
+  },
+  TIMEOUT_MS,
+);
