@@ -42,3 +42,19 @@ it('A class that extends Connection may override query, and its statements are s
   process.off('warning', onWarning);
   expect(warned).toEqual([]);
 });
+
+it('A value that sends a statement on another connection while it is converted leaves both intact', async () => {
+  const [outer, inner] = [1, 2].map(() => new Connection({ connectionString: database.url }));
+  await Promise.all([outer!.connect(), inner!.connect()]);
+  let nested: Promise<{ rows: unknown[] }> | undefined;
+  const value = {
+    toPostgres: () => {
+      nested = inner!.query('SELECT $1::text AS value', ['inner']);
+      return 'outer';
+    },
+  };
+  const text = 'SELECT $1::text AS first, $2::text AS second';
+  expect((await outer!.query(text, ['before', value])).rows).toEqual([{ first: 'before', second: 'outer' }]);
+  expect((await nested)!.rows).toEqual([{ value: 'inner' }]);
+  await Promise.all([outer!.end(), inner!.end()]);
+});

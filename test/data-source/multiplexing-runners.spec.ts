@@ -7,6 +7,7 @@ import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
+import { makeShareable as makeStatementShareable, sharingOf } from '../support/shareable.js';
 import { until } from '../support/until.js';
 
 const BY_ID = 'SELECT id, name FROM users WHERE id = $1';
@@ -47,16 +48,10 @@ async function start(options: DatabaseModuleOptions = {}): Promise<void> {
   dataSource = http.app.get(DataSource);
 }
 
-const sharing = () => dataSource.pool!.snapshot().multiplex!;
+const sharing = () => sharingOf(dataSource.pool!);
 
-async function makeShareable(text = BY_ID): Promise<void> {
-  const { shared } = sharing();
-  for (let call = 0; call < 200; call += 1) {
-    await dataSource.query(text, [1]);
-    if (sharing().shared > shared) return;
-  }
-  throw new Error(`It is not shared: ${JSON.stringify(sharing())}`);
-}
+const makeShareable = (text = BY_ID) =>
+  makeStatementShareable(dataSource.pool!, () => dataSource.query(text, [1]));
 
 beforeAll(async () => {
   server = await startPostgres();

@@ -11,6 +11,11 @@ import { startHttpApp } from '../support/http-app.js';
 import type { HttpApp } from '../support/http-app.js';
 import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
+import {
+  makeShareable as makeStatementShareable,
+  sharedBy as statementsSharedBy,
+  sharingOf,
+} from '../support/shareable.js';
 import { until } from '../support/until.js';
 
 const BY_ID = 'SELECT id, name FROM users WHERE id = $1';
@@ -73,19 +78,10 @@ async function start(options: DatabaseModuleOptions = {}): Promise<void> {
   await makeShareable(() => dataSource.query(BY_ID, [1]));
 }
 
-const sharing = () => dataSource.pool!.snapshot().multiplex!;
+const sharing = () => sharingOf(dataSource.pool!);
 
-/** How many statements `work` has shared. */
-async function sharedBy(work: () => Promise<unknown>): Promise<number> {
-  const { shared } = sharing();
-  await work();
-  return sharing().shared - shared;
-}
-
-async function makeShareable(work: () => Promise<unknown>): Promise<void> {
-  for (let call = 0; call < 200; call += 1) if ((await sharedBy(work)) > 0) return;
-  throw new Error(`It is not shared: ${JSON.stringify(sharing())}`);
-}
+const sharedBy = (work: () => Promise<unknown>) => statementsSharedBy(dataSource.pool!, work);
+const makeShareable = (work: () => Promise<unknown>) => makeStatementShareable(dataSource.pool!, work);
 
 beforeAll(async () => {
   server = await startPostgres();

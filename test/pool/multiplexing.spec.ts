@@ -5,6 +5,7 @@ import type { PoolOptions } from '../../src/pool/index.js';
 import type { Connection } from '../../src/pool/index.js';
 import { startPostgres } from '../support/postgres-server.js';
 import type { PostgresServer } from '../support/postgres-server.js';
+import { makeShareable as makeStatementShareable, sharingOf } from '../support/shareable.js';
 import { startTcpProxy } from '../support/tcp-proxy.js';
 import type { TcpProxy } from '../support/tcp-proxy.js';
 import { until } from '../support/until.js';
@@ -48,17 +49,10 @@ async function open(options: PoolOptions<Connection> = {}): Promise<void> {
   for (const text of [BY_ID, OTHER, DIVISION]) await makeShareable(text);
 }
 
-/** Executes a statement until it is shared. */
-async function makeShareable(text: string, parameters: unknown[] = [1]): Promise<void> {
-  for (let call = 0; call < 200; call += 1) {
-    const { shared } = sharing();
-    await pool.query(text, parameters);
-    if (sharing().shared > shared) return;
-  }
-  throw new Error(`${text} is not shared: ${JSON.stringify(sharing())}`);
-}
+const makeShareable = (text: string, parameters: unknown[] = [1]) =>
+  makeStatementShareable(pool, () => pool.query(text, parameters));
 
-const sharing = () => pool.snapshot().multiplex!;
+const sharing = () => sharingOf(pool);
 const query = (text: string, ...values: unknown[]) => pool.query(text, values);
 
 /** Resolves with what the promise has rejected with. */

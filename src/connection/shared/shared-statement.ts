@@ -24,7 +24,7 @@ export class SharedStatement {
   readonly facts: StatementFacts;
   /** Set when it is written. */
   prepared: PreparedStatement | undefined;
-  /** What is written: Bind, Execute and Sync, and a Parse before them if need be. */
+  /** The messages to write: a Parse if the server does not have the statement, then Bind, Execute and Sync. */
   messages: readonly Buffer[] = [];
   result: PgResult | undefined;
   /** Whether it has sent the Parse of its prepared statement. */

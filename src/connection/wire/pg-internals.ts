@@ -388,7 +388,7 @@ export class PgInternals {
       // `pg` creates the object for this call.
       if (statement) config.statement = statement.name;
       try {
-        // The conversion of a value may send a statement on a shared connection. `pg` has one buffer for all messages.
+        // The conversion of a value may send a statement on another connection. `pg` has one buffer for all messages.
         if (config.values?.some(mayRunCode)) config.values = sentValues(config.values);
         return bind(config, more);
       } catch (error) {

@@ -15,8 +15,7 @@ const CHANGED = `('statement_timeout', 'lock_timeout', 'transaction_timeout', 'i
 const READ_SETTINGS = `SELECT json_object_agg(name, setting) AS settings FROM pg_catalog.pg_settings
   WHERE name IN ${CHANGED} OR name = 'search_path'`;
 
-const RESTORE_SETTINGS =
-  'SELECT pg_catalog.set_config(key, value, false) FROM pg_catalog.json_each_text($1::pg_catalog.json)';
+const RESTORE_SETTINGS = 'SELECT set_config(key, value, false) FROM json_each_text($1::json)';
 
 const SET_LIMITS = `SELECT set_config(name, CASE name WHEN 'lock_timeout' THEN $1 ELSE '0' END, false)
   FROM pg_catalog.pg_settings WHERE name IN ${CHANGED} AND name <> 'client_connection_check_interval'`;
@@ -115,7 +114,7 @@ export class MigrationSession {
   async restoreSearchPath(): Promise<void> {
     const { search_path } = this.#settings ?? {};
     if (search_path !== undefined)
-      await this.#query("SELECT pg_catalog.set_config('search_path', $1, false)", [search_path]);
+      await this.#query("SELECT set_config('search_path', $1, false)", [search_path]);
   }
 
   /** Rolls back whatever is open: the transaction around the migration, and one that the migration has begun itself. */

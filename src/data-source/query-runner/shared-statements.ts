@@ -147,7 +147,7 @@ async function executeShared(
     throw withHint(failure);
   }
   if (raw === NOT_EXECUTED) {
-    // On a connection of its own, which the text of no other statement can disturb.
+    // On a connection of its own: a shared one could give it back again and again.
     const alone = executeAlone(runner, call, { ...attempt, sentAt, isAccepted: true });
     runnerConnection.endShared(statement);
     return alone;

@@ -47,7 +47,7 @@ export type RawResult = { rows?: unknown[]; rowCount?: number | null; command?: 
  * One function, since each further one that awaits the statement would add a promise to every statement of the app.
  *
  * @param calledIn the runner's method that was called: captured stacks begin at its caller
- * @param attempt what is known of the statement already
+ * @param attempt what earlier steps have done for the statement
  * @returns the rows, or TypeORM's `QueryResult` if `isStructured`
  * @throws QueryFailedError if the statement fails; an error of the acquire is thrown unchanged
  */
@@ -119,7 +119,7 @@ export async function executeStatement(
   return resultOf(raw, isStructured);
 }
 
-/** What is known of a statement before it is sent on a connection of its own: of its wait, and of an attempt to share it. */
+/** What earlier steps have done for a statement: accepted it, waited for its connection, sent it on a shared one. */
 export interface Attempt {
   /** `performance.now()` of an earlier attempt, which has logged the statement but not completed it. */
   readonly sentAt?: number;

@@ -66,7 +66,7 @@ export class ReplicaPool extends DataSourcePool {
 
   /** Acquires a connection to the replica, or to the primary if the replica cannot be reached. */
   override acquire(request: AcquireOptions = {}): Promise<LeasedClient<Connection>> {
-    return this.#orOfPrimary(request, (changed) => super.acquire(changed));
+    return this.#acquireWithFallback(request, (changed) => super.acquire(changed));
   }
 
   /** @internal */
@@ -74,10 +74,10 @@ export class ReplicaPool extends DataSourcePool {
     request: ShareableAcquire,
     facts: StatementFacts,
   ): Promise<LeasedClient<Connection> | SharedStatement> {
-    return this.#orOfPrimary(request, (changed) => super.acquireOrShare(changed, facts));
+    return this.#acquireWithFallback(request, (changed) => super.acquireOrShare(changed, facts));
   }
 
-  #orOfPrimary<A>(
+  #acquireWithFallback<A>(
     request: ShareableAcquire,
     acquire: (request: ShareableAcquire) => Promise<A>,
   ): Promise<A | LeasedClient<Connection>> {

@@ -39,6 +39,7 @@ export class Recording {
   #reading: Promise<unknown> = Promise.resolve();
   #migration: LoadedMigration | undefined;
   #isTransactionOpen = false;
+  #namesSearchPath = false;
   #refusal: MigrationError | undefined;
 
   constructor(shadow: ShadowDatabase) {
@@ -55,9 +56,15 @@ export class Recording {
     return this.#isTransactionOpen;
   }
 
+  /** Whether a statement of the migration may have changed the search path. */
+  get namesSearchPath(): boolean {
+    return this.#namesSearchPath;
+  }
+
   /** The migration whose statements are being recorded. */
   begin(migration: LoadedMigration): void {
     this.#migration = migration;
+    this.#namesSearchPath = false;
   }
 
   /** @throws MigrationError the first refusal, even if the migration has caught it */
@@ -91,6 +98,7 @@ export class Recording {
       if (rest.trim() !== '') this.comment(rest.trim());
       return text;
     }
+    this.#namesSearchPath ||= /search_path/i.test(rendered);
     const isOneTransaction =
       text.heads.length > 1 && !this.#isTransactionOpen && !text.heads.some(transactionEffect);
     if (this.#isTransactionOpen || isOneTransaction) this.#refuseConcurrently(sql);

@@ -177,7 +177,6 @@ class MigrationWriter {
     recording.begin(migration);
     if (isTransactional) this.#begin();
     recording.add(requireMigration(this.#table, name, isDown));
-    const from = recording.text.length;
     const runner = new RecordingQueryRunner(driver as PostgresDriver, recording);
     if (isInTransaction) runner.joinTransaction();
     try {
@@ -189,7 +188,7 @@ class MigrationWriter {
       await runner.release();
     }
     recording.end();
-    if (/search_path/i.test(recording.text.slice(from))) this.#restoreSearchPath();
+    if (recording.namesSearchPath) this.#restoreSearchPath();
     recording.add(this.#bookkeeping(migration));
     if (isTransactional) recording.add('COMMIT;');
   }

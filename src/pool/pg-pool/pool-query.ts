@@ -25,8 +25,8 @@ export function queryOnPool<C extends PoolableClient>(
     typeof text === 'function'
       ? Promise.reject(new Error('Passing a function as the first parameter to pool.query is not supported'))
       : multiplexer
-        ? queryShareable(multiplexer, connections, text, parameters, (client) =>
-            run(client, text, parameters),
+        ? queryShareable(multiplexer, connections, text, parameters, (acquired) =>
+            run(acquired, text, parameters),
           )
         : run(connections.acquire(), text, parameters);
   if (!given) return result;

@@ -22,12 +22,12 @@ export async function queryShareable<C extends PoolableClient>(
   connections: QueryConnections<C>,
   text: unknown,
   values: unknown,
-  runAlone: (client: LeasedClient<C>) => Promise<unknown>,
+  runAlone: (acquired: LeasedClient<C> | Promise<LeasedClient<C>>) => Promise<unknown>,
 ): Promise<unknown> {
   // A config may ask for another form of the rows, a name or types of its own.
   const isPlainCall = typeof text === 'string' && Array.isArray(values) && values.length > 0;
   const chosen = isPlainCall ? multiplexer.choose(text) : undefined;
-  if (!chosen) return runAlone(await connections.acquire());
+  if (!chosen) return runAlone(connections.acquire());
   const place = chosen instanceof SharedStatement ? chosen : await connections.acquireOrShare(chosen);
   if (!(place instanceof SharedStatement)) return runAlone(place);
   let result: PgResult | NotExecuted;
@@ -36,5 +36,5 @@ export async function queryShareable<C extends PoolableClient>(
   } catch (error) {
     rethrowFromCaller(error as Error);
   }
-  return result === NOT_EXECUTED ? runAlone(await connections.acquire()) : result;
+  return result === NOT_EXECUTED ? runAlone(connections.acquire()) : result;
 }

@@ -48,10 +48,14 @@ export interface SharingPool<C extends PoolableClient> {
  *     idle, or ready for a waiter --a statement could be shared--> shared --no statement for 500 ms--> idle
  *
  * So the pool connects, validates, counts and closes them as any other connection: an idle one is shared when a statement asks
- * for it, and without one the next connection that is ready for such a statement. It turns idle earlier when an acquire needs it. A
- * shared connection that is older than its lifetime or
- * has had `maxUses` statements, whose session has changed, or that is suspect after an outage takes no statement any more, and leaves when it has answered those in
- * flight. At least one connection of the pool is never shared.
+ * for it, and without one the next connection that is ready for such a statement. It turns idle earlier when an acquire needs it. At
+ * least one connection of the pool is never shared.
+ *
+ * A shared connection takes no further statement, and leaves after the answers to those in flight, when one of these holds:
+ *
+ * - It is older than its lifetime, or has had `maxUses` statements.
+ * - Its session has changed.
+ * - It is suspect after an outage.
  */
 export class SharedConnections<C extends PoolableClient> {
   readonly #connections: ConnectionSet<C>;
